@@ -1,0 +1,138 @@
+"""How Gunicorn serves the application: a private socket, no trust, and no words of its own.
+
+    gunicorn -c deploy/gunicorn.conf.py
+
+Site values come from the optional ``[server]`` table of ``<instance>/secureml.toml``
+(workers, threads, bind, timeout); everything else is fixed here, because each line answers an
+attack or a failure and none depends on the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import gunicorn.http.wsgi  # type: ignore[import-untyped]  # ships no types
+import gunicorn.util  # type: ignore[import-untyped]  # the same
+
+# The master loads scikit-learn and then forks (preload_app). A maths library that has already
+# started a thread pool deadlocks in the child, and workers x pool threads would fight for the
+# same cores. This must stand before anything imports numpy: the libraries read it once.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ[f"{library}_NUM_THREADS"] = "1"
+
+_DEFAULTS: dict[str, Any] = {"workers": 2, "threads": 4, "bind": "", "timeout": 30}
+
+# What Gunicorn may have to say before the application sees a request; words as in the catalogue
+# of secureml/corridor/problems.py, which is not imported here: this file loads before it can.
+_PROBLEMS = {
+    400: ("malformed_request", "The request is malformed"),
+    403: ("forbidden", "This credential may not do this"),
+    414: ("uri_too_long", "The address is too long"),
+    431: ("headers_too_large", "The request headers are too large"),
+    500: ("internal_error", "The server failed to answer"),
+    501: ("method_not_implemented", "The server does not know this method"),
+}
+
+
+def _server_table(instance: Path) -> dict[str, Any]:
+    """Return ``[server]`` over the defaults; a bad value stops the start in one line."""
+    file = instance / "secureml.toml"
+    try:
+        table = tomllib.loads(file.read_text("utf-8")).get("server", {}) if file.exists() else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        sys.exit(f"{file}: {error}; fix: make it readable TOML in UTF-8")
+    if not isinstance(table, dict):
+        sys.exit(f"{file}: [server]: must be a table; fix: write [server] on a line of its own")
+    for key, value in table.items():
+        if key not in _DEFAULTS:
+            known = ", ".join(_DEFAULTS)
+            sys.exit(f"{file}: [server] {key}: unknown key; fix: use only {known}")
+        number = type(_DEFAULTS[key]) is int
+        if type(value) is not type(_DEFAULTS[key]) or (number and value < 1):
+            kind = "a whole number of at least 1" if number else "an address such as unix:/path"
+            sys.exit(f"{file}: [server] {key}: {value!r} is refused; fix: give {kind}")
+    return _DEFAULTS | table
+
+
+def _write_problem(sock: Any, status_int: int, reason: str, mesg: str) -> None:
+    """Answer in Gunicorn's place with a problem body (RFC 9457).
+
+    Gunicorn's page is HTML and quotes the bytes it could not parse, so an attacker would read
+    their own input back; ``reason`` and ``mesg`` are dropped, and its log has them already.
+    """
+    del reason, mesg
+    status = status_int if status_int in _PROBLEMS else 400
+    code, title = _PROBLEMS[status]
+    body = {"type": f"urn:secureml:problem:{code}", "title": title, "status": status}
+    body |= {"code": code, "id": secrets.token_hex(16)}
+    logging.getLogger("gunicorn.error").info("answered %s, id %s", code, body["id"])
+    content = json.dumps(body).encode()
+    head = (
+        f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nCache-Control: no-store\r\n"
+        f"Content-Type: application/problem+json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    gunicorn.util.write_nonblock(sock, head.encode() + content)
+
+
+gunicorn.util.write_error = _write_problem
+# Nginx drops this header; where Gunicorn faces the client itself, it need not name its kind.
+gunicorn.http.wsgi.SERVER = "secureml"
+
+_instance = Path(os.environ.get("SECUREML_INSTANCE", "instance")).absolute()
+_server = _server_table(_instance)
+
+wsgi_app = "wsgi:application"
+chdir = str(Path(__file__).absolute().parent.parent)  # the checkout, where wsgi.py stands
+
+# --- Who may connect -------------------------------------------------------------------------
+# A unix socket: nothing on the network, not even this machine's loopback, can skip Nginx.
+# Under systemd's secureml.socket the listening socket is inherited and this line is ignored.
+bind = _server["bind"] or f"unix:{_instance}/run/gunicorn.sock"
+umask = 0o117  # the socket becomes 0660; Gunicorn uses it for nothing else that we have
+backlog = 512  # connections in waiting; beyond it Nginx hears at once that we are full
+
+# --- Whom we believe: nobody ------------------------------------------------------------------
+# Over a unix socket Gunicorn trusts every peer, whatever forwarded_allow_ips says. Trust is
+# decided once, in plugins/transport, so its own three ways to believe a header are emptied.
+secure_scheme_headers: dict[str, str] = {}  # else X-Forwarded-Proto: https changes the scheme
+forwarder_headers = ""  # else a SCRIPT_NAME header moves the path past the routes' policies
+header_map = "drop"  # X_Api_Key must never arrive as X-Api-Key
+# Since 25.1 Gunicorn opens a command socket in the service user's home unless told not to.
+control_socket_disable = True
+
+# --- How much one request may be --------------------------------------------------------------
+limit_request_line = 4094
+limit_request_fields = 100
+limit_request_field_size = 8190
+
+# --- Processes --------------------------------------------------------------------------------
+workers = _server["workers"]
+worker_class = "gthread"  # keeps connections from Nginx open; the sync worker closes each one
+threads = _server["threads"]
+preload_app = True  # one model in memory for all workers, and a bad setting stops the start
+# A heartbeat file on a slow disk can stall a worker until it is killed as dead.
+_shm = "/dev/shm"  # noqa: S108 - the file there is anonymous and nothing is read from it
+worker_tmp_dir = _shm if os.access(_shm, os.W_OK) else None
+
+# --- Times, in seconds ------------------------------------------------------------------------
+# `timeout` ends a worker whose main loop hangs (native code that holds the GIL). nginx.conf
+# waits five seconds longer, so the client hears of it from us first.
+timeout = _server["timeout"]
+graceful_timeout = 30  # what a stopping worker may take to finish what it has begun
+# Longer than Nginx keeps idle upstream connections (60 s): the side that sends must be the one
+# that closes, or a request meets a closing socket and the client gets 502.
+keepalive = 75
+# Workers are not recycled after N requests: that hides leaks instead of showing them, and drops
+# warm connections. An operator who must may set it with --max-requests and its jitter.
+max_requests = 0
+
+# --- Words ------------------------------------------------------------------------------------
+errorlog = "-"
+accesslog = None  # plugins/access_log writes one line per request; two would disagree

@@ -1,0 +1,59 @@
+"""What one line of the access log says. No body, no header, no query string, no secret."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+
+class _Principal(Protocol):
+    @property
+    def client(self) -> str: ...
+    @property
+    def credential(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+
+
+def rfc3339(seconds: float) -> str:
+    """Return UTC to the millisecond, e.g. 2026-01-31T09:30:00.125Z."""
+    moment = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return moment.replace("+00:00", "Z")
+
+
+def line(exchange: Any) -> dict[str, Any]:
+    """Return the fields of docs/operations.md for one finished exchange."""
+    principal: _Principal | None = exchange.principal
+    fields: dict[str, Any] = {
+        "time": rfc3339(exchange.started),
+        "id": exchange.id,
+        "foreign_id": exchange.foreign_id,
+        "address": exchange.client_address,
+        "method": exchange.request.method,
+        "route": exchange.route,
+        "status": exchange.status,
+        "client": principal.client if principal else "",
+        "credential": principal.credential if principal else "",
+        "auth": principal.method if principal else "",
+        "bytes_in": exchange.bytes_in,
+        "bytes_out": exchange.bytes_out,
+        "rows": exchange.row_count,
+        "milliseconds": round(exchange.elapsed_ns / 1e6, 3),
+    }
+    if exchange.model is not None:
+        fields["model"] = exchange.model.name
+        fields["version"] = exchange.model.version
+    if exchange.refusal is not None:
+        fields.update(_refused(exchange.refusal))
+    if exchange.observed:
+        fields["observed"] = [_refused(refusal) for refusal in exchange.observed]
+    return fields
+
+
+def _refused(refusal: Any) -> dict[str, str]:
+    return {
+        "code": refusal.problem.code,
+        "door": refusal.phase.name if refusal.phase else "",
+        "plugin": refusal.plugin,
+        "reason": refusal.problem.reason,
+    }

@@ -1,0 +1,52 @@
+"""Anonymous: names every caller "anonymous", so that running open takes a word.
+
+Stands in IDENTIFY; put it last, after the plugins that know real callers.
+The production profile refuses it unless the risk is accepted by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema
+from marshmallow import fields as plain
+
+from secureml import Exchange, Host, Plugin, Principal, fields
+
+
+class Config(Schema):
+    """The ``[plugins.anonymous]`` table."""
+
+    scopes = plain.List(
+        fields.Scope(),
+        load_default=lambda: ["predict", "models:read"],
+        metadata={"description": "What a caller without credentials may do."},
+    )
+    models = plain.List(
+        plain.String(),
+        load_default=lambda: ["*"],
+        metadata={"description": "The models such a caller may use; `*` is all of them."},
+    )
+
+
+class Anonymous(Plugin):
+    """Names whoever no other plugin named."""
+
+    name = "anonymous"
+    schema = Config
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        self._principal = Principal(
+            client="anonymous",
+            subject="anonymous",
+            scopes=frozenset(config["scopes"]),
+            models=frozenset(config["models"]),
+            tier="anonymous",
+            method=self.name,
+            credential="",
+        )
+
+    def identify(self, exchange: Exchange) -> Principal:
+        """Return the same principal for everyone."""
+        return self._principal

@@ -1,0 +1,5 @@
+"""Model integrity: nothing is unpickled that no trusted key has signed."""
+
+from .plugin import ModelIntegrity as plugin
+
+__all__ = ["plugin"]

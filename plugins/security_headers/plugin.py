@@ -1,0 +1,46 @@
+"""Security headers: what a browser or cache may do with an answer.
+
+Stands in RESPOND. A view that says otherwise (a page with its own policy) keeps its word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, validate
+from werkzeug.datastructures import Headers
+
+from secureml import Exchange, Host, Plugin, fields
+
+from .table import HEADERS, hsts
+
+
+class Config(Schema):
+    """The ``[plugins.security_headers]`` table."""
+
+    hsts_seconds = fields.StrictInteger(
+        load_default=0,
+        validate=validate.Range(0, 10**9),
+        metadata={
+            "description": "Send Strict-Transport-Security for so long; 0 leaves it to Nginx, "
+            "which sends it already."
+        },
+    )
+
+
+class SecurityHeaders(Plugin):
+    """Adds each header of the table that the answer does not carry yet."""
+
+    name = "security_headers"
+    schema = Config
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        seconds = config["hsts_seconds"]
+        self._headers = (*HEADERS, *([hsts(seconds)] if seconds else []))
+
+    def respond(self, exchange: Exchange, headers: Headers) -> None:
+        """Dress the answer."""
+        for name, value in self._headers:
+            if name not in headers:
+                headers.add(name, value)

@@ -1,0 +1,96 @@
+"""Transport: who is at the other end, decided once, before anyone acts on it.
+
+Stands in ADMIT, first in the list. It believes forwarding headers only from the peers the
+operator names, answers only over HTTPS and only for the hosts the operator names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Any
+
+from marshmallow import Schema, validate
+from marshmallow import fields as plain
+
+from secureml import ConfigError, Exchange, Host, Plugin, Problem, fields
+
+from .peer import PeerRefused, Trust, settle
+
+
+class Config(Schema):
+    """The ``[plugins.transport]`` table."""
+
+    trusted = plain.List(
+        plain.String(),
+        load_default=list,
+        metadata={
+            "description": "Proxies whose forwarding headers count: `unix` for the socket, or "
+            "networks such as `10.0.0.0/8`. Empty trusts no one."
+        },
+    )
+    hosts = plain.List(
+        fields.HostName(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"description": "Host names this server answers for; any other gets 421."},
+    )
+    direct = plain.Boolean(
+        truthy={True},
+        falsy={False},
+        load_default=False,
+        metadata={"description": "Whether clients may reach Gunicorn's own TLS without a proxy."},
+    )
+    edge_token = fields.SecretRef(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "Secret the proxy must send in X-SecureML-Edge; proves that a request "
+            "came through it."
+        },
+    )
+
+
+class Transport(Plugin):
+    """Settles the peer of every request, or refuses it."""
+
+    name = "transport"
+    schema = Config
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        if not config["trusted"] and not config["direct"]:
+            raise ConfigError(
+                "no one could speak: `trusted` is empty and `direct` is off",
+                key="trusted",
+                fix='trusted = ["unix"] behind the bundled Nginx',
+            )
+        networks = tuple(_network(word) for word in config["trusted"] if word != "unix")
+        token = config["edge_token"]
+        self._trust = Trust(
+            unix="unix" in config["trusted"],
+            networks=networks,
+            hosts=frozenset(name.lower().rstrip(".") for name in config["hosts"]),
+            direct=config["direct"],
+            edge_token=token.read(host.instance).reveal() if token else None,
+        )
+
+    def admit(self, exchange: Exchange) -> None:
+        """Settle who the client is; a stranger to the proxy or to TLS goes no further."""
+        try:
+            peer = settle(exchange.request.environ, self._trust)
+        except PeerRefused as refused:
+            raise Problem(refused.code, reason=refused.reason) from None
+        exchange.settle_peer(
+            address=peer.address, scheme=peer.scheme, host=peer.host, foreign_id=peer.foreign_id
+        )
+
+
+def _network(word: str) -> Any:
+    try:
+        return ip_network(word)
+    except ValueError:
+        raise ConfigError(
+            f"{word!r} is neither `unix` nor a network",
+            key="trusted",
+            fix="write a network such as 10.0.0.0/8 or 192.0.2.7/32",
+        ) from None

@@ -1,0 +1,82 @@
+"""SecureML: a scikit-learn model behind eight doors.
+
+This is the plugin author's whole vocabulary; nothing else is public.
+Names that need scikit-learn are loaded when first asked for, so that commands which do
+not touch a model start fast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from secureml.config_error import ConfigError
+from secureml.corridor.exchange import Exchange, Principal, Refusal, invalid_input
+from secureml.corridor.phases import Phase
+from secureml.corridor.plugin import Host, Plugin
+from secureml.corridor.policy import Policy, public, requires
+from secureml.corridor.problems import Fault, Kind, Problem
+from secureml.state import fields
+from secureml.state.clients import Client
+from secureml.state.secret import Secret
+from secureml.state.store import Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    from secureml.cli import output
+    from secureml.models import signature
+    from secureml.models.artifact import Artifact, ModelRefused
+    from secureml.models.card import Card
+    from secureml.models.handle import ModelHandle, Result
+    from secureml.models.rows import Ranges
+
+_LAZY = {
+    "Artifact": "secureml.models.artifact",
+    "ModelRefused": "secureml.models.artifact",
+    "Card": "secureml.models.card",
+    "ModelHandle": "secureml.models.handle",
+    "Result": "secureml.models.handle",
+    "Ranges": "secureml.models.rows",
+    "output": "secureml.cli",
+    "signature": "secureml.models",
+}
+
+__all__ = [
+    "Artifact",
+    "Card",
+    "Client",
+    "ConfigError",
+    "Exchange",
+    "Fault",
+    "Host",
+    "Kind",
+    "ModelHandle",
+    "ModelRefused",
+    "Phase",
+    "Plugin",
+    "Policy",
+    "Principal",
+    "Problem",
+    "Ranges",
+    "Refusal",
+    "Result",
+    "Secret",
+    "Store",
+    "StoreUnavailable",
+    "fields",
+    "invalid_input",
+    "output",
+    "public",
+    "requires",
+    "signature",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'secureml' has no attribute {name!r}")
+    import importlib
+
+    home = importlib.import_module(_LAZY[name])
+    try:
+        return getattr(home, name)
+    except AttributeError:
+        return importlib.import_module(f"{_LAZY[name]}.{name}")

@@ -1,0 +1,188 @@
+"""The model API: predict, list, describe, and tell whether we live and are ready.
+
+Views return data or raise; a prediction is returned as a ``Result`` so that it cannot
+reach the wire without passing the SHAPE door.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Flask, Response, g
+from marshmallow import Schema, ValidationError, fields
+
+from secureml.corridor.exchange import Exchange, invalid_input
+from secureml.corridor.payload import Limits, read_json
+from secureml.corridor.pipeline import Pipeline
+from secureml.corridor.policy import public, requires
+from secureml.corridor.problems import Fault, Problem
+from secureml.models.handle import Result
+
+if TYPE_CHECKING:
+    from secureml.models.registry import Registry
+
+JSON = "application/json"
+
+
+class PredictBody(Schema):
+    """The envelope of a prediction request; the rows inside are read by the model's card."""
+
+    instances = fields.Raw(required=True, allow_none=False)
+
+
+class Application(Flask):
+    """Flask, with one difference: a Result passes the SHAPE door before it is an answer."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        # No static folder: it would be a route without a policy.
+        super().__init__("secureml", static_folder=None, template_folder=None)
+        self.pipeline = pipeline
+        # Flask would answer OPTIONS by itself, past every door.
+        self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+        # An API does not redirect: a doubled or missing slash is another address.
+        self.url_map.merge_slashes = False
+        self.url_map.strict_slashes = True
+
+    def dispatch_request(self) -> Response:
+        """Run the matched view and turn what it returns into a response."""
+        answer: Any = super().dispatch_request()
+        if isinstance(answer, Result):
+            exchange: Exchange = g.exchange
+            exchange.result = self.pipeline.shape(exchange, answer)
+            answer = _prediction(exchange)
+        return answer if isinstance(answer, Response) else json_response(answer)
+
+
+def json_response(body: Any, status: int = 200) -> Response:
+    """Return strict JSON: a number JSON cannot carry raises ValueError, hence a 500."""
+    text = json.dumps(body, allow_nan=False, separators=(",", ":"))
+    return Response(text, status=status, content_type=JSON)
+
+
+def _prediction(exchange: Exchange) -> dict[str, Any]:
+    result, model = exchange.result, exchange.model
+    if result is None or model is None:
+        raise RuntimeError("a prediction without a result or a model")
+    body: dict[str, Any] = {"predictions": result.predictions}
+    if result.probabilities is not None:
+        body["probabilities"] = result.probabilities
+    body["model"] = {"name": model.name, "version": model.version}
+    body["id"] = exchange.id
+    return body
+
+
+class Preparation:
+    """Readies a request at the VALIDATE door: finds the model, reads the body strictly."""
+
+    def __init__(self, models: Registry, limits: Limits, body_limit: int) -> None:
+        self._models, self._limits, self._body_limit = models, limits, body_limit
+        self._schemas: dict[type[Schema], Schema] = {}
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Set the exchange's model and payload, or raise the Problem that stops here."""
+        if exchange.model_name:
+            exchange.model = self._models.get(exchange.model_name)
+            if exchange.model is None:
+                raise Problem("not_found", reason="model_unknown")
+        policy = exchange.policy
+        if policy is None or policy.body is None:
+            return
+        body = _read_body(exchange, policy.body_limit or self._body_limit)
+        value = read_json(body, self._limits)
+        if not isinstance(value, dict):
+            raise Problem(
+                "invalid_input", reason="payload.not_an_object", errors=[Fault("", "object")]
+            )
+        exchange.payload = self._fit(policy.body, value)
+
+    def _fit(self, schema: type[Schema], value: dict[str, Any]) -> dict[str, Any]:
+        checker = self._schemas.get(schema) or self._schemas.setdefault(schema, schema())
+        try:
+            loaded: dict[str, Any] = checker.load(value)
+        except ValidationError as error:
+            raise invalid_input(_faults(error, set(checker.fields)), "payload.envelope") from None
+        return loaded
+
+
+def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
+    """Name the envelope's faulty keys; an unknown key is the client's text, so not echoed."""
+    messages = error.messages_dict
+    faults = [
+        (f"/{key}", "required" if "issing" in str(messages[key]) else "invalid")
+        for key in messages
+        if key in known
+    ]
+    if set(messages) - known:
+        faults.append(("", "unknown_key"))
+    return faults
+
+
+def _read_body(exchange: Exchange, limit: int) -> bytes:
+    plain = exchange.request
+    _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain)
+    if plain.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise Problem("unsupported_media_type", reason="payload.encoded")
+    plain.max_content_length = limit
+    body = plain.get_data(cache=False)
+    exchange.bytes_in = len(body)
+    return body
+
+
+def _check_media_type(header: str, plain: Any) -> None:
+    if header == JSON:
+        return
+    charset = plain.mimetype_params.get("charset", "utf-8").lower()
+    if plain.mimetype != JSON or charset not in ("utf-8", "utf8"):
+        raise Problem("unsupported_media_type", reason="payload.media_type")
+
+
+def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -> Blueprint:
+    """Return the core's routes over the loaded models."""
+    api = Blueprint("api", __name__)
+
+    @api.post("/v1/models/<model>/predict", endpoint="predict")
+    @requires("predict", body=PredictBody)
+    def predict(model: str) -> Any:  # a Result, which Application carries on
+        exchange: Exchange = g.exchange
+        rows = exchange.read_rows()
+        if exchange.model is None:
+            raise RuntimeError(f"no model was prepared for {model}")
+        return exchange.model.predict(rows)
+
+    @api.get("/v1/models", endpoint="models")
+    @requires("models:read")
+    def list_models() -> dict[str, Any]:
+        principal = g.exchange.principal
+        names = [name for name in models.names() if principal.may_use(name)]
+        return {"models": [_summary(models, name) for name in names]}
+
+    @api.get("/v1/models/<model>", endpoint="model")
+    @requires("models:read")
+    def describe(model: str) -> dict[str, Any]:
+        found = models.get(model)
+        if found is None:
+            raise Problem("not_found", reason="model_unknown")
+        return found.card.public()
+
+    @api.get("/healthz", endpoint="healthz")
+    @public()
+    def alive() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @api.get("/readyz", endpoint="readyz")
+    @public()
+    def ready() -> Response:
+        reasons = [reason for ask in readiness if (reason := ask())]
+        body: dict[str, Any] = {"status": "not_ready" if reasons else "ready"}
+        if reasons:
+            body["reasons"] = reasons
+        return json_response(body, 503 if reasons else 200)
+
+    return api
+
+
+def _summary(models: Registry, name: str) -> dict[str, str]:
+    handle = models.get(name)
+    return {"name": name, "version": handle.version if handle else ""}

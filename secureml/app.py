@@ -1,0 +1,170 @@
+"""The start, told from top to bottom. Any step may stop it with one line; none may open a door.
+
+Nothing here opens a socket, thread or database handle: Gunicorn loads the app once and
+forks, so everything that cannot cross a fork is opened on first use.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import Flask
+
+from secureml import api, program_log, settings
+from secureml import instance as instance_folder
+from secureml.config_error import ConfigError
+from secureml.corridor import loader, policy
+from secureml.corridor.loader import Loaded
+from secureml.corridor.phases import Phase
+from secureml.corridor.pipeline import Pipeline, Routes
+from secureml.corridor.plugin import Host, doors_of
+from secureml.corridor.problems import Catalogue
+from secureml.models.artifact import ModelRefused
+from secureml.models.registry import Registry
+from secureml.settings import Settings
+from secureml.state.clients import Clients
+from secureml.state.store import Store, StoreUnavailable
+
+log = logging.getLogger("secureml")
+
+
+@dataclass(frozen=True)
+class House:
+    """What the start has built so far: settings, state, models and plugins, no web app yet."""
+
+    settings: Settings
+    store: Store
+    clients: Clients
+    models: Registry
+    plugins: Sequence[Loaded]
+
+
+def create_app(
+    instance: str | Path | None = None, *, now: Callable[[], float] = time.time
+) -> Flask:
+    """Return the app behind all its doors, or raise ConfigError with the fix."""
+    house = furnish(instance, now=now)
+    load_models(house)
+    pipeline = Pipeline(house.plugins, _catalogue(house), now=now)
+    app = api.Application(pipeline)
+    _register_routes(app, house)
+    routes = Routes(_policies(app, house), _preparation(house))
+    pipeline.attach(app, routes)
+    app.extensions["secureml"] = house
+    _announce(house)
+    return app
+
+
+def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = time.time) -> House:
+    """Read the settings and build state and plugins; commands need no more than this."""
+    found = settings.read(settings.instance_folder(instance))
+    program_log.configure(found.log_level)
+    instance_folder.check_modes(found.instance)
+    store = Store(found.store_url)
+    clients = Clients(store, now)
+    vouchers: list[Callable[..., None]] = []
+    models = Registry(found.models_folder, vouchers, found.models_allow)
+    house = House(found, store, clients, models, plugins := [])
+    try:
+        classes = loader.find(found.plugins)
+        plugins += loader.build(classes, found.plugin_tables, _lender(house, now))
+        loader.check_company(plugins)
+    except ConfigError as error:
+        raise error.within(file=found.file) from None
+    settings.check_production(found, {loaded.name: loaded for loaded in plugins})
+    vouchers += [loaded.plugin.vouch for loaded in plugins if hasattr(loaded.plugin, "vouch")]
+    return house
+
+
+def load_models(house: House) -> None:
+    """Prove and load every current model; one that fails any check stops the start."""
+    try:
+        house.models.load_all()
+    except ModelRefused as error:
+        raise ConfigError(str(error), file=str(house.settings.models_folder)) from error
+
+
+def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
+    def lend(name: str) -> Host:
+        instance = house.settings.instance
+        return Host(
+            name,
+            instance,
+            instance / name,
+            house.settings.profile,
+            now,
+            house.store,
+            house.clients,
+            house.models,
+        )
+
+    return lend
+
+
+def _catalogue(house: House) -> Catalogue:
+    added = [kind for loaded in house.plugins for kind in loaded.plugin.problems]
+    try:
+        return Catalogue(added)
+    except ValueError as error:
+        raise ConfigError(
+            str(error), file=house.settings.file, table="secureml", key="plugins"
+        ) from None
+
+
+def _register_routes(app: Flask, house: House) -> None:
+    app.register_blueprint(api.blueprint(house.models, _readiness(house)))
+    for loaded in house.plugins:
+        if hasattr(loaded.plugin, "blueprint"):
+            app.register_blueprint(loaded.plugin.blueprint())
+
+
+def _policies(app: Flask, house: House) -> dict[str, policy.Policy]:
+    try:
+        return policy.collect(app)
+    except ConfigError as error:
+        raise error.within(file=house.settings.file) from None
+
+
+def _preparation(house: House) -> api.Preparation:
+    return api.Preparation(house.models, house.settings.limits, house.settings.body_limit)
+
+
+def _readiness(house: House) -> list[Callable[[], str | None]]:
+    def store_answers() -> str | None:
+        try:
+            house.store.version("clients")
+        except StoreUnavailable:
+            return "store_unavailable"
+        return None
+
+    def a_model_is_loaded() -> str | None:
+        return None if house.models.names() else "no_model"
+
+    asked = [loaded.plugin.ready for loaded in house.plugins if hasattr(loaded.plugin, "ready")]
+    return [store_answers, a_model_is_loaded, *asked]
+
+
+def table_of_doors(plugins: Sequence[Loaded]) -> list[tuple[Phase, list[str]]]:
+    """Return who stands at which door, in order; a trailing ? marks a plugin that observes."""
+    return [
+        (
+            phase,
+            [
+                loaded.name + "?" * loaded.observe
+                for loaded in plugins
+                if phase in doors_of(loaded.plugin)
+            ],
+        )
+        for phase in Phase
+    ]
+
+
+def _announce(house: House) -> None:
+    for phase, names in table_of_doors(house.plugins):
+        log.info("%-9s %s", phase.name, ", ".join(names) or "-")
+    for risk in sorted(house.settings.accept_risk):
+        log.warning("accepted risk: %s", risk)

@@ -1,0 +1,1 @@
+"""The ``secureml`` command: what operators and their scripts call."""

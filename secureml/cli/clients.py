@@ -1,0 +1,122 @@
+"""``secureml clients``: who may call."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from secureml.cli.main import Desk
+from secureml.cli.output import emit, json_option
+from secureml.state.clients import Client, ClientError
+
+
+@click.group()
+def clients() -> None:
+    """Add, list and switch off clients."""
+
+
+@clients.command()
+@click.argument("name")
+@click.option("--tier", default="standard", show_default=True, help="What limits it belongs to.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help="A right; repeatable. Default: predict and models:read.",
+)
+@click.option(
+    "--model", "models", multiple=True, help="A model it may use; repeatable. Default: all."
+)
+@json_option
+@click.pass_obj
+def add(
+    desk: Desk,
+    name: str,
+    tier: str,
+    scopes: tuple[str, ...],
+    models: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Add the client NAME."""
+    try:
+        client = desk.clients.add(name, tier=tier, scopes=scopes or None, models=models or None)
+    except ClientError as error:
+        raise click.ClickException(str(error)) from None
+    emit(_public(client), as_json, _line(client))
+
+
+@clients.command("list")
+@json_option
+@click.pass_obj
+def list_clients(desk: Desk, as_json: bool) -> None:
+    """List every client."""
+    found = desk.clients.list()
+    emit(
+        [_public(client) for client in found],
+        as_json,
+        "\n".join(map(_line, found)) or "no clients yet",
+    )
+
+
+@clients.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show(desk: Desk, name: str, as_json: bool) -> None:
+    """Show the client NAME."""
+    client = desk.clients.get(name)
+    if client is None:
+        raise click.ClickException(f"there is no client {name!r}")
+    emit(_public(client), as_json, _line(client))
+
+
+@clients.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def disable(desk: Desk, name: str, as_json: bool) -> None:
+    """Keep the client NAME out, from its next request on."""
+    _switch(desk, name, enabled=False, as_json=as_json)
+
+
+@clients.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def enable(desk: Desk, name: str, as_json: bool) -> None:
+    """Let the client NAME in again."""
+    _switch(desk, name, enabled=True, as_json=as_json)
+
+
+def _switch(desk: Desk, name: str, *, enabled: bool, as_json: bool) -> None:
+    try:
+        desk.clients.set_enabled(name, enabled=enabled)
+    except ClientError as error:
+        raise click.ClickException(str(error)) from None
+    emit(
+        {"name": name, "enabled": enabled},
+        as_json,
+        f"{name} is {'enabled' if enabled else 'disabled'}",
+    )
+
+
+def _public(client: Client) -> dict[str, Any]:
+    created = datetime.fromtimestamp(client.created, UTC).isoformat(timespec="seconds")
+    return {
+        "name": client.name,
+        "tier": client.tier,
+        "scopes": sorted(client.scopes),
+        "models": sorted(client.models),
+        "enabled": client.enabled,
+        "created": created.replace("+00:00", "Z"),
+    }
+
+
+def _line(client: Client) -> str:
+    state = "enabled" if client.enabled else "DISABLED"
+    return (
+        f"{client.name:<20} {client.tier:<10} {state:<9} "
+        f"scopes {','.join(sorted(client.scopes))}  models {','.join(sorted(client.models))}"
+    )

@@ -1,0 +1,62 @@
+"""Nginx for development: the bundled nginx.conf, with this machine's values in its includes.
+
+``nginx.conf`` itself is copied unchanged; only the short files it includes by name differ,
+exactly as on a production machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+# The includes that hold no site value are the checkout's own.
+FIXED = ("forwarded.conf", "groups.conf", "problem_location.conf", "problems.conf")
+
+
+def command(nginx: str, instance: Path, checkout: Path, bind: str, port: int) -> list[str]:
+    """Write what Nginx needs into the instance folder and return the command that runs it."""
+    folder = instance / "nginx"
+    sites = folder / "deploy" / "nginx"
+    sites.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(checkout / "nginx.conf", folder / "nginx.conf")
+    for name in FIXED:
+        shutil.copyfile(checkout / "deploy" / "nginx" / name, sites / name)
+    for name, text in site_values(instance, bind, port).items():
+        path = sites / name
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text)
+    return [nginx, "-p", f"{folder}/", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+
+
+def site_values(instance: Path, bind: str, port: int) -> dict[str, str]:
+    """Return the text of each include that differs between machines."""
+    address = f"[{bind}]" if ":" in bind else bind
+    token = (instance / "keys" / "edge-token").read_text().strip()
+    # Nginx drops to another user when root starts it; that user could not open our socket.
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    return {
+        "process.conf": f"{user}worker_processes auto;\npid nginx.pid;\nerror_log stderr warn;\n",
+        "paths.conf": _PATHS,
+        "certificate.conf": f'ssl_certificate "{instance}/tls/server.crt";\n'
+        f'ssl_certificate_key "{instance}/tls/server.key";\n',
+        "listen.conf": f"listen {address}:{port} ssl http2;\n",
+        # Plain HTTP is for a public site; here it lies on a socket and takes no port.
+        "listen_http.conf": f'listen "unix:{instance}/run/http.sock";\nroot "{instance}/nginx";\n',
+        "names.conf": "server_name localhost 127.0.0.1 [::1];\n",
+        # A client that goes to a bare address names no server; it must get an answer here.
+        "strangers.conf": "ssl_reject_handshake off;\n",
+        "upstream.conf": f'server "unix:{instance}/run/gunicorn.sock";\n',
+        "edge_token.conf": f'set $edge_token "{token}";\n',
+    }
+
+
+_PATHS = """\
+access_log ../logs/nginx.log secureml;
+client_body_temp_path body_temp;
+proxy_temp_path proxy_temp;
+fastcgi_temp_path fastcgi_temp;
+scgi_temp_path scgi_temp;
+uwsgi_temp_path uwsgi_temp;
+"""

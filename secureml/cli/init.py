@@ -1,0 +1,91 @@
+"""``secureml init``: make an instance folder that starts, and never overwrite one that exists."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from secureml.cli import certificates
+from secureml.cli.main import Desk
+from secureml.cli.output import emit, json_option
+from secureml.instance import make_folders, write_new
+
+LOCAL = ["localhost", "127.0.0.1", "::1"]
+
+SETTINGS = """\
+# What runs here. Every key is in docs/settings.md and secureml.example.toml;
+# an unknown word stops the start, `secureml check` tells.
+
+[secureml]
+profile = "{profile}"
+plugins = ["transport", "api_keys", "scopes", "input_rules", "model_integrity",
+           "security_headers", "errors", "access_log"]
+
+[plugins.transport]
+trusted = ["unix"]
+hosts = [{hosts}]
+direct = {direct}
+edge_token = "file:keys/edge-token"
+"""
+
+
+@click.command()
+@click.option(
+    "--profile",
+    type=click.Choice(["development", "production"]),
+    default="development",
+    show_default=True,
+    help="production makes no certificate: name your own in deploy/nginx.",
+)
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Host name to answer for; repeatable. Default: localhost.",
+)
+@json_option
+@click.pass_obj
+def init(desk: Desk, profile: str, hosts: tuple[str, ...], as_json: bool) -> None:
+    """Make the instance folder: settings, keys, modes and, for development, certificates."""
+    instance = desk.instance
+    development = profile == "development"
+    names = [*hosts, *(LOCAL if development else [])]
+    if not names:
+        raise click.UsageError("production needs the public name of this server: --host NAME")
+    made = make_folders(instance)
+    made += _keys(instance)
+    if development and certificates.make(instance / "tls", names, certificates.utc_now()):
+        made.append("tls/server.crt")
+    text = SETTINGS.format(
+        profile=profile,
+        hosts=", ".join(f'"{name}"' for name in names),
+        direct=str(development).lower(),
+    )
+    if write_new(instance / "secureml.toml", text.encode(), 0o640):
+        made.append("secureml.toml")
+    emit(
+        {"instance": str(instance), "made": made},
+        as_json,
+        f"{instance}: " + (f"made {', '.join(made)}" if made else "all there already"),
+    )
+
+
+def _keys(instance: Path) -> list[str]:
+    from secureml.models import signature
+
+    made = []
+    token = secrets.token_urlsafe(32).encode()
+    if write_new(instance / "keys" / "edge-token", token, 0o600):
+        made.append("keys/edge-token")
+    private = instance / "keys" / "model-signing.key"
+    public = instance / "model_integrity" / "signing.pem"
+    # A machine that only serves has the public half alone: its private half is elsewhere.
+    if not private.exists() and not public.exists():
+        key = signature.generate_key()
+        write_new(private, signature.private_pem(key), 0o600)
+        write_new(public, signature.public_pem(key.public_key()), 0o640)
+        made += ["keys/model-signing.key", "model_integrity/signing.pem"]
+    return made

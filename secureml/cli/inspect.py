@@ -1,0 +1,83 @@
+"""``secureml check | phases | routes``: what would run here, without running it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from secureml.cli.main import Desk
+from secureml.cli.output import emit, json_option
+from secureml.config_error import ConfigError
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def check(desk: Desk, as_json: bool) -> None:
+    """Go through the whole start and stop before serving; exit 0 when it may start, else 2."""
+    from secureml.app import create_app
+
+    try:
+        app = create_app(desk.instance)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        emit({"ok": False, "error": str(error)}, as_json, "")
+        raise SystemExit(2) from None
+    house = app.extensions["secureml"]
+    models = {name: house.models.current(name) for name in house.models.names()}
+    text = f"ready to start: {house.settings.file}\n" + "\n".join(
+        f"model {name} version {version}" for name, version in models.items()
+    )
+    emit(
+        {
+            "ok": True,
+            "profile": house.settings.profile,
+            "models": models,
+            "accepted_risks": sorted(house.settings.accept_risk),
+        },
+        as_json,
+        text,
+    )
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def phases(desk: Desk, as_json: bool) -> None:
+    """Show who stands at which door, in order; a trailing ? marks a plugin that only observes."""
+    from secureml.app import table_of_doors
+
+    doors = table_of_doors(desk.house.plugins)
+    text = "\n".join(f"{phase.name:<10} {', '.join(names) or '-'}" for phase, names in doors)
+    emit({phase.value: names for phase, names in doors}, as_json, text)
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def routes(desk: Desk, as_json: bool) -> None:
+    """Show every address, its methods and what it demands."""
+    from secureml.app import create_app
+
+    app = create_app(desk.instance)
+    table = [_route(rule, app) for rule in sorted(app.url_map.iter_rules(), key=str)]
+    width = max(len(row["path"]) for row in table)
+    text = "\n".join(
+        f"{' '.join(row['methods']):<10} {row['path']:<{width}}  {row['scope'] or 'public'}"
+        for row in table
+    )
+    emit(table, as_json, text)
+
+
+def _route(rule: Any, app: Any) -> dict[str, Any]:
+    from secureml.corridor.policy import policy_of
+
+    policy = policy_of(app.view_functions[rule.endpoint])
+    return {
+        "path": rule.rule,
+        "methods": sorted(rule.methods - {"HEAD"}),
+        "scope": policy.scope if policy else None,
+        "public": bool(policy and policy.public),
+    }

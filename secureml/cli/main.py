@@ -1,0 +1,131 @@
+"""The root of the ``secureml`` command: the core's groups, then each plugin's under its name.
+
+``--instance DIR`` may stand anywhere on the line, else SECUREML_INSTANCE, else ./instance.
+A fault of configuration is one line on stderr and exit code 2, never a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.config_error import ConfigError
+
+if TYPE_CHECKING:
+    from secureml.app import House
+    from secureml.state.clients import Clients
+    from secureml.state.store import Store
+
+# Where each command lives; imported only when called, so that `--help` is quick.
+CORE = {
+    "init": "secureml.cli.init:init",
+    "serve": "secureml.cli.serve:serve",
+    "check": "secureml.cli.inspect:check",
+    "phases": "secureml.cli.inspect:phases",
+    "routes": "secureml.cli.inspect:routes",
+    "clients": "secureml.cli.clients:clients",
+    "models": "secureml.cli.models:models",
+}
+
+
+class Desk:
+    """What commands are handed: the instance, and the house built on first need."""
+
+    def __init__(self, instance: str | None) -> None:
+        self._given = instance
+
+    @cached_property
+    def instance(self) -> Path:
+        """The instance folder."""
+        from secureml.settings import instance_folder
+
+        return instance_folder(self._given)
+
+    @cached_property
+    def house(self) -> House:
+        """Settings, state and plugins; raises ConfigError where they cannot be."""
+        from secureml.app import furnish
+
+        return furnish(self.instance)
+
+    @property
+    def clients(self) -> Clients:
+        """The named clients."""
+        return self.house.clients
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self.house.store
+
+
+class Root(click.Group):
+    """Finds the core's commands by name and the enabled plugins' by asking the house."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return every command; plugins' only where the instance can be read."""
+        try:
+            plugins = sorted(_plugin_commands(ctx.ensure_object(Desk).house))
+        except (ConfigError, TypeError):
+            plugins = []
+        return [*CORE, *plugins]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name."""
+        if cmd_name in CORE:
+            module, _, attribute = CORE[cmd_name].partition(":")
+            command: click.Command = getattr(import_module(module), attribute)
+            return command
+        return _plugin_commands(ctx.find_object(Desk).house).get(cmd_name)  # type: ignore[union-attr]
+
+
+def _plugin_commands(house: House) -> dict[str, click.Command]:
+    return {
+        loaded.name.replace("_", "-"): loaded.plugin.commands()
+        for loaded in house.plugins
+        if hasattr(loaded.plugin, "commands")
+    }
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def secureml(ctx: click.Context) -> None:
+    """Serve a scikit-learn model behind every security concern there is.
+
+    Every command takes --instance DIR (else SECUREML_INSTANCE, else ./instance) and --json.
+    """
+    ctx.ensure_object(Desk)
+
+
+def take_instance(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """Take ``--instance DIR`` out of a command line, wherever it stands before ``--``."""
+    found: str | None = None
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            return found, [*rest, word, *words]
+        if word == "--instance":
+            found = next(words, None)
+            if found is None:
+                raise ConfigError("--instance needs a folder", fix="--instance DIR")
+        elif word.startswith("--instance="):
+            found = word.removeprefix("--instance=")
+        else:
+            rest.append(word)
+    return found, rest
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; the console script's entry."""
+    try:
+        instance, rest = take_instance(list(sys.argv[1:] if arguments is None else arguments))
+        secureml.main(rest, prog_name="secureml", obj=Desk(instance))
+    except ConfigError as error:
+        click.echo(f"secureml: {error}", err=True)
+        sys.exit(2)

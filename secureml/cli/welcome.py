@@ -1,0 +1,57 @@
+"""What ``script/server`` prints last: a fresh key, and a curl line that works when pasted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+CLIENT = "demo"
+
+
+def text(instance: Path, model: str, port: int) -> str:
+    """Return the key and the line; both go through the commands an operator would type."""
+    _command(instance, ["clients", "add", CLIENT], may_fail=True)
+    key = _command(instance, ["api-keys", "issue", CLIENT, "--expires", "30d"])["key"]
+    return f"API key    {key}\n\n{curl_line(instance, model, port, key)}"
+
+
+def curl_line(instance: Path, model: str, port: int, key: str) -> str:
+    """Return one line that asks ``model`` about the first row its seal was proved with."""
+    from secureml.models.registry import Registry
+    from secureml.settings import read
+
+    card = Registry(read(instance).models_folder).card(model)
+    body = json.dumps({"instances": [card.golden.rows[0]]})
+    words = [
+        "curl",
+        "--cacert",
+        str(instance / "tls" / "ca.crt"),
+        "-H",
+        f"X-API-Key: {key}",
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        body,
+        f"https://localhost:{port}/v1/models/{model}/predict",
+    ]
+    return shlex.join(words)
+
+
+def _command(instance: Path, words: list[str], *, may_fail: bool = False) -> dict[str, Any]:
+    run = subprocess.run(  # noqa: S603 - our own command, no shell
+        [sys.executable, "-m", "secureml.cli", *words, "--json", "--instance", str(instance)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    if run.returncode and not may_fail:
+        raise click.ClickException(f"secureml {' '.join(words)}: {run.stderr.strip()}")
+    found: dict[str, Any] = json.loads(run.stdout or "{}")
+    return found

@@ -1,0 +1,128 @@
+"""One request and its answer as the doors see them.
+
+Facts that two plugins need are fields here, so that plugins need not know one another.
+The pipeline writes; plugins read. The one exception is the peer, which ``transport``
+settles once: a second attempt is a fault of ours and fails the request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from secureml.models.cells import RowsRefused
+
+from .problems import Fault, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from flask import Request
+
+    from secureml.models.handle import ModelHandle, Result
+
+    from .phases import Phase
+    from .policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks and how we know.
+
+    ``client`` is the named owner, ``subject`` the end user where a token names one (else
+    the client again), ``method`` the plugin that vouches, ``credential`` the id of the key
+    or token: never a secret. ``models`` holds names, or ``*`` for all.
+    """
+
+    client: str
+    subject: str
+    scopes: frozenset[str]
+    models: frozenset[str]
+    tier: str
+    method: str
+    credential: str
+
+    def may_use(self, model: str) -> bool:
+        """Tell whether the model is among those granted."""
+        return "*" in self.models or model in self.models
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Where and why a plugin said no, or would have (``observed``)."""
+
+    phase: Phase | None
+    plugin: str
+    problem: Problem
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known about one request; see the module docstring for who writes.
+
+    ``id`` is ours (128 random bits, hex); ``foreign_id`` is the client's, cleaned.
+    ``started`` is seconds since the epoch, ``elapsed_ns`` set when the answer is ready.
+    ``timings`` holds (door, plugin, nanoseconds), one entry per step taken.
+    ``route`` is the rule as written in the app, "" for an unknown path: bounded, so it
+    may label a metric, unlike the path.
+    ``model_name`` is what the path says, ``model`` what was found under that name.
+    """
+
+    id: str
+    request: Request
+    started: float
+    started_ns: int
+    policy: Policy | None = None
+    route: str = ""
+    known: bool = False
+    client_address: str = ""
+    scheme: str = ""
+    host: str = ""
+    foreign_id: str = ""
+    principal: Principal | None = None
+    payload: dict[str, Any] | None = None
+    model_name: str = ""
+    model: ModelHandle | None = None
+    row_count: int = 0
+    result: Result | None = None
+    refusal: Refusal | None = None
+    observed: list[Refusal] = field(default_factory=list)
+    status: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    elapsed_ns: int = 0
+    timings: list[tuple[Phase, str, int]] = field(default_factory=list)
+    _rows: np.ndarray[Any, Any] | None = None
+    _peer_settled: bool = False
+
+    def settle_peer(self, *, address: str, scheme: str, host: str, foreign_id: str = "") -> None:
+        """Say who the client is, once and for all doors after this one."""
+        if self._peer_settled:
+            raise RuntimeError("the peer is settled once; a second plugin tried")
+        self.client_address, self.scheme, self.host = address, scheme, host
+        self.foreign_id = foreign_id
+        self._peer_settled = True
+
+    def read_rows(self) -> np.ndarray[Any, Any]:
+        """Return the instances as the model's own rows, read once.
+
+        Raises Problem("invalid_input") that names the path and rule of each fault.
+        """
+        if self._rows is None:
+            if self.model is None or self.payload is None:
+                raise RuntimeError("there are no rows before a model and a payload")
+            try:
+                self._rows = self.model.read(self.payload["instances"])
+            except RowsRefused as refused:
+                raise invalid_input(refused.faults, "payload.rows") from None
+            self.row_count = len(self._rows)
+        return self._rows
+
+    @property
+    def problem(self) -> Problem | None:
+        """The refusal the caller saw, if any."""
+        return self.refusal.problem if self.refusal else None
+
+
+def invalid_input(faults: list[tuple[str, str]], reason: str) -> Problem:
+    """Return the refusal for input that breaks rules, with at most twenty places."""
+    return Problem("invalid_input", reason=reason, errors=[Fault(*fault) for fault in faults[:20]])

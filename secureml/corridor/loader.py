@@ -1,0 +1,174 @@
+"""From the operator's list of names to plugins, checked; anything odd stops the start.
+
+Nothing is scanned: what is installed is not enabled until it is named. A name is a
+package under ``plugins``; ``package.module:Class`` names a plugin that lives elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import ValidationError
+
+from secureml.config_error import ConfigError
+
+from .phases import NEVER_OBSERVED, REFUSING, Phase
+from .plugin import Host, Plugin, check_shape, doors_of
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+MODES = ("enforce", "observe")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A plugin ready to stand at its doors; ``observe`` turns its refusals into log lines."""
+
+    plugin: Plugin
+    observe: bool
+
+    @property
+    def name(self) -> str:
+        """The plugin's own name."""
+        return self.plugin.name
+
+
+def find(names: Sequence[str]) -> list[type[Plugin]]:
+    """Return the class behind each entry of the list, in its order."""
+    classes: list[type[Plugin]] = []
+    for entry in names:
+        cls = _import(entry)
+        check_shape(cls)
+        if any(cls.name == other.name for other in classes):
+            raise ConfigError(
+                f"the plugin {cls.name!r} is listed twice",
+                table="secureml",
+                key="plugins",
+                fix="name it once; plurality lives in its table",
+            )
+        classes.append(cls)
+    return classes
+
+
+def build(
+    classes: Sequence[type[Plugin]],
+    tables: Mapping[str, Mapping[str, Any]],
+    host_for: Callable[[str], Host],
+) -> list[Loaded]:
+    """Check each plugin's table against its schema and construct it, in order."""
+    known = {cls.name for cls in classes}
+    for stray in sorted(set(tables) - known):
+        raise ConfigError(
+            "this table configures a plugin that is not enabled",
+            table=f"plugins.{stray}",
+            fix=f"add {stray!r} to [secureml] plugins or remove the table",
+        )
+    return [_construct(cls, tables.get(cls.name, {}), host_for(cls.name)) for cls in classes]
+
+
+def _import(entry: str) -> type[Plugin]:
+    module_name, _, attribute = entry.partition(":")
+    if not attribute:
+        if not _NAME.fullmatch(entry):
+            raise ConfigError(
+                f"{entry!r} is no plugin name",
+                table="secureml",
+                key="plugins",
+                fix="use a name such as api_keys, or package.module:Class",
+            )
+        module_name, attribute = f"plugins.{entry}", "plugin"
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"the plugin {entry!r} cannot be imported ({error})",
+            table="secureml",
+            key="plugins",
+            fix=_import_fix(error, module_name),
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Plugin)):
+        raise ConfigError(
+            f"{entry!r} is not a Plugin class",
+            table="secureml",
+            key="plugins",
+            fix="name a subclass of secureml.Plugin",
+        )
+    return found
+
+
+def _import_fix(error: Exception, module_name: str) -> str:
+    missing = getattr(error, "name", None)
+    if missing and missing not in module_name:
+        return f"install the library {missing!r} that this plugin needs"
+    return "check the spelling; built-in plugins are the folders under plugins/"
+
+
+def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loaded:
+    name = f"plugins.{cls.name}"
+    words = dict(table)
+    mode = words.pop("mode", "enforce")
+    _check_mode(cls, mode, name)
+    try:
+        config = cls.schema().load(words)
+    except ValidationError as error:
+        raise invalid_table(error, name) from None
+    try:
+        return Loaded(cls(config, host), mode == "observe")
+    except ConfigError as error:
+        raise error.within(table=name) from None
+
+
+def _check_mode(cls: type[Plugin], mode: object, table: str) -> None:
+    if mode not in MODES:
+        raise ConfigError(
+            f"{mode!r} is not a mode", table=table, key="mode", fix='use "enforce" or "observe"'
+        )
+    doors = set(doors_of(cls))
+    if mode == "observe" and (doors & NEVER_OBSERVED or not doors & REFUSING):
+        raise ConfigError(
+            "this plugin cannot be observed only",
+            table=table,
+            key="mode",
+            fix="remove the key; who someone is and what they may do is always enforced",
+        )
+
+
+def invalid_table(error: ValidationError, table: str) -> ConfigError:
+    """Return the first fault of a settings table as one line with its key."""
+    key, message = _first(error.messages)
+    fix = "see docs/settings.md for the words this table knows" if "nknown" in message else ""
+    return ConfigError(message, table=table, key=key, fix=fix or "correct the value")
+
+
+def _first(messages: Any, path: str = "") -> tuple[str, str]:
+    while not isinstance(messages, str):
+        if isinstance(messages, dict):
+            word, messages = next(iter(messages.items()))
+            if word != "_schema":
+                path = f"{path}.{word}" if path else str(word)
+        else:
+            messages = messages[0]
+    return path, messages
+
+
+def check_company(plugins: Sequence[Loaded]) -> None:
+    """Refuse a set of plugins that would leave the model open or answer in two voices."""
+    for phase, fix in (
+        (Phase.IDENTIFY, "enable api_keys, or enable `anonymous` to run open on purpose"),
+        (Phase.AUTHORIZE, "enable scopes"),
+    ):
+        if not any(phase in doors_of(loaded.plugin) for loaded in plugins):
+            raise ConfigError(
+                f"no plugin stands at {phase.name}", table="secureml", key="plugins", fix=fix
+            )
+    renderers = [loaded.name for loaded in plugins if hasattr(loaded.plugin, "render")]
+    if len(renderers) > 1:
+        raise ConfigError(
+            f"two plugins word refusals: {', '.join(renderers)}",
+            table="secureml",
+            key="plugins",
+            fix="keep one of them",
+        )

@@ -1,0 +1,39 @@
+"""The eight doors, their order, and what each kind of route skips.
+
+This file is the only place where order is written down.
+Inside a door, plugins stand in the order of the operator's ``plugins`` list.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """One of eight doors; its value is the name of the method a plugin stands there with."""
+
+    ADMIT = "admit"
+    IDENTIFY = "identify"
+    AUTHORIZE = "authorize"
+    LIMIT = "limit"
+    VALIDATE = "validate"
+    SHAPE = "shape"
+    RESPOND = "respond"
+    RECORD = "record"
+
+
+# The doors a request passes before the view; each becomes one Flask before-request hook.
+BEFORE_VIEW = (Phase.ADMIT, Phase.IDENTIFY, Phase.AUTHORIZE, Phase.LIMIT, Phase.VALIDATE)
+
+# A public route has no caller to name and no right to check.
+SKIPPED_WHEN_PUBLIC = frozenset({Phase.IDENTIFY, Phase.AUTHORIZE})
+
+# An unknown path still asks who calls, so that our map is not public:
+# a stranger gets 401, a known caller 404.
+SKIPPED_WHEN_UNKNOWN = frozenset({Phase.AUTHORIZE, Phase.VALIDATE, Phase.SHAPE})
+
+# Doors where a plugin may refuse, and so may be told to only observe.
+REFUSING = frozenset(BEFORE_VIEW)
+
+# Who someone is and what they may do cannot be "tried out": observing would open the door.
+NEVER_OBSERVED = frozenset({Phase.IDENTIFY, Phase.AUTHORIZE})

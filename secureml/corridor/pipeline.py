@@ -1,0 +1,274 @@
+"""The doors as Flask hooks, the only ones in the house.
+
+Five before-request hooks in the order of the doors, one after-request hook, one error
+handler. After the start a request can only be answered, refused with a known code, or
+fail closed:
+
+- a step that raises anything unforeseen refuses with 500, never lets through;
+- a refusal is dressed (RESPOND) and written down (RECORD) like an answer;
+- a vital recorder that fails turns the answer into a 503, and runs before the others so
+  that they write the final status;
+- a plugin in observe mode never changes an answer, it only leaves a line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from flask import Flask, Response, g, request
+from flask.globals import request_ctx
+from werkzeug.exceptions import HTTPException
+
+from .answers import Answers
+from .exchange import Exchange, Principal, Refusal
+from .loader import Loaded
+from .phases import BEFORE_VIEW, REFUSING, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
+from .policy import Policy
+from .problems import Catalogue, Problem, from_http
+
+log = logging.getLogger("secureml.corridor")
+_clock = time.perf_counter_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One plugin at one door."""
+
+    plugin: str
+    call: Callable[..., Any]
+    observe: bool
+    vital: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """What the core knows of the app's map: policies by endpoint, and how to ready a request.
+
+    ``prepare`` runs first at VALIDATE: it finds the model and reads the body.
+    """
+
+    policies: dict[str, Policy]
+    prepare: Callable[[Exchange], None]
+
+
+class Pipeline:
+    """Carries each request through the doors; built once, at the start."""
+
+    def __init__(
+        self,
+        plugins: Sequence[Loaded],
+        catalogue: Catalogue,
+        *,
+        now: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(16),
+    ) -> None:
+        self._steps = {phase: _steps(plugins, phase) for phase in Phase}
+        self._answers = Answers(plugins, catalogue)
+        self._now, self._new_id = now, new_id
+        self._routes = Routes({}, lambda exchange: None)
+
+    def attach(self, app: Flask, routes: Routes) -> None:
+        """Register the hooks with Flask; nobody else in the house registers one."""
+        self._routes = routes
+        for phase in BEFORE_VIEW:
+            app.before_request(self._hook(phase))
+        app.after_request(self.leave)
+        app.register_error_handler(Exception, self._on_error)
+
+    # -- on the way in -------------------------------------------------------------------
+
+    def _hook(self, phase: Phase) -> Callable[[], None]:
+        if phase is Phase.ADMIT:
+            return self._admit
+        if phase is Phase.IDENTIFY:
+            return self._identify
+        if phase is Phase.VALIDATE:
+            return self._validate
+
+        def run() -> None:
+            exchange: Exchange = g.exchange
+            if not _skips(phase, exchange):
+                self._run(phase, exchange)
+
+        return run
+
+    def _admit(self) -> None:
+        exchange = g.exchange = self._new_exchange()
+        self._place(exchange)
+        self._run(Phase.ADMIT, exchange)
+
+    def _identify(self) -> None:
+        exchange: Exchange = g.exchange
+        if _skips(Phase.IDENTIFY, exchange):
+            return
+        for step in self._steps[Phase.IDENTIFY]:
+            principal: Principal | None = self._take(Phase.IDENTIFY, step, exchange)
+            if principal is not None:
+                exchange.principal = principal
+                return
+        self._refuse(exchange, Phase.IDENTIFY, "", Problem("unauthorized", reason="no_credential"))
+
+    def _validate(self) -> None:
+        exchange: Exchange = g.exchange
+        if _skips(Phase.VALIDATE, exchange):
+            return
+        try:
+            self._routes.prepare(exchange)
+        except Problem as problem:
+            self._refuse(exchange, Phase.VALIDATE, "payload", problem)
+        self._run(Phase.VALIDATE, exchange)
+
+    def shape(self, exchange: Exchange, result: Any) -> Any:
+        """Let the SHAPE plugins coarsen a result, each in its turn."""
+        for step in self._steps[Phase.SHAPE]:
+            result = self._take(Phase.SHAPE, step, exchange, result)
+        return result
+
+    def _new_exchange(self) -> Exchange:
+        # The request behind Flask's proxy: plugins keep it no longer than the exchange.
+        plain = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001
+        return Exchange(self._new_id(), plain, self._now(), _clock())
+
+    def _place(self, exchange: Exchange) -> None:
+        """Find the policy of the matched route, or of the one route the method misses."""
+        rule, exchange.known = request.url_rule, request.routing_exception is None
+        endpoint = rule.endpoint if rule is not None else _endpoint_of_other_method()
+        exchange.policy = self._routes.policies.get(endpoint or "")
+        if rule is not None:
+            exchange.route = rule.rule
+            exchange.model_name = (request.view_args or {}).get("model", "")
+
+    def _run(self, phase: Phase, exchange: Exchange) -> None:
+        for step in self._steps[phase]:
+            self._take(phase, step, exchange)
+
+    def _take(self, phase: Phase, step: Step, exchange: Exchange, *more: Any) -> Any:
+        begin = _clock()
+        try:
+            return step.call(exchange, *more)
+        except Problem as problem:
+            if not step.observe:
+                self._refuse(exchange, phase, step.plugin, problem)
+            exchange.observed.append(Refusal(phase, step.plugin, problem))
+            log.warning(
+                "observed: %s at %s would refuse %s: %s",
+                step.plugin,
+                phase,
+                exchange.id,
+                problem.reason,
+            )
+        except Exception as error:
+            if not step.observe:
+                reason = f"unexpected.{type(error).__name__}"
+                exchange.refusal = Refusal(
+                    phase, step.plugin, Problem("internal_error", reason=reason)
+                )
+                raise
+            log.exception("observed: %s at %s failed on %s", step.plugin, phase, exchange.id)
+        finally:
+            exchange.timings.append((phase, step.plugin, _clock() - begin))
+        return None
+
+    def _refuse(self, exchange: Exchange, phase: Phase, plugin: str, problem: Problem) -> NoReturn:
+        exchange.refusal = Refusal(phase, plugin, problem)
+        log.info("refused %s at %s by %s: %s", exchange.id, phase, plugin, problem.reason)
+        raise problem
+
+    # -- on the way out ------------------------------------------------------------------
+
+    def _on_error(self, error: Exception) -> Response:
+        exchange: Exchange | None = g.get("exchange")
+        if isinstance(error, Problem):
+            problem = error
+        elif isinstance(error, HTTPException):
+            problem = from_http(error)
+        else:
+            problem = Problem("internal_error", reason=f"unexpected.{type(error).__name__}")
+            log.error("request %s failed", exchange.id if exchange else "-", exc_info=error)
+        return self._answers.refusal(problem, exchange)
+
+    def leave(self, response: Response) -> Response:
+        """Dress and write down the answer; called by Flask after every request."""
+        exchange: Exchange = g.get("exchange") or self._new_exchange()
+        response = self._dress(exchange, response)
+        recorders = self._steps[Phase.RECORD]
+        for step in recorders:
+            if step.vital:
+                self._settle(exchange, response)
+                response = self._record_vital(step, exchange, response)
+        self._settle(exchange, response)
+        for step in recorders:
+            if not step.vital:
+                self._guarded(Phase.RECORD, step, exchange)
+        return response
+
+    def _dress(self, exchange: Exchange, response: Response) -> Response:
+        failed = False
+        for step in self._steps[Phase.RESPOND]:
+            if not self._guarded(Phase.RESPOND, step, exchange, response.headers):
+                failed = True
+        if not failed:
+            return response
+        # An answer that cannot be dressed is withheld; the refusal keeps whatever headers
+        # the remaining steps can still give it.
+        refusal = self._answers.refusal(
+            Problem("internal_error", reason="respond_failed"), exchange
+        )
+        for step in self._steps[Phase.RESPOND]:
+            self._guarded(Phase.RESPOND, step, exchange, refusal.headers)
+        return refusal
+
+    def _record_vital(self, step: Step, exchange: Exchange, response: Response) -> Response:
+        if self._guarded(Phase.RECORD, step, exchange):
+            return response
+        problem = Problem("not_recorded", reason=f"{step.plugin}.record_failed")
+        return self._dress(exchange, self._answers.refusal(problem, exchange))
+
+    def _guarded(self, phase: Phase, step: Step, exchange: Exchange, *more: Any) -> bool:
+        begin = _clock()
+        try:
+            step.call(exchange, *more)
+        except Exception:
+            log.exception("%s failed at %s on %s", step.plugin, phase, exchange.id)
+            return False
+        finally:
+            exchange.timings.append((phase, step.plugin, _clock() - begin))
+        return True
+
+    def _settle(self, exchange: Exchange, response: Response) -> None:
+        exchange.status = response.status_code
+        exchange.bytes_out = response.calculate_content_length() or 0
+        exchange.elapsed_ns = _clock() - exchange.started_ns
+
+
+def _steps(plugins: Sequence[Loaded], phase: Phase) -> tuple[Step, ...]:
+    return tuple(
+        Step(
+            loaded.name,
+            getattr(loaded.plugin, phase.value),
+            observe=loaded.observe and phase in REFUSING,
+            vital=loaded.plugin.vital and phase is Phase.RECORD,
+        )
+        for loaded in plugins
+        if hasattr(loaded.plugin, phase.value)
+    )
+
+
+def _skips(phase: Phase, exchange: Exchange) -> bool:
+    if phase in SKIPPED_WHEN_PUBLIC and exchange.policy is not None and exchange.policy.public:
+        return True
+    return phase in SKIPPED_WHEN_UNKNOWN and not exchange.known
+
+
+def _endpoint_of_other_method() -> str | None:
+    """Name the endpoint a wrong method missed: on a public path a stranger gets 405, not 401."""
+    methods = getattr(request.routing_exception, "valid_methods", None)
+    if not methods:
+        return None
+    adapter = request_ctx.url_adapter
+    return adapter.match(method=next(iter(methods)))[0] if adapter is not None else None

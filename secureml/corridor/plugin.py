@@ -1,0 +1,96 @@
+"""What a plugin is, what the core lends it, and how its shape is checked.
+
+A plugin stands at a door by defining a method of that name, so the base class defines
+none: presence is participation. A misspelt door would be an open one, therefore any
+other public method stops the start with a suggestion.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from marshmallow import Schema
+
+from secureml.config_error import ConfigError
+
+from .phases import Phase
+from .problems import Kind
+
+if TYPE_CHECKING:
+    from secureml.models.registry import Registry
+    from secureml.state.clients import Clients
+    from secureml.state.store import Store
+
+EXTRAS = frozenset({"vouch", "render", "blueprint", "commands", "panel", "ready", "close"})
+_KNOWN = frozenset(phase.value for phase in Phase) | EXTRAS
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the core lends a plugin; nothing in it opens anything before it is used.
+
+    ``folder`` is the plugin's own place in the instance folder; it may not exist yet.
+    ``now`` returns seconds since the epoch (UTC).
+    """
+
+    name: str
+    instance: Path
+    folder: Path
+    profile: str
+    now: Callable[[], float]
+    store: Store
+    clients: Clients
+    models: Registry
+
+
+class Plugin:
+    """One concern. Subclasses set a name and a schema and define methods named after doors."""
+
+    name: ClassVar[str]
+    schema: ClassVar[type[Schema]] = Schema
+    # A vital recorder that fails turns the answer into a 503: unwritten means unanswered.
+    vital: ClassVar[bool] = False
+    # Problem codes the plugin adds, each beginning with its own name and a dot.
+    problems: ClassVar[tuple[Kind, ...]] = ()
+    # What an IDENTIFY plugin puts into WWW-Authenticate; set on the instance where it varies.
+    challenge: str | None = None
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        """Take the checked table; open no socket, thread or database handle here."""
+
+
+def doors_of(plugin: type[Plugin] | Plugin) -> tuple[Phase, ...]:
+    """Return the doors a plugin stands at, in the order of the corridor."""
+    return tuple(phase for phase in Phase if hasattr(plugin, phase.value))
+
+
+def check_shape(cls: type[Plugin]) -> None:
+    """Raise ConfigError unless every public method of the class is a door or an extra."""
+    table = f"plugins.{getattr(cls, 'name', cls.__name__)}"
+    for word in _public_methods(cls):
+        if word in _KNOWN:
+            continue
+        near = difflib.get_close_matches(word, sorted(_KNOWN), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "make it private with an underscore"
+        raise ConfigError(
+            f"{cls.__name__}.{word} is neither a door nor an extra", table=table, fix=hint
+        )
+    for kind in cls.problems:
+        if not kind.code.startswith(f"{cls.name}."):
+            raise ConfigError(
+                f"problem code {kind.code!r} must begin with {cls.name + '.'!r}", table=table
+            )
+
+
+def _public_methods(cls: type[Plugin]) -> list[str]:
+    return [
+        word
+        for base in cls.__mro__
+        if base not in (Plugin, object)
+        for word, value in vars(base).items()
+        if not word.startswith("_") and callable(value) and not isinstance(value, type)
+    ]

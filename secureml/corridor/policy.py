@@ -1,0 +1,86 @@
+"""What a route demands, said beside the view; a route that says nothing stops the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flask import Flask
+from marshmallow import Schema
+from werkzeug.routing import Rule
+
+from secureml.config_error import ConfigError
+
+View = TypeVar("View", bound=Callable[..., Any])
+_MARK = "secureml_policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The demands of one route.
+
+    ``scope`` is the right a caller needs; None means the route is public.
+    ``body`` is the envelope a JSON body must fit; None means the body is not read.
+    ``body_limit`` is in bytes; None means the site's own limit.
+    ``cost`` is what one call weighs in a rate limit.
+    """
+
+    scope: str | None
+    body: type[Schema] | None = None
+    body_limit: int | None = None
+    cost: int = 1
+
+    @property
+    def public(self) -> bool:
+        """Tell whether strangers may call."""
+        return self.scope is None
+
+
+def requires(
+    scope: str,
+    *,
+    body: type[Schema] | None = None,
+    body_limit: int | None = None,
+    cost: int = 1,
+) -> Callable[[View], View]:
+    """Demand ``scope`` of whoever calls the view."""
+    if not scope:
+        raise ValueError("an empty scope would open the route; say public() if that is meant")
+    return _marking(Policy(scope, body, body_limit, cost))
+
+
+def public(*, cost: int = 1) -> Callable[[View], View]:
+    """Open the view to strangers. Said aloud, because nothing is open by omission."""
+    return _marking(Policy(None, cost=cost))
+
+
+def _marking(policy: Policy) -> Callable[[View], View]:
+    def mark(view: View) -> View:
+        setattr(view, _MARK, policy)
+        return view
+
+    return mark
+
+
+def policy_of(view: Callable[..., Any] | None) -> Policy | None:
+    """Return the policy a view carries, or None."""
+    return getattr(view, _MARK, None)
+
+
+def collect(app: Flask) -> dict[str, Policy]:
+    """Return the policy of every endpoint; a rule without one is a ConfigError."""
+    policies: dict[str, Policy] = {}
+    for rule in app.url_map.iter_rules():
+        policies[rule.endpoint] = _policy_of_rule(app, rule)
+    return policies
+
+
+def _policy_of_rule(app: Flask, rule: Rule) -> Policy:
+    policy = policy_of(app.view_functions.get(rule.endpoint))
+    if policy is None:
+        raise ConfigError(
+            f"the route {rule.rule} ({rule.endpoint}) carries no policy",
+            fix="decorate its view with requires(<scope>) or public()",
+        )
+    return policy

@@ -1,0 +1,93 @@
+"""The instance folder: everything that differs between machines, with owner and mode.
+
+Secrets that others can read are no secrets: the start refuses them, and the message
+holds the command that mends it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from secureml.config_error import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that lives in the instance folder; ``secret`` ones are closed to others."""
+
+    path: str
+    mode: int
+    what: str
+    secret: bool = False
+
+
+FOLDERS = (
+    Entry("keys", 0o700, "private keys and tokens", secret=True),
+    Entry("models", 0o750, "sealed models, a folder for each version"),
+    Entry("model_integrity", 0o750, "public keys whose seals are believed"),
+    Entry("tls", 0o700, "development certificate authority and server certificate", secret=True),
+    Entry("logs", 0o750, "access log and the like"),
+    Entry("run", 0o750, "sockets while the server runs"),
+    Entry("nginx", 0o750, "what `secureml serve` writes for Nginx"),
+)
+
+FILES = (
+    Entry("secureml.toml", 0o640, "settings"),
+    Entry("secureml.db", 0o600, "clients and digests of their keys", secret=True),
+    Entry("keys/model-signing.key", 0o600, "the key that seals models", secret=True),
+    Entry("keys/edge-token", 0o600, "what Nginx proves itself with", secret=True),
+    Entry("model_integrity/signing.pem", 0o640, "the public half of the sealing key"),
+)
+
+
+def make_folders(instance: Path) -> list[str]:
+    """Make the folders that are missing, with their modes; return what was made."""
+    made = []
+    if not instance.exists():
+        instance.mkdir(mode=0o750, parents=True)
+        made.append(str(instance))
+    for entry in FOLDERS:
+        folder = instance / entry.path
+        if not folder.exists():
+            folder.mkdir(mode=entry.mode)
+            folder.chmod(entry.mode)  # mkdir is subject to the umask
+            made.append(entry.path)
+    return made
+
+
+def write_new(path: Path, content: bytes, mode: int) -> bool:
+    """Write a file that is not there yet, never readable beyond ``mode``; tell whether it was."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        return False
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(handle, mode)
+        file.write(content)
+    return True
+
+
+def check_modes(instance: Path) -> None:
+    """Raise ConfigError when a secret is open to others or settings are theirs to write."""
+    for entry in (*FOLDERS, *FILES):
+        path = instance / entry.path
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue
+        mode = stat.S_IMODE(found.st_mode)
+        if entry.secret and mode & 0o077:
+            raise _too_open(path, entry, mode)
+        if mode & 0o002:
+            raise _too_open(path, entry, mode)
+
+
+def _too_open(path: Path, entry: Entry, mode: int) -> ConfigError:
+    return ConfigError(
+        f"mode {mode:04o} lets others in ({entry.what})",
+        file=str(path),
+        fix=f"chmod {entry.mode:o} {path}",
+    )

@@ -1,0 +1,1 @@
+"""Everything about a model, nothing about HTTP: sealed, proved, loaded, asked."""

@@ -1,0 +1,172 @@
+"""A model's card: what it expects, what it promises, and how to prove it is the same model.
+
+The card is signed with the model, so it has exactly one spelling: reading refuses bytes
+that this module would not have written, which also refuses every unknown or missing key.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from .artifact import ModelRefused
+
+Dtype = Literal["float", "integer", "category", "text", "boolean"]
+Scalar = str | int | float | bool
+NUMBERS = frozenset({"float", "integer", "boolean"})
+_DTYPES = frozenset({*NUMBERS, "category", "text"})
+_KINDS = frozenset({"classifier", "regressor", "outlier", "cluster"})
+_CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+LIBRARIES = frozenset({"python", "numpy", "scipy", "scikit-learn", "joblib"})
+_PUBLIC = ("name", "version", "kind", "classes", "has_probabilities")
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column: its name, what it holds, and how far training went."""
+
+    name: str
+    dtype: Dtype = "float"
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] | None = None
+    missing: Literal["refuse", "allow"] = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Rows with the answers the model gave when it was sealed."""
+
+    rows: tuple[tuple[Scalar | None, ...], ...]
+    predictions: tuple[Scalar, ...]
+    probabilities: tuple[tuple[float, ...], ...] | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything known about one version of one model; ``digest`` is the SHA-256 of its file."""
+
+    name: str
+    version: str
+    created: str
+    kind: str
+    features: tuple[Feature, ...]
+    classes: tuple[Scalar, ...] | None
+    has_probabilities: bool
+    container: Literal["array", "frame"]
+    source: Literal["table", "none"]
+    versions: Mapping[str, str]
+    globals: tuple[str, ...]
+    digest: str
+    golden: Golden
+
+    def to_json(self) -> bytes:
+        """Return the one spelling of this card."""
+        return json.dumps(
+            asdict(self), allow_nan=False, sort_keys=True, separators=(",", ":")
+        ).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Card:
+        """Read a card strictly; raises ModelRefused("card")."""
+        try:
+            raw = json.loads(data)
+            card = _card(raw)
+            if card.to_json() != data:
+                raise ValueError("it is not spelled as sealing spells it")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ModelRefused(
+                "card",
+                f"the card cannot be read ({error})",
+                "seal the model again; a card is never edited",
+            ) from None
+        return card
+
+    def public(self) -> dict[str, Any]:
+        """Return what a client may see: enough to ask well, nothing about the inside."""
+        shown = {key: getattr(self, key) for key in _PUBLIC}
+        shown["classes"] = None if self.classes is None else list(self.classes)
+        return {**shown, "features": [_public_feature(feature) for feature in self.features]}
+
+
+def _public_feature(feature: Feature) -> dict[str, Any]:
+    shown = {key: value for key, value in asdict(feature).items() if value is not None}
+    if feature.categories is not None:
+        shown["categories"] = list(feature.categories)
+    return shown
+
+
+def _card(raw: Any) -> Card:
+    _exact_keys(raw, {field.name for field in fields(Card)}, "the card")
+    card = Card(
+        **{
+            **raw,
+            "features": tuple(_feature(item) for item in raw["features"]),
+            "classes": None if raw["classes"] is None else tuple(raw["classes"]),
+            "globals": tuple(raw["globals"]),
+            "golden": _golden(raw["golden"]),
+        }
+    )
+    _check(card)
+    return card
+
+
+def _check(card: Card) -> None:
+    names = [feature.name for feature in card.features]
+    texts = (*names, card.name, card.version, *card.globals, *card.versions.values())
+    rules: tuple[tuple[bool, str], ...] = (
+        (all(type(text) is str and text for text in texts), "a name is not text"),
+        (bool(names) and len(set(names)) == len(names), "feature names are not unique"),
+        (_CREATED.fullmatch(card.created) is not None, "created"),
+        (_DIGEST.fullmatch(card.digest) is not None, "digest"),
+        (card.kind in _KINDS, "kind"),
+        (card.container in ("array", "frame"), "container"),
+        (card.source in ("table", "none"), "source"),
+        (type(card.has_probabilities) is bool, "has_probabilities"),
+        (card.versions.keys() - {"pandas"} == LIBRARIES, "versions"),
+        (card.classes is None or all(isinstance(one, Scalar) for one in card.classes), "classes"),
+        (len(card.golden.rows) == len(card.golden.predictions) > 0, "golden"),
+        (
+            card.golden.probabilities is None
+            or len(card.golden.probabilities) == len(card.golden.rows),
+            "golden",
+        ),
+    )
+    for kept, what in rules:
+        if not kept:
+            raise ValueError(what)
+
+
+def _feature(raw: Any) -> Feature:
+    _exact_keys(raw, {field.name for field in fields(Feature)}, "a feature")
+    categories = raw["categories"]
+    feature = Feature(**{**raw, "categories": None if categories is None else tuple(categories)})
+    bounds = (feature.minimum, feature.maximum)
+    if feature.dtype not in _DTYPES or feature.missing not in ("refuse", "allow"):
+        raise ValueError("a feature's dtype or missing")
+    if any(type(bound) not in (float, int, type(None)) for bound in bounds):
+        raise ValueError("a feature's range")
+    if (feature.categories is not None) != (feature.dtype == "category") or any(
+        type(category) is not str for category in feature.categories or ()
+    ):
+        raise ValueError("a feature's categories")
+    return feature
+
+
+def _golden(raw: Any) -> Golden:
+    _exact_keys(raw, {"rows", "predictions", "probabilities"}, "golden")
+    probabilities = raw["probabilities"]
+    return Golden(
+        tuple(tuple(row) for row in raw["rows"]),
+        tuple(raw["predictions"]),
+        None if probabilities is None else tuple(tuple(row) for row in probabilities),
+    )
+
+
+def _exact_keys(raw: Any, expected: set[str], what: str) -> None:
+    if type(raw) is not dict or raw.keys() != expected:
+        raise ValueError(f"{what} has unknown or missing keys")

@@ -1,0 +1,74 @@
+"""Which estimators' labels can be read from their probabilities, and which need no second look.
+
+Each entry was read in the source of scikit-learn 1.9.1. It saves a second model call, and
+the golden rows of every card check it again at every load.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import (
+    BaggingClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
+
+# predict() is, in so many words, classes_[argmax(predict_proba(X))].
+LITERAL: frozenset[type] = frozenset(
+    {
+        BaggingClassifier,
+        CalibratedClassifierCV,
+        ExtraTreesClassifier,
+        RandomForestClassifier,
+        DecisionTreeClassifier,
+        ExtraTreeClassifier,  # both from tree_.predict
+    }
+)
+
+# predict() compares scores of which the probabilities are a rising function: binary score
+# against 0 and expit, or argmax of scores and softmax. Rounding can only matter at a tie.
+MONOTONE: frozenset[type] = frozenset(
+    {
+        GaussianNB,  # argmax of the joint log likelihood; exp(it - its logsumexp)
+        GradientBoostingClassifier,  # at a binary tie predict says class 1, argmax says class 0
+        HistGradientBoostingClassifier,
+        LogisticRegression,
+        LogisticRegressionCV,
+        MLPClassifier,  # a threshold of 0.5, or argmax, over what predict_proba returns
+    }
+)
+
+# They look at X itself and at nothing derived from it, so rows proved finite stay so;
+# a pipeline does not belong here: a logarithm of zero inside it must still be an error.
+CHECKS_ONLY_INPUT: frozenset[type] = frozenset(
+    {
+        ExtraTreesClassifier,
+        RandomForestClassifier,
+        RandomForestRegressor,
+        DecisionTreeClassifier,
+        DecisionTreeRegressor,
+        ExtraTreeClassifier,
+        HistGradientBoostingClassifier,
+        HistGradientBoostingRegressor,
+        LogisticRegression,
+    }
+)
+
+
+def final(estimator: Any) -> Any:
+    """Return the last step of a pipeline, or the estimator: transforms come before both calls."""
+    # Exact types throughout: a subclass may have changed either method.
+    while type(estimator) is Pipeline:
+        estimator = estimator.steps[-1][1]
+    return estimator

@@ -1,0 +1,163 @@
+"""The models that answer: names, versions, and the pointer that says which version serves.
+
+A folder ``<root>/<name>/<version>/`` is one sealed version; ``current`` and ``previous`` are
+text files beside the versions. Nothing here trusts a name: it must fit before it is a path.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from .artifact import Artifact, ModelRefused, read_artifact
+from .card import Card
+from .handle import ModelHandle
+from .proving import Voucher, prove
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+_VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+
+
+class Registry:
+    """Sealed models under one folder; the vouchers judge an artifact before it is unpickled."""
+
+    def __init__(
+        self,
+        root: Path,
+        vouchers: Sequence[Voucher] = (),
+        extra_allowed: frozenset[str] = frozenset(),
+    ) -> None:
+        # Kept, not copied: the plugins that vouch are built after the registry.
+        self._root, self._vouchers, self._extra = root, vouchers, extra_allowed
+        self._serving: dict[str, ModelHandle] = {}
+
+    def load_all(self) -> None:
+        """Prove and load the current version of every name; raises ModelRefused, all or none."""
+        serving = {}
+        for name in self.names_on_disk():
+            version = self.current(name)
+            if version is None:
+                raise ModelRefused(
+                    "missing",
+                    f"no version of {name} is chosen",
+                    f"run `secureml models use {name} VERSION`",
+                )
+            serving[name] = self.prove(name, version)
+        self._serving = serving
+
+    def prove(self, name: str, version: str) -> ModelHandle:
+        """Take one version through every check; raises ModelRefused."""
+        return prove(self._artifact(name, version), self._vouchers, self._extra)
+
+    def get(self, name: str) -> ModelHandle | None:
+        """Return the model that answers to a name."""
+        return self._serving.get(name)
+
+    def names(self) -> list[str]:
+        """Return the names that answer."""
+        return sorted(self._serving)
+
+    def names_on_disk(self) -> list[str]:
+        """Return the names with at least one sealed version, loaded or not."""
+        if not self._root.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in self._root.iterdir()
+            if _NAME.fullmatch(entry.name) and self.versions(entry.name)
+        )
+
+    def versions(self, name: str) -> list[str]:
+        """Return a name's versions, oldest first."""
+        folder = self._folder(name)
+        if not folder.is_dir() or folder.is_symlink():
+            return []
+        found = [
+            entry.name
+            for entry in folder.iterdir()
+            if _VERSION.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink()
+        ]
+        return sorted(found, key=int)
+
+    def current(self, name: str) -> str | None:
+        """Return the version that serves (from the next start on)."""
+        return self._pointer(name, "current")
+
+    def card(self, name: str, version: str | None = None) -> Card:
+        """Return the card as it lies on disk, unproved: for showing only."""
+        version = version or self.current(name)
+        if version is None:
+            raise _no_version(name, "chosen")
+        return Card.from_json(self._artifact(name, version).card_bytes)
+
+    def use(self, name: str, version: str) -> None:
+        """Point to a version, once it has passed every check; raises ModelRefused."""
+        self.prove(name, version)
+        before = self.current(name)
+        if before != version:
+            point(self._folder(name), version, before)
+
+    def rollback(self, name: str) -> str:
+        """Point to the version that served before and return it; twice is where we were."""
+        before = self._pointer(name, "previous")
+        if before is None:
+            raise _no_version(name, "the one before")
+        self.use(name, before)
+        return before
+
+    def _artifact(self, name: str, version: str) -> Artifact:
+        if version not in self.versions(name):
+            raise _no_version(name, version)
+        return read_artifact(self._folder(name) / version, name, version)
+
+    def _folder(self, name: str) -> Path:
+        return self._root / check_name(name)
+
+    def _pointer(self, name: str, file: str) -> str | None:
+        try:
+            text = (self._folder(name) / file).read_text("ascii").strip()
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            text = ""
+        if not _VERSION.fullmatch(text):
+            raise ModelRefused(
+                "missing",
+                f"the file {name}/{file} does not hold a version",
+                f"run `secureml models use {name} VERSION`",
+            )
+        return text
+
+
+def check_name(name: str) -> str:
+    """Return the name, or raise ModelRefused when it could be more than a name."""
+    if not _NAME.fullmatch(name):
+        raise ModelRefused(
+            "missing",
+            f"{name!r} is not a model name",
+            "use up to 64 letters, digits, hyphens and underscores",
+        )
+    return name
+
+
+def point(folder: Path, version: str, before: str | None) -> None:
+    """Make a version current, whole or not at all, and remember the one before."""
+    if before is not None:
+        _write(folder / "previous", before)
+    _write(folder / "current", version)
+
+
+def _write(path: Path, version: str) -> None:
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    draft.write_text(f"{version}\n", "ascii")
+    draft.replace(path)
+
+
+def _no_version(name: str, version: str) -> ModelRefused:
+    return ModelRefused(
+        "missing",
+        f"{check_name(name)} has no version {version}",
+        "run `secureml models list` to see what there is",
+    )

@@ -1,0 +1,108 @@
+"""Seals: an Ed25519 signature (RFC 8032) over a model's bytes and its card's bytes together."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from .artifact import Artifact, ModelRefused
+
+_PURPOSE = b"secureml model seal v1\n"  # no other signature by this key can pass for one
+_ALGORITHM = "Ed25519"
+_FIX = "seal it again with a key this server trusts; if nobody changed it on purpose, ask why"
+
+
+def sign(model_bytes: bytes, card_bytes: bytes, key: Ed25519PrivateKey) -> bytes:
+    """Return the contents of signature.json."""
+    seal = key.sign(_statement(model_bytes, card_bytes))
+    return json.dumps(
+        {
+            "algorithm": _ALGORITHM,
+            "key_id": key_id(key.public_key()),
+            "signature": base64.b64encode(seal).decode(),
+        }
+    ).encode()
+
+
+def verify_signature(artifact: Artifact, public_keys: Sequence[Ed25519PublicKey]) -> None:
+    """Raise ModelRefused("signature") unless one of the keys signed this model and card."""
+    if artifact.signature_bytes is None:
+        raise ModelRefused("signature", "the model is not signed", _FIX)
+    found, seal = _read(artifact.signature_bytes)
+    key = {key_id(key): key for key in public_keys}.get(found)
+    if key is None:
+        raise ModelRefused("signature", f"it is signed with a key not trusted here ({found})", _FIX)
+    try:
+        key.verify(seal, _statement(artifact.model_bytes, artifact.card_bytes))
+    except InvalidSignature:
+        raise ModelRefused(
+            "signature", "the model or its card changed after it was signed", _FIX
+        ) from None
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """Return the first 16 hex digits of the SHA-256 of the raw public key."""
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
+
+
+def _statement(model_bytes: bytes, card_bytes: bytes) -> bytes:
+    return _PURPOSE + hashlib.sha256(model_bytes).digest() + hashlib.sha256(card_bytes).digest()
+
+
+def _read(data: bytes) -> tuple[str, bytes]:
+    try:
+        raw: Any = json.loads(data)
+        if raw.keys() != {"algorithm", "key_id", "signature"} or raw["algorithm"] != _ALGORITHM:
+            raise ValueError("algorithm")
+        seal = base64.b64decode(raw["signature"], validate=True)
+        if type(raw["key_id"]) is not str or len(seal) != 64:
+            raise ValueError("key_id or signature")
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise ModelRefused("signature", "the signature file cannot be read", _FIX) from None
+    return raw["key_id"], seal
+
+
+def generate_key() -> Ed25519PrivateKey:
+    """Return a new sealing key, from the system's randomness."""
+    return Ed25519PrivateKey.generate()
+
+
+def private_pem(key: Ed25519PrivateKey) -> bytes:
+    """Return the private key as PKCS#8 PEM, unencrypted: its file's mode protects it."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def public_pem(key: Ed25519PublicKey) -> bytes:
+    """Return the public key as PEM."""
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def read_private_key(path: Path) -> Ed25519PrivateKey:
+    """Read a sealing key; raises OSError or ValueError."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except TypeError:
+        raise ValueError("the key is encrypted") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError("not an Ed25519 key")  # noqa: TRY004 - callers name one error
+    return key
+
+
+def read_public_key(path: Path) -> Ed25519PublicKey:
+    """Read the public half of a sealing key; raises OSError or ValueError."""
+    key = serialization.load_pem_public_key(path.read_bytes())
+    if not isinstance(key, Ed25519PublicKey):
+        raise ValueError("not an Ed25519 key")  # noqa: TRY004 - callers name one error
+    return key

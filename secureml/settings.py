@@ -1,0 +1,282 @@
+"""The checked, frozen contents of ``instance/secureml.toml``.
+
+One file, no second way to say a thing: the environment gives secrets and
+``SECUREML_INSTANCE``, nothing else. An unknown word anywhere stops the start.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from secureml.config_error import ConfigError
+from secureml.corridor.loader import invalid_table
+from secureml.corridor.payload import Limits
+from secureml.state.fields import ByteSize, InstancePath, StrictInteger
+
+FILE = "secureml.toml"
+PROFILES = ("development", "production")
+
+# What production may not run without; each is waived only by its name in `accept_risk`.
+PRODUCTION_PLUGINS = ("transport", "model_integrity")
+
+
+class RootTable(Schema):
+    """The ``[secureml]`` table: what runs here."""
+
+    profile = fields.String(
+        load_default="production",
+        validate=validate.OneOf(PROFILES),
+        metadata={"description": "`production` refuses every known risk; `development` does not."},
+    )
+    plugins = fields.List(
+        fields.String(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"description": "The plugins that run, in the order they stand inside a door."},
+    )
+    accept_risk = fields.List(
+        fields.String(),
+        load_default=list,
+        metadata={"description": "Production demands waived, by name; printed at every start."},
+    )
+    log_level = fields.String(
+        load_default="warning",
+        validate=validate.OneOf(("debug", "info", "warning", "error")),
+        metadata={"description": "The least severe of the program's own log lines to print."},
+    )
+
+
+class StoreTable(Schema):
+    """The ``[store]`` table: where clients, keys and tokens live."""
+
+    url = fields.String(
+        load_default="",
+        metadata={
+            "description": "Empty for SQLite in the instance folder, or a "
+            "`postgresql+psycopg://` URL for several hosts."
+        },
+    )
+
+
+class ModelsTable(Schema):
+    """The ``[models]`` table: where sealed models lie and what they may contain."""
+
+    folder = InstancePath(
+        load_default="models",
+        metadata={"description": "The folder of sealed models, inside the instance folder."},
+    )
+    allow = fields.List(
+        fields.String(),
+        load_default=list,
+        metadata={
+            "description": "Exact names of extra classes or functions a model file may use, "
+            "beyond scikit-learn's and NumPy's own."
+        },
+    )
+
+
+class PayloadTable(Schema):
+    """The ``[payload]`` table: how large a JSON body may be."""
+
+    body = ByteSize(
+        load_default=1024 * 1024,
+        metadata={"description": "Largest request body; keep nginx.conf's limit equal."},
+    )
+    depth = StrictInteger(
+        load_default=8,
+        validate=validate.Range(2, 64),
+        metadata={"description": "Deepest nesting of arrays and objects."},
+    )
+    keys = StrictInteger(
+        load_default=1000,
+        validate=validate.Range(1, 100_000),
+        metadata={"description": "Most names in one object."},
+    )
+    string = ByteSize(
+        load_default=4096, metadata={"description": "Longest string, in bytes of UTF-8."}
+    )
+
+
+class ServerTable(Schema):
+    """The ``[server]`` table: how Gunicorn runs; read by ``deploy/gunicorn.conf.py``."""
+
+    workers = StrictInteger(
+        load_default=2,
+        validate=validate.Range(1, 256),
+        metadata={"description": "Worker processes; about one for each core."},
+    )
+    threads = StrictInteger(
+        load_default=4,
+        validate=validate.Range(1, 256),
+        metadata={"description": "Threads in each worker."},
+    )
+    bind = fields.String(
+        load_default="",
+        metadata={"description": "Empty for a unix socket in `run/`, or `unix:/path`."},
+    )
+    timeout = StrictInteger(
+        load_default=30,
+        validate=validate.Range(5, 3600),
+        metadata={"description": "Seconds after which a silent worker is replaced."},
+    )
+
+
+TABLES: dict[str, type[Schema]] = {
+    "secureml": RootTable,
+    "store": StoreTable,
+    "models": ModelsTable,
+    "payload": PayloadTable,
+    "server": ServerTable,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything an operator can say, checked; plugin tables are checked by their plugins."""
+
+    instance: Path
+    profile: str
+    plugins: tuple[str, ...]
+    accept_risk: frozenset[str]
+    log_level: str
+    store_url: str
+    models_folder: Path
+    models_allow: frozenset[str]
+    body_limit: int
+    limits: Limits
+    plugin_tables: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def file(self) -> str:
+        """The settings file, as the operator knows it, for messages."""
+        return str(self.instance / FILE)
+
+    @property
+    def production(self) -> bool:
+        """Tell whether every known risk is refused."""
+        return self.profile == "production"
+
+
+def instance_folder(given: str | Path | None = None) -> Path:
+    """Return the instance folder: the one given, else SECUREML_INSTANCE, else ./instance."""
+    return Path(given or os.environ.get("SECUREML_INSTANCE") or "instance").resolve()
+
+
+def read(instance: Path) -> Settings:
+    """Read and check the settings file; raises ConfigError with file, table and key."""
+    file = instance / FILE
+    tables = _read_toml(file)
+    plugin_tables = tables.pop("plugins", {})
+    _refuse_strangers(tables, plugin_tables, file)
+    try:
+        checked = {
+            name: _load(schema, tables.get(name, {}), name) for name, schema in TABLES.items()
+        }
+    except ConfigError as error:
+        raise error.within(file=str(file)) from None
+    return _freeze(instance, checked, plugin_tables)
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            "there is no such file",
+            file=str(file),
+            fix="run `secureml init`, or name the folder with --instance",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot be read ({type(error).__name__})",
+            file=str(file),
+            fix="check its owner, mode and encoding (UTF-8)",
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"is not valid TOML: {error}", file=str(file), fix="correct the line it names"
+        ) from None
+
+
+def _refuse_strangers(tables: dict[str, Any], plugin_tables: Any, file: Path) -> None:
+    for name in sorted(set(tables) - set(TABLES)):
+        raise ConfigError(
+            "this table or key is unknown",
+            file=str(file),
+            table=name,
+            fix=f"the tables are {', '.join(TABLES)} and plugins.<name>",
+        )
+    misshapen = [name for name, table in tables.items() if not isinstance(table, dict)]
+    if not isinstance(plugin_tables, dict):
+        misshapen.append("plugins")
+    else:
+        misshapen += [
+            f"plugins.{name}"
+            for name, table in plugin_tables.items()
+            if not isinstance(table, dict)
+        ]
+    for name in misshapen:
+        raise ConfigError(
+            "this must be a table",
+            file=str(file),
+            table=name,
+            fix=f"write [{name}] on a line of its own",
+        )
+
+
+def _load(schema: type[Schema], table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = schema().load(table)
+    except ValidationError as error:
+        raise invalid_table(error, name) from None
+    return loaded
+
+
+def _freeze(
+    instance: Path, tables: dict[str, dict[str, Any]], plugin_tables: dict[str, Any]
+) -> Settings:
+    root, payload = tables["secureml"], tables["payload"]
+    return Settings(
+        instance=instance,
+        profile=root["profile"],
+        plugins=tuple(root["plugins"]),
+        accept_risk=frozenset(root["accept_risk"]),
+        log_level=root["log_level"],
+        store_url=tables["store"]["url"] or f"sqlite:///{instance / 'secureml.db'}",
+        models_folder=instance / tables["models"]["folder"],
+        models_allow=frozenset(tables["models"]["allow"]),
+        body_limit=payload["body"],
+        limits=Limits(payload["depth"], payload["keys"], payload["string"]),
+        plugin_tables=plugin_tables,
+    )
+
+
+def check_production(settings: Settings, enabled: Mapping[str, Any]) -> None:
+    """Refuse the risks production does not take unless each is waived by name.
+
+    ``enabled`` maps the names of the enabled plugins to their checked tables.
+    """
+    if not settings.production:
+        return
+    risks = [name for name in PRODUCTION_PLUGINS if name not in enabled]
+    if "anonymous" in enabled:
+        risks.append("anonymous")
+    for risk in risks:
+        if risk in settings.accept_risk:
+            continue
+        what = "runs the model open to strangers" if risk == "anonymous" else "is not enabled"
+        raise ConfigError(
+            f"the production profile refuses: {risk} {what}",
+            file=settings.file,
+            table="secureml",
+            key="plugins",
+            fix=f"{'remove' if risk == 'anonymous' else 'add'} {risk!r}, "
+            f"or waive it by name in accept_risk",
+        )

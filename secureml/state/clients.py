@@ -1,0 +1,141 @@
+"""Clients: who may call. Every credential, key or token, belongs to one.
+
+A client is a named owner with a tier, scopes and models. What a request sees of it is
+never older than the request: see ``Store.version``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from .store import Store
+
+TOPIC = "clients"
+DEFAULT_SCOPES = frozenset({"predict", "models:read"})
+ALL_MODELS = frozenset({"*"})
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_WORD = re.compile(r"[a-z][a-z0-9:._-]{0,63}")
+_MODEL = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+_metadata = sa.MetaData()
+_table = sa.Table(
+    "clients",
+    _metadata,
+    sa.Column("name", sa.String(63), primary_key=True),
+    sa.Column("tier", sa.String(64), nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("models", sa.JSON, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+
+
+class ClientError(Exception):
+    """A client cannot be added, found or changed; one line says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One named owner; ``models`` holds names, or ``*`` for all; ``created`` is epoch seconds."""
+
+    name: str
+    tier: str
+    scopes: frozenset[str]
+    models: frozenset[str]
+    enabled: bool
+    created: float
+
+
+class Clients:
+    """The clients of this site; reads are cached until the store says that one changed."""
+
+    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+        store.register(_metadata)
+        self._store, self._now = store, now
+        self._cache: tuple[int, dict[str, Client | None]] = (-1, {})
+
+    def get(self, name: str) -> Client | None:
+        """Return the client as it is now, or None."""
+        version = self._store.version(TOPIC)
+        cached, clients = self._cache
+        if cached != version:
+            clients = {}
+            self._cache = (version, clients)
+        if name not in clients:
+            clients[name] = self._read(name)
+        return clients[name]
+
+    def add(
+        self,
+        name: str,
+        *,
+        tier: str = "standard",
+        scopes: Iterable[str] | None = None,
+        models: Iterable[str] | None = None,
+    ) -> Client:
+        """Add a client; without scopes it may predict and read models, without models use all."""
+        client = Client(
+            _shaped(name, _NAME, "client name"),
+            _shaped(tier, _WORD, "tier"),
+            frozenset(_shaped(s, _WORD, "scope") for s in scopes or DEFAULT_SCOPES),
+            frozenset(_shaped(m, _MODEL, "model name") for m in models or ALL_MODELS),
+            enabled=True,
+            created=self._now(),
+        )
+        row = {
+            "name": name,
+            "tier": tier,
+            "scopes": sorted(client.scopes),
+            "models": sorted(client.models),
+            "enabled": True,
+            "created": client.created,
+        }
+        try:
+            with self._store.begin() as connection:
+                connection.execute(_table.insert().values(row))
+                self._store.touch(connection, TOPIC)
+        except sa.exc.IntegrityError:
+            raise ClientError(f"there is a client {name!r} already") from None
+        return client
+
+    def list(self) -> list[Client]:
+        """Return all clients by name."""
+        with self._store.read() as connection:
+            return [_client(row) for row in connection.execute(_table.select().order_by("name"))]
+
+    def set_enabled(self, name: str, *, enabled: bool) -> None:
+        """Let a client in or keep it out, from the next request in every worker."""
+        with self._store.begin() as connection:
+            changed = connection.execute(
+                _table.update().where(_table.c.name == name).values(enabled=enabled)
+            )
+            if changed.rowcount == 0:
+                raise ClientError(f"there is no client {name!r}")
+            self._store.touch(connection, TOPIC)
+
+    def _read(self, name: str) -> Client | None:
+        with self._store.read() as connection:
+            row = connection.execute(_table.select().where(_table.c.name == name)).first()
+        return _client(row) if row is not None else None
+
+
+def _client(row: sa.Row[tuple[object, ...]]) -> Client:
+    found = row._mapping  # noqa: SLF001 - SQLAlchemy's documented name for it
+    return Client(
+        found["name"],
+        found["tier"],
+        frozenset(found["scopes"]),
+        frozenset(found["models"]),
+        bool(found["enabled"]),
+        found["created"],
+    )
+
+
+def _shaped(text: str, shape: re.Pattern[str], kind: str) -> str:
+    if not shape.fullmatch(text):
+        raise ClientError(f"{text!r} is no {kind}: use letters, digits, dot and hyphen")
+    return text

@@ -1,0 +1,214 @@
+"""The store: what outlives a request, and how every worker learns that it changed.
+
+SQLite in the instance folder by default, PostgreSQL by URL for several hosts. Nothing is
+opened before first use, and each process opens its own: Gunicorn loads the app and forks.
+
+``version(topic)`` is asked on every request before anything cached is believed. On SQLite
+it costs a few microseconds, because the database's own change counter is shared memory.
+A store that cannot answer raises StoreUnavailable, and the request fails closed: what was
+true a moment ago is no permission now.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+BUSY_SECONDS = 5.0  # how long a write may wait for another before it counts as failed
+POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
+
+_core = sa.MetaData()
+_changes = sa.Table(
+    "changes",
+    _core,
+    sa.Column("topic", sa.String(64), primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+)
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be asked now; whoever needed it refuses."""
+
+
+class _Watch(Protocol):
+    def versions(self) -> dict[str, int]: ...
+    def close(self) -> None: ...
+
+
+class Store:
+    """Tables for the core and for plugins, transactions, and the counters of what changed."""
+
+    def __init__(self, url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._url = sa.make_url(url)
+        self._monotonic = monotonic
+        self._metadata = [_core]
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._engine: sa.Engine | None = None
+        self._watch: _Watch | None = None
+
+    def register(self, metadata: sa.MetaData) -> None:
+        """Have these tables made when the store is first opened; their names begin with yours."""
+        if metadata not in self._metadata:
+            self._metadata.append(metadata)
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction that may write; commit unless it raises."""
+        with _told_apart(), self._open()[0].begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction that only reads."""
+        with _told_apart(), self._open()[0].connect() as connection:
+            yield connection.execution_options(reads=True)
+
+    def touch(self, connection: sa.Connection, topic: str) -> None:
+        """Count a change of ``topic`` in the caller's transaction, so both are seen or neither."""
+        changed = connection.execute(
+            _changes.update()
+            .where(_changes.c.topic == topic)
+            .values(version=_changes.c.version + 1)
+        )
+        if changed.rowcount == 0:
+            connection.execute(_changes.insert().values(topic=topic, version=1))
+
+    def version(self, topic: str) -> int:
+        """Return how often ``topic`` has changed; on the path of every request."""
+        watch = self._watch if self._pid == os.getpid() else None
+        with _told_apart():
+            return (watch or self._open()[1]).versions().get(topic, 0)
+
+    def close(self) -> None:
+        """Release what this process holds."""
+        with self._lock:
+            if self._watch is not None and self._pid == os.getpid():
+                self._watch.close()
+            if self._engine is not None:
+                self._engine.dispose(close=self._pid == os.getpid())
+            self._engine = self._watch = None
+
+    def _open(self) -> tuple[sa.Engine, _Watch]:
+        with self._lock:
+            if self._engine is None or self._watch is None or self._pid != os.getpid():
+                # Handles made before a fork are the parent's: they are left, never closed.
+                engine = self._engine = _engine(self._url)
+                for metadata in self._metadata:
+                    metadata.create_all(engine)
+                self._watch = _watch(self._url, engine, self._monotonic)
+                self._pid = os.getpid()
+            return self._engine, self._watch
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Turn a database that fails into StoreUnavailable; a broken rule of its tables stays."""
+    try:
+        yield
+    except sa.exc.IntegrityError:
+        raise
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error, OSError) as error:
+        raise StoreUnavailable(f"the store cannot be asked ({type(error).__name__})") from error
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS)
+    path = Path(url.database or "")
+    # Made by us, so that there is no moment in which its mode is the umask's choice.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_up(connection: sqlite3.Connection, record: object) -> None:
+    # The driver's own habit of starting transactions late is switched off; see _begin.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    # FULL: a revocation that was confirmed survives the power going off. Writes are rare.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A writer takes its lock at once: two that read first and then write would deadlock.
+    reads = connection.get_execution_options().get("reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _watch(url: sa.URL, engine: sa.Engine, monotonic: Callable[[], float]) -> _Watch:
+    if url.get_backend_name() == "sqlite":
+        return _SqliteWatch(Path(url.database or ""))
+    return _PollingWatch(engine, monotonic)
+
+
+class _SqliteWatch:
+    """Asks SQLite's data_version, which moves when any other connection commits.
+
+    The connection here never writes, so it sees every commit of this process as well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._connection.execute("PRAGMA query_only=ON")
+        self._identity = _identity(path)
+        self._seen = -1
+        self._versions: dict[str, int] = {}
+
+    def versions(self) -> dict[str, int]:
+        # A database that was moved away still answers its old handle, and would for ever.
+        if _identity(self._path) != self._identity:
+            raise StoreUnavailable("the database file was replaced under the running server")
+        with self._lock:
+            (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
+            if seen != self._seen:
+                rows = self._connection.execute("SELECT topic, version FROM changes")
+                self._versions = dict(rows.fetchall())
+                self._seen = seen
+            return self._versions
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)  # noqa: PTH116 - on every request, and half the cost of Path.stat
+    return found.st_dev, found.st_ino
+
+
+class _PollingWatch:
+    """Asks the database at most once a second: a change elsewhere is seen within that time."""
+
+    def __init__(self, engine: sa.Engine, monotonic: Callable[[], float]) -> None:
+        self._engine, self._monotonic = engine, monotonic
+        self._lock = threading.Lock()
+        self._due = float("-inf")
+        self._versions: dict[str, int] = {}
+
+    def versions(self) -> dict[str, int]:
+        with self._lock:
+            if self._monotonic() >= self._due:
+                with self._engine.connect() as connection:
+                    rows = connection.execute(sa.select(_changes.c.topic, _changes.c.version))
+                    self._versions = {row.topic: row.version for row in rows}
+                self._due = self._monotonic() + POLL_SECONDS
+            return self._versions
+
+    def close(self) -> None:
+        """Hold nothing: the engine is the store's."""

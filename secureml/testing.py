@@ -1,0 +1,129 @@
+"""For plugin authors: build one plugin, ask it one request, or stand it in a real corridor.
+
+Everything here is the real thing in a folder of your own: a real store, real clients, the
+real pipeline. Only the clock is yours.
+
+    harness = Harness(tmp_path)
+    ban = harness.build(Ban, {"addresses": ["192.0.2.7"]})
+    ban.admit(harness.exchange("GET", "/healthz", address="192.0.2.7"))   # raises Problem
+
+    client = harness.app([ban, ...]).test_client()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Flask, Request
+from werkzeug.test import EnvironBuilder
+
+from secureml import api
+from secureml.corridor import loader, policy
+from secureml.corridor.exchange import Exchange, Principal
+from secureml.corridor.loader import Loaded
+from secureml.corridor.payload import Limits
+from secureml.corridor.pipeline import Pipeline, Routes
+from secureml.corridor.plugin import Host, Plugin, check_shape
+from secureml.corridor.policy import Policy
+from secureml.corridor.problems import Catalogue
+from secureml.models.registry import Registry
+from secureml.state.clients import Clients
+from secureml.state.store import Store
+
+START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+
+
+@dataclass
+class Clock:
+    """A clock that stands until told to move; call it for seconds since the epoch."""
+
+    seconds: float = START
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.seconds += seconds
+
+
+@dataclass
+class Harness:
+    """A folder, a clock, and everything the core lends a plugin."""
+
+    folder: Path
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.store = Store(f"sqlite:///{self.folder / 'secureml.db'}")
+        self.clients = Clients(self.store, self.clock)
+        self.models = Registry(self.folder / "models")
+
+    def host(self, name: str) -> Host:
+        """Return what the core would lend a plugin of that name."""
+        return Host(
+            name,
+            self.folder,
+            self.folder / name,
+            "development",
+            self.clock,
+            self.store,
+            self.clients,
+            self.models,
+        )
+
+    def load(self, cls: type[Plugin], table: Mapping[str, Any] | None = None) -> Loaded:
+        """Check shape and table as the start does, construct, and keep the mode."""
+        check_shape(cls)
+        tables = {cls.name: dict(table)} if table else {}
+        return loader.build([cls], tables, self.host)[0]
+
+    def build(self, cls: type[Plugin], table: Mapping[str, Any] | None = None) -> Any:
+        """Return the plugin itself, for asking it directly."""
+        return self.load(cls, table).plugin
+
+    def exchange(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        *,
+        address: str = "",
+        policy: Policy | None = None,
+        principal: Principal | None = None,
+        **environ: Any,
+    ) -> Exchange:
+        """Return one request as a plugin sees it; ``environ`` goes to Werkzeug's builder."""
+        request = Request(EnvironBuilder(path=path, method=method, **environ).get_environ())
+        return Exchange(
+            "0" * 32,
+            request,
+            self.clock(),
+            0,
+            policy=policy,
+            principal=principal,
+            known=True,
+            client_address=address,
+        )
+
+    def app(
+        self,
+        plugins: Sequence[Loaded],
+        blueprints: Sequence[Blueprint] = (),
+        *,
+        new_id: Callable[[], str] | None = None,
+    ) -> Flask:
+        """Return an app with these plugins at the real doors, around the core's own routes."""
+        added = [kind for loaded in plugins for kind in loaded.plugin.problems]
+        words: dict[str, Any] = {"new_id": new_id} if new_id else {}
+        pipeline = Pipeline(plugins, Catalogue(added), now=self.clock, **words)
+        app = api.Application(pipeline)
+        asked = [item.plugin.ready for item in plugins if hasattr(item.plugin, "ready")]
+        offered = [item.plugin.blueprint() for item in plugins if hasattr(item.plugin, "blueprint")]
+        for blueprint in (api.blueprint(self.models, asked), *blueprints, *offered):
+            app.register_blueprint(blueprint)
+        prepare = api.Preparation(self.models, Limits(), 1024 * 1024)
+        pipeline.attach(app, Routes(policy.collect(app), prepare))
+        return app

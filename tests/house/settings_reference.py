@@ -1,0 +1,129 @@
+"""docs/settings.md and instance/secureml.example.toml, made from the schemas themselves.
+
+python tests/house/settings_reference.py      writes both; a test refuses drift
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from marshmallow import Schema, missing
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CHECKOUT))
+
+from secureml.corridor.phases import NEVER_OBSERVED, REFUSING
+from secureml.corridor.plugin import Plugin, doors_of
+from secureml.settings import TABLES
+
+
+def plugins() -> list[type[Plugin]]:
+    """Return the class of every package under plugins/, by name."""
+    folders = sorted(path.parent.name for path in (CHECKOUT / "plugins").glob("*/__init__.py"))
+    return [importlib.import_module(f"plugins.{name}").plugin for name in folders]
+
+
+def tables() -> Iterator[tuple[str, str, type[Schema], bool]]:
+    """Yield each table's name, its sentence, its schema, and whether it takes a mode."""
+    for name, schema in TABLES.items():
+        yield name, first_sentence(schema), schema, False
+    for cls in plugins():
+        doors = set(doors_of(cls))
+        observable = bool(doors & REFUSING) and not doors & NEVER_OBSERVED
+        yield (
+            f"plugins.{cls.name}",
+            first_sentence(sys.modules[cls.__module__]),
+            cls.schema,
+            observable,
+        )
+
+
+def first_sentence(thing: Any) -> str:
+    """Return the first line of a docstring, without the table it repeats."""
+    line = (thing.__doc__ or "").strip().splitlines()[0]
+    return line.split("table: ", 1)[-1].strip()
+
+
+def default_of(field: Any) -> Any:
+    """Return a key's default, or missing where the operator must say."""
+    value = field.load_default
+    return value() if callable(value) else value
+
+
+def toml(value: Any) -> str:
+    """Write a value as TOML."""
+    if value is missing or value is None:
+        return '""'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(toml(item) for item in value)}]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def keys(schema: type[Schema], observable: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield each key, its default as text, and its sentence."""
+    for name, field in schema().fields.items():
+        value = default_of(field)
+        text = "required" if value is missing else "unset" if value is None else f"`{toml(value)}`"
+        yield name, text, field.metadata["description"]
+    if observable:
+        yield (
+            "mode",
+            '`"enforce"`',
+            ("`observe` turns refusals into log lines, to try a rule on live traffic first."),
+        )
+
+
+def markdown() -> str:
+    """Return docs/settings.md."""
+    parts = [
+        "# Settings",
+        "",
+        "Everything an operator can say stands in `instance/secureml.toml`.",
+        "An unknown table or key, or a value that does not fit, stops the start with one line.",
+        "Secrets are never written here; a key that wants one takes `env:NAME` or `file:path`.",
+        "This page is made from the schemas by `python tests/house/settings_reference.py`.",
+        "",
+    ]
+    for name, sentence, schema, observable in tables():
+        parts += [f"## `[{name}]`", "", sentence, ""]
+        rows = list(keys(schema, observable))
+        if rows:
+            parts += ["| key | default | meaning |", "|---|---|---|"]
+            parts += [f"| `{key}` | {text} | {meaning} |" for key, text, meaning in rows]
+        else:
+            parts.append("It has no settings.")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def example() -> str:
+    """Return instance/secureml.example.toml: every key, commented out at its default."""
+    lines = [
+        "# Every setting with its default; copy what you change into secureml.toml.",
+        "# Made from the schemas by python tests/house/settings_reference.py.",
+    ]
+    for name, sentence, schema, observable in tables():
+        lines += ["", f"# {sentence}", f"# [{name}]"]
+        for key, field in schema().fields.items():
+            value = default_of(field)
+            lines += [f"#   {field.metadata['description']}"]
+            lines += [f"# {key} = {toml(value)}" + ("   # required" if value is missing else "")]
+        if observable:
+            lines += ["#   `observe` only logs what would be refused.", '# mode = "enforce"']
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write both files."""
+    (CHECKOUT / "docs" / "settings.md").write_text(markdown())
+    (CHECKOUT / "instance" / "secureml.example.toml").write_text(example())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Fixtures of the live tests: servers for a module, and programs that may be missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+# pytest imports each test file on its own (importlib mode), so this folder is no package.
+sys.path.insert(0, str(Path(__file__).parent))
+from live_servers import CHECKOUT, Edge, Gunicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def require_tool(name: str, install: str) -> str:
+    """Return the path of a program; without it skip and name the cure, or fail when CI=true."""
+    venv = Path(sys.prefix)  # the scanner has an environment of its own inside ours
+    places = [str(venv / "bin"), str(venv / "scan/bin"), os.environ.get("PATH", ""), "/usr/sbin"]
+    path = shutil.which(name, path=os.pathsep.join(places))
+    if path is None:
+        missing = f"{name} is missing; {install}"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    return path
+
+
+class House:
+    """Starts servers in one temporary folder and stops all of them in reverse."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder, self._stack, self._count = folder, stack, 0
+
+    def folder(self) -> Path:
+        self._count += 1
+        return self._folder / str(self._count)
+
+    def gunicorn(self, name: str = "one") -> Gunicorn:
+        server = Gunicorn(self.folder(), name)
+        self._stack.callback(server.stop)
+        return server
+
+    def edge(self, *servers: Gunicorn | Path, start: bool = True, **values: Any) -> Edge:
+        nginx = require_tool("nginx", "apt-get install nginx-light")
+        sockets = [server.socket if isinstance(server, Gunicorn) else server for server in servers]
+        edge = Edge(self.folder(), sockets, nginx, **values)
+        self._stack.callback(edge.stop)
+        return edge.start() if start else edge
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Servers that live as long as the module's tests."""
+    with ExitStack() as stack:
+        yield House(tmp_path_factory.mktemp("live"), stack)
+
+
+@pytest.fixture(scope="module")
+def gunicorn(house: House) -> Gunicorn:
+    return house.gunicorn()
+
+
+@pytest.fixture(scope="module")
+def edge(house: House, gunicorn: Gunicorn) -> Edge:
+    """Nginx with the bundled configuration in front of the echo application."""
+    return house.edge(gunicorn)
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str, str], str]:
+    """The function that finds a program or skips, for tests that need one more."""
+    return require_tool
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Any:
+    """The words of refusals as the application has them; the file alone, not the whole house."""
+    file = CHECKOUT / "secureml/corridor/problems.py"
+    specification = importlib.util.spec_from_file_location("problems_alone", file)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.CATALOGUE

