@@ -21,8 +21,8 @@ from secureml.state.secret import Secret
 from secureml.state.store import Store, StoreUnavailable
 
 if TYPE_CHECKING:
-    from secureml.cli import output
-    from secureml.models import signature
+    import secureml.cli.output as output  # noqa: PLR0402 - a re-export says `as`
+    import secureml.models.signature as signature  # noqa: PLR0402
     from secureml.models.artifact import Artifact, ModelRefused
     from secureml.models.card import Card
     from secureml.models.handle import ModelHandle, Result

@@ -32,6 +32,9 @@ class PredictBody(Schema):
     instances = fields.Raw(required=True, allow_none=False)
 
 
+_PREDICT_KEYS = frozenset(PredictBody().fields)
+
+
 class Application(Flask):
     """Flask, with one difference: a Result passes the SHAPE door before it is an answer."""
 
@@ -99,6 +102,8 @@ class Preparation:
 
     def _fit(self, schema: type[Schema], value: dict[str, Any]) -> dict[str, Any]:
         checker = self._schemas.get(schema) or self._schemas.setdefault(schema, schema())
+        if schema is PredictBody and value.keys() == _PREDICT_KEYS and value["instances"]:
+            return value  # what marshmallow would return, for a tenth of a prediction's time
         try:
             loaded: dict[str, Any] = checker.load(value)
         except ValidationError as error:

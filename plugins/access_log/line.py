@@ -22,7 +22,7 @@ def rfc3339(seconds: float) -> str:
 
 
 def line(exchange: Any) -> dict[str, Any]:
-    """Return the fields of docs/operations.md for one finished exchange."""
+    """Return the fields, as the README lists them, for one finished exchange."""
     principal: _Principal | None = exchange.principal
     fields: dict[str, Any] = {
         "time": rfc3339(exchange.started),

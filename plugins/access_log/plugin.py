@@ -6,18 +6,18 @@ line (the audit log is there for that). The file is reopened when logrotate move
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from logging.handlers import WatchedFileHandler
-from pathlib import Path
+import os
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from marshmallow import Schema
 from pythonjsonlogger.json import JsonFormatter
 
-from secureml import Exchange, Host, Plugin, fields
+from secureml import ConfigError, Exchange, Host, Plugin, fields
 
 from .line import line
+from .line_file import MODE, LineFile
 
 
 class Config(Schema):
@@ -36,27 +36,36 @@ class AccessLog(Plugin):
     schema = Config
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
-        # A logger of our own instance, not a named one: two apps in a process share nothing.
-        self._logger = logging.Logger("secureml.access", logging.INFO)
-        handler = _handler(config["file"], host.instance)
-        handler.setFormatter(JsonFormatter("", json_ensure_ascii=True))
-        self._logger.addHandler(handler)
+        self._file = None if config["file"] == "-" else _file(config["file"], host)
+        self._write: Callable[[str], None] = self._file.write if self._file else _to_stderr
+        # The formatter alone: a LogRecord and its way through handlers cost five times the
+        # line itself, and a request's line has no level, logger or caller to tell.
+        self._json = JsonFormatter().serialize_log_record
 
     def record(self, exchange: Exchange) -> None:
         """Write down what was asked, who asked, and what became of it."""
-        self._logger.info("", extra=line(exchange))
+        self._write(self._json(line(exchange)))
 
     def close(self) -> None:
         """Release the file."""
-        for handler in self._logger.handlers:
-            handler.close()
+        if self._file is not None:
+            self._file.close()
 
 
-def _handler(file: str, instance: Path) -> logging.Handler:
-    if file == "-":
-        return logging.StreamHandler()
-    path = instance / file
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    path.touch(mode=0o640)  # names of clients are not for every user of the machine
-    # delay: opened at the first line, in the worker, not in the process that forks.
-    return WatchedFileHandler(path, delay=True, encoding="utf-8")
+def _file(place: str, host: Host) -> LineFile:
+    path = host.instance / place
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, MODE))
+    except OSError as error:
+        raise ConfigError(
+            f"{place} cannot be written ({type(error).__name__})",
+            key="file",
+            fix="check the owner and mode of its folder",
+        ) from None
+    return LineFile(path)
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -7,14 +7,16 @@ expired, revoked and mistyped keys get one answer: there is no oracle.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from marshmallow import Schema
 
-from secureml import Exchange, Host, Plugin, Principal, Problem, fields
+from secureml import Exchange, Host, Plugin, Principal, Problem, StoreUnavailable, fields
 
 from .key import PREFIX
-from .ring import KeyRecord, KeyRing
+from .ring import CACHE_SIZE, KeyRecord, KeyRing
 
 if TYPE_CHECKING:
     import click
@@ -28,6 +30,16 @@ class Config(Schema):
     )
 
 
+class _Named(NamedTuple):
+    """The keys named while the store stood at ``versions``: when each ends, and its principal."""
+
+    versions: Mapping[str, int]
+    by_digest: dict[bytes, tuple[float, Principal]]
+
+
+_NOBODY: tuple[float, None] = (0.0, None)
+
+
 class ApiKeys(Plugin):
     """Names the caller whose key is on the ring."""
 
@@ -38,7 +50,8 @@ class ApiKeys(Plugin):
         header: str = config["header"]
         self._variable = f"HTTP_{header.upper().replace('-', '_')}"
         self._ring = KeyRing(host.store, host.now)
-        self._clients = host.clients
+        self._clients, self._store, self._now = host.clients, host.store, host.now
+        self._named = _Named({}, {})
         self.challenge = f'ApiKey realm="secureml", header="{header}"'
 
     def identify(self, exchange: Exchange) -> Principal | None:
@@ -50,10 +63,28 @@ class ApiKeys(Plugin):
         offered: str | None = environ.get(self._variable)
         if offered is None:
             return None
-        record, state = self._ring.find(offered)
-        if record is None or state != "active":
-            raise Problem("unauthorized", reason=f"api_keys.{state}")
-        return self._principal(record)
+        try:
+            return self._name(offered)
+        except StoreUnavailable as error:
+            # What was true a moment ago is no permission now.
+            raise Problem("unavailable", reason="api_keys.store") from error
+
+    def _name(self, offered: str) -> Principal:
+        """Return who holds the key; a key named before costs a digest and a look at the store."""
+        named, versions = self._named, self._store.versions()
+        if named.versions is not versions:
+            named = self._named = _Named(versions, {})
+        digest = sha256(offered.encode("latin-1", "replace")).digest()
+        expires, principal = named.by_digest.get(digest, _NOBODY)
+        if principal is None or expires <= self._now():
+            record, state = self._ring.find(offered)
+            if record is None or state != "active":
+                raise Problem("unauthorized", reason=f"api_keys.{state}")
+            principal = self._principal(record)
+            if len(named.by_digest) < CACHE_SIZE:
+                ends = inf if record.expires is None else record.expires
+                named.by_digest[digest] = (ends, principal)
+        return principal
 
     def _principal(self, record: KeyRecord) -> Principal:
         client = self._clients.get(record.client)

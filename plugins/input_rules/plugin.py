@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from marshmallow import Schema, validate
 
@@ -42,7 +43,8 @@ class InputRules(Plugin):
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._max_rows: int = config["max_rows"]
         self._margin: float = config["range_margin"]
-        self._ranges: dict[ModelHandle, Ranges] = {}
+        # Weak: a model that was swapped out must not live on here.
+        self._ranges: WeakKeyDictionary[ModelHandle, Ranges] = WeakKeyDictionary()
 
     def validate(self, exchange: Exchange) -> None:
         """Raise the Problem that names the faults, at most twenty of them."""

@@ -37,10 +37,12 @@ class SecurityHeaders(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         seconds = config["hsts_seconds"]
-        self._headers = (*HEADERS, *([hsts(seconds)] if seconds else []))
+        table = (*HEADERS, *([hsts(seconds)] if seconds else []))
+        self._headers = [(name.lower(), name, value) for name, value in table]
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Dress the answer."""
-        for name, value in self._headers:
-            if name not in headers:
+        present = {name.lower() for name, _ in headers}
+        for lowered, name, value in self._headers:
+            if lowered not in present:
                 headers.add(name, value)

@@ -76,13 +76,18 @@ def _direct(environ: Mapping[str, str], socket_peer: str, host: str, trust: Trus
     if not trust.direct:
         # Whoever goes around the proxy goes around its limits as well.
         raise PeerRefused("forbidden", "transport.not_through_proxy")
-    return Peer(normal_address(socket_peer), "https", host, "")
+    address = normal_address(socket_peer)
+    if not address:
+        # A socket without an address is a unix socket, and those are believed only by name.
+        raise PeerRefused("forbidden", "transport.no_address")
+    return Peer(address, "https", host, "")
 
 
 def _check_edge(environ: Mapping[str, str], trust: Trust) -> None:
     if trust.edge_token is None:
         return
-    offered = environ.get("HTTP_X_SECUREML_EDGE", "").encode("utf-8", "replace")
+    # WSGI hands on each byte of a header as one character (PEP 3333): latin-1 gives it back.
+    offered = environ.get("HTTP_X_SECUREML_EDGE", "").encode("latin-1", "replace")
     if not hmac.compare_digest(offered, trust.edge_token):
         raise PeerRefused("forbidden", "transport.edge_token")
 
@@ -95,11 +100,23 @@ def _is_trusted(socket_peer: str, trust: Trust) -> bool:
 
 
 def _host(header: str, allowed: Collection[str]) -> str:
-    match = _HOST.fullmatch(header)
-    host = match[1].lower().rstrip(".") if match else ""
-    if host not in allowed:
+    host = host_name(header)
+    if not host or host not in allowed:
         raise PeerRefused("misdirected_request", "transport.host")
     return host
+
+
+def host_name(text: str) -> str:
+    """Return the one way to write the host of a Host header (RFC 9110, 7.2), or "".
+
+    Without port, brackets and final dot, in small letters, an IPv6 address in short.
+    """
+    match = _HOST.fullmatch(text)
+    if match is None:
+        return ""
+    if match[1].startswith("["):
+        return normal_address(match[1][1:-1])
+    return match[1].lower().removesuffix(".")
 
 
 @lru_cache(maxsize=4096)
@@ -108,6 +125,8 @@ def normal_address(text: str) -> str:
 
     An IPv4 client on an IPv6 socket is the IPv4 client: two names would be two limits.
     """
+    if "%" in text:
+        return ""  # a zone is free text behind an address (RFC 4007): as many names as one likes
     try:
         address = ip_address(text.strip())
     except ValueError:

@@ -15,7 +15,7 @@ from marshmallow import fields as plain
 
 from secureml import ConfigError, Exchange, Host, Plugin, Problem, fields
 
-from .peer import PeerRefused, Trust, settle
+from .peer import PeerRefused, Trust, host_name, settle
 
 
 class Config(Schema):
@@ -65,13 +65,12 @@ class Transport(Plugin):
                 fix='trusted = ["unix"] behind the bundled Nginx',
             )
         networks = tuple(_network(word) for word in config["trusted"] if word != "unix")
-        token = config["edge_token"]
         self._trust = Trust(
             unix="unix" in config["trusted"],
             networks=networks,
-            hosts=frozenset(name.lower().rstrip(".") for name in config["hosts"]),
+            hosts=frozenset(_host(name) for name in config["hosts"]),
             direct=config["direct"],
-            edge_token=token.read(host.instance).reveal() if token else None,
+            edge_token=_token(config["edge_token"], host),
         )
 
     def admit(self, exchange: Exchange) -> None:
@@ -83,6 +82,28 @@ class Transport(Plugin):
         exchange.settle_peer(
             address=peer.address, scheme=peer.scheme, host=peer.host, foreign_id=peer.foreign_id
         )
+
+
+def _host(word: str) -> str:
+    # A client writes an IPv6 address in brackets (RFC 3986, 3.2.2), an operator need not.
+    name = host_name(f"[{word}]" if ":" in word else word)
+    if not name:
+        raise ConfigError(
+            f"{word!r} is neither a host name nor an address",
+            key="hosts",
+            fix="write a name such as ml.example.org, without scheme and port",
+        )
+    return name
+
+
+def _token(source: Any, host: Host) -> bytes | None:
+    if source is None:
+        return None
+    try:
+        token: bytes = source.read(host.instance).reveal()
+    except ConfigError as error:
+        raise ConfigError(error.message, key="edge_token", fix=error.fix, file=error.file) from None
+    return token
 
 
 def _network(word: str) -> Any:

@@ -6,7 +6,7 @@ bit, whatever is saved on the way. Safe for several threads: nothing changes aft
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,22 +109,22 @@ def settle(estimator: Any, *, keep_names: bool) -> None:
             state.pop("feature_names_in_", None)
 
 
-def parts(value: Any, seen: set[int] | None = None) -> Iterator[BaseEstimator]:
+def parts(estimator: Any) -> Iterator[BaseEstimator]:
     """Return every estimator inside an estimator, itself first, however it is kept."""
-    seen = set() if seen is None else seen
-    if isinstance(value, BaseEstimator):
-        yield value
-        value = vars(value)
-    if id(value) in seen:
-        return
-    items: Iterable[Any] = ()
-    if isinstance(value, dict):
-        items = value.values()
-    elif isinstance(value, (list, tuple)):
-        items = value
-    elif isinstance(value, np.ndarray) and value.dtype == object:
-        items = value.flat
-    seen.add(id(value))
-    for item in items:
-        if isinstance(item, (BaseEstimator, dict, list, tuple, np.ndarray)):
-            yield from parts(item, seen)
+    # Not recursive: a pickle may nest as deep as it likes, and contain itself.
+    seen: set[int] = set()
+    waiting = [estimator]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, BaseEstimator):
+            yield value
+            waiting.append(vars(value))
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(value)
+        elif isinstance(value, np.ndarray) and value.dtype == object:
+            waiting.extend(value.flat)

@@ -21,7 +21,7 @@ from .allowlist import allowed_names
 from .artifact import Artifact, ModelRefused
 from .card import Card
 from .cells import RowsRefused
-from .handle import ModelFailed, ModelHandle
+from .handle import ModelFailed, ModelHandle, parts
 from .unpickling import load_estimator
 
 Voucher = Callable[[Artifact], None]
@@ -42,6 +42,7 @@ def prove(
         allowed = frozenset(card.globals) & allowed_names(extra)
         estimator = load_estimator(artifact.model_bytes, allowed)
         check_agreement(card, estimator)
+        check_reads_no_files(estimator)
         handle = ModelHandle(card, estimator)
         check_golden(handle)
     except ModelRefused as refused:
@@ -118,6 +119,17 @@ def check_agreement(card: Card, estimator: Any) -> None:
         raise ModelRefused("card", "the card and the model differ in the names of columns", _RESEAL)
     if classes_of(estimator) != card.classes:
         raise ModelRefused("card", "the card and the model differ in their classes", _RESEAL)
+
+
+def check_reads_no_files(estimator: Any) -> None:
+    """Refuse a text vectoriser that takes its text from files: clients would name them."""
+    for part in parts(estimator):
+        if vars(part).get("input") in ("filename", "file"):
+            raise ModelRefused(
+                "card",
+                f"{type(part).__name__} opens the files its input names",
+                "fit it with input='content'",
+            )
 
 
 def classes_of(estimator: Any) -> tuple[Any, ...] | None:

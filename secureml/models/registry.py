@@ -110,7 +110,10 @@ class Registry:
     def _artifact(self, name: str, version: str) -> Artifact:
         if version not in self.versions(name):
             raise _no_version(name, version)
-        return read_artifact(self._folder(name) / version, name, version)
+        try:
+            return read_artifact(self._folder(name) / version, name, version)
+        except ModelRefused as refused:
+            raise refused.of(name, version) from None
 
     def _folder(self, name: str) -> Path:
         return self._root / check_name(name)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib
 import io
 import pickle  # noqa: TID251 - this is the one file that reads pickles
-import types
 import warnings
 from collections.abc import Callable, Container
 from typing import Any, ClassVar
@@ -22,10 +21,9 @@ import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
 from .artifact import ModelRefused
-from .numpy_parts import ARRAY_WRAPPER, SUBSTITUTES, ArrayOnDisk, check_dtype_state
+from .numpy_parts import SUBSTITUTES, ArrayOnDisk, check_dtype_state
 from .unpacking import UNPACKED_LIMIT, unpack
 
-_NOT_INSTANCES = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, np.ufunc)
 _STACK_HINT = "train and write the model again in this environment with joblib.dump"
 
 
@@ -104,16 +102,20 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
         """Call only what was granted by name, never a callable built by the pickle."""
         arguments = self.stack.pop()
         function = self.stack[-1]
-        if not any(function is granted for granted in self.granted.values()):
+        if not self._was_granted(function):
             raise ModelRefused(
                 "globals", f"the model file calls a {type(function).__name__}", _STACK_HINT
             )
         self.stack[-1] = function(*arguments)
 
+    def refuse_old_opcode(self) -> None:
+        """Refuse OBJ and INST: they call whatever they find, and joblib never wrote them."""
+        raise ModelRefused("globals", "the model file builds objects as of 1995", _STACK_HINT)
+
     def load_build(self) -> None:
         """Give state to instances only, and put arrays in the place of their wrappers."""
         target = self.stack[-2]
-        if isinstance(target, _NOT_INSTANCES):
+        if isinstance(target, type) or self._was_granted(target):
             # State given to a class or function would change it for the whole process.
             raise ModelRefused("globals", f"the model file alters {target!r}", _STACK_HINT)
         if isinstance(target, np.dtype):
@@ -121,6 +123,9 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
         super().load_build()  # type: ignore[misc] # not in typeshed
         if isinstance(target, ArrayOnDisk):
             self.stack[-1] = self._read_array(target)
+
+    def _was_granted(self, thing: object) -> bool:
+        return any(thing is granted for granted in self.granted.values())
 
     def load_bytearray8(self) -> None:
         """Refuse a length beyond the file: the standard reader would allocate it first."""
@@ -142,6 +147,7 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
 
     dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.OBJ[0]] = dispatch[pickle.INST[0]] = refuse_old_opcode
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
 
@@ -156,6 +162,3 @@ def _resolve(module: str, name: str, full: str) -> Any:
             f"{full} does not exist in this environment",
             "install what the model was trained with, at the same version",
         ) from None
-
-
-__all__ = ["ARRAY_WRAPPER", "load_estimator", "load_recorded"]

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -84,10 +84,22 @@ class Store:
             connection.execute(_changes.insert().values(topic=topic, version=1))
 
     def version(self, topic: str) -> int:
-        """Return how often ``topic`` has changed; on the path of every request."""
-        watch = self._watch if self._pid == os.getpid() else None
+        """Return how often ``topic`` has changed."""
+        return self.versions().get(topic, 0)
+
+    def versions(self) -> Mapping[str, int]:
+        """Return how often each topic has changed; on the path of every request.
+
+        While nothing at all has changed it is the very same object, so ``is`` is enough to
+        know that what was cached is still true.
+        """
+        try:
+            if self._watch is not None and self._pid == os.getpid():
+                return self._watch.versions()
+        except (sa.exc.DBAPIError, sqlite3.Error, OSError) as error:
+            raise _unavailable(error) from error
         with _told_apart():
-            return (watch or self._open()[1]).versions().get(topic, 0)
+            return self._open()[1].versions()
 
     def close(self) -> None:
         """Release what this process holds."""
@@ -118,7 +130,11 @@ def _told_apart() -> Iterator[None]:
     except sa.exc.IntegrityError:
         raise
     except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error, OSError) as error:
-        raise StoreUnavailable(f"the store cannot be asked ({type(error).__name__})") from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"the store cannot be asked ({type(error).__name__})")
 
 
 def _engine(url: sa.URL) -> sa.Engine:
@@ -206,7 +222,9 @@ class _PollingWatch:
             if self._monotonic() >= self._due:
                 with self._engine.connect() as connection:
                     rows = connection.execute(sa.select(_changes.c.topic, _changes.c.version))
-                    self._versions = {row.topic: row.version for row in rows}
+                    found = {row.topic: row.version for row in rows}
+                if found != self._versions:
+                    self._versions = found
                 self._due = self._monotonic() + POLL_SECONDS
             return self._versions
 

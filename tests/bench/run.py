@@ -82,8 +82,8 @@ def load(url: str, script: Path, connections: int, seconds: int) -> dict[str, fl
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return {
         "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
-        "p50": milliseconds(re.search(r"50%\s+(\S+)", text)[1]),
-        "p99": milliseconds(re.search(r"99%\s+(\S+)", text)[1]),
+        "p50": milliseconds(re.search(r"(?m)^\s+50%\s+(\S+)", text)[1]),
+        "p99": milliseconds(re.search(r"(?m)^\s+99%\s+(\S+)", text)[1]),
         "errors": int(bad[1]) if bad else 0,
     }
 

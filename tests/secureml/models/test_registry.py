@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from secureml.models import signature
+from secureml.models.artifact import ModelRefused
+from secureml.models.registry import Registry
+
+ROWS, ANSWERS = [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1]
+
+
+@pytest.fixture
+def two(seal, tmp_path):
+    """Return a registry of two versions of one model."""
+    for strength in (1.0, 10.0):
+        seal(LogisticRegression(C=strength).fit(ROWS, ANSWERS))
+    return Registry(tmp_path / "models")
+
+
+def test_the_current_version_of_every_name_is_loaded(two, seal):
+    seal(LogisticRegression().fit(ROWS, ANSWERS), "other")
+    assert two.names() == []
+    two.load_all()
+
+    assert two.names() == two.names_on_disk() == ["model", "other"]
+    assert two.get("model").version == "1"
+    assert two.get("absent") is None
+
+
+def test_no_folder_means_no_models(tmp_path):
+    registry = Registry(tmp_path / "absent")
+    registry.load_all()
+
+    assert registry.names() == registry.names_on_disk() == []
+
+
+def test_use_points_and_rollback_swaps_back_and_forth(two):
+    two.use("model", "2")
+    assert two.current("model") == "2"
+    assert two.rollback("model") == two.current("model") == "1"
+    assert two.rollback("model") == two.current("model") == "2"
+    two.load_all()
+
+    assert two.get("model").version == "2"
+
+
+def test_using_the_version_in_use_keeps_the_way_back(two):
+    two.use("model", "2")
+    two.use("model", "2")
+
+    assert two.rollback("model") == "1"
+
+
+def test_what_serves_does_not_change_until_it_is_loaded_again(two):
+    two.load_all()
+    two.use("model", "2")
+
+    assert two.get("model").version == "1"
+
+
+def test_nothing_before_means_no_way_back(two):
+    with pytest.raises(ModelRefused, match="the one before"):
+        two.rollback("model")
+
+
+def test_a_version_that_fails_a_check_is_not_pointed_to(two, tmp_path):
+    card = tmp_path / "models" / "model" / "2" / "card.json"
+    card.chmod(0o600)
+    card.write_bytes(card.read_bytes().replace(b'"created":"2026', b'"created":"2027'))
+    model = tmp_path / "models" / "model" / "2" / "model.joblib"
+    model.chmod(0o600)
+    model.write_bytes(model.read_bytes() + b"x")
+    with pytest.raises(ModelRefused, match="digest"):
+        two.use("model", "2")
+
+    assert two.current("model") == "1"
+
+
+def test_one_model_that_fails_stops_all_and_keeps_what_served(two, seal, tmp_path):
+    two.load_all()
+    seal(LogisticRegression().fit(ROWS, ANSWERS), "other")
+    (tmp_path / "models" / "other" / "1" / "model.joblib").unlink()
+    with pytest.raises(ModelRefused, match=r"model other version 1: missing: model\.joblib"):
+        two.load_all()
+
+    assert two.names() == ["model"]
+
+
+def test_vouchers_added_after_the_registry_was_made_are_heard(two, tmp_path):
+    vouchers = []
+    registry = Registry(tmp_path / "models", vouchers)
+    stranger = signature.generate_key().public_key()
+    vouchers.append(lambda artifact: signature.verify_signature(artifact, [stranger]))
+    with pytest.raises(ModelRefused, match="not trusted"):
+        registry.load_all()
+    with pytest.raises(ModelRefused, match="not trusted"):
+        registry.use("model", "2")
+
+    assert registry.names() == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        ".",
+        "",
+        "../model",
+        "a/b",
+        "/etc",
+        "-a",
+        "_a",
+        "a" * 65,
+        "a\n",
+        "a\x00",
+        "modèle",
+        ".hidden",
+        "a.b",
+    ],
+)
+def test_a_name_is_never_a_path(two, name):
+    for ask in (two.versions, two.current, two.rollback, lambda n: two.use(n, "1"), two.card):
+        with pytest.raises(ModelRefused) as refused:
+            ask(name)
+        assert refused.value.check == "missing"
+    assert two.get(name) is None
+
+
+@pytest.mark.parametrize(
+    "version", ["..", "", "0", "01", "1/../2", "1\n", "-1", "latest", "99", "1" * 40, "\u0661"]
+)
+def test_a_version_is_never_a_path(two, version):
+    with pytest.raises(ModelRefused):
+        two.use("model", version)
+
+    assert two.current("model") == "1"
+
+
+@pytest.mark.parametrize("text", ["../other", "", "1 2", "latest", "\xff", "1\n2"])
+def test_a_pointer_that_holds_no_version_stops_the_start(two, tmp_path, text):
+    (tmp_path / "models" / "model" / "current").write_text(text, "latin-1")
+    with pytest.raises(ModelRefused, match="does not hold a version"):
+        two.load_all()
+
+
+def test_a_pointer_to_a_version_that_is_gone_stops_the_start(two, tmp_path):
+    (tmp_path / "models" / "model" / "current").write_text("7\n")
+    with pytest.raises(ModelRefused, match="no version 7"):
+        two.load_all()
+
+
+def test_versions_without_a_pointer_stop_the_start(two, tmp_path):
+    (tmp_path / "models" / "model" / "current").unlink()
+    with pytest.raises(ModelRefused, match="models use model"):
+        two.load_all()
+
+
+def test_links_in_place_of_versions_or_names_are_not_models(two, tmp_path):
+    models = tmp_path / "models"
+    (models / "model" / "3").symlink_to(models / "model" / "1")
+    (models / "linked").symlink_to(models / "model")
+
+    assert two.versions("model") == ["1", "2"]
+    assert two.names_on_disk() == ["model"]
+
+
+def test_strays_beside_the_models_are_left_alone(two, tmp_path):
+    (tmp_path / "models" / "lost+found").mkdir()
+    (tmp_path / "models" / "empty").mkdir()
+    (tmp_path / "models" / "README").write_text("hello")
+    two.load_all()
+
+    assert two.names() == ["model"]
+
+
+def test_versions_are_in_the_order_of_their_numbers(two, tmp_path):
+    for number in (10, 9):
+        (tmp_path / "models" / "model" / str(number)).mkdir()
+
+    assert two.versions("model") == ["1", "2", "9", "10"]
+
+
+def test_a_card_is_shown_without_loading(two):
+    assert two.card("model").version == "1"
+    assert two.card("model", "2").version == "2"
+    with pytest.raises(ModelRefused, match="no version 5"):
+        two.card("model", "5")

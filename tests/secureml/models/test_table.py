@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+
+from secureml.models import table
+from secureml.models.artifact import ModelRefused
+from secureml.models.table import choose_columns, learn, read_table
+
+
+@pytest.fixture
+def read(tmp_path):
+    def from_text(text, encoding="utf-8"):
+        (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+        return read_table(tmp_path / "t.csv")
+
+    return from_text
+
+
+def test_columns_are_read_by_name_in_order(read):
+    found = read('\ufeffa,"b, c"\r\n1,x\r\n\r\n2,"y ""z"""\r\n')
+
+    assert found.columns == {"a": ["1", "2"], "b, c": ["x", 'y "z"']}
+    assert found.length == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "empty name"),
+        ("a,b\n", "no rows"),
+        ("a,a\n1,2\n", "twice"),
+        ("a,\n1,2\n", "empty name"),
+        ("1,2\n3,4\n", "header row first"),
+        ("a,b\n1\n", "line 2"),
+        ("a,b\n1,2\n1,2,3\n", "line 3"),
+        ('a,b\n"1,2\n', "cannot be read"),
+    ],
+)
+def test_a_table_that_is_not_plain_is_refused(read, text, word):
+    with pytest.raises(ModelRefused, match=word) as refused:
+        read(text)
+
+    assert refused.value.check == "card"
+
+
+def test_another_encoding_is_refused(read):
+    with pytest.raises(ModelRefused, match="cannot be read"):
+        read("größe\n1\n", "latin-1")
+
+
+def test_a_table_too_large_or_absent_is_refused(read, tmp_path, monkeypatch):
+    with pytest.raises(ModelRefused):
+        read_table(tmp_path / "absent.csv")
+    monkeypatch.setattr(table, "TABLE_LIMIT", 3)
+    with pytest.raises(ModelRefused, match="larger"):
+        read("a\n1\n2\n")
+
+
+def test_columns_by_name_are_put_in_the_models_order(read):
+    found = read("b,y,a\n1,2,3\n")
+
+    assert list(choose_columns(found, "y", ["a", "b"], 2)) == ["a", "b"]
+
+
+def test_columns_by_place_keep_the_tables_order(read):
+    assert list(choose_columns(read("b,y,a\n1,2,3\n"), "y", None, 2)) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("target", "names", "width", "word"),
+    [
+        ("q", None, 2, "'q'"),
+        (None, None, 2, "--target|3 columns"),
+        (None, ["a", "b"], 2, "'y'"),
+        ("y", ["a", "c"], 2, "'c'"),
+        ("a", ["a", "b"], 2, "'a'"),
+    ],
+)
+def test_columns_that_do_not_fit_are_named(read, target, names, width, word):
+    with pytest.raises(ModelRefused, match=word):
+        choose_columns(read("b,y,a\n1,2,3\n"), target, names, width)
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype", "bounds", "missing", "values"),
+    [
+        (["1", "-2", "+3"], "integer", (-2, 3), "refuse", [1.0, -2.0, 3.0]),
+        (["1.0", "2"], "float", (1, 2), "refuse", [1.0, 2.0]),
+        (["1e3", ".5"], "float", (0.5, 1000), "refuse", [1000.0, 0.5]),
+        (["1", "", "NaN"], "integer", (1, 1), "allow", [1.0, None, None]),
+        (["true", "False"], "boolean", (None, None), "refuse", [True, False]),
+        (["True", ""], "boolean", (None, None), "allow", [True, None]),
+        (["red", "", "blue"], "category", (None, None), "allow", ["red", None, "blue"]),
+        (["NA", "DE"], "category", (None, None), "refuse", ["NA", "DE"]),
+        (["nan", "DE"], "category", (None, None), "refuse", ["nan", "DE"]),
+        (["1_000", "1"], "category", (None, None), "refuse", ["1_000", "1"]),
+        (["inf", "1"], "category", (None, None), "refuse", ["inf", "1"]),
+        (["\u0661", "1"], "category", (None, None), "refuse", ["\u0661", "1"]),
+    ],
+)
+def test_a_column_teaches_what_it_plainly_holds(cells, dtype, bounds, missing, values):
+    feature, found = learn("c", cells)
+
+    assert (feature.dtype, feature.missing, found) == (dtype, missing, values)
+    assert (feature.minimum, feature.maximum) == bounds
+
+
+def test_categories_are_the_distinct_words():
+    assert learn("c", ["b", "a", "b"])[0].categories == ("a", "b")
+
+
+def test_many_distinct_words_are_text():
+    feature, _ = learn("c", [f"word {i}" for i in range(table.CATEGORY_LIMIT + 1)])
+
+    assert (feature.dtype, feature.categories) == ("text", None)
+
+
+@pytest.mark.parametrize("cells", [["", ""], ["nan", ""], ["1", "1e999"]])
+def test_an_empty_or_overflowing_column_is_refused_by_name(cells):
+    with pytest.raises(ModelRefused, match="'c'"):
+        learn("c", cells)
