@@ -7,6 +7,7 @@ floor, and says so. Whatever was started is stopped, Nginx first: it takes the r
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -25,6 +26,8 @@ from secureml.cli.main import Desk
 from secureml.config_error import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1
 PATIENCE = 60.0  # seconds a start may take before it counts as failed
 
 
@@ -49,8 +52,9 @@ def serve(desk: Desk, port: int, bind: str, no_nginx: bool, model: str | None) -
     _check_port(bind, port)
     nginx = None if no_nginx else _find_nginx()
     running = _Running()
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    # SIGINT as well: a shell that starts us in the background has it ignored.
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
     try:
         running.start(_gunicorn(None if nginx else f"{bind}:{port}", tls), instance)
         if nginx:
@@ -71,6 +75,11 @@ def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
+def _end_with_parent() -> None:
+    """Have the kernel end a child with us, even where we are killed and cannot (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class _Running:
     """The processes of this command, each in a group of its own, so that we end them in order."""
 
@@ -80,7 +89,13 @@ class _Running:
     def start(self, command: list[str], instance: Path) -> None:
         environment = os.environ | {"SECUREML_INSTANCE": str(instance)}
         self._processes.append(
-            subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True)  # noqa: S603 - our own programs, no shell
+            subprocess.Popen(  # noqa: S603 - our own programs, no shell
+                command,
+                cwd=CHECKOUT,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has one thread
+            )
         )
 
     def ended(self) -> int | None:
@@ -96,6 +111,8 @@ class _Running:
 
     def stop(self) -> None:
         """End them in reverse: the one that takes requests first."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # impatience must not leave one behind
         for process in reversed(self._processes):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
