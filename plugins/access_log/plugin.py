@@ -6,6 +6,7 @@ line (the audit log is there for that). The file is reopened when logrotate move
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -18,6 +19,9 @@ from secureml import ConfigError, Exchange, Host, Plugin, fields
 
 from .line import line
 from .line_file import MODE, LineFile
+
+# Made once: json.dumps makes one a call for anything but its defaults.
+_ENCODER = json.JSONEncoder()
 
 
 class Config(Schema):
@@ -40,7 +44,7 @@ class AccessLog(Plugin):
         self._write: Callable[[str], None] = self._file.write if self._file else _to_stderr
         # The formatter alone: a LogRecord and its way through handlers cost five times the
         # line itself, and a request's line has no level, logger or caller to tell.
-        self._json = JsonFormatter().serialize_log_record
+        self._json = JsonFormatter(json_serializer=_serialize).serialize_log_record
 
     def record(self, exchange: Exchange) -> None:
         """Write down what was asked, who asked, and what became of it."""
@@ -64,6 +68,10 @@ def _file(place: str, host: Host) -> LineFile:
             fix="check the owner and mode of its folder",
         ) from None
     return LineFile(path)
+
+
+def _serialize(data: Any, **_: Any) -> str:
+    return _ENCODER.encode(data)
 
 
 def _to_stderr(text: str) -> None:

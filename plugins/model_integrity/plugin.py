@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
@@ -46,7 +45,7 @@ class ModelIntegrity(Plugin):
 def _read_key(path: Path) -> Ed25519PublicKey:
     try:
         return signature.read_public_key(path)
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"the public key {path.name} cannot be read ({type(error).__name__})",
             key="keys",

@@ -108,10 +108,16 @@ def _token(source: Any, host: Host) -> bytes | None:
 
 def _network(word: str) -> Any:
     try:
-        return ip_network(word)
+        network = ip_network(word)
     except ValueError:
         raise ConfigError(
             f"{word!r} is neither `unix` nor a network",
             key="trusted",
             fix="write a network such as 10.0.0.0/8 or 192.0.2.7/32",
         ) from None
+    if network.prefixlen == 0:
+        # Whoever believes everybody's headers believes every attacker's.
+        raise ConfigError(
+            f"{word!r} would trust the whole world", key="trusted", fix="name the proxy's network"
+        )
+    return network

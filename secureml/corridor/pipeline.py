@@ -188,7 +188,9 @@ class Pipeline:
         elif isinstance(error, HTTPException):
             problem = from_http(error)
         else:
-            problem = Problem("internal_error", reason=f"unexpected.{type(error).__name__}")
+            # A fault may say that it is not ours for ever: a store that is away is a 503.
+            code = getattr(error, "problem_code", "internal_error")
+            problem = Problem(code, reason=f"unexpected.{type(error).__name__}")
             log.error("request %s failed", exchange.id if exchange else "-", exc_info=error)
         return self._answers.refusal(problem, exchange)
 

@@ -15,7 +15,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator
 
 from .card import Card, Scalar
-from .proven import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, final
+from .proven import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, unrolled
 from .rows import RowReader, Rows
 
 _TIE = 1e-9
@@ -41,9 +41,9 @@ class ModelHandle:
     def __init__(self, card: Card, estimator: Any) -> None:
         self.card, self.name, self.version = card, card.name, card.version
         settle(estimator, keep_names=card.container == "frame")
-        self._estimator = estimator
+        self._transforms, self._estimator = unrolled(estimator)
         self.read = RowReader(card).read
-        kind = type(final(estimator))
+        kind = type(self._estimator)
         self._literal, self._monotone = kind in LITERAL, kind in MONOTONE
         self._lean = type(estimator) in CHECKS_ONLY_INPUT and all(
             feature.missing == "refuse" for feature in card.features
@@ -64,6 +64,8 @@ class ModelHandle:
             raise ModelFailed(f"raised.{type(error).__name__}") from error
 
     def _answer(self, rows: Rows) -> Result:
+        for step in self._transforms:
+            rows = step.transform(rows)
         if not self.card.has_probabilities:
             return Result(_finite(self._estimator.predict(rows)).tolist(), None, self.card.classes)
         probabilities = _finite(self._estimator.predict_proba(rows))

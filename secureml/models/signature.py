@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -22,14 +22,7 @@ _FIX = "seal it again with a key this server trusts; if nobody changed it on pur
 
 def sign(model_bytes: bytes, card_bytes: bytes, key: Ed25519PrivateKey) -> bytes:
     """Return the contents of signature.json."""
-    seal = key.sign(_statement(model_bytes, card_bytes))
-    return json.dumps(
-        {
-            "algorithm": _ALGORITHM,
-            "key_id": key_id(key.public_key()),
-            "signature": base64.b64encode(seal).decode(),
-        }
-    ).encode()
+    return _written(key_id(key.public_key()), key.sign(_statement(model_bytes, card_bytes)))
 
 
 def verify_signature(artifact: Artifact, public_keys: Sequence[Ed25519PublicKey]) -> None:
@@ -57,6 +50,13 @@ def _statement(model_bytes: bytes, card_bytes: bytes) -> bytes:
     return _PURPOSE + hashlib.sha256(model_bytes).digest() + hashlib.sha256(card_bytes).digest()
 
 
+def _written(key: str, seal: bytes) -> bytes:
+    """Return the one way to write a seal: any other spelling of it is a changed file."""
+    return json.dumps(
+        {"algorithm": _ALGORITHM, "key_id": key, "signature": base64.b64encode(seal).decode()}
+    ).encode()
+
+
 def _read(data: bytes) -> tuple[str, bytes]:
     try:
         raw: Any = json.loads(data)
@@ -65,6 +65,8 @@ def _read(data: bytes) -> tuple[str, bytes]:
         seal = base64.b64decode(raw["signature"], validate=True)
         if type(raw["key_id"]) is not str or len(seal) != 64:
             raise ValueError("key_id or signature")
+        if _written(raw["key_id"], seal) != data:
+            raise ValueError("spelling")
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise ModelRefused("signature", "the signature file cannot be read", _FIX) from None
     return raw["key_id"], seal
@@ -95,6 +97,8 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except TypeError:
         raise ValueError("the key is encrypted") from None
+    except UnsupportedAlgorithm:
+        raise ValueError("a key of an unknown kind") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError("not an Ed25519 key")  # noqa: TRY004 - callers name one error
     return key
@@ -102,7 +106,10 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
 
 def read_public_key(path: Path) -> Ed25519PublicKey:
     """Read the public half of a sealing key; raises OSError or ValueError."""
-    key = serialization.load_pem_public_key(path.read_bytes())
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except UnsupportedAlgorithm:
+        raise ValueError("a key of an unknown kind") from None
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError("not an Ed25519 key")  # noqa: TRY004 - callers name one error
     return key

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -22,7 +22,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"(\d{1,12})(B|KiB|MiB|GiB)?")
 _BYTES = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SCOPE = re.compile(r"[a-z][a-z0-9:._-]{0,63}")
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\.?|[0-9a-fA-F:.]+")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\.?")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 
 
@@ -50,10 +50,21 @@ class HeaderName(_Text):
     shape, kind = _HEADER, "a header name such as X-API-Key"
 
 
-class HostName(_Text):
+class HostName(plain.Field[str]):
     """A host name or address, without scheme and port."""
 
-    shape, kind = _HOST, "a host name such as ml.example.org"
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if isinstance(value, str) and (_HOST.fullmatch(value) or _is_address(value)):
+            return value
+        raise ValidationError("This is not a host name such as ml.example.org.")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class StrictInteger(plain.Field[int]):

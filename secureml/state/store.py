@@ -38,6 +38,8 @@ _changes = sa.Table(
 class StoreUnavailable(Exception):
     """The store cannot be asked now; whoever needed it refuses."""
 
+    problem_code = "unavailable"
+
 
 class _Watch(Protocol):
     def versions(self) -> dict[str, int]: ...

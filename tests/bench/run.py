@@ -23,11 +23,12 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CONNECTIONS = (1, 16, 64)
 
 
-def free_port() -> int:
-    """Return a port nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports() -> tuple[int, int]:
+    """Return two ports nobody uses now; both are held until both are known."""
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1]
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def running(command, log, **environment):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for(port: int) -> None:
+def wait_for(port: int, log: Path) -> None:
     """Wait until something listens."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -59,7 +60,7 @@ def wait_for(port: int) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise SystemExit(f"nothing listens on port {port}")
+    raise SystemExit(f"nothing listens on port {port}:\n{log.read_text()[-2000:]}")
 
 
 def script_for(folder: Path, name: str, body: str, headers: dict[str, str]) -> Path:
@@ -162,7 +163,7 @@ def main() -> None:
         row = stages.example_row(instance)
         body = json.dumps({"instances": [row]})
         model = next((instance / "models" / "breast-cancer").glob("*/model.joblib"))
-        ours, bare = free_port(), free_port()
+        ours, bare = free_ports()
         stack.enter_context(
             running(
                 [
@@ -202,8 +203,8 @@ def main() -> None:
                 OMP_NUM_THREADS="1",
             )
         )
-        wait_for(ours)
-        wait_for(bare)
+        wait_for(ours, folder / "servers.log")
+        wait_for(bare, folder / "servers.log")
         json_type = {"Content-Type": "application/json"}
         targets = {
             "bare Flask + Gunicorn": (

@@ -8,6 +8,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import joblib
+
 from secureml.app import create_app
 from secureml.models.registry import Registry
 from secureml.settings import read
@@ -95,7 +97,7 @@ def report(instance: Path, key: str) -> list[dict]:
     lines = {"the whole request, in WSGI": whole}
     for rows in (1, 100):
         read_rows = model.read([row] * rows)
-        estimator = model._estimator
+        estimator = joblib.load(next((instance / "models" / "breast-cancer").glob("*/*.joblib")))
         for name, call in (
             ("model: read rows", lambda: model.read([row] * rows)),
             ("model: predict, through the handle", lambda: model.predict(read_rows)),

@@ -24,9 +24,18 @@ def test_everyone_is_the_same_caller(harness):
     one = anonymous.identify(harness.exchange("GET", "/"))
     two = anonymous.identify(harness.exchange("POST", "/x", headers={"X-API-Key": "sml_abc"}))
 
-    assert one == two == Principal(
-        client="anonymous", subject="anonymous", scopes=frozenset({"predict", "models:read"}),
-        models=frozenset({"*"}), tier="anonymous", method="anonymous", credential="",
+    assert (
+        one
+        == two
+        == Principal(
+            client="anonymous",
+            subject="anonymous",
+            scopes=frozenset({"predict", "models:read"}),
+            models=frozenset({"*"}),
+            tier="anonymous",
+            method="anonymous",
+            credential="",
+        )
     )
 
 
@@ -51,8 +60,14 @@ def test_defaults_are_nobody_elses(harness):
 
 @pytest.mark.parametrize(
     "table",
-    [{"scopes": "predict"}, {"scopes": ["Predict all"]}, {"scopes": [1]}, {"models": "*"},
-     {"model": ["iris"]}, {"mode": "observe"}],
+    [
+        {"scopes": "predict"},
+        {"scopes": ["Predict all"]},
+        {"scopes": [1]},
+        {"models": "*"},
+        {"model": ["iris"]},
+        {"mode": "observe"},
+    ],
 )
 def test_a_table_that_says_anything_else_stops_the_start(harness, table):
     """A misspelt limit would be no limit."""

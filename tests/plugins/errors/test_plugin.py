@@ -56,7 +56,8 @@ def test_faults_are_places_and_rules(harness):
     faults = [Fault("/instances/0/3", "type"), Fault("", "object")]
 
     assert render(harness, Problem("invalid_input", errors=faults))["errors"] == [
-        {"path": "/instances/0/3", "rule": "type"}, {"path": "", "rule": "object"},
+        {"path": "/instances/0/3", "rule": "type"},
+        {"path": "", "rule": "object"},
     ]
 
 
@@ -115,8 +116,11 @@ def test_a_refusal_over_http_says_its_code_and_id_and_no_more(harness, method, p
 
     assert (answer.status_code, answer.content_type) == (status, MEDIA_TYPE)
     assert answer.json == {
-        "type": f"urn:secureml:problem:{code}", "title": CATALOGUE[code].title,
-        "status": status, "code": code, "id": ID,
+        "type": f"urn:secureml:problem:{code}",
+        "title": CATALOGUE[code].title,
+        "status": status,
+        "code": code,
+        "id": ID,
     }
     assert "secret" not in answer.text
 

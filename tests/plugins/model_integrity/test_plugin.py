@@ -144,25 +144,20 @@ def test_attack_any_changed_byte_in_the_signature_file_is_refused(
     changed = bytearray(artifact.signature_bytes)
     changed[position % len(changed)] ^= flip
 
-    if says(bytes(changed)) == says(artifact.signature_bytes):
-        return  # other white space around the very same seal
-
     refusal(trusting(harness, ours), replace(artifact, signature_bytes=bytes(changed)))
-
-
-def says(content):
-    """Return what a signature file says, however it is spelled, or None."""
-    try:
-        raw = json.loads(content)
-        return sorted(raw), raw["algorithm"], raw["key_id"], base64.b64decode(raw["signature"])
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", b"[]", b"null", b"\xff", b"[" * 4000,
-     json.dumps({"algorithm": "none", "key_id": "", "signature": ""}).encode()],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 4000,
+        json.dumps({"algorithm": "none", "key_id": "", "signature": ""}).encode(),
+    ],
 )
 def test_a_signature_file_that_is_none_is_refused(harness, ours, content):
     """Whatever somebody put in its place."""
@@ -214,7 +209,8 @@ def test_a_missing_key_file_stops_the_start_with_the_fix(harness):
         pem(ec.generate_private_key(ec.SECP256R1())),
         pem(rsa.generate_private_key(65537, 2048)),
         signature.private_pem(ed25519.Ed25519PrivateKey.generate()),
-        b"-----BEGIN PUBLIC KEY-----\n" + base64.encodebytes(UNHEARD_OF)
+        b"-----BEGIN PUBLIC KEY-----\n"
+        + base64.encodebytes(UNHEARD_OF)
         + b"-----END PUBLIC KEY-----\n",
     ],
     ids=["empty", "text", "p256", "rsa", "private", "unheard-of"],

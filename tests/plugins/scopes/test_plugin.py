@@ -52,18 +52,27 @@ def test_the_scope_must_be_granted(harness):
 def test_the_model_must_be_granted(harness):
     """By its whole name, or by the star."""
     for models, granted in (
-        (("iris",), True), (("*",), True), (("iris", "wine"), True),
-        ((), False), (("wine",), False), (("iri",), False), (("IRIS",), False), (("i*",), False),
+        (("iris",), True),
+        (("*",), True),
+        (("iris", "wine"), True),
+        ((), False),
+        (("wine",), False),
+        (("iri",), False),
+        (("IRIS",), False),
+        (("i*",), False),
     ):
-        found = reason(harness, policy=PREDICT, principal=caller("predict", models=models),
-                       model_name="iris")
+        found = reason(
+            harness, policy=PREDICT, principal=caller("predict", models=models), model_name="iris"
+        )
         assert found == (None if granted else "scopes.model_not_granted")
 
 
 def test_the_scope_is_compared_before_the_model(harness):
     """Without the right, nothing is said about models at all."""
-    assert reason(harness, policy=PREDICT, principal=caller(models=("wine",)),
-                  model_name="iris") == "scopes.missing:predict"
+    assert (
+        reason(harness, policy=PREDICT, principal=caller(models=("wine",)), model_name="iris")
+        == "scopes.missing:predict"
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +122,9 @@ def other_routes():
 def test_every_route_of_the_app_demands_its_scope(harness):
     """Walked over the whole map, so that a new route is not forgotten here."""
     demands = {
-        "predict": "predict", "models": "models:read", "model": "models:read",
+        "predict": "predict",
+        "models": "models:read",
+        "model": "models:read",
         "other.remove": "other:write",
     }
     walked = set()
@@ -146,8 +157,12 @@ def test_attack_model_names_cannot_be_found_by_asking(harness, monkeypatch, meth
     client = app_for(harness, caller("predict", "models:read", models=("iris",))).test_client()
 
     def answer(name):
-        found = client.open(path.format(name), method=method, data=json.dumps({"instances": []}),
-                            content_type="application/json")
+        found = client.open(
+            path.format(name),
+            method=method,
+            data=json.dumps({"instances": []}),
+            content_type="application/json",
+        )
         return found.status, sorted(found.headers), found.data
 
     assert answer("secret") == answer("nosuch")

@@ -39,8 +39,10 @@ def client_of(harness, table=None, *more):
     @views.get("/page")
     @public()
     def page():
-        return Response("<p>", headers={"content-security-policy": "default-src 'self'",
-                                        "Cache-Control": "private"})
+        return Response(
+            "<p>",
+            headers={"content-security-policy": "default-src 'self'", "Cache-Control": "private"},
+        )
 
     @views.get("/broken")
     @public()

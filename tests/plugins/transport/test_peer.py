@@ -292,12 +292,27 @@ def test_host_names_have_one_spelling():
 
 
 PLAUSIBLE = st.sampled_from(
-    [*FORWARDED.values(), *BY_TLS.values(), "10.0.0.1", "::ffff:192.0.2.7", "fe80::1%a\nb",
-     "192.0.2.7, 10.0.0.1", "[::1]:8443", "HTTPS", TOKEN.decode()]
+    [
+        *FORWARDED.values(),
+        *BY_TLS.values(),
+        "10.0.0.1",
+        "::ffff:192.0.2.7",
+        "fe80::1%a\nb",
+        "192.0.2.7, 10.0.0.1",
+        "[::1]:8443",
+        "HTTPS",
+        TOKEN.decode(),
+    ]
 )
 HEADERS = (
-    "REMOTE_ADDR", "HTTP_HOST", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO",
-    "HTTP_X_SECUREML_EDGE", "HTTP_X_REQUEST_ID", "wsgi.url_scheme", "HTTP_FORWARDED",
+    "REMOTE_ADDR",
+    "HTTP_HOST",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_SECUREML_EDGE",
+    "HTTP_X_REQUEST_ID",
+    "wsgi.url_scheme",
+    "HTTP_FORWARDED",
     "HTTP_X_REAL_IP",
 )
 ENVIRONS = st.dictionaries(st.sampled_from(HEADERS), PLAUSIBLE | st.text(max_size=40))
@@ -310,7 +325,10 @@ def test_attack_arbitrary_headers_are_settled_or_refused_and_nothing_else(enviro
         settled = settle(environ, trust)
     except PeerRefused as refused:
         assert refused.code in {
-            "malformed_request", "insecure_transport", "forbidden", "misdirected_request"
+            "malformed_request",
+            "insecure_transport",
+            "forbidden",
+            "misdirected_request",
         }
         return
 

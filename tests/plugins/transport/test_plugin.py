@@ -21,7 +21,8 @@ def harness(tmp_path):
 def ask(harness, table, *, remote="", scheme="http", host="ml.example.org", headers=None):
     """Return the exchange after ADMIT."""
     exchange = harness.exchange(
-        base_url=f"{scheme}://{host}", headers=headers,
+        base_url=f"{scheme}://{host}",
+        headers=headers,
         environ_overrides={"REMOTE_ADDR": remote},
     )
     harness.build(Transport, table).admit(exchange)
@@ -41,7 +42,8 @@ def stopped(harness, table):
 def test_it_settles_the_peer_for_all_doors_after_it(harness):
     """Address, scheme, host and the proxy's id are facts from here on."""
     exchange = ask(
-        harness, {"trusted": ["unix"], "hosts": HOSTS},
+        harness,
+        {"trusted": ["unix"], "hosts": HOSTS},
         headers={**FORWARDED, "X-Request-ID": "abc-1"},
     )
 
@@ -81,15 +83,23 @@ def test_hosts_may_be_written_as_an_operator_would(harness):
     """Case, final dot, and an IPv6 address without brackets."""
     table = {"trusted": ["unix"], "hosts": ["ML.Example.org.", "::1", "0:0::2"]}
 
-    for host, settled in (("ml.example.org:8443", "ml.example.org"), ("[::1]:8443", "::1"),
-                          ("[::2]", "::2")):
+    for host, settled in (
+        ("ml.example.org:8443", "ml.example.org"),
+        ("[::1]:8443", "::1"),
+        ("[::2]", "::2"),
+    ):
         assert ask(harness, table, host=host, headers=FORWARDED).host == settled
 
 
 def test_direct_clients_may_speak_over_tls_where_the_operator_says_so(harness):
     """Then nobody need be trusted."""
-    exchange = ask(harness, {"hosts": HOSTS, "direct": True}, remote="203.0.113.9",
-                   scheme="https", headers=FORWARDED)
+    exchange = ask(
+        harness,
+        {"hosts": HOSTS, "direct": True},
+        remote="203.0.113.9",
+        scheme="https",
+        headers=FORWARDED,
+    )
 
     assert exchange.client_address == "203.0.113.9"
 
@@ -100,6 +110,12 @@ def test_a_server_to_whom_no_one_could_speak_does_not_start(harness):
         line = stopped(harness, table)
         assert "trusted: no one could speak" in line
         assert 'fix: trusted = ["unix"]' in line
+
+
+@pytest.mark.parametrize("word", ["0.0.0.0/0", "::/0"])
+def test_to_trust_the_whole_world_stops_the_start(harness, word):
+    """Whoever believes everybody's headers believes every attacker's."""
+    assert "whole world" in stopped(harness, {"trusted": [word], "hosts": HOSTS})
 
 
 @pytest.mark.parametrize("word", ["10.0.0.1/8", "proxy.example.org", "*", "", "UNIX"])

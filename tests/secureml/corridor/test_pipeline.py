@@ -9,7 +9,7 @@ from flask import Blueprint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secureml import Phase, Plugin, Principal, Problem, public, requires
+from secureml import Phase, Plugin, Principal, Problem, StoreUnavailable, public, requires
 from secureml.corridor.problems import MEDIA_TYPE
 from secureml.testing import Harness
 
@@ -325,6 +325,17 @@ def test_a_view_that_fails_is_a_500_without_detail(harness, path):
     answer = client_of(harness, Door).get(path)
 
     assert (answer.status_code, sorted(answer.json)) == (500, ["code", "id"])
+
+
+def test_a_fault_that_names_a_code_is_answered_with_it(harness):
+    """A store that is away is a 503, not a fault of the program."""
+
+    def away(plugin, exchange):
+        raise StoreUnavailable("gone")
+
+    answer = client_of(harness, Door, make("needy", limit=away)).get("/guarded")
+
+    assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
 
 
 def test_a_renderer_that_breaks_leaves_the_bare_wording(harness):

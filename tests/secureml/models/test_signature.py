@@ -41,6 +41,14 @@ def test_a_changed_byte_of_the_signature_file_is_found(at):
     refuse(seal=SEAL[:at] + bytes([SEAL[at] ^ 1]) + SEAL[at + 1 :])
 
 
+def test_the_same_seal_spelt_otherwise_is_a_changed_file():
+    raw = json.loads(SEAL)
+
+    refuse(seal=json.dumps(raw, indent=1).encode())
+    refuse(seal=json.dumps(dict(reversed(raw.items()))).encode())
+    refuse(seal=SEAL + b"\n")
+
+
 def test_no_signature_is_refused():
     assert "not signed" in refuse(seal=None)
 
