@@ -16,6 +16,8 @@ from typing import NoReturn
 
 from secureml.config_error import ConfigError
 
+MAX_BYTES = 64 * 1024  # more is no secret, but the wrong file
+
 
 class Secret:
     """Bytes that do not show themselves; ``reveal`` is the one way to see them."""
@@ -75,26 +77,42 @@ def is_reference(text: str) -> bool:
 
 
 def _from_environment(name: str, base: Path) -> bytes:
-    value = os.environ.get(name, "")
+    # As bytes: what is no UTF-8 is a secret as well.
+    value = os.environb.get(os.fsencode(name), b"")
     if not value:
         raise ConfigError(
             f"the environment variable {name} is not set",
             fix=f"export {name}, or name a file with file:path",
         )
-    return value.encode()
+    return value
 
 
 def _from_file(place: str, base: Path) -> bytes:
     path = base / place
     try:
-        found = path.stat()
-        content = path.read_bytes()
+        # Not blocking, so that a pipe is refused rather than waited for.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            # What is checked is what is read: the same handle, not the same name.
+            _check(os.fstat(handle), path)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
             f"the secret file cannot be read ({type(error).__name__})",
             file=str(path),
             fix="check its place, owner and mode",
         ) from None
+    secret = content.rstrip(b"\r\n")
+    if not secret:
+        raise ConfigError("the secret file is empty", file=str(path), fix="write the secret to it")
+    if len(content) > MAX_BYTES:
+        raise ConfigError(
+            "the secret file is larger than 64 KiB", file=str(path), fix="name the right file"
+        )
+    return secret
+
+
+def _check(found: os.stat_result, path: Path) -> None:
     mode = stat.S_IMODE(found.st_mode)
     if not stat.S_ISREG(found.st_mode):
         raise ConfigError(
@@ -110,10 +128,6 @@ def _from_file(place: str, base: Path) -> bytes:
             file=str(path),
             fix="chown the file to the user that runs the server",
         )
-    secret = content.rstrip(b"\r\n")
-    if not secret:
-        raise ConfigError("the secret file is empty", file=str(path), fix="write the secret to it")
-    return secret
 
 
 _READERS: dict[str, Callable[[str, Path], bytes]] = {
