@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from secureml.models.registry import Registry
+    from secureml.models.sealing import Sealed
 
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -93,8 +94,14 @@ def _seal(desk: Desk, order: _Order, as_json: bool) -> None:
             _registry(desk).use(sealed.name, sealed.version)
     except ModelRefused as error:
         raise click.ClickException(str(error)) from None
+    _say_sealed(sealed, as_json)
+
+
+def _say_sealed(sealed: Sealed, as_json: bool) -> None:
     features, source = len(sealed.card.features), sealed.card.source
+    first, last = sealed.card.features[0].name, sealed.card.features[-1].name
     text = f"sealed {sealed.name} version {sealed.version}: {features} features"
+    text += f" from {first!r} to {last!r}"
     emit(
         {
             "name": sealed.name,

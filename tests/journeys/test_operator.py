@@ -91,7 +91,7 @@ def test_a_version_that_was_tampered_with_is_neither_used_nor_rolled_back_to(
     file.chmod(0o600)
     file.write_bytes(file.read_bytes() + b"x")
     for words in (("use", "wine", "1"), ("rollback", "wine")):
-        assert "signature: the model or its card changed" in site.fail("models", *words)
+        assert "signature: the model file changed" in site.fail("models", *words)
     assert site.run("check")["models"] == {"wine": "2"}
 
 
