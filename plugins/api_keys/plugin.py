@@ -106,6 +106,6 @@ class ApiKeys(Plugin):
 
     def commands(self) -> click.Group:
         """Return `secureml api-keys ...`."""
-        from .cli import group
+        from .cli import Counter, group
 
-        return group(self._ring, self._clients, self._now)
+        return group(Counter(self._ring, self._clients, self._now))
