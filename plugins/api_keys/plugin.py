@@ -49,6 +49,7 @@ class ApiKeys(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         header: str = config["header"]
+        self.carrier = header
         self._variable = f"HTTP_{header.upper().replace('-', '_')}"
         self._ring = KeyRing(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now

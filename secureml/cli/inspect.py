@@ -27,15 +27,18 @@ def check(desk: Desk, as_json: bool) -> None:
         raise SystemExit(2) from None
     house = app.extensions["secureml"]
     models = {name: house.models.current(name) for name in house.models.names()}
+    warnings = house.signing.warnings()
     text = f"ready to start: {house.settings.file}\n" + "\n".join(
         f"model {name} version {version}" for name, version in models.items()
     )
+    text += "".join(f"\nwarning: {warning}" for warning in warnings)
     emit(
         {
             "ok": True,
             "profile": house.settings.profile,
             "models": models,
             "accepted_risks": sorted(house.settings.accept_risk),
+            "warnings": warnings,
         },
         as_json,
         text,

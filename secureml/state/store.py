@@ -70,9 +70,16 @@ class Store:
         self._watch: _Watch | None = None
 
     def register(self, metadata: sa.MetaData) -> None:
-        """Have these tables made when the store is first opened; their names begin with yours."""
-        if metadata not in self._metadata:
+        """Have these tables made when the store is first opened; their names begin with yours.
+
+        On a store that is open already, as in a test, they are made at once.
+        """
+        with self._lock:
+            if metadata in self._metadata:
+                return
             self._metadata.append(metadata)
+            if self._engine is not None and self._pid == os.getpid():
+                metadata.create_all(self._engine)
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
