@@ -187,7 +187,8 @@ class Families:
             .where(which, _families.c.revoked.is_(None))
             .values(revoked=self._now())
         )
-        self._store.touch(connection, TOPIC)
+        if ended.rowcount:
+            self._store.touch(connection, TOPIC)
         return ended.rowcount
 
     def _refuse(self, connection: sa.Connection, kind: str, name: str, keep: float) -> None:
