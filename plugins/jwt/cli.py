@@ -33,8 +33,6 @@ class Moment(click.ParamType[float]):
         self._now = now
 
     def convert(self, value: Any, param: object, ctx: object) -> float:
-        if isinstance(value, float):
-            return value
         if value == "now":
             return self._now()
         try:

@@ -19,6 +19,7 @@ sys.path.insert(0, str(CHECKOUT))
 from secureml.corridor.phases import NEVER_OBSERVED, REFUSING
 from secureml.corridor.plugin import Plugin, doors_of
 from secureml.settings import TABLES
+from secureml.state.fields import Duration
 
 
 def plugins() -> list[type[Plugin]]:
@@ -54,6 +55,16 @@ def default_of(field: Any) -> Any:
     return value() if callable(value) else value
 
 
+def written(field: Any, value: Any) -> Any:
+    """Return a default as an operator would write it: a duration with its unit."""
+    if not isinstance(field, Duration) or not isinstance(value, float):
+        return value
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if value and value % length == 0:
+            return f"{value / length:.0f}{unit}"
+    return f"{value:.0f}s"
+
+
 def toml(value: Any) -> str:
     """Write a value as TOML."""
     if value is missing or value is None:
@@ -68,7 +79,7 @@ def toml(value: Any) -> str:
 def keys(schema: type[Schema], observable: bool) -> Iterator[tuple[str, str, str]]:
     """Yield each key, its default as text, and its sentence."""
     for name, field in schema().fields.items():
-        value = default_of(field)
+        value = written(field, default_of(field))
         text = "required" if value is missing else "unset" if value is None else f"`{toml(value)}`"
         yield name, text, field.metadata["description"]
     if observable:
@@ -111,7 +122,7 @@ def example() -> str:
     for name, sentence, schema, observable in tables():
         lines += ["", f"# {sentence}", f"# [{name}]"]
         for key, field in schema().fields.items():
-            value = default_of(field)
+            value = written(field, default_of(field))
             lines += [f"#   {field.metadata['description']}"]
             lines += [f"# {key} = {toml(value)}" + ("   # required" if value is missing else "")]
         if observable:

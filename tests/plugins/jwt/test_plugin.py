@@ -8,7 +8,7 @@ import pytest
 from token_house import TABLE, TokenHouse
 
 from plugins.jwt.plugin import Jwt
-from secureml import ConfigError, Plugin, Principal
+from secureml import ConfigError, Plugin, Principal, Problem
 from secureml.state.signing import Schedule
 from secureml.testing import Harness
 
@@ -58,6 +58,26 @@ def test_a_right_taken_from_the_client_is_gone_from_its_tokens(house):
 def test_the_scheme_is_read_in_any_case(house, scheme):
     """RFC 9110, 11.1."""
     assert name(house, house.pair()["access_token"], scheme) is not None
+
+
+def test_a_token_in_the_url_is_refused_before_anyone_is_named(house):
+    """A plain query is nobody's secret."""
+    for query in ("access_token=x", "a=1&refresh_token=x", "q=eyJhbGciOiJ9.eyJhIjoxfQ.x"):
+        with pytest.raises(Problem) as refused:
+            house.jwt.admit(house.harness.exchange(path="/v1/models", query_string=query))
+        assert refused.value.code == "credential_in_url"
+    for query in ("", "access=1", "my_access_token=1", "q=eyJhbGciOiJ9"):
+        house.jwt.admit(house.harness.exchange(path="/v1/models", query_string=query))
+
+
+def test_a_store_that_is_gone_is_no_permission(house):
+    """Though the token was proven a moment ago."""
+    token = house.pair()["access_token"]
+    assert house.ask(token).status_code == 200
+    (house.harness.folder / "secureml.db").rename(house.harness.folder / "gone.db")
+
+    assert house.ask(token).status_code == 503
+    assert house.reason == "jwt.store"
 
 
 def test_what_is_not_a_bearer_token_of_ours_is_someone_elses(house):

@@ -62,6 +62,31 @@ def test_every_claim_is_required(name):
     assert reason(tokens.check_claims, found, ACCESS, RULES, NOW) == f"missing_{name}"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("iss", "https://ml.example.org/"),
+        ("aud", ["ml"]),
+        ("type", REFRESH),
+        ("jti", "a" * 31),
+        ("sid", "A" * 32),
+        ("sub", ""),
+        ("client_id", "other"),
+        ("scope", None),
+        ("exp", "1900"),
+        ("exp", True),
+        ("iat", float("nan")),
+        ("iat", NOW + 1),
+        ("nbf", NOW + 1),
+    ],
+)
+def test_every_claim_must_be_what_we_would_have_written(name, value):
+    """Each refusal names the claim, for the log."""
+    changed = claims(**{name: value})
+
+    assert reason(tokens.check_claims, changed, ACCESS, RULES, NOW) == name
+
+
 def test_times_are_compared_to_the_second():
     """On or after the end is too late; at the very start is in time."""
     for now, word in ((NOW, None), (NOW + 899.9, None), (NOW + 900, "expired"), (NOW - 0.1, "nbf")):

@@ -147,6 +147,7 @@ def test_revoking_answers_alike_whatever_the_token_was(house):
 def test_the_key_set_is_public_and_holds_what_verifies(house):
     """Active and retiring, nothing retired, nothing private."""
     first = house.signing.active().kid
+    house.clock.advance(1)
     second = house.signing.rotate().kid
     answer = house.http.get("/.well-known/jwks.json")
     assert answer.headers["Cache-Control"] == "public, max-age=300"
