@@ -19,6 +19,7 @@ from .tokens import MAX_BYTES, REFRESH, Unfit
 SCOPE = "token"
 # An outside verifier may believe a key for so long after it was retired here.
 _KEYS_MAX_AGE = 300
+_SCHEME = "Bearer"
 
 
 class _Clients(Protocol):
@@ -136,7 +137,7 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
 def _pair(pair: Pair) -> Response:
     body = {
         "access_token": pair.access,
-        "token_type": "Bearer",
+        "token_type": _SCHEME,
         "expires_in": pair.expires_in,
         "refresh_token": pair.refresh,
         "refresh_expires_in": pair.refresh_expires_in,

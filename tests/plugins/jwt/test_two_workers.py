@@ -93,6 +93,7 @@ def site(tmp_path):
         worker.stop()
 
 
+@pytest.mark.slow
 def test_every_revocation_is_seen_by_both_workers_at_their_next_request(site):
     """By token, client, key, moment, retired key, replay and disabled client."""
     instance, key, (one, two) = site

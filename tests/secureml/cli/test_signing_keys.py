@@ -91,6 +91,28 @@ def test_no_output_holds_a_private_key(shell):
     assert not any(part in said for part in secret.splitlines() if len(part) > 30)
 
 
+def test_check_says_what_a_plugin_lacks(shell):
+    """An enabled `jwt` without a key starts, answers keys, and is not ready."""
+    settings = shell.instance / "secureml.toml"
+    text = settings.read_text().replace('"api_keys",', '"api_keys", "jwt",')
+    settings.write_text(
+        text + '\n[plugins.jwt]\nissuer = "https://ml.example.org"\naudience = "ml"\n'
+    )
+    assert shell("check --json")["warnings"] == []
+    for file in (shell.instance / "keys/signing").iterdir():
+        file.unlink()
+
+    assert "jwt is not ready: no_signing_key" in shell("check --json")["warnings"]
+
+
+def test_check_survives_a_store_that_is_away(shell):
+    """It may be back by the time of the start; until then requests fail closed."""
+    settings = shell.instance / "secureml.toml"
+    settings.write_text(settings.read_text() + '\n[store]\nurl = "sqlite:////nowhere/x.db"\n')
+
+    assert any("store cannot be asked" in line for line in shell("check --json")["warnings"])
+
+
 def test_a_schedule_that_cannot_be_is_refused(shell):
     """With table and key."""
     settings = shell.instance / "secureml.toml"

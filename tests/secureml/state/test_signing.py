@@ -48,6 +48,14 @@ def test_nothing_is_opened_by_the_constructor(site, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_store_that_is_open_already_gets_the_table_too(site):
+    """As in a test that added a client first."""
+    site.worker()
+    site.stores[0].version("clients")
+
+    assert SigningKeys(site.stores[0], site.folder, site.clock).rotate().kid
+
+
 def test_without_a_key_there_is_a_word_for_it(site):
     """And the command that mends it."""
     ring = site.worker()
