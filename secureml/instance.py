@@ -24,6 +24,8 @@ class Entry:
     secret: bool = False
 
 
+ROOT = Entry(".", 0o750, "all there is")
+
 FOLDERS = (
     Entry("keys", 0o700, "private keys and tokens", secret=True),
     Entry("keys/signing", 0o700, "the keys that sign tokens", secret=True),
@@ -35,9 +37,13 @@ FOLDERS = (
     Entry("nginx", 0o750, "what `secureml serve` writes for Nginx"),
 )
 
+STORE_FOLDER = "store"  # made for production alone: there the service writes little else
+
 FILES = (
     Entry("secureml.toml", 0o640, "settings"),
     Entry("secureml.db", 0o600, "clients and digests of their keys", secret=True),
+    Entry(STORE_FOLDER, 0o700, "clients and digests of their keys", secret=True),
+    Entry(f"{STORE_FOLDER}/secureml.db", 0o600, "clients and digests of their keys", secret=True),
     Entry("keys/model-signing.key", 0o600, "the key that seals models", secret=True),
     Entry("keys/edge-token", 0o600, "what Nginx proves itself with", secret=True),
     Entry("model_integrity/signing.pem", 0o640, "the public half of the sealing key"),
@@ -48,13 +54,14 @@ def make_folders(instance: Path) -> list[str]:
     """Make the folders that are missing, with their modes; return what was made."""
     made = []
     if not instance.exists():
-        instance.mkdir(mode=0o750, parents=True)
+        instance.mkdir(mode=ROOT.mode, parents=True)
+        instance.chmod(ROOT.mode)  # mkdir is subject to the umask
         made.append(str(instance))
     for entry in FOLDERS:
         folder = instance / entry.path
         if not folder.exists():
             folder.mkdir(mode=entry.mode)
-            folder.chmod(entry.mode)  # mkdir is subject to the umask
+            folder.chmod(entry.mode)
             made.append(entry.path)
     return made
 
@@ -73,12 +80,18 @@ def write_new(path: Path, content: bytes, mode: int) -> bool:
 
 def check_modes(instance: Path) -> None:
     """Raise ConfigError when a secret is open to others or settings are theirs to write."""
-    for entry in (*FOLDERS, *FILES):
+    for entry in (ROOT, *FOLDERS, *FILES):
         path = instance / entry.path
         try:
             found = path.stat()
         except FileNotFoundError:
             continue
+        except OSError as error:
+            raise ConfigError(
+                f"cannot be looked at ({type(error).__name__})",
+                file=str(path),
+                fix="check its place, owner and mode",
+            ) from None
         mode = stat.S_IMODE(found.st_mode)
         if entry.secret and mode & 0o077:
             raise _too_open(path, entry, mode)

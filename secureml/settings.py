@@ -11,8 +11,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import sqlalchemy as sa
 from marshmallow import Schema, ValidationError
 
 from secureml.config_error import ConfigError
@@ -26,6 +28,9 @@ SIGNING_FOLDER = "keys/signing"
 
 # What production may not run without; each is waived only by its name in `accept_risk`.
 PRODUCTION_PLUGINS = ("transport", "model_integrity")
+RISKS = (*PRODUCTION_PLUGINS, "anonymous")
+
+DATABASES = ("sqlite", "postgresql")
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ def read(instance: Path) -> Settings:
         checked = {
             name: _load(schema, tables.get(name, {}), name) for name, schema in TABLES.items()
         }
+        _refuse_unknown_risks(checked["secureml"]["accept_risk"])
+        _check_store(checked["store"]["url"])
     except ConfigError as error:
         raise error.within(file=str(file)) from None
     return _freeze(instance, checked, plugin_tables)
@@ -131,6 +138,39 @@ def _load(schema: type[Schema], table: Mapping[str, Any], name: str) -> dict[str
     return loaded
 
 
+def _refuse_unknown_risks(accepted: list[str]) -> None:
+    # A waiver of nothing would be printed at every start as if it were one.
+    for word in accepted:
+        if word not in RISKS:
+            raise ConfigError(
+                f"{word!r} is no risk that production refuses",
+                table="secureml",
+                key="accept_risk",
+                fix=f"remove it; the risks are {', '.join(RISKS)}",
+            )
+
+
+def _check_store(url: str) -> None:
+    """Refuse a URL that could never be opened; it may hold a password, so it is not repeated."""
+    if not url:
+        return
+    place = {"table": "store", "key": "url"}
+    fix = "leave it out for SQLite, or write postgresql+psycopg://USER@HOST/DATABASE"
+    try:
+        found = sa.make_url(url)
+        if found.get_backend_name() not in DATABASES or not found.database:
+            raise ConfigError("this is no URL of a PostgreSQL or SQLite database", fix=fix, **place)
+        found.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise ConfigError(
+            f"the driver of this URL is not installed ({error.name})",
+            fix="pip install 'psycopg[binary]'",
+            **place,
+        ) from None
+    except (sa.exc.ArgumentError, ValueError):
+        raise ConfigError("this is no URL of a database", fix=fix, **place) from None
+
+
 def _freeze(
     instance: Path, tables: dict[str, dict[str, Any]], plugin_tables: dict[str, Any]
 ) -> Settings:
@@ -141,14 +181,21 @@ def _freeze(
         plugins=tuple(root["plugins"]),
         accept_risk=frozenset(root["accept_risk"]),
         log_level=root["log_level"],
-        store_url=tables["store"]["url"] or f"sqlite:///{instance / 'secureml.db'}",
+        store_url=tables["store"]["url"] or _sqlite(instance / "secureml.db"),
         models_folder=instance / tables["models"]["folder"],
         models_allow=frozenset(tables["models"]["allow"]),
         body_limit=payload["body"],
         limits=Limits(payload["depth"], payload["keys"], payload["string"]),
         signing=Schedule(**tables["signing_keys"]),
-        plugin_tables=plugin_tables,
+        plugin_tables=MappingProxyType(
+            {name: MappingProxyType(table) for name, table in plugin_tables.items()}
+        ),
     )
+
+
+def _sqlite(path: Path) -> str:
+    # Not pasted together: a folder's name may hold what means something in a URL.
+    return sa.URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def check_production(settings: Settings, enabled: Mapping[str, Any]) -> None:

@@ -26,7 +26,19 @@ class RootTable(Schema):
         fields.String(),
         required=True,
         validate=validate.Length(min=1),
-        metadata={"description": "The plugins that run, in the order they stand inside a door."},
+        metadata={
+            "description": "The plugins that run, in the order they stand inside a door.",
+            "example": [
+                "transport",
+                "api_keys",
+                "scopes",
+                "input_rules",
+                "model_integrity",
+                "security_headers",
+                "errors",
+                "access_log",
+            ],
+        },
     )
     accept_risk = fields.List(
         fields.String(),

@@ -53,13 +53,17 @@ class Config(Schema):
         validate=validate.Regexp(r"https://[^\s?#]{1,200}\Z"),
         metadata={
             "description": "What tokens name as their issuer: an https address of this service. "
-            "No other issuer may share it."
+            "No other issuer may share it.",
+            "example": "https://ml.example.org",
         },
     )
     audience = plain.String(
         required=True,
         validate=validate.Regexp(r"[^\s]{1,200}\Z"),
-        metadata={"description": "Whom tokens are for: the name of this service."},
+        metadata={
+            "description": "Whom tokens are for: the name of this service.",
+            "example": "ml",
+        },
     )
     access_lifetime = fields.Duration(
         load_default=900.0,

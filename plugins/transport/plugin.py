@@ -33,7 +33,10 @@ class Config(Schema):
         fields.HostName(),
         required=True,
         validate=validate.Length(min=1),
-        metadata={"description": "Host names this server answers for; any other gets 421."},
+        metadata={
+            "description": "Host names this server answers for; any other gets 421.",
+            "example": ["ml.example.org"],
+        },
     )
     direct = plain.Boolean(
         truthy={True},

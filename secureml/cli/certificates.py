@@ -56,7 +56,10 @@ def check(certificate: Path, key: Path, now: datetime) -> datetime:
         raise ConfigError("the key does not belong to the certificate", file=str(key), fix=fix)
     if not found.not_valid_before_utc <= now < found.not_valid_after_utc:
         raise ConfigError(
-            f"valid only until {found.not_valid_after_utc:%Y-%m-%d}", file=str(certificate), fix=fix
+            f"valid only until {found.not_valid_after_utc:%Y-%m-%d}, "
+            f"from {found.not_valid_before_utc:%Y-%m-%d} on",
+            file=str(certificate),
+            fix=fix,
         )
     return found.not_valid_after_utc
 
@@ -76,14 +79,7 @@ def _both(folder: Path, stem: str) -> bool:
 def _authority(folder: Path, now: datetime) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     key_file, certificate_file = folder / "ca.key", folder / "ca.crt"
     if _both(folder, "ca"):
-        key = load_pem_private_key(key_file.read_bytes(), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ConfigError(
-                "this is not an EC key",
-                file=str(key_file),
-                fix="delete the folder and run `secureml init`",
-            )
-        return key, x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        return _read_authority(key_file, certificate_file)
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("SecureML development authority")
     certificate = (
@@ -98,6 +94,24 @@ def _authority(folder: Path, now: datetime) -> tuple[ec.EllipticCurvePrivateKey,
     return key, certificate
 
 
+def _read_authority(
+    key_file: Path, certificate_file: Path
+) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    try:
+        key = load_pem_private_key(key_file.read_bytes(), None)
+        certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        ours = key.public_key() == certificate.public_key()
+        if ours and isinstance(key, ec.EllipticCurvePrivateKey):
+            return key, certificate
+    except (ValueError, TypeError):
+        pass
+    raise ConfigError(
+        "this is not the EC key of ca.crt",
+        file=str(key_file),
+        fix=f"delete {key_file.parent} and run `secureml init`",
+    )
+
+
 def _sign_server(
     key: ec.EllipticCurvePrivateKey,
     hosts: list[str],
@@ -109,7 +123,8 @@ def _sign_server(
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     server_auth = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     return (
-        _builder(_name(hosts[0]), authority.subject, key.public_key(), now, SERVER_DAYS)
+        # Clients read the names below; this one has room for 64 characters (X.520).
+        _builder(_name(hosts[0][:64]), authority.subject, key.public_key(), now, SERVER_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(server_auth, critical=False)

@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from secureml.config_error import ConfigError
+
 # The includes that hold no site value are the checkout's own.
 FIXED = ("forwarded.conf", "groups.conf", "problem_location.conf", "problems.conf")
 
@@ -35,7 +37,7 @@ def command(
 
 def site_values(instance: Path, hosts: Sequence[str], bind: str, port: int) -> dict[str, str]:
     """Return the text of each include that differs between machines."""
-    token = (instance / "keys" / "edge-token").read_text().strip()
+    token = _token(instance / "keys" / "edge-token")
     # Nginx drops to another user when root starts it; that user could not open our socket.
     user = "user root;\n" if os.geteuid() == 0 else ""
     return {
@@ -52,6 +54,17 @@ def site_values(instance: Path, hosts: Sequence[str], bind: str, port: int) -> d
         "upstream.conf": f'server "unix:{instance}/run/gunicorn.sock";\n',
         "edge_token.conf": f'set $edge_token "{token}";\n',
     }
+
+
+def _token(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"what Nginx proves itself with cannot be read ({type(error).__name__})",
+            file=str(path),
+            fix="run `secureml init`, which makes it where it is missing",
+        ) from None
 
 
 def bracketed(host: str) -> str:

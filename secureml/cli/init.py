@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from pathlib import Path
 
 import click
+from marshmallow import ValidationError
 
 from secureml.cli import certificates
 from secureml.cli.main import Desk
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
-from secureml.instance import make_folders, write_new
+from secureml.instance import STORE_FOLDER, make_folders, write_new
+from secureml.state.fields import HostName
 
 LOCAL = ["localhost", "127.0.0.1", "::1"]
 
@@ -32,6 +35,23 @@ direct = {direct}
 edge_token = "file:keys/edge-token"
 """
 
+# SQLite writes beside its file, so in production it gets a folder of its own: the service may
+# then write there and into logs/, and nowhere else.
+STORE = """
+[store]
+url = {url}
+"""
+
+
+def _hosts(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    # They are written into settings, a certificate and what Nginx reads.
+    for name in names:
+        try:
+            HostName().deserialize(name)
+        except ValidationError as error:
+            raise click.BadParameter(f"{name[:80]!r}: {error.messages[0]}") from None
+    return names
+
 
 @click.command()
 @click.option(
@@ -46,6 +66,7 @@ edge_token = "file:keys/edge-token"
     "hosts",
     multiple=True,
     metavar="NAME",
+    callback=_hosts,
     help="Host name to answer for; repeatable. Default: localhost.",
 )
 @json_option
@@ -66,6 +87,8 @@ def init(desk: Desk, profile: str, hosts: tuple[str, ...], as_json: bool) -> Non
         hosts=", ".join(f'"{name}"' for name in names),
         direct=str(development).lower(),
     )
+    if not development and not (instance / "secureml.toml").exists():
+        text += _store(instance)
     if write_new(instance / "secureml.toml", text.encode(), 0o640):
         made.append("secureml.toml")
     made += _first_signing_key(instance)
@@ -74,6 +97,17 @@ def init(desk: Desk, profile: str, hosts: tuple[str, ...], as_json: bool) -> Non
         as_json,
         f"{instance}: " + (f"made {', '.join(made)}" if made else "all there already"),
     )
+
+
+def _store(instance: Path) -> str:
+    """Make the folder of the store and return the table that names it."""
+    import sqlalchemy as sa
+
+    folder = instance / STORE_FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    url = sa.URL.create("sqlite", database=str(folder / "secureml.db"))
+    # What JSON quotes, TOML reads.
+    return STORE.format(url=json.dumps(url.render_as_string(), ensure_ascii=False))
 
 
 def _keys(instance: Path) -> list[str]:

@@ -32,10 +32,9 @@ def check(desk: Desk, as_json: bool) -> None:
     house = app.extensions["secureml"]
     models = {name: house.models.current(name) for name in house.models.names()}
     warnings = _warnings(house)
-    text = f"ready to start: {house.settings.file}\n" + "\n".join(
-        f"model {name} version {version}" for name, version in models.items()
-    )
-    text += "".join(f"\nwarning: {warning}" for warning in warnings)
+    lines = [f"ready to start: {house.settings.file}"]
+    lines += [f"model {name} version {version}" for name, version in models.items()]
+    lines += [f"warning: {warning}" for warning in warnings]
     emit(
         {
             "ok": True,
@@ -45,7 +44,7 @@ def check(desk: Desk, as_json: bool) -> None:
             "warnings": warnings,
         },
         as_json,
-        text,
+        "\n".join(lines),
     )
 
 

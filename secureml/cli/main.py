@@ -1,11 +1,12 @@
 """The root of the ``secureml`` command: the core's groups, then each plugin's under its name.
 
-``--instance DIR`` may stand anywhere on the line, else SECUREML_INSTANCE, else ./instance.
-A fault of configuration is one line on stderr and exit code 2, never a traceback.
+``--instance DIR`` and ``--json`` may stand anywhere on the line; without the first it is
+SECUREML_INSTANCE, else ./instance. A fault is one line on stderr, never a traceback.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cached_property
 from importlib import import_module
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from secureml.cli.output import say_fault
 from secureml.config_error import ConfigError
+from secureml.state.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from secureml.app import House
@@ -112,21 +115,41 @@ def take_instance(arguments: list[str]) -> tuple[str | None, list[str]]:
         if word == "--":
             return found, [*rest, word, *words]
         if word == "--instance":
-            found = next(words, None)
-            if found is None:
-                raise ConfigError("--instance needs a folder", fix="--instance DIR")
+            found = next(words, "")
         elif word.startswith("--instance="):
             found = word.removeprefix("--instance=")
         else:
             rest.append(word)
+            continue
+        if not found:
+            # An empty one is a script's unset variable; ./instance is not what it meant.
+            raise ConfigError("--instance needs a folder", fix="--instance DIR")
     return found, rest
+
+
+def move_json(arguments: list[str]) -> tuple[bool, list[str]]:
+    """Move ``--json`` to where the last command takes it, from wherever it stands before ``--``."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words = [word for word in arguments[:end] if word != "--json"]
+    wanted = len(words) < end
+    return wanted, [*words, *["--json"] * wanted, *arguments[end:]]
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; the console script's entry."""
+    as_json, words = move_json(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        instance, rest = take_instance(list(sys.argv[1:] if arguments is None else arguments))
-        secureml.main(rest, prog_name="secureml", obj=Desk(instance))
-    except ConfigError as error:
-        click.echo(f"secureml: {error}", err=True)
-        sys.exit(2)
+        instance, rest = take_instance(words)
+        code = secureml.main(rest, prog_name="secureml", obj=Desk(instance), standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        asked.show()
+        code = asked.exit_code
+    except BrokenPipeError:
+        # Whoever read along has read enough; what is left in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except (click.ClickException, ConfigError, StoreUnavailable, OSError) as error:
+        code = say_fault(error, as_json)
+    except click.Abort:
+        code = 130
+    sys.exit(code)

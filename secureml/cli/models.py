@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.main import Desk
-from secureml.cli.output import emit, json_option
+from secureml.cli.output import Command, emit, json_option
 from secureml.config_error import ConfigError
 
 if TYPE_CHECKING:
@@ -39,6 +40,21 @@ class _Order:
     unless_same: bool = False
 
 
+def _refusals_told(command: Command) -> Command:
+    """Have a command end with what a refused model says, in its one line."""
+
+    @functools.wraps(command)
+    def told(*args: Any, **words: Any) -> Any:
+        from secureml.models.artifact import ModelRefused
+
+        try:
+            return command(*args, **words)
+        except ModelRefused as error:
+            raise click.ClickException(str(error)) from None
+
+    return told  # type: ignore[return-value]  # the same call
+
+
 @click.group()
 def models() -> None:
     """Seal, list and choose models."""
@@ -59,6 +75,7 @@ def models() -> None:
 )
 @json_option
 @click.pass_obj
+@_refusals_told
 def seal(desk: Desk, /, allow: tuple[str, ...], as_json: bool, **words: Any) -> None:
     """Prove a joblib FILE, write its card, and sign both as a new version of NAME."""
     _seal(desk, _Order(allow=frozenset(allow), **words), as_json)
@@ -68,6 +85,7 @@ def seal(desk: Desk, /, allow: tuple[str, ...], as_json: bool, **words: Any) -> 
 @click.option("--name", default="breast-cancer", show_default=True)
 @json_option
 @click.pass_obj
+@_refusals_told
 def demo(desk: Desk, name: str, as_json: bool) -> None:
     """Train and seal a demo model on scikit-learn's breast-cancer data, unless it is there."""
     if _registry(desk).versions(name):
@@ -82,26 +100,22 @@ def demo(desk: Desk, name: str, as_json: bool) -> None:
 
 def _seal(desk: Desk, order: _Order, as_json: bool) -> None:
     from secureml.models import sealing
-    from secureml.models.artifact import ModelRefused
 
-    try:
-        if order.unless_same and _is_current(desk, order):
-            emit({"name": order.name, "made": False}, as_json, f"{order.name} is this file already")
-            return
-        sealed = sealing.seal(
-            order.file,
-            name=order.name,
-            root=_folder(desk),
-            data=order.data,
-            target=order.target,
-            key=_sealing_key(desk, order.key),
-            allow=order.allow,
-            now=time.time,
-        )
-        if order.use:
-            _registry(desk).use(sealed.name, sealed.version)
-    except ModelRefused as error:
-        raise click.ClickException(str(error)) from None
+    if order.unless_same and _is_current(desk, order):
+        emit({"name": order.name, "made": False}, as_json, f"{order.name} is this file already")
+        return
+    sealed = sealing.seal(
+        order.file,
+        name=order.name,
+        root=_folder(desk),
+        data=order.data,
+        target=order.target,
+        key=_sealing_key(desk, order.key),
+        allow=order.allow,
+        now=time.time,
+    )
+    if order.use:
+        _registry(desk).use(sealed.name, sealed.version)
     _say_sealed(sealed, as_json)
 
 
@@ -147,6 +161,7 @@ def _sealing_key(desk: Desk, given: Path | None) -> Ed25519PrivateKey:
 @models.command("list")
 @json_option
 @click.pass_obj
+@_refusals_told
 def list_models(desk: Desk, as_json: bool) -> None:
     """List models with their versions; the one that serves is marked."""
     registry = _registry(desk)
@@ -166,14 +181,10 @@ def list_models(desk: Desk, as_json: bool) -> None:
 @click.option("--version", help="Another version than the one that serves.")
 @json_option
 @click.pass_obj
+@_refusals_told
 def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
     """Show the card of a model."""
-    from secureml.models.artifact import ModelRefused
-
-    try:
-        card = _registry(desk).card(name, version)
-    except ModelRefused as error:
-        raise click.ClickException(str(error)) from None
+    card = _registry(desk).card(name, version)
     public = card.public()
     lines = [f"{key}: {value}" for key, value in public.items() if key != "features"]
     lines += [f"  {feature['name']}: {feature}" for feature in public["features"]]
@@ -189,14 +200,10 @@ def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
 @click.argument("version")
 @json_option
 @click.pass_obj
+@_refusals_told
 def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
     """Let VERSION of NAME serve from the next start or reload."""
-    from secureml.models.artifact import ModelRefused
-
-    try:
-        _registry(desk).use(name, version)
-    except ModelRefused as error:
-        raise click.ClickException(str(error)) from None
+    _registry(desk).use(name, version)
     _chosen(name, version, as_json)
 
 
@@ -204,15 +211,10 @@ def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 @click.pass_obj
+@_refusals_told
 def rollback(desk: Desk, name: str, as_json: bool) -> None:
     """Go back to the version that served before, from the next start or reload."""
-    from secureml.models.artifact import ModelRefused
-
-    try:
-        version = _registry(desk).rollback(name)
-    except ModelRefused as error:
-        raise click.ClickException(str(error)) from None
-    _chosen(name, version, as_json)
+    _chosen(name, _registry(desk).rollback(name), as_json)
 
 
 def _chosen(name: str, version: str, as_json: bool) -> None:

@@ -1,7 +1,8 @@
 """One way for commands to speak: text for people, and with ``--json`` JSON for scripts.
 
-A fault is one line on stderr and exit code 1 either way; for scripts it is
-``{"error": ...}``. A store that cannot be asked is such a fault, and no traceback.
+A fault is one line on stderr either way, for scripts it is ``{"error": ...}``. Words that
+make no sense and bad settings end with code 2, all else with 1. A store that cannot be asked
+or a file that cannot be written is such a fault, and no traceback.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from secureml.config_error import ConfigError
 from secureml.state.store import StoreUnavailable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,18 +27,43 @@ def json_option(command: Command) -> Command:
     def spoken(*args: Any, as_json: bool, **options: Any) -> Any:
         try:
             return command(*args, as_json=as_json, **options)
-        except (click.ClickException, StoreUnavailable) as error:
-            fault = error if isinstance(error, click.ClickException) else _one_line(error)
+        except BrokenPipeError:
+            raise  # nobody reads us any more: that is for the entry to end
+        except (click.ClickException, StoreUnavailable, OSError) as error:
+            fault = error if isinstance(error, click.ClickException) else _fault(error)
             if not as_json:
                 raise fault from None
-            click.echo(json.dumps({"error": fault.format_message()}), err=True)
+            say_fault(fault, as_json)
             raise click.exceptions.Exit(fault.exit_code) from None
 
     offer = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
     return offer(spoken)  # type: ignore[return-value]  # the same call, with a flag of its own
 
 
-def _one_line(error: Exception) -> click.ClickException:
+def say_fault(error: Exception, as_json: bool) -> int:
+    """Print why a command did not do its work, in one line; return its exit code."""
+    fault = error if isinstance(error, click.ClickException) else _fault(error)
+    text = " ".join(fault.format_message().split())
+    if as_json:
+        click.echo(json.dumps({"error": text}), err=True)
+        return fault.exit_code
+    if isinstance(fault, click.UsageError) and fault.ctx is not None:
+        text = f"{text} See: {fault.ctx.command_path} --help"
+    click.echo(f"secureml: {text}" if isinstance(fault, _Setting) else f"Error: {text}", err=True)
+    return fault.exit_code
+
+
+class _Setting(click.ClickException):
+    """A start that must not happen."""
+
+    exit_code = 2
+
+
+def _fault(error: Exception) -> click.ClickException:
+    if isinstance(error, ConfigError):
+        return _Setting(str(error))
+    if isinstance(error, OSError) and error.filename is not None:
+        return click.ClickException(f"{error.strerror}: {error.filename}")
     return click.ClickException(" ".join(str(error).split()))
 
 

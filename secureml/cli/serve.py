@@ -7,6 +7,7 @@ floor, and says so. Whatever was started is stopped, Nginx first: it takes the r
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ import click
 
 from secureml.cli import certificates, edge, welcome
 from secureml.cli.main import Desk
+from secureml.cli.output import json_option
 from secureml.cli.running import Running
 from secureml.config_error import ConfigError
 
@@ -37,8 +39,11 @@ PATIENCE = 60.0  # seconds a start may take before it counts as failed
     metavar="MODEL",
     help="When ready, issue a key and print a curl line that asks MODEL.",
 )
+@json_option
 @click.pass_obj
-def serve(desk: Desk, port: int, bind: str, no_nginx: bool, model: str | None) -> None:
+def serve(
+    desk: Desk, port: int, bind: str, no_nginx: bool, model: str | None, as_json: bool
+) -> None:
     """Serve over HTTPS until Ctrl-C, then stop all that was started."""
     instance, tls = desk.instance, desk.instance / "tls"
     hosts = _hosts(desk)  # a bad setting is told before anything runs
@@ -47,16 +52,15 @@ def serve(desk: Desk, port: int, bind: str, no_nginx: bool, model: str | None) -
     _clear_sockets(instance / "run")
     _check_port(bind, port)
     nginx = None if no_nginx else _find_nginx()
+    front = edge.command(nginx, instance, CHECKOUT, hosts, bind, port) if nginx else None
     running = Running(CHECKOUT, instance)
     try:
-        running.start(_gunicorn(None if nginx else f"{edge.bracketed(bind)}:{port}", instance))
-        if nginx:
+        running.start(_gunicorn(None if front else f"{edge.bracketed(bind)}:{port}", instance))
+        if front:
             _wait_for_socket(running, instance / "run" / "gunicorn.sock")
-            running.start(edge.command(nginx, instance, CHECKOUT, hosts, bind, port))
+            running.start(front)
         _wait_until_ready(running, tls / "ca.crt", bind, port)
-        _announce(port, tls, nginx)
-        if model:
-            click.echo(welcome.text(desk.instance, model, port))
+        _announce(instance, port, nginx=front is not None, model=model, as_json=as_json)
         running.watch()
     except KeyboardInterrupt:
         click.echo("stopping", err=True)
@@ -169,12 +173,20 @@ def _is_ready(authority: Path, bind: str, port: int) -> bool:
         connection.close()
 
 
-def _announce(port: int, tls: Path, nginx: str | None) -> None:
-    click.echo(f"address    https://localhost:{port}")
-    click.echo(f"authority  {tls / 'ca.crt'}")
-    if nginx is None:
+def _announce(instance: Path, port: int, *, nginx: bool, model: str | None, as_json: bool) -> None:
+    ready = {"address": f"https://localhost:{port}", "authority": str(instance / "tls" / "ca.crt")}
+    if not as_json:
+        click.echo(f"address    {ready['address']}\nauthority  {ready['authority']}")
+    if not nginx:
         click.echo(
             "Nginx is not used: Gunicorn terminates TLS itself, which is for development "
             "only (no slow-client protection, no limits at the edge).",
             err=True,
         )
+    if model:
+        ready |= welcome.greet(instance, model, port)
+    if as_json:
+        # One line: whoever reads it must not wait for an end that comes with Ctrl-C.
+        click.echo(json.dumps({**ready, "nginx": nginx}))
+    elif model:
+        click.echo(f"API key    {ready['key']}\n\n{ready['curl']}")

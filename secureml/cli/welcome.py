@@ -14,11 +14,11 @@ import click
 CLIENT = "demo"
 
 
-def text(instance: Path, model: str, port: int) -> str:
-    """Return the key and the line; both go through the commands an operator would type."""
+def greet(instance: Path, model: str, port: int) -> dict[str, str]:
+    """Return ``key`` and ``curl``; the key comes from the commands an operator would type."""
     _command(instance, ["clients", "add", CLIENT], may_fail=True)
     key = _command(instance, ["api-keys", "issue", CLIENT, "--expires", "30d"])["key"]
-    return f"API key    {key}\n\n{curl_line(instance, model, port, key)}"
+    return {"key": key, "curl": curl_line(instance, model, port, key)}
 
 
 def curl_line(instance: Path, model: str, port: int, key: str) -> str:

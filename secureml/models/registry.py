@@ -155,6 +155,8 @@ def point(folder: Path, version: str, before: str | None) -> None:
 def _write(path: Path, version: str) -> None:
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     draft.write_text(f"{version}\n", "ascii")
+    # Root writes it and the service reads it, whatever root's umask; its folder keeps others out.
+    draft.chmod(0o644)
     draft.replace(path)
 
 

@@ -122,12 +122,22 @@ def _check(found: os.stat_result, path: Path) -> None:
         raise ConfigError(
             f"mode {mode:04o} lets others read this secret", file=str(path), fix=f"chmod 600 {path}"
         )
-    if found.st_uid not in (os.geteuid(), 0):
+    if found.st_uid not in _believed(path):
         raise ConfigError(
             "the secret file belongs to someone else",
             file=str(path),
             fix="chown the file to the user that runs the server",
         )
+
+
+def _believed(path: Path) -> set[int]:
+    """Return who may own a secret: we, root, and for root whoever owns the folder it lies in."""
+    owners = {os.geteuid(), 0}
+    if os.geteuid() == 0:
+        # On a server root's commands meet the secrets of the service's user. Who owns the
+        # folder decides what lies in it, so asking for more would protect nothing.
+        owners.add(path.parent.stat().st_uid)
+    return owners
 
 
 _READERS: dict[str, Callable[[str, Path], bytes]] = {

@@ -19,7 +19,10 @@ sys.path.insert(0, str(CHECKOUT))
 from secureml.corridor.phases import NEVER_OBSERVED, REFUSING
 from secureml.corridor.plugin import Plugin, doors_of
 from secureml.settings import TABLES
-from secureml.state.fields import Duration
+from secureml.state.fields import ByteSize, Duration, SecretRef
+
+SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
+TIMES = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def plugins() -> list[type[Plugin]]:
@@ -44,9 +47,9 @@ def tables() -> Iterator[tuple[str, str, type[Schema], bool]]:
 
 
 def first_sentence(thing: Any) -> str:
-    """Return the first line of a docstring, without the table it repeats."""
-    line = (thing.__doc__ or "").strip().splitlines()[0]
-    return line.split("table: ", 1)[-1].strip()
+    """Return the first line of a docstring as markdown, without the table it repeats."""
+    line = (thing.__doc__ or "").strip().splitlines()[0].split("table: ", 1)[-1].strip()
+    return (line[:1].upper() + line[1:]).replace("``", "`")
 
 
 def default_of(field: Any) -> Any:
@@ -56,19 +59,29 @@ def default_of(field: Any) -> Any:
 
 
 def written(field: Any, value: Any) -> Any:
-    """Return a default as an operator would write it: a duration with its unit."""
-    if not isinstance(field, Duration) or not isinstance(value, float):
+    """Return a default as an operator would write it: a time or a size with its unit."""
+    units = TIMES if isinstance(field, Duration) else SIZES if isinstance(field, ByteSize) else ()
+    if isinstance(value, (int, float)):
+        for unit, length in units:
+            if value % length == 0 and (value or length == 1):
+                return f"{value / length:.0f}{unit}"
+    return value
+
+
+def example_of(name: str, field: Any) -> Any:
+    """Return what stands in the example file: the default, or something that could stand there."""
+    value = written(field, default_of(field))
+    if value is not missing and value is not None:
         return value
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if value and value % length == 0:
-            return f"{value / length:.0f}{unit}"
-    return f"{value:.0f}s"
+    if isinstance(field, SecretRef):
+        return f"file:keys/{name.replace('_', '-')}"
+    if "example" not in field.metadata:
+        raise LookupError(f"{name} has no default: give its field an example in its metadata")
+    return field.metadata["example"]
 
 
 def toml(value: Any) -> str:
     """Write a value as TOML."""
-    if value is missing or value is None:
-        return '""'
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
@@ -117,16 +130,17 @@ def example() -> str:
     """Return instance/secureml.example.toml: every key, commented out at its default."""
     lines = [
         "# Every setting with its default; copy what you change into secureml.toml.",
+        "# A line that begins with # and a space is for you, one with # alone is a setting.",
         "# Made from the schemas by python tests/house/settings_reference.py.",
     ]
     for name, sentence, schema, observable in tables():
-        lines += ["", f"# {sentence}", f"# [{name}]"]
+        lines += ["", f"# {sentence}", f"#[{name}]"]
         for key, field in schema().fields.items():
-            value = written(field, default_of(field))
-            lines += [f"#   {field.metadata['description']}"]
-            lines += [f"# {key} = {toml(value)}" + ("   # required" if value is missing else "")]
+            value, default = example_of(key, field), default_of(field)
+            why = " Required." if default is missing else " Unset." if default is None else ""
+            lines += [f"# {field.metadata['description']}{why}", f"#{key} = {toml(value)}"]
         if observable:
-            lines += ["#   `observe` only logs what would be refused.", '# mode = "enforce"']
+            lines += ["# `observe` only logs what would be refused.", '#mode = "enforce"']
     return "\n".join(lines) + "\n"
 
 

@@ -93,3 +93,36 @@ def test_the_access_logs_fields_are_the_documented_ones():
 
     assert len(written) > 10
     assert [name for name in sorted(written) if f"`{name}`" not in page] == []
+
+
+def test_every_file_a_page_names_is_there():
+    """In backticks, by its path from the top."""
+    named = re.compile(r"`((?:secureml|plugins|deploy|tests|docs|script)/[\w./-]+)`")
+    broken = {
+        (page.name, name)
+        for page in PAGES
+        if page.name != "changelog.md"
+        for name in named.findall(page.read_text("utf-8"))
+        if not name.startswith("plugins/opening_hours") and not (CHECKOUT / name).exists()
+    }
+    assert broken == set()
+
+
+def test_the_logrotate_example_is_the_file():
+    """Whoever reads the page and whoever copies the file get the same."""
+    assert f"```\n{text('deploy/logrotate/secureml')}```" in text("docs/operations.md")
+
+
+def test_the_refusals_of_the_secrets_are_in_the_table_of_messages():
+    """What an operator will paste into a search."""
+    page = text("docs/operations.md")
+    for message in (
+        "lets others in",
+        "lets others read this secret",
+        "the secret file belongs to someone else",
+        "the secret file cannot be read",
+        "the store cannot be asked",
+    ):
+        assert message in page, message
+        sources = (CHECKOUT / "secureml").rglob("*.py")
+        assert any(message in source.read_text("utf-8") for source in sources), message

@@ -7,7 +7,7 @@ import re
 import secrets
 import string
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plugins.api_keys.key import Key, new_key, parse
@@ -21,6 +21,7 @@ KEYS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(KEYS)
 @example(new_key(bytes))
 @example(new_key(lambda count: b"\xff" * count))
@@ -30,12 +31,14 @@ def test_every_key_made_is_a_key_that_scanners_find(key):
     assert SCANNER.findall(f"x = '{key.text}'") == [key.text]
 
 
+@settings(deadline=None)
 @given(KEYS, st.integers(0, 65), st.characters())
 def test_a_key_with_any_one_character_changed_is_no_key(key, place, other):
     changed = key.text[:place] + other + key.text[place + 1 :]
     assert parse(changed) is None or changed == key.text
 
 
+@settings(deadline=None)
 @given(KEYS, st.integers(0, 64))
 def test_a_key_with_neighbours_exchanged_is_no_key(key, place):
     text = key.text
@@ -43,6 +46,7 @@ def test_a_key_with_neighbours_exchanged_is_no_key(key, place):
     assert parse(changed) is None or changed == text
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.text(BASE62 + "_", min_size=60, max_size=70).map("sml_".__add__)))
 @example("")
 @example("sml_")
@@ -54,12 +58,14 @@ def test_any_other_text_is_no_key_and_no_error(text):
     assert found is None or found.text == text
 
 
+@settings(deadline=None)
 @given(KEYS, st.sampled_from(["\n", " ", "\0", "\r\n", ",", "x"]))
 def test_a_key_with_something_around_it_is_no_key(key, more):
     assert parse(key.text + more) is None
     assert parse(more + key.text) is None
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32))
 def test_no_bit_of_the_secret_is_lost(secret):
     """43 digits of base 62 hold 256 bits, so two secrets are never one key."""

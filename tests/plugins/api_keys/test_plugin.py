@@ -244,7 +244,9 @@ def test_attack_misses_are_not_remembered_by_the_plugin(harness, plugin, key):
     assert plugin._named.by_digest == {}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None
+)
 @given(offered=st.text(st.characters(codec="latin-1"), max_size=80))
 def test_attack_any_header_is_a_miss_and_never_a_failure(harness, plugin, offered):
     exchange = harness.exchange("GET", "/")

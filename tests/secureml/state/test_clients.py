@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secureml.state.clients import Client, ClientError, Clients
@@ -112,6 +112,7 @@ def test_names_that_could_be_more_than_names_are_refused(clients, words):
         clients.add(**words)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=70))
 def test_any_text_is_a_client_name_or_refused(text):
     """Never anything else."""

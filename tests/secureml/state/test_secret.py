@@ -144,6 +144,20 @@ def test_attack_a_file_that_someone_else_owns_is_refused_by_root_too(tmp_path):
         source.read(tmp_path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_root_reads_the_secret_of_the_user_who_owns_its_folder(tmp_path):
+    """An operator's command on a server, where keys belong to the service."""
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    written(keys)
+    os.chown(keys / "secret", 65534, 65534)
+    os.chown(keys, 65534, 65534)
+    assert SecretSource("file:keys/secret").read(tmp_path).reveal() == CANARY
+    os.chown(keys, 4711, 4711)
+    with pytest.raises(ConfigError, match="belongs to someone else"):
+        SecretSource("file:keys/secret").read(tmp_path)
+
+
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
 def test_a_device_is_refused_and_not_read(tmp_path, device):
     """One of them never ends."""

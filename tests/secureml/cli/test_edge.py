@@ -1,0 +1,107 @@
+"""Nginx for development: the bundled configuration unchanged, this machine's values beside it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from secureml.cli import edge
+from secureml.config_error import ConfigError
+
+CHECKOUT = Path(__file__).parents[3]
+HOSTS = ["localhost", "127.0.0.1", "::1"]
+
+
+@pytest.fixture
+def instance(tmp_path):
+    (tmp_path / "keys").mkdir(mode=0o700)
+    (tmp_path / "keys" / "edge-token").write_text("TOKEN\n")
+    (tmp_path / "nginx").mkdir()
+    return tmp_path
+
+
+def write(instance, bind="127.0.0.1", port=8443):
+    return edge.command("nginx", instance, CHECKOUT, HOSTS, bind, port)
+
+
+def sites(instance):
+    return instance / "nginx" / "deploy" / "nginx"
+
+
+def test_the_configuration_is_the_bundled_one_to_the_byte(instance):
+    command = write(instance)
+    found = instance / "nginx" / "nginx.conf"
+    assert found.read_bytes() == (CHECKOUT / "nginx.conf").read_bytes()
+    assert command == ["nginx", "-p", f"{found.parent}/", "-c", str(found), "-g", "daemon off;"]
+    for name in edge.FIXED:
+        bundled = CHECKOUT / "deploy" / "nginx" / name
+        assert (sites(instance) / name).read_bytes() == bundled.read_bytes()
+
+
+def test_every_file_the_configuration_includes_is_written(instance):
+    write(instance)
+    text = "".join(
+        path.read_text() for path in [instance / "nginx/nginx.conf", *sites(instance).iterdir()]
+    )
+    for line in text.splitlines():
+        words = line.split("#")[0].split()
+        if words[:1] == ["include"] and "*" not in words[1] and "mime.types" not in words[1]:
+            assert (instance / "nginx" / words[1].strip(';"')).exists(), line
+
+
+@pytest.mark.parametrize("before", [None, 0o644])
+def test_what_holds_the_token_is_for_us_alone_also_where_it_was_open(instance, before):
+    if before:
+        write(instance)
+        (sites(instance) / "edge_token.conf").chmod(before)
+    mask = os.umask(0)
+    try:
+        write(instance)
+    finally:
+        os.umask(mask)
+    path = sites(instance) / "edge_token.conf"
+    assert path.read_text() == 'set $edge_token "TOKEN";\n'
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_values_are_this_machines(instance):
+    values = edge.site_values(instance, HOSTS, "::1", 9000)
+    assert values["listen.conf"] == "listen [::1]:9000 ssl http2;\n"
+    assert values["names.conf"] == "server_name localhost 127.0.0.1 [::1];\n"
+    assert values["upstream.conf"] == f'server "unix:{instance}/run/gunicorn.sock";\n'
+    assert f'ssl_certificate_key "{instance}/tls/server.key";' in values["certificate.conf"]
+
+
+@pytest.mark.parametrize(("uid", "said"), [(0, True), (1000, False)])
+def test_only_root_says_as_whom_nginx_runs(instance, monkeypatch, uid, said):
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    values = edge.site_values(instance, HOSTS, "127.0.0.1", 1)
+    assert values["process.conf"].startswith("user root;\n") is said
+
+
+def test_written_again_a_changed_port_is_the_new_one(instance):
+    write(instance, port=1)
+    write(instance, port=2)
+    assert (sites(instance) / "listen.conf").read_text() == "listen 127.0.0.1:2 ssl http2;\n"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_a_token_that_cannot_be_read_is_told_in_one_line(instance, content):
+    token = instance / "keys" / "edge-token"
+    token.unlink()
+    if content:
+        token.write_bytes(content)
+    with pytest.raises(ConfigError, match="fix: run `secureml init`") as refused:
+        write(instance)
+    assert refused.value.file == str(token)
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [("::1", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("a.b", "a.b")],
+)
+def test_an_ipv6_address_is_bracketed_once(host, found):
+    assert edge.bracketed(host) == found

@@ -1,0 +1,255 @@
+"""The command line: every command there, flags anywhere, faults in one line, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from secureml.cli import main as main_module
+from secureml.cli.main import CORE, Desk, main, move_json, secureml, take_instance
+from secureml.config_error import ConfigError
+
+ROOT = Path(__file__).parents[3]
+# What operators' scripts call.
+COMMANDS = [
+    "init",
+    "serve",
+    "check",
+    "phases",
+    "routes",
+    "clients add",
+    "clients list",
+    "clients show",
+    "clients disable",
+    "clients enable",
+    "api-keys issue",
+    "api-keys list",
+    "api-keys rotate",
+    "api-keys revoke",
+    "models seal",
+    "models list",
+    "models show",
+    "models use",
+    "models rollback",
+    "signing-keys rotate",
+    "signing-keys list",
+]
+
+
+def find(words, desk):
+    command = secureml
+    context = click.Context(secureml, obj=desk)
+    for word in words.split():
+        command = command.get_command(context, word)
+    return command
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_is_there_and_takes_json(demo_instance, words):
+    command = find(words, Desk(str(demo_instance)))
+    assert "--json" in [option for found in command.params for option in found.opts]
+    assert command.help
+
+
+@pytest.mark.parametrize(
+    ("line", "options"),
+    [
+        ("clients add", {"--tier", "--scope", "--model"}),
+        ("api-keys issue", {"--expires"}),
+        ("api-keys rotate", {"--overlap"}),
+        ("models seal", {"--name", "--data"}),
+        ("serve", {"--port"}),
+    ],
+)
+def test_the_options_scripts_use_are_there(demo_instance, line, options):
+    command = find(line, Desk(str(demo_instance)))
+    assert options <= {option for found in command.params for option in found.opts}
+
+
+# -- flags anywhere -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--instance {i} --json clients list",
+        "clients --instance {i} --json list",
+        "clients list --instance {i} --json",
+        "--json clients list --instance={i}",
+        "clients --json --instance={i} list",
+        "--instance=nowhere clients list --instance {i} --json",
+    ],
+)
+def test_instance_and_json_may_stand_anywhere(type_command, fresh_instance, line):
+    said = type_command(*line.format(i=fresh_instance).split())
+    assert (said.code, said.err) == (0, "")
+    assert json.loads(said.out) == []
+
+
+def test_the_environment_names_the_instance_and_the_line_overrules_it(
+    type_command, fresh_instance, monkeypatch
+):
+    monkeypatch.setenv("SECUREML_INSTANCE", str(fresh_instance))
+    assert json.loads(type_command("clients", "list", "--json").out) == []
+    assert type_command("clients", "list", "--instance", "nowhere").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([], (None, [])),
+        (["a"], (None, ["a"])),
+        (["--instance", "x", "a"], ("x", ["a"])),
+        (["a", "--instance=x"], ("x", ["a"])),
+        (["a", "--", "--instance", "x"], (None, ["a", "--", "--instance", "x"])),
+        (["--instance", "--", "a"], ("--", ["a"])),
+        (["--instances", "x"], (None, ["--instances", "x"])),
+    ],
+)
+def test_the_instance_is_taken_out_of_the_line(words, found):
+    assert take_instance(words) == found
+
+
+@pytest.mark.parametrize("words", [["--instance"], ["--instance", ""], ["check", "--instance="]])
+def test_an_empty_instance_is_refused_and_not_the_default(words):
+    """A script's variable that is not set must not mean ./instance."""
+    with pytest.raises(ConfigError, match="--instance needs a folder"):
+        take_instance(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ([], (False, [])),
+        (["a", "b"], (False, ["a", "b"])),
+        (["--json", "a", "b"], (True, ["a", "b", "--json"])),
+        (["a", "--json", "b", "--json"], (True, ["a", "b", "--json"])),
+        (["--json", "a", "--", "b"], (True, ["a", "--json", "--", "b"])),
+        (["a", "--", "--json"], (False, ["a", "--", "--json"])),
+    ],
+)
+def test_json_is_moved_to_where_a_command_takes_it(words, found):
+    assert move_json(words) == found
+
+
+# -- faults ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("nonsense", 2, "No such command 'nonsense'."),
+        ("clients nonsense", 2, "No such command 'nonsense'."),
+        ("clients add", 2, "Missing argument 'NAME'."),
+        ("clients list --nonsense", 2, "No such option"),
+        ("clients list extra", 2, "Got unexpected extra argument (extra)"),
+        ("init --profile staging", 2, "Invalid value for '--profile'"),
+        ("serve --port 0", 2, "Invalid value for '--port'"),
+        ("serve --port https", 2, "Invalid value for '--port'"),
+        ("models seal nowhere --name x", 2, "does not exist"),
+        ("models show nope", 1, "nope has no version chosen"),
+        ("clients show nobody", 1, "there is no client 'nobody'"),
+        ("api-keys revoke nothing", 1, "there is no key 'nothing'"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_fault_is_one_line_and_for_scripts_it_is_json(
+    type_command, demo_instance, line, code, says, as_json
+):
+    said = type_command(*line.split(), "--instance", demo_instance, *["--json"] * as_json)
+    assert (said.code, said.out) == (code, "")
+    assert said.err.count("\n") == 1
+    assert says in (json.loads(said.err)["error"] if as_json else said.err)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["check", "phases", "routes", "clients list", "api-keys list", "models list", "serve"],
+)
+def test_without_an_instance_every_command_says_so(type_command, tmp_path, line):
+    words = [*line.split(), "--instance", tmp_path / "nowhere"]
+    if line == "models list":  # a machine that only seals needs no settings
+        assert type_command(*words).out == "no model is sealed yet\n"
+        return
+    said = type_command(*words)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        f"secureml: {tmp_path / 'nowhere' / 'secureml.toml'}: there is no such file; "
+        "fix: run `secureml init`, or name the folder with --instance\n"
+    )
+    scripted = type_command(*words, "--json")
+    assert scripted.code == 2
+    said_it = scripted.out if line == "check" else scripted.err
+    assert "there is no such file" in json.loads(said_it)["error"]
+
+
+def test_a_file_that_cannot_be_used_is_one_line(type_command, tmp_path):
+    (tmp_path / "file").touch()
+    said = type_command("init", "--instance", tmp_path / "file")
+    assert (said.code, said.err) == (1, f"Error: Not a directory: {tmp_path / 'file' / 'keys'}\n")
+
+
+def test_a_store_that_cannot_be_asked_is_one_line(type_command, fresh_instance):
+    (fresh_instance / "secureml.db").write_bytes(os.urandom(40960))
+    for line in ("clients list", "api-keys list", "signing-keys list"):
+        said = type_command(*line.split(), "--instance", fresh_instance)
+        assert (said.code, said.out) == (1, "")
+        assert said.err.startswith("Error: the store cannot be asked")
+
+
+def test_help_is_given_without_an_instance_and_names_the_plugins_where_there_is_one(
+    type_command, tmp_path, demo_instance
+):
+    said = type_command("--help", "--instance", tmp_path)
+    assert said.code == 0
+    assert all(name in said.out for name in CORE)
+    assert "api-keys" not in said.out
+    assert "api-keys" in type_command("-h", "--instance", demo_instance).out
+
+
+def test_without_words_the_help_is_shown(type_command):
+    said = type_command()
+    assert said.code == 2
+    assert "Usage: secureml" in said.err
+
+
+def ended(error, monkeypatch):
+    def fail(*args, **words):
+        raise error
+
+    monkeypatch.setattr(main_module.secureml, "main", fail)
+    with pytest.raises(SystemExit) as found:
+        main(["check"])
+    return found.value.code
+
+
+def test_interrupted_it_ends_as_shells_expect(monkeypatch):
+    assert ended(click.Abort(), monkeypatch) == 130
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
+    with pytest.raises(ZeroDivisionError):
+        ended(ZeroDivisionError(), monkeypatch)
+
+
+def test_as_a_process_it_is_the_same_and_a_reader_may_leave(demo_instance):
+    """The one test here that pays for processes: the exit code and both streams are real."""
+    command = [sys.executable, "-m", "secureml.cli", "--json", "clients", "list"]
+    environment = os.environ | {"SECUREML_INSTANCE": str(demo_instance)}
+    words = {"cwd": ROOT, "env": environment, "text": True}
+    done = subprocess.run(command, capture_output=True, check=False, **words)
+    assert (done.returncode, json.loads(done.stdout), done.stderr) == (0, [], "")
+    done = subprocess.run([*command, "x"], capture_output=True, check=False, **words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unexpected extra argument" in json.loads(done.stderr)["error"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    left = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, **words)
+    os.close(writer)
+    assert (left.returncode, left.stderr) == (1, "")

@@ -1,0 +1,162 @@
+"""``secureml models``: sealing, choosing and showing, each fault in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import joblib
+import pytest
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from secureml.cli import demo
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A second model of the same data, and the demo's table."""
+    folder = tmp_path_factory.mktemp("material")
+    first, table = demo.train(folder)
+    data = load_breast_cancer()
+    second = folder / "second.joblib"
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    joblib.dump(model.fit(data.data, data.target), second)
+    return first, second, table
+
+
+@pytest.fixture
+def ask(type_command, fresh_instance):
+    """Type a `models` command for an instance of one's own."""
+
+    def ask_it(*words):
+        return type_command("models", *words, "--instance", fresh_instance)
+
+    return ask_it
+
+
+@pytest.fixture
+def run(ask):
+    """Return what a command prints for scripts."""
+
+    def run_it(*words):
+        said = ask(*words, "--json")
+        assert (said.code, said.err) == (0, "")
+        return json.loads(said.out)
+
+    return run_it
+
+
+def test_a_file_is_sealed_as_the_next_version_and_does_not_serve_yet(run, material, fresh_instance):
+    _, second, table = material
+    made = run("seal", second, "--name", "breast-cancer", "--data", table, "--target", "target")
+    assert made == {
+        "name": "breast-cancer",
+        "version": "2",
+        "folder": str(fresh_instance / "models/breast-cancer/2"),
+        "features": 30,
+        "ranges_from": "table",
+    }
+    assert run("list") == [
+        {"name": "breast-cancer", "version": "1", "current": True},
+        {"name": "breast-cancer", "version": "2", "current": False},
+    ]
+
+
+def test_sealed_with_use_it_serves_and_can_be_rolled_back(run, ask, material):
+    _, second, table = material
+    run("seal", second, "--name", "breast-cancer", "--data", table, "--use")
+    assert [row["version"] for row in run("list") if row["current"]] == ["2"]
+    chosen = {"name": "breast-cancer", "version": "1", "restart_needed": True}
+    assert run("rollback", "breast-cancer") == chosen
+    assert run("use", "breast-cancer", "2") == chosen | {"version": "2"}
+    assert "1 serves from the next start" in ask("rollback", "breast-cancer").out
+
+
+def test_the_file_that_serves_is_not_sealed_again_when_asked_not_to(run, material, fresh_instance):
+    first, second, table = material
+    shutil.copy(fresh_instance / "models/breast-cancer/1/model.joblib", first)
+    words = ["--name", "breast-cancer", "--data", table, "--unless-same"]
+    assert run("seal", first, *words) == {"name": "breast-cancer", "made": False}
+    assert run("seal", second, *words)["version"] == "2"
+    assert run("seal", second, "--name", "new", "--data", table, "--unless-same")["version"] == "1"
+
+
+def test_the_demo_is_made_once(run):
+    assert run("demo") == {"name": "breast-cancer", "made": False}
+    assert run("demo", "--name", "other")["version"] == "1"
+
+
+def test_a_card_is_shown(run, ask):
+    card = run("show", "breast-cancer")
+    assert (card["name"], card["version"], len(card["features"])) == ("breast-cancer", "1", 30)
+    assert len(card["digest"]) == 64
+    assert "scikit-learn" in card["versions"]
+    assert run("show", "breast-cancer", "--version", "1") == card
+    assert "  mean radius: " in ask("show", "breast-cancer").out
+
+
+def test_a_machine_that_serves_nothing_can_seal(type_command, tmp_path, material, demo_instance):
+    """The key is on another machine than the service, best of all."""
+    first, _, table = material
+    key = demo_instance / "keys/model-signing.key"
+    words = ["seal", first, "--name", "m", "--data", table, "--key", key, "--use"]
+    said = type_command("models", *words, "--json", "--instance", tmp_path)
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["version"] == "1"
+    listed = type_command("models", "list", "--instance", tmp_path)
+    assert listed.out == "* m 1\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ("demo --name ../x", 1, "'../x' is not a model name"),
+        ("seal {table} --name x", 1, "the file is not a joblib pickle"),
+        ("seal {first} --name ../x --data {table}", 1, "'../x' is not a model name"),
+        ("seal {first} --name x --key {table}", 2, "the sealing key cannot be read"),
+        ("seal {first}", 2, "Missing option '--name'"),
+        ("seal {first} --name x --data nowhere", 2, "does not exist"),
+        ("show nope", 1, "nope has no version chosen"),
+        ("show ../x", 1, "'../x' is not a model name"),
+        ("show breast-cancer --version 7", 1, "breast-cancer has no version 7"),
+        ("show breast-cancer --version ../1", 1, "breast-cancer has no version ../1"),
+        ("use breast-cancer 7", 1, "breast-cancer has no version 7"),
+        ("use nope 1", 1, "nope has no version 1"),
+        ("rollback breast-cancer", 1, "breast-cancer has no version the one before"),
+        ("rollback ../x", 1, "'../x' is not a model name"),
+    ],
+)
+def test_a_fault_is_one_line_and_changes_nothing(ask, run, material, words, code, says):
+    first, _, table = material
+    line = [word.format(first=first, table=table) for word in words.split()]
+    plain, scripted = ask(*line), ask(*line, "--json")
+    for said in (plain, scripted):
+        assert (said.code, said.out, said.err.count("\n")) == (code, "", 1)
+    assert says in plain.err
+    assert says in json.loads(scripted.err)["error"]
+    assert len(run("list")) == 1
+
+
+@pytest.mark.parametrize("words", ["list", "show breast-cancer", "rollback breast-cancer"])
+def test_a_pointer_that_points_nowhere_is_one_line(ask, fresh_instance, words):
+    (fresh_instance / "models/breast-cancer/current").write_text("../../etc")
+    (fresh_instance / "models/breast-cancer/previous").write_text("x")
+    said = ask(*words.split())
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert "does not hold a version; fix: run `secureml models use breast-cancer" in said.err
+
+
+def test_a_missing_sealing_key_says_where_one_comes_from(ask, fresh_instance, material):
+    (fresh_instance / "keys/model-signing.key").unlink()
+    said = ask("seal", material[0], "--name", "x")
+    assert said.code == 2
+    assert said.err.startswith(f"secureml: {fresh_instance / 'keys/model-signing.key'}: ")
+    assert said.err.endswith("fix: run `secureml init`, or name one with --key\n")
+
+
+def test_the_list_may_be_empty(type_command, tmp_path):
+    assert type_command("models", "list", "--instance", tmp_path).out == "no model is sealed yet\n"
+    assert type_command("models", "list", "--instance", tmp_path, "--json").out == "[]\n"

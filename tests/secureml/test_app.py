@@ -1,0 +1,260 @@
+"""The start: each step may stop it with one line, and none may open a door."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+
+from secureml.app import create_app, furnish, load_models, table_of_doors
+from secureml.config_error import ConfigError
+from secureml.corridor.phases import Phase
+from secureml.testing import Clock
+
+PLUGINS = '''
+from flask import Blueprint
+from secureml import Kind, Plugin, public
+
+class Spare(Plugin):
+    name = "spare"
+    def admit(self, exchange): pass
+
+class Misspelt(Plugin):
+    name = "misspelt"
+    def authorise(self, exchange): pass
+
+class Open(Plugin):
+    """Has a route that says nothing of who may ask."""
+    name = "open_route"
+    def blueprint(self):
+        found = Blueprint("open_route", __name__)
+        found.get("/open")(lambda: {"open": True})
+        return found
+
+class Stealing(Plugin):
+    """Wants a code that is the core's."""
+    name = "stealing"
+    problems = (Kind("stealing.a", 400, "A"), Kind("stealing.a", 400, "A"))
+
+class Unready(Plugin):
+    name = "unready"
+    def ready(self): return "unready"
+
+class Door(Plugin):
+    name = "door"
+    def identify(self, exchange): return None
+    def authorize(self, exchange): pass
+
+class Renderer(Plugin):
+    name = "renderer"
+    def render(self, problem, exchange): return {}
+
+not_a_plugin = 5
+'''
+
+
+@pytest.fixture
+def site(fresh_instance, tmp_path, monkeypatch):
+    """An instance, and plugins of an operator's own that can be named."""
+    (tmp_path / "site_plugins.py").write_text(PLUGINS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "site_plugins", raising=False)
+    return fresh_instance
+
+
+def change(folder, old, new):
+    file = folder / "secureml.toml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def add(folder, *names):
+    change(folder, '"access_log"]', ", ".join(['"access_log"', *(f'"{n}"' for n in names)]) + "]")
+
+
+def refusal(folder):
+    with pytest.raises(ConfigError) as refused:
+        create_app(folder)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_good_instance_starts_and_answers(site):
+    app = create_app(site)
+    assert app.test_client().get("/readyz", base_url="https://localhost").status_code == 200
+    assert app.extensions["secureml"].models.names() == ["breast-cancer"]
+
+
+def test_the_instance_is_the_environments_where_none_is_given(site, monkeypatch):
+    monkeypatch.setenv("SECUREML_INSTANCE", str(site))
+    assert create_app().extensions["secureml"].settings.instance == site
+
+
+def test_the_clock_is_passed_on_to_all_who_ask_it(site):
+    clock = Clock()
+    house = furnish(site, now=clock)
+    assert house.clients.add("acme").created == clock()
+    house.store.close()
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["api_kees"], "the plugin 'api_kees' cannot be imported"),
+        (["site_plugins:Nothing"], "cannot be imported"),
+        (["site_plugins:not_a_plugin"], "is not a Plugin class"),
+        (["../evil"], "is no plugin name"),
+        ([""], "is no plugin name"),
+        (["scopes"], "'scopes' is listed twice"),
+        (["site_plugins:Misspelt"], "did you mean 'authorize'?"),
+        (["site_plugins:Open"], "/open"),
+        (["site_plugins:Stealing"], "stealing.a"),
+        (["site_plugins:Renderer"], "two plugins word refusals"),
+    ],
+)
+def test_a_plugin_that_cannot_stand_there_stops_the_start(site, names, says):
+    add(site, *names)
+    line = refusal(site)
+    assert says in line
+    assert line.startswith(f"{site / 'secureml.toml'}: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"api_keys", ', "", "[secureml] plugins: no plugin stands at IDENTIFY; fix: enable api"),
+        ('"scopes", ', "", "[secureml] plugins: no plugin stands at AUTHORIZE; fix: enable scopes"),
+        ('"transport", ', "", "[plugins.transport]: this table configures a plugin that is not en"),
+        ("direct = true", 'direct = "yes"', "[plugins.transport] direct: "),
+        ("direct = true", "directt = true", "[plugins.transport] directt: Unknown field"),
+        ('"file:keys/edge-token"', '"hunter2"', "[plugins.transport] edge_token: a secret is nam"),
+        ('"file:keys/edge-token"', '"env:NOT_SET_HERE"', "[plugins.transport] edge_token: "),
+        ('trusted = ["unix"]', 'trusted = ["0.0.0.0/0"]', "[plugins.transport] trusted: "),
+        ('profile = "development"', 'profile = "prod"', "[secureml] profile: "),
+    ],
+)
+def test_a_bad_table_stops_the_start_with_its_place(site, old, new, says):
+    change(site, old, new)
+    line = refusal(site)
+    assert says in line
+    assert "hunter2" not in line
+
+
+def test_a_plugin_that_cannot_be_observed_stops_the_start(site):
+    with (site / "secureml.toml").open("a") as file:
+        file.write('[plugins.scopes]\nmode = "observe"\n')
+    assert "[plugins.scopes] mode: this plugin cannot be observed only" in refusal(site)
+
+
+def test_in_production_a_missing_guard_stops_the_start_unless_it_is_waived(site, caplog):
+    change(site, 'profile = "development"', 'profile = "production"')
+    create_app(site)
+    change(site, '"model_integrity",', "")
+    assert "the production profile refuses: model_integrity is not enabled" in refusal(site)
+    change(site, 'profile = "production"', 'profile = "production"\naccept_risk = ["x"]')
+    assert "'x' is no risk that production refuses" in refusal(site)
+    change(site, '["x"]', '["model_integrity"]')
+    with caplog.at_level(logging.WARNING, "secureml"):
+        create_app(site)
+    assert "accepted risk: model_integrity" in caplog.messages
+
+
+def test_a_secret_left_open_stops_the_start(site):
+    (site / "keys" / "edge-token").chmod(0o640)
+    assert refusal(site).endswith(f"fix: chmod 600 {site / 'keys' / 'edge-token'}")
+
+
+@pytest.mark.parametrize("name", ["model.joblib", "card.json", "signature.json"])
+def test_a_model_with_a_changed_byte_stops_the_start(site, name):
+    file = site / "models" / "breast-cancer" / "1" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.chmod(0o600)
+    file.write_bytes(content)
+    line = refusal(site)
+    assert line.startswith(f"{site / 'models'}: ")
+    assert "breast-cancer version 1" in line
+    assert "; fix: " in line
+
+
+def test_a_missing_model_key_stops_the_start(site):
+    (site / "model_integrity" / "signing.pem").unlink()
+    assert "[plugins.model_integrity] keys: the public key signing.pem cannot be read" in refusal(
+        site
+    )
+
+
+def test_commands_need_no_model_to_be_good(site):
+    (site / "models" / "breast-cancer" / "current").write_text("nonsense")
+    house = furnish(site)
+    with pytest.raises(ConfigError, match="does not hold a version"):
+        load_models(house)
+
+
+def test_nothing_is_opened_before_the_first_request(site):
+    """Gunicorn loads the app and forks; what is open cannot cross."""
+    (site / "secureml.db").unlink()
+    app = create_app(site)
+    assert not (site / "secureml.db").exists()
+    links = (link for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    assert not any(str(link.readlink()).startswith(str(site / "secureml.db")) for link in links)
+    assert app.test_client().get("/readyz", base_url="https://localhost").status_code == 200
+    assert (site / "secureml.db").exists()
+
+
+# -- ready, and why not ---------------------------------------------------------------------------
+
+
+def ready(app):
+    answer = app.test_client().get("/readyz", base_url="https://localhost")
+    return answer.status_code, answer.json
+
+
+def test_without_a_model_it_lives_and_is_not_ready(site):
+    shutil.rmtree(site / "models")
+    app = create_app(site)
+    assert ready(app) == (503, {"status": "not_ready", "reasons": ["no_model"]})
+    assert app.test_client().get("/healthz", base_url="https://localhost").status_code == 200
+
+
+def test_without_its_store_it_is_not_ready_and_comes_back_with_it(site):
+    app = create_app(site)
+    assert ready(app) == (200, {"status": "ready"})
+    db = site / "secureml.db"
+    db.rename(site / "moved")
+    assert ready(app) == (503, {"status": "not_ready", "reasons": ["store_unavailable"]})
+    (site / "moved").rename(db)
+    assert ready(app) == (200, {"status": "ready"})
+
+
+def test_a_plugin_says_that_it_is_not_ready(site):
+    add(site, "site_plugins:Unready")
+    shutil.rmtree(site / "models")
+    reasons = ["no_model", "unready"]
+    assert ready(create_app(site)) == (503, {"status": "not_ready", "reasons": reasons})
+
+
+# -- who stands where -----------------------------------------------------------------------------
+
+
+def test_the_table_of_doors_is_in_the_operators_order_and_marks_who_only_observes(site):
+    add(site, "site_plugins:Door", "site_plugins:Spare")
+    with (site / "secureml.toml").open("a") as file:
+        file.write('[plugins.spare]\nmode = "observe"\n')
+    doors = dict(table_of_doors(furnish(site).plugins))
+    assert list(doors) == list(Phase)
+    assert doors[Phase.ADMIT] == ["transport", "spare?"]
+    assert doors[Phase.IDENTIFY] == ["api_keys", "door"]
+    assert doors[Phase.AUTHORIZE] == ["scopes", "door"]
+    assert doors[Phase.SHAPE] == []
+
+
+def test_the_table_is_logged_once_at_the_start(site, caplog):
+    change(site, 'profile = "development"', 'profile = "development"\nlog_level = "info"')
+    with caplog.at_level(logging.INFO, "secureml"):
+        create_app(site)
+    assert [line.split()[0] for line in caplog.messages] == [phase.name for phase in Phase]
+    assert "IDENTIFY  api_keys" in caplog.messages

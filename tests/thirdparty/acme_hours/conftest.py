@@ -1,0 +1,8 @@
+"""Where the server's Python would find the package: here, its own folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
