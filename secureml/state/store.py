@@ -259,7 +259,10 @@ class _SqliteWatch:
             (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
             if seen != self._seen:
                 rows = self._connection.execute("SELECT topic, version FROM changes")
-                self._versions = dict(rows.fetchall())
+                found = dict(rows.fetchall())
+                # A commit that counts as no topic's change makes nothing cached untrue.
+                if found != self._versions:
+                    self._versions = found
                 self._seen = seen
             return self._versions
 
