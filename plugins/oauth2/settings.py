@@ -142,11 +142,19 @@ class IssuerTable(Schema):
     @validates("issuer")
     def _an_address(self, value: str, **_words: Any) -> None:
         try:
-            place(value)
+            # A query has no place in an issuer (OpenID Connect Discovery, 3).
+            odd = "?" in place(value).target
         except UrlRefused:
+            odd = True
+        if odd:
             raise ValidationError(
                 "This is not an address such as https://id.example.org."
             ) from None
+
+    @validates("keys")
+    def _inside(self, value: str, **_words: Any) -> None:
+        if value.startswith(FILE):
+            fields.InstancePath().deserialize(value.removeprefix(FILE))
 
     @validates("hosts")
     def _pins(self, value: list[str], **_words: Any) -> None:
