@@ -60,6 +60,10 @@ class KeySource:
             raise KeysUnavailable(self.name)
         return self._keys
 
+    def believes(self, keys: Keys) -> bool:
+        """Tell whether what was proven with these keys is still proven."""
+        return keys is self._keys and self._since(self._good) <= self._timing.max_age
+
     def renewed(self) -> Keys:
         """Return the keys after one attempt to learn of new ones, where one is allowed now."""
         with self._lock:

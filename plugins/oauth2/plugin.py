@@ -118,7 +118,7 @@ class OAuth2(Plugin):
         return named
 
     def _stands(self, named: _Named) -> bool:
-        return self._now() < named.ends and named.issuer.source.current() is named.keys
+        return self._now() < named.ends and named.issuer.source.believes(named.keys)
 
     def _current(self) -> dict[bytes, _Named]:
         """Return what was proven since a client last changed."""

@@ -74,10 +74,16 @@ class Store:
             self._metadata.append(metadata)
 
     @contextmanager
-    def begin(self) -> Iterator[sa.Connection]:
-        """Yield a connection in a transaction that may write; commit unless it raises."""
-        with _told_apart(), self._open()[0].begin() as connection:
-            yield connection
+    def begin(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction that may write; commit unless it raises.
+
+        What is not ``durable`` is seen by every worker just the same and costs no wait for the
+        disk, but the last moments of it may be lost with the power.
+        """
+        with _told_apart(), self._open()[0].connect() as connection:
+            connection.execution_options(hasty=not durable)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -176,9 +182,12 @@ def _make_tables(engine: sa.Engine, tables: list[sa.MetaData]) -> None:
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         deadlines = _deadlines() if url.get_backend_name() == "postgresql" else {}
-        return sa.create_engine(
+        engine = sa.create_engine(
             url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=deadlines
         )
+        if deadlines:
+            event.listen(engine, "begin", _begin_postgresql)
+        return engine
     path = Path(url.database or "")
     _make_file(path)
     engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS, creator=lambda: _connect(path))
@@ -225,9 +234,20 @@ def _set_up(connection: sqlite3.Connection, record: object) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("reads", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # Said at each write, because connections are lent in turn.
+    level = "NORMAL" if options.get("hasty", False) else "FULL"
+    connection.exec_driver_sql(f"PRAGMA synchronous={level}")
     # A writer takes its lock at once: two that read first and then write would deadlock.
-    reads = connection.get_execution_options().get("reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("hasty", False):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def _watch(url: sa.URL, engine: sa.Engine, monotonic: Callable[[], float]) -> _Watch:
