@@ -18,6 +18,7 @@ from secureml.corridor.problems import Fault, Kind, Problem
 from secureml.state import fields
 from secureml.state.clients import Client
 from secureml.state.secret import Secret
+from secureml.state.signing import SigningFault, SigningKeys
 from secureml.state.store import Store, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ __all__ = [
     "Refusal",
     "Result",
     "Secret",
+    "SigningFault",
+    "SigningKeys",
     "Store",
     "StoreUnavailable",
     "fields",

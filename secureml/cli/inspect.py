@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from secureml.cli.main import Desk
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
+from secureml.state.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from secureml.app import House
 
 
 @click.command()
@@ -27,19 +31,35 @@ def check(desk: Desk, as_json: bool) -> None:
         raise SystemExit(2) from None
     house = app.extensions["secureml"]
     models = {name: house.models.current(name) for name in house.models.names()}
+    warnings = _warnings(house)
     text = f"ready to start: {house.settings.file}\n" + "\n".join(
         f"model {name} version {version}" for name, version in models.items()
     )
+    text += "".join(f"\nwarning: {warning}" for warning in warnings)
     emit(
         {
             "ok": True,
             "profile": house.settings.profile,
             "models": models,
             "accepted_risks": sorted(house.settings.accept_risk),
+            "warnings": warnings,
         },
         as_json,
         text,
     )
+
+
+def _warnings(house: House) -> list[str]:
+    """Return what does not stop a start: the store may be back by then, an old key still signs."""
+    found = [
+        f"{item.name} is not ready: {word}"
+        for item in house.plugins
+        if hasattr(item.plugin, "ready") and (word := item.plugin.ready())
+    ]
+    try:
+        return house.signing.warnings() + found
+    except StoreUnavailable as error:
+        return [str(error), *found]
 
 
 @click.command()

@@ -2,8 +2,8 @@
 
 SQLite in the instance folder by default, PostgreSQL by URL for several hosts. Nothing is
 opened before first use, and each process opens its own: Gunicorn loads the app and forks.
-What is open is closed before a fork. SQLite keeps its locks in a table of the process: a
-child that inherits the table takes none of its own, and its database is pulled from under it.
+What is open is closed before a fork: SQLite counts its locks in the process, and a child
+that inherits the count takes none of its own.
 
 ``version(topic)`` is asked on every request before anything cached is believed. On SQLite
 it costs a few microseconds, because the database's own change counter is shared memory.
@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import quote
+from typing import Protocol
 
 import sqlalchemy as sa
-from sqlalchemy import event
 
-BUSY_SECONDS = 5.0  # how long a write may wait for another before it counts as failed
+from .engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
+from .engines import connect, engine_for
+
 POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
 
 _core = sa.MetaData()
@@ -45,13 +44,8 @@ _COUNT = sa.text(
 )
 
 
-class StoreUnavailable(Exception):
-    """The store cannot be asked now; whoever needed it refuses."""
-
-    problem_code = "unavailable"
-
-
 class _Watch(Protocol):
+    def check(self) -> None: ...
     def versions(self) -> dict[str, int]: ...
     def close(self) -> None: ...
 
@@ -69,9 +63,16 @@ class Store:
         self._watch: _Watch | None = None
 
     def register(self, metadata: sa.MetaData) -> None:
-        """Have these tables made when the store is first opened; their names begin with yours."""
-        if metadata not in self._metadata:
+        """Have these tables made when the store is first opened; their names begin with yours.
+
+        On a store that is open already, as in a test, they are made at once.
+        """
+        with self._lock:
+            if metadata in self._metadata:
+                return
             self._metadata.append(metadata)
+            if self._engine is not None and self._pid == os.getpid():
+                metadata.create_all(self._engine)
 
     @contextmanager
     def begin(self, *, durable: bool = True) -> Iterator[sa.Connection]:
@@ -130,11 +131,12 @@ class Store:
         with self._lock:
             if self._engine is None or self._watch is None or self._pid != os.getpid():
                 # Handles made before a fork are the parent's: they are left, never closed.
-                engine = _engine(self._url)
+                engine = engine_for(self._url)
                 _make_tables(engine, self._metadata)
                 self._watch = _watch(self._url, engine, self._monotonic)
                 self._engine, self._pid = engine, os.getpid()
                 _opened.add(self)
+            self._watch.check()
             return self._engine, self._watch
 
 
@@ -146,13 +148,7 @@ def _close_all() -> None:
         store.close()
 
 
-def _renew_locks() -> None:
-    # Another thread of the parent may have held one, and does not exist in the child.
-    for store in list(_opened):
-        store._lock = threading.Lock()  # noqa: SLF001 - our own
-
-
-os.register_at_fork(before=_close_all, after_in_child=_renew_locks)
+os.register_at_fork(before=_close_all)
 
 
 @contextmanager
@@ -179,77 +175,6 @@ def _make_tables(engine: sa.Engine, tables: list[sa.MetaData]) -> None:
             metadata.create_all(connection)
 
 
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() != "sqlite":
-        deadlines = _deadlines() if url.get_backend_name() == "postgresql" else {}
-        engine = sa.create_engine(
-            url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=deadlines
-        )
-        if deadlines:
-            event.listen(engine, "begin", _begin_postgresql)
-        return engine
-    path = Path(url.database or "")
-    _make_file(path)
-    engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS, creator=lambda: _connect(path))
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _deadlines() -> dict[str, Any]:
-    # In libpq's words: wait no longer than this for anything.
-    limit = round(BUSY_SECONDS * 1000)
-    words = {"connect_timeout": max(2, round(BUSY_SECONDS)), "tcp_user_timeout": limit}
-    return {**words, "options": f"-c statement_timeout={limit} -c lock_timeout={limit}"}
-
-
-def _make_file(path: Path) -> None:
-    # Made by us, so that there is no moment in which its mode is the umask's choice.
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        mode = stat.S_IMODE(os.fstat(handle).st_mode)
-    finally:
-        os.close(handle)
-    if mode & 0o077:
-        raise StoreUnavailable(f"mode {mode:04o} lets others into the store; fix: chmod 600 {path}")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # mode=rw: a file that is gone is a fault, and no reason to make an empty one.
-    return sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,  # the driver's habit of starting transactions late; see _begin
-        check_same_thread=False,  # the pool lends a connection to one thread at a time
-    )
-
-
-def _set_up(connection: sqlite3.Connection, record: object) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    # FULL, where NORMAL is the habit with WAL: NORMAL may lose the last commits with the power,
-    # and a revocation that was confirmed must not come undone. Writes are rare here.
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _begin(connection: sa.Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get("reads", False):
-        connection.exec_driver_sql("BEGIN")
-        return
-    # Said at each write, because connections are lent in turn.
-    level = "NORMAL" if options.get("hasty", False) else "FULL"
-    connection.exec_driver_sql(f"PRAGMA synchronous={level}")
-    # A writer takes its lock at once: two that read first and then write would deadlock.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_postgresql(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("hasty", False):
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
-
-
 def _watch(url: sa.URL, engine: sa.Engine, monotonic: Callable[[], float]) -> _Watch:
     if url.get_backend_name() == "sqlite":
         return _SqliteWatch(Path(url.database or ""))
@@ -265,16 +190,20 @@ class _SqliteWatch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._connection = _connect(path)
+        self._connection = connect(path)
         self._connection.execute("PRAGMA query_only=ON")
         self._identity = _identity(path)
         self._seen = -1
         self._versions: dict[str, int] = {}
 
-    def versions(self) -> dict[str, int]:
-        # A database that was moved away still answers its old handle, and would for ever.
+    def check(self) -> None:
+        # A database that was moved away still answers its old handles, and takes what is
+        # written to it: a revocation would be confirmed, and gone with the file.
         if _identity(self._path) != self._identity:
             raise StoreUnavailable("the database file was replaced under the running server")
+
+    def versions(self) -> dict[str, int]:
+        self.check()
         with self._lock:
             (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
             if seen != self._seen:
@@ -315,5 +244,7 @@ class _PollingWatch:
                 self._due = self._monotonic() + POLL_SECONDS
             return self._versions
 
-    def close(self) -> None:
-        """Hold nothing: the engine is the store's."""
+    def check(self) -> None:
+        """Do nothing, as does ``close``: the files are the server's, the engine the store's."""
+
+    close = check

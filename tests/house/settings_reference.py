@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from marshmallow import Schema, missing
+from marshmallow import Schema, fields, missing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT))
@@ -19,6 +19,7 @@ sys.path.insert(0, str(CHECKOUT))
 from secureml.corridor.phases import NEVER_OBSERVED, REFUSING
 from secureml.corridor.plugin import Plugin, doors_of
 from secureml.settings import TABLES
+from secureml.state.fields import Duration
 
 
 def plugins() -> list[type[Plugin]]:
@@ -40,6 +41,15 @@ def tables() -> Iterator[tuple[str, str, type[Schema], bool]]:
             cls.schema,
             observable,
         )
+        for key, schema in lists_of_tables(cls.schema):
+            yield f"[plugins.{cls.name}.{key}]", first_sentence(schema), schema, False
+
+
+def lists_of_tables(schema: type[Schema]) -> Iterator[tuple[str, type[Schema]]]:
+    """Yield each key that takes a list of tables, and the schema of one of them."""
+    for name, field in schema().fields.items():
+        if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
+            yield name, type(field.inner.schema)
 
 
 def first_sentence(thing: Any) -> str:
@@ -54,12 +64,24 @@ def default_of(field: Any) -> Any:
     return value() if callable(value) else value
 
 
+def written(field: Any, value: Any) -> Any:
+    """Return a default as an operator would write it: a duration with its unit."""
+    if not isinstance(field, Duration) or not isinstance(value, float):
+        return value
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if value and value % length == 0:
+            return f"{value / length:.0f}{unit}"
+    return f"{value:.0f}s"
+
+
 def toml(value: Any) -> str:
     """Write a value as TOML."""
     if value is missing or value is None:
         return '""'
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {toml(item)}' for key, item in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(toml(item) for item in value)}]"
     return f'"{value}"' if isinstance(value, str) else str(value)
@@ -68,7 +90,7 @@ def toml(value: Any) -> str:
 def keys(schema: type[Schema], observable: bool) -> Iterator[tuple[str, str, str]]:
     """Yield each key, its default as text, and its sentence."""
     for name, field in schema().fields.items():
-        value = default_of(field)
+        value = written(field, default_of(field))
         text = "required" if value is missing else "unset" if value is None else f"`{toml(value)}`"
         yield name, text, field.metadata["description"]
     if observable:
@@ -110,8 +132,11 @@ def example() -> str:
     ]
     for name, sentence, schema, observable in tables():
         lines += ["", f"# {sentence}", f"# [{name}]"]
+        elsewhere = dict(lists_of_tables(schema))
         for key, field in schema().fields.items():
-            value = default_of(field)
+            if key in elsewhere:
+                continue
+            value = written(field, default_of(field))
             lines += [f"#   {field.metadata['description']}"]
             lines += [f"# {key} = {toml(value)}" + ("   # required" if value is missing else "")]
         if observable:

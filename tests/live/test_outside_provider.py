@@ -18,7 +18,6 @@ from live_serving import Instance, Served, until
 from outside_provider import SITE, OutsideProvider, installed, too_old
 
 from plugins.oauth2.plugin import OAuth2
-from plugins.oauth2.replay import Replays
 from plugins.scopes.plugin import Scopes
 from secureml.testing import Harness
 from tests.outside_issuer import proof
@@ -64,7 +63,6 @@ class Door:
 
     def __init__(self, folder: Any, issuer: str, **changed: Any) -> None:
         harness = Harness(folder, clock=RealTime())  # type: ignore[arg-type]  # it is only called
-        Replays(harness.store, harness.clock)
         harness.clients.add("acme", scopes=["predict", "models:read"])
         self.clock: Any = harness.clock
         self._store = harness.store

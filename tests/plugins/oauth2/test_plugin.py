@@ -7,7 +7,6 @@ import importlib
 import pytest
 
 from plugins.oauth2.plugin import OAuth2
-from plugins.oauth2.replay import Replays
 from plugins.scopes.plugin import Scopes
 from secureml import Principal, Problem
 from secureml.testing import START, Harness
@@ -33,7 +32,6 @@ WRONG = 'Bearer realm="secureml", error="invalid_token"'
 @pytest.fixture
 def harness(tmp_path):
     harness = Harness(tmp_path)
-    Replays(harness.store, harness.clock)  # its table, before the store is first opened
     harness.clients.add("acme", scopes=["predict", "models:read"])
     write_keys(tmp_path, EC)
     yield harness
