@@ -173,3 +173,19 @@ def test_an_answer_that_takes_too_long_is_unavailable(fresh, monkeypatch):
         with pytest.raises(StoreUnavailable), store.read() as connection:
             connection.exec_driver_sql("SELECT pg_sleep(20)")
         assert store.version("clients") == 0
+
+
+def test_a_write_that_need_not_last_waits_for_no_disk_and_is_seen_all_the_same(url):
+    """In its own transaction alone: the next one on the same connection waits again."""
+    store = Store(url)
+    levels = []
+    for durable in (False, True):
+        with store.begin(durable=durable) as connection:
+            shown = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
+            levels.append(shown)
+            store.touch(connection, "hasty")
+    before = store.version("hasty")
+    store.close()
+
+    assert levels == ["off", "on"]
+    assert before == 2
