@@ -29,7 +29,8 @@ class Answers:
             None,
         )
         challenges = (loaded.plugin.challenge for loaded in plugins)
-        self._challenge = ", ".join(challenge for challenge in challenges if challenge)
+        # Two plugins that read the same kind of token say so once.
+        self._challenge = ", ".join(dict.fromkeys(filter(None, challenges)))
 
     def refusal(self, problem: Problem, exchange: Exchange | None) -> Response:
         """Return the response for a refusal and note it on the exchange."""

@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import quote
+from typing import Protocol
 
 import sqlalchemy as sa
-from sqlalchemy import event
 
-BUSY_SECONDS = 5.0  # how long a write may wait for another before it counts as failed
+from .engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
+from .engines import connect, engine_for
+
 POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
 
 _core = sa.MetaData()
@@ -43,12 +42,6 @@ _COUNT = sa.text(
     "INSERT INTO changes (topic, version) VALUES (:topic, 1) "
     "ON CONFLICT (topic) DO UPDATE SET version = changes.version + 1"
 )
-
-
-class StoreUnavailable(Exception):
-    """The store cannot be asked now; whoever needed it refuses."""
-
-    problem_code = "unavailable"
 
 
 class _Watch(Protocol):
@@ -82,10 +75,16 @@ class Store:
                 metadata.create_all(self._engine)
 
     @contextmanager
-    def begin(self) -> Iterator[sa.Connection]:
-        """Yield a connection in a transaction that may write; commit unless it raises."""
-        with _told_apart(), self._open()[0].begin() as connection:
-            yield connection
+    def begin(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction that may write; commit unless it raises.
+
+        What is not ``durable`` is seen by every worker just the same and costs no wait for the
+        disk, but the last moments of it may be lost with the power.
+        """
+        with _told_apart(), self._open()[0].connect() as connection:
+            connection.execution_options(hasty=not durable)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -132,7 +131,7 @@ class Store:
         with self._lock:
             if self._engine is None or self._watch is None or self._pid != os.getpid():
                 # Handles made before a fork are the parent's: they are left, never closed.
-                engine = _engine(self._url)
+                engine = engine_for(self._url)
                 _make_tables(engine, self._metadata)
                 self._watch = _watch(self._url, engine, self._monotonic)
                 self._engine, self._pid = engine, os.getpid()
@@ -176,58 +175,6 @@ def _make_tables(engine: sa.Engine, tables: list[sa.MetaData]) -> None:
             metadata.create_all(connection)
 
 
-def _engine(url: sa.URL) -> sa.Engine:
-    if url.get_backend_name() != "sqlite":
-        words = _deadlines() if url.get_backend_name() == "postgresql" else {}
-        pool = {"pool_pre_ping": True, "pool_timeout": BUSY_SECONDS}
-        return sa.create_engine(url, connect_args=words, **pool)
-    path = Path(url.database or "")
-    _make_file(path)
-    engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS, creator=lambda: _connect(path))
-    event.listen(engine, "connect", _set_up)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _deadlines() -> dict[str, Any]:
-    limit = round(BUSY_SECONDS * 1000)  # libpq waits no longer than this for anything
-    options = f"-c statement_timeout={limit} -c lock_timeout={limit}"
-    return {"connect_timeout": 5, "tcp_user_timeout": limit, "options": options}
-
-
-def _make_file(path: Path) -> None:
-    # Made by us, so that there is no moment in which its mode is the umask's choice.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise StoreUnavailable(f"mode {mode:04o} lets others into the store; fix: chmod 600 {path}")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # mode=rw: a file that is gone is a fault, and no reason to make an empty one.
-    return sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw",
-        uri=True,
-        timeout=BUSY_SECONDS,
-        isolation_level=None,  # the driver's habit of starting transactions late; see _begin
-        check_same_thread=False,  # the pool lends a connection to one thread at a time
-    )
-
-
-def _set_up(connection: sqlite3.Connection, record: object) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    # FULL, where NORMAL is the habit with WAL: NORMAL may lose the last commits with the power,
-    # and a revocation that was confirmed must not come undone. Writes are rare here.
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _begin(connection: sa.Connection) -> None:
-    # A writer takes its lock at once: two that read first and then write would deadlock.
-    reads = connection.get_execution_options().get("reads", False)
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-
 def _watch(url: sa.URL, engine: sa.Engine, monotonic: Callable[[], float]) -> _Watch:
     if url.get_backend_name() == "sqlite":
         return _SqliteWatch(Path(url.database or ""))
@@ -243,7 +190,7 @@ class _SqliteWatch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._connection = _connect(path)
+        self._connection = connect(path)
         self._connection.execute("PRAGMA query_only=ON")
         self._identity = _identity(path)
         self._seen = -1
@@ -261,7 +208,10 @@ class _SqliteWatch:
             (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
             if seen != self._seen:
                 rows = self._connection.execute("SELECT topic, version FROM changes")
-                self._versions = dict(rows.fetchall())
+                found = dict(rows.fetchall())
+                # A commit that counts as no topic's change makes nothing cached untrue.
+                if found != self._versions:
+                    self._versions = found
                 self._seen = seen
             return self._versions
 

@@ -6,12 +6,13 @@ python tests/house/settings_reference.py      writes both; a test refuses drift
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from marshmallow import Schema, missing
+from marshmallow import Schema, fields, missing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT))
@@ -44,6 +45,15 @@ def tables() -> Iterator[tuple[str, str, type[Schema], bool]]:
             cls.schema,
             observable,
         )
+        for key, schema in lists_of_tables(cls.schema):
+            yield f"[plugins.{cls.name}.{key}]", first_sentence(schema), schema, False
+
+
+def lists_of_tables(schema: type[Schema]) -> Iterator[tuple[str, type[Schema]]]:
+    """Yield each key that takes a list of tables, and the schema of one of them."""
+    for name, field in schema().fields.items():
+        if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
+            yield name, type(field.inner.schema)
 
 
 def first_sentence(thing: Any) -> str:
@@ -80,10 +90,17 @@ def example_of(name: str, field: Any) -> Any:
     return field.metadata["example"]
 
 
+def quoted(key: str) -> str:
+    """Write a key as TOML."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'
+
+
 def toml(value: Any) -> str:
     """Write a value as TOML."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{quoted(key)} = {toml(item)}' for key, item in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(toml(item) for item in value)}]"
     return f'"{value}"' if isinstance(value, str) else str(value)
@@ -135,7 +152,10 @@ def example() -> str:
     ]
     for name, sentence, schema, observable in tables():
         lines += ["", f"# {sentence}", f"#[{name}]"]
+        elsewhere = dict(lists_of_tables(schema))
         for key, field in schema().fields.items():
+            if key in elsewhere:
+                continue
             value, default = example_of(key, field), default_of(field)
             why = " Required." if default is missing else " Unset." if default is None else ""
             lines += [f"# {field.metadata['description']}{why}", f"#{key} = {toml(value)}"]

@@ -219,3 +219,27 @@ def test_several_hosts_are_asked_at_most_once_a_second(tmp_path):
     assert watch.versions() is second
     watch.close()
     engine.dispose()
+
+
+def test_a_write_that_need_not_last_waits_for_no_disk_and_is_seen_all_the_same(tmp_path):
+    """SQLite's word for each: 1 is NORMAL, 2 is FULL; the next lasting write is FULL again."""
+    store, other = make(tmp_path), make(tmp_path)
+    levels = []
+    for durable in (True, False, True):
+        with store.begin(durable=durable) as connection:
+            levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+            store.touch(connection, "one")
+
+    assert levels == [2, 1, 2]
+    assert other.version("one") == 3
+
+
+def test_a_commit_that_counts_as_no_change_leaves_the_versions_alone(tmp_path):
+    """So that a busy table of no interest to anyone else empties nobody's cache."""
+    store = make(tmp_path)
+    note(store, "a")
+    before = store.versions()
+    with store.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE busy (n INTEGER)")
+
+    assert store.versions() is before

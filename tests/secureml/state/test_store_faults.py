@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from secureml.state import store as store_module
+from secureml.state import engines
 from secureml.state.clients import Clients
 from secureml.state.store import Store, StoreUnavailable
 
@@ -156,7 +156,7 @@ def test_attack_no_change_is_confirmed_into_a_file_that_was_taken_away(store, pa
 def test_a_connection_never_makes_the_file_it_does_not_find(path):
     """An empty database with the umask's mode would be the next one opened."""
     with pytest.raises(sqlite3.OperationalError):
-        store_module._connect(path)
+        engines.connect(path)
     assert not path.exists()
 
 
@@ -172,7 +172,7 @@ def test_a_store_that_was_closed_takes_up_a_file_that_was_put_back(store, path):
 def test_a_lock_that_is_not_given_back_ends_in_unavailable_and_readers_go_on(
     store, path, monkeypatch
 ):
-    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.2)
     clients = Clients(store, lambda: 1.0)
     clients.add("acme")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -187,7 +187,7 @@ def test_a_lock_that_is_not_given_back_ends_in_unavailable_and_readers_go_on(
 
 
 def test_connections_that_are_all_lent_out_end_in_unavailable(store, monkeypatch):
-    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.1)
     store.version("x")
     done, ready = threading.Event(), threading.Barrier(16)
 

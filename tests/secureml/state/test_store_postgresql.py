@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from secureml.state import store as store_module
+from secureml.state import engines
 from secureml.state.clients import Clients
 from secureml.state.store import Store, StoreUnavailable
 
@@ -168,8 +168,24 @@ def test_a_server_that_goes_away_is_unavailable_at_the_next_poll(fresh):
 
 def test_an_answer_that_takes_too_long_is_unavailable(fresh, monkeypatch):
     """No request waits for ever on a database that hangs."""
-    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.2)
     with closing(Store(fresh)) as store:
         with pytest.raises(StoreUnavailable), store.read() as connection:
             connection.exec_driver_sql("SELECT pg_sleep(20)")
         assert store.version("clients") == 0
+
+
+def test_a_write_that_need_not_last_waits_for_no_disk_and_is_seen_all_the_same(url):
+    """In its own transaction alone: the next one on the same connection waits again."""
+    store = Store(url)
+    levels = []
+    for durable in (False, True):
+        with store.begin(durable=durable) as connection:
+            shown = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
+            levels.append(shown)
+            store.touch(connection, "hasty")
+    before = store.version("hasty")
+    store.close()
+
+    assert levels == ["off", "on"]
+    assert before == 2

@@ -1,0 +1,60 @@
+"""One outside issuer: its rules, its keys and what its tokens are worth here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .claims import Rules, Token, Unfit, bound_to, check_claims, check_header
+from .keys import Keys, TrustedKey
+from .keysource import KeySource, KeysUnavailable
+from .mapping import Rights
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """An identity provider whose tokens may open our doors."""
+
+    name: str
+    rules: Rules
+    rights: Rights
+    source: KeySource
+
+
+class Proven(NamedTuple):
+    """What a token says, now believed; ``keys`` are those it was proven with.
+
+    ``ends`` is in epoch seconds; ``bound`` the thumbprint of the key its sender must hold.
+    """
+
+    claims: Mapping[str, Any]
+    keys: Keys
+    ends: float
+    bound: str | None
+
+
+def prove(token: Token, issuer: Issuer, now: float) -> Proven:
+    """Return what the token says, or raise Unfit; KeysUnavailable when nobody can tell."""
+    check_header(token, issuer.rules)
+    keys, key = _key(token, issuer, now)
+    if not key.verifies(token.text):
+        raise Unfit("signature")
+    check_claims(token, issuer.rules, now)
+    return Proven(token.claims, keys, float(token.claims["exp"]), bound_to(token.claims))
+
+
+def _key(token: Token, issuer: Issuer, now: float) -> tuple[Keys, TrustedKey]:
+    try:
+        keys = issuer.source.current()
+        key = keys.pick(token.kid, token.algorithm)
+    except KeysUnavailable:
+        key = None
+    if key is None:
+        # A token that could not be good whoever signed it is not worth a fetch.
+        check_claims(token, issuer.rules, now)
+        keys = issuer.source.renewed()
+        key = keys.pick(token.kid, token.algorithm)
+    if key is None:
+        raise Unfit("key_unknown")
+    return keys, key

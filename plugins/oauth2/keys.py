@@ -1,0 +1,195 @@
+"""Which keys of a published set are believed, and whether one of them signed a token.
+
+One key has one algorithm. A key that is weak, symmetric, published with its private part or
+ambiguous is dropped, and why is kept for the operator. What a key says of itself never widens
+what the settings allow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+
+from .claims import MAX_TEXT, canonical
+from .signature import signed_by
+
+MAX_KEYS = 100
+MAX_RSA_BITS = 8192  # beyond it, checking one signature is work enough to be an attack
+_RSA_TEXT = MAX_RSA_BITS // 6 + 8
+_LEAST_EXPONENT = 65537
+_PUBLIC = {"EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "RSA": ("n", "e")}
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_CLASSES: dict[str, type[ECKey] | type[OKPKey] | type[RSAKey]] = {
+    "EC": ECKey, "OKP": OKPKey, "RSA": RSAKey,
+}  # fmt: skip
+_FITTING = {
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("OKP", "Ed25519"): ("EdDSA",),
+    ("RSA", ""): ("PS256", "RS256"),
+}
+# Normal in an honest set: keys for other purposes. Anything else dropped is worth a look.
+HARMLESS = frozenset({"purpose", "algorithm"})
+
+
+class Verdict(NamedTuple):
+    """What became of one published key; ``rule`` is "" when it is trusted."""
+
+    kid: str
+    kty: str
+    alg: str
+    rule: str
+
+
+class KeyRefused(Exception):
+    """One published key is not believed; its text is the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKey:
+    """A public key with its one algorithm; ``identity`` is the same however it was written."""
+
+    kid: str | None
+    alg: str
+    identity: bytes
+    key: Key = field(repr=False, compare=False)
+
+    def verifies(self, text: str) -> bool:
+        """Tell whether this key signed the token."""
+        return signed_by(text, self.key)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The believed keys of one issuer. Equal when the same keys are believed."""
+
+    trusted: tuple[TrustedKey, ...]
+    verdicts: tuple[Verdict, ...] = field(default=(), compare=False)
+
+    def pick(self, kid: str | None, alg: str) -> TrustedKey | None:
+        """Return the key a token means; without ``kid`` only where there is no choice."""
+        meant = [key for key in self.trusted if key.alg == alg and kid in (None, key.kid)]
+        return meant[0] if len(meant) == 1 else None
+
+
+def trust(published: Iterable[Any], algorithms: Iterable[str], rsa_bits: int) -> Keys:
+    """Return the keys of a JWK Set (RFC 7517) that are believed, with a verdict on each."""
+    allowed = frozenset(algorithms)
+    read: list[TrustedKey | KeyRefused] = []
+    leaked: set[bytes] = set()
+    entries = list(published)
+    for entry in entries:
+        try:
+            read.append(_one(entry, allowed, rsa_bits, leaked))
+        except KeyRefused as refused:
+            read.append(refused)
+    return _settle(entries, read, leaked)
+
+
+def public_key(jwk: Mapping[str, Any]) -> tuple[Key, str, str]:
+    """Return a key made of the public members alone, its type and its curve, or KeyRefused."""
+    kty = jwk.get("kty")
+    if kty == "oct":
+        raise KeyRefused("symmetric")
+    if not isinstance(kty, str) or kty not in _PUBLIC:
+        raise KeyRefused("algorithm")
+    members = {name: _member(jwk.get(name)) for name in _PUBLIC[kty]}
+    curve = members.get("crv", "")
+    if (kty, curve) not in _FITTING:
+        raise KeyRefused("algorithm")
+    try:
+        key = _CLASSES[kty].import_key({"kty": kty, **members})
+        # The library reads the numbers when they are first used.
+        key.thumbprint()
+    except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
+        raise KeyRefused("malformed") from None
+    return key, kty, curve
+
+
+def _member(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _RSA_TEXT:
+        raise KeyRefused("malformed")
+    return value
+
+
+def fitting(kty: str, curve: str) -> tuple[str, ...]:
+    """Return the algorithms a key of this kind can be used with."""
+    return _FITTING[kty, curve]
+
+
+def check_strength(key: Key, least_bits: int) -> None:
+    """Raise KeyRefused for an RSA key that is too small, too large or of a tiny exponent."""
+    if not isinstance(key, RSAKey):
+        return
+    numbers = key.public_key.public_numbers()
+    if not least_bits <= numbers.n.bit_length() <= MAX_RSA_BITS or numbers.e < _LEAST_EXPONENT:
+        raise KeyRefused("weak")
+
+
+def is_private(jwk: Mapping[str, Any]) -> bool:
+    """Tell whether a key was given away with its secret part."""
+    return not _PRIVATE.isdisjoint(jwk)
+
+
+def _one(entry: Any, allowed: frozenset[str], rsa_bits: int, leaked: set[bytes]) -> TrustedKey:
+    if not isinstance(entry, dict):
+        raise KeyRefused("malformed")
+    key, kty, curve = public_key(entry)
+    identity = key.as_der(private=False)  # type: ignore[union-attr]  # never symmetric here
+    if is_private(entry):
+        # Whoever read the set can sign with it.
+        leaked.add(identity)
+        raise KeyRefused("private")
+    alg = _algorithm(entry, fitting(kty, curve), allowed)
+    check_strength(key, rsa_bits)
+    kid = entry.get("kid")
+    if kid is not None and not (isinstance(kid, str) and len(kid) <= MAX_TEXT):
+        raise KeyRefused("malformed")
+    return TrustedKey(kid, alg, identity, key)
+
+
+def _algorithm(entry: Mapping[str, Any], able: tuple[str, ...], allowed: frozenset[str]) -> str:
+    operations = entry.get("key_ops", ["verify"])
+    if entry.get("use", "sig") != "sig" or not isinstance(operations, list):
+        raise KeyRefused("purpose")
+    if "verify" not in operations:
+        raise KeyRefused("purpose")
+    said = canonical(entry["alg"]) if "alg" in entry else None
+    possible = [alg for alg in able if alg in allowed and said in (None, alg)]
+    if len(possible) > 1:
+        # An RSA key that does not say, where the settings allow both paddings.
+        raise KeyRefused("two_algorithms")
+    if not possible:
+        raise KeyRefused("algorithm")
+    return possible[0]
+
+
+def _settle(entries: list[Any], read: list[TrustedKey | KeyRefused], leaked: set[bytes]) -> Keys:
+    """Drop the twins of leaked keys, and every key whose id names two; keep equal ones once."""
+    distinct = {item.identity: item for item in read if isinstance(item, TrustedKey)}
+    kids = Counter(key.kid for key in distinct.values() if key.kid is not None)
+    trusted, verdicts = [], []
+    for entry, item in zip(entries, read, strict=True):
+        rule = str(item) if isinstance(item, KeyRefused) else ""
+        if isinstance(item, TrustedKey):
+            if item.identity in leaked:
+                rule = "private"
+            elif item.kid is not None and kids[item.kid] > 1:
+                rule = "kid_twice"
+            elif distinct[item.identity] is item:
+                trusted.append(item)
+        verdicts.append(_verdict(entry, item, rule))
+    trusted.sort(key=lambda key: (key.kid or "", key.identity))
+    return Keys(tuple(trusted), tuple(verdicts))
+
+
+def _verdict(entry: Any, item: TrustedKey | KeyRefused, rule: str) -> Verdict:
+    words = entry if isinstance(entry, dict) else {}
+    alg = item.alg if isinstance(item, TrustedKey) else words.get("alg", "")
+    return Verdict(str(words.get("kid", "")), str(words.get("kty", "")), str(alg), rule)

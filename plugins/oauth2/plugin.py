@@ -1,0 +1,210 @@
+"""OAuth 2.0: callers prove who they are with tokens of identity providers named here.
+
+Stands in ADMIT, where a token in a URL is refused even on a public route, in IDENTIFY, and in
+RESPOND. A token of an issuer that is not in the settings is someone else's to judge; one of
+an issuer that is gets one answer for whatever is wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from secureml import Exchange, Host, Plugin, Principal, Problem, StoreUnavailable
+
+from . import dpop
+from .claims import MAX_TOKEN, Unfit, read, text
+from .issuer import Issuer, prove
+from .keys import Keys
+from .keysource import KeysUnavailable
+from .providers import provider, providers
+from .refresher import Refresher
+from .replay import Replays, TooManyProofs
+from .settings import Config
+
+if TYPE_CHECKING:
+    import click
+    from werkzeug.datastructures import Headers
+
+CACHE_SIZE = 4096
+CHALLENGE = 'Bearer realm="secureml"'
+_DPOP = f'DPoP algs="{" ".join(dpop.ALGORITHMS)}"'
+_TOPICS = ("clients",)
+_IN_URL = re.compile(r"(?:^|&)access_token=|eyJ[\w-]+\.eyJ", re.ASCII)
+_JTI = re.compile(r"[A-Za-z0-9._:~-]{1,64}", re.ASCII)
+
+
+class _Named(NamedTuple):
+    """A token that was proven: until when, for whom, with which keys, bound to what."""
+
+    ends: float
+    principal: Principal
+    issuer: Issuer
+    keys: Keys
+    bound: str | None
+
+
+class _Cache(NamedTuple):
+    """The tokens proven while the store stood at ``versions``."""
+
+    versions: Mapping[str, int]
+    relevant: tuple[int, ...]
+    by_digest: dict[bytes, _Named]
+
+
+class OAuth2(Plugin):
+    """Names the caller whose token an identity provider of the settings has issued."""
+
+    name = "oauth2"
+    schema = Config
+    carrier = "Authorization"
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        self._host = host
+        self._providers = providers(config["issuers"], host)
+        self._issuers = {item.issuer.rules.issuer: item.issuer for item in self._providers}
+        self._refreshers = [Refresher(issuer.source) for issuer in self._issuers.values()]
+        for refresher in self._refreshers:
+            refresher.source.ask = refresher.ask
+        self._origins = frozenset(config["origins"])
+        self._replays = Replays(host.store, host.now)
+        self._clients, self._store, self._now = host.clients, host.store, host.now
+        self._cache = _Cache({}, (), {})
+        self.challenge = f"{CHALLENGE}, {_DPOP}" if self._origins else CHALLENGE
+
+    def admit(self, exchange: Exchange) -> None:
+        """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
+        request = exchange.request
+        query: str = request.environ.get("QUERY_STRING", "")
+        if query and (_IN_URL.search(query) or "access_token" in request.args):
+            raise Problem("credential_in_url", reason="oauth2.in_url")
+
+    def identify(self, exchange: Exchange) -> Principal | None:
+        """Return whose token this is; None without one, or where no issuer of ours is named."""
+        header: str = exchange.request.environ.get("HTTP_AUTHORIZATION", "")
+        scheme, _, token = header.partition(" ")
+        scheme, token = scheme.lower(), token.strip(" ")
+        if scheme not in ("bearer", "dpop"):
+            return None
+        try:
+            named = self._name(token)
+            if named is not None:
+                self._check_sender(exchange, scheme, token, named.bound)
+        except Unfit as refused:
+            raise _unauthorized(scheme, refused.reason) from None
+        except (KeysUnavailable, TooManyProofs, StoreUnavailable) as error:
+            # Nobody can tell now, and what was true a moment ago is no permission.
+            reason = f"oauth2.{type(error).__name__}"
+            raise Problem("unavailable", reason=reason, headers={"Retry-After": "30"}) from error
+        return named.principal if named is not None else None
+
+    def _name(self, token: str) -> _Named | None:
+        """Return whom a token names; one proven before costs a digest and a look at the store."""
+        if len(token) > MAX_TOKEN:
+            raise Unfit("too_long")
+        by_digest = self._current()
+        digest = sha256(token.encode("latin-1", "replace")).digest()
+        named = by_digest.get(digest)
+        if named is not None and self._stands(named):
+            return named
+        named = self._prove(token, digest)
+        if named is not None:
+            if len(by_digest) >= CACHE_SIZE:
+                # Tokens are short-lived: what fills the cache is mostly past.
+                by_digest.clear()
+            by_digest[digest] = named
+        return named
+
+    def _stands(self, named: _Named) -> bool:
+        return self._now() < named.ends and named.issuer.source.believes(named.keys)
+
+    def _current(self) -> dict[bytes, _Named]:
+        """Return what was proven since a client last changed."""
+        cache, versions = self._cache, self._store.versions()
+        if cache.versions is not versions:
+            # Most writes, each used proof among them, concern no token that was proven before.
+            relevant = tuple(versions.get(topic, 0) for topic in _TOPICS)
+            by_digest = cache.by_digest if relevant == cache.relevant else {}
+            cache = self._cache = _Cache(versions, relevant, by_digest)
+        return cache.by_digest
+
+    def _prove(self, token: str, digest: bytes) -> _Named | None:
+        taken = read(token)
+        issuer = self._issuers.get(taken.issuer) if taken is not None else None
+        if taken is None or issuer is None:
+            return None
+        self._start()
+        proven = prove(taken, issuer, self._now())
+        principal = self._principal(issuer, proven.claims, digest)
+        return _Named(proven.ends, principal, issuer, proven.keys, proven.bound)
+
+    def _principal(self, issuer: Issuer, claims: Mapping[str, Any], digest: bytes) -> Principal:
+        client = self._clients.get(issuer.rights.client_of(claims))
+        if client is None or not client.enabled:
+            raise Unfit("client_disabled")
+        jti = claims.get("jti")
+        plain_id = isinstance(jti, str) and _JTI.fullmatch(jti)
+        return Principal(
+            client=client.name,
+            subject=text(claims, "sub"),
+            # A token never holds more than its client does now.
+            scopes=client.scopes & issuer.rights.scopes_of(claims),
+            models=issuer.rights.models_of(client.models),
+            tier=client.tier,
+            method=self.name,
+            credential=str(jti) if plain_id else f"sha256:{digest.hex()[:16]}",
+        )
+
+    def _check_sender(self, exchange: Exchange, scheme: str, token: str, bound: str | None) -> None:
+        """Demand a proof for a token bound to a key: without, it would be a bearer's again."""
+        if bound is None:
+            if scheme == "dpop":
+                raise Unfit("not_bound")
+            return
+        if scheme != "dpop":
+            raise Unfit("bound_token_as_bearer")
+        request = exchange.request
+        asked = dpop.Asked(request.method, request.path, self._origins, token, bound)
+        proof = dpop.check_proof(request.environ.get("HTTP_DPOP", ""), asked, self._now())
+        if not self._replays.first(proof.digest, proof.ends):
+            raise Unfit("dpop_replayed")
+
+    def respond(self, exchange: Exchange, headers: Headers) -> None:
+        """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
+        problem, principal, policy = exchange.problem, exchange.principal, exchange.policy
+        if problem is None or problem.code != "forbidden" or principal is None or policy is None:
+            return
+        if principal.method == self.name and policy.scope not in principal.scopes:
+            headers["WWW-Authenticate"] = (
+                f'{CHALLENGE}, error="insufficient_scope", scope="{policy.scope}"'
+            )
+
+    def ready(self) -> str | None:
+        """Return a word while an issuer has never been reached; asking starts the fetching."""
+        self._start()
+        reached = all(issuer.source.reached for issuer in self._issuers.values())
+        return None if reached else "oauth2_issuer_unreached"
+
+    def commands(self) -> click.Group:
+        """Return `secureml oauth2 ...`."""
+        from .cli import group
+
+        return group(self._providers, lambda table: provider(table, self._host))
+
+    def close(self) -> None:
+        """End the threads that fetch keys."""
+        for refresher in self._refreshers:
+            refresher.close()
+
+    def _start(self) -> None:
+        for refresher in self._refreshers:
+            refresher.start()
+
+
+def _unauthorized(scheme: str, reason: str) -> Problem:
+    """Return the one refusal of every token that does not hold: there is no oracle."""
+    challenge = f"{_DPOP}, " if scheme == "dpop" else f"{CHALLENGE}, "
+    headers = {"WWW-Authenticate": f'{challenge}error="invalid_token"'}
+    return Problem("unauthorized", reason=f"oauth2.{reason}", headers=headers)

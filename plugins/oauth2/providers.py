@@ -1,0 +1,140 @@
+"""From the settings to issuers that can judge tokens; a mistake stops the start."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secureml import ConfigError, Host
+
+from .claims import Rules
+from .discovery import KeysRefused, key_entries, locate
+from .fetch import MAX_BYTES, Fetcher
+from .issuer import Issuer
+from .keys import Keys, trust
+from .keysource import KeySource, Timing
+from .mapping import Rights
+from .places import is_loopback, pin, place
+from .settings import DISCOVERY, FILE
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One issuer with what it was made of; without ``fetch`` its keys are in a file."""
+
+    issuer: Issuer
+    table: Mapping[str, Any]
+    fetch: Fetcher | None
+    trust: Callable[[list[Any]], Keys]
+
+
+def providers(tables: Sequence[Mapping[str, Any]], host: Host) -> list[Provider]:
+    """Return the issuers of the settings; raises ConfigError."""
+    for key in ("name", "issuer"):
+        values = [table[key] for table in tables]
+        for value in values:
+            if values.count(value) > 1:
+                raise ConfigError(
+                    f"{value!r} is there twice", key=f"issuers.{key}", fix="one table for each"
+                )
+    return [provider(table, host) for table in tables]
+
+
+def provider(table: Mapping[str, Any], host: Host) -> Provider:
+    """Return one issuer; a key file is read at once, so that a bad one stops the start."""
+
+    def believed(entries: list[Any]) -> Keys:
+        return trust(entries, table["algorithms"], table["rsa_bits"])
+
+    plain_http = _check_scheme(table, host)
+    file = table["keys"].removeprefix(FILE) if table["keys"] != DISCOVERY else ""
+    fetch = None if file else _fetcher(table, host, plain_http)
+
+    def load() -> Keys:
+        if fetch is None:
+            return believed(key_entries(_read(host.instance / file)))
+        return believed(key_entries(fetch(locate(table["issuer"], fetch))))
+
+    timing = Timing(table["refresh"], table["max_age"])
+    source = KeySource(table["name"], load, host.now, timing)
+    if fetch is None:
+        _prime(source, load, host.instance / file)
+    return Provider(_issuer(table, source), table, fetch, believed)
+
+
+def _issuer(table: Mapping[str, Any], source: KeySource) -> Issuer:
+    rules = Rules(
+        issuer=table["issuer"],
+        audiences=frozenset(table["audience"]),
+        algorithms=frozenset(table["algorithms"]),
+        types=frozenset(word.lower() for word in table["types"]),
+        leeway=table["leeway"],
+    )
+    rights = Rights(
+        client=table["client"],
+        client_claim=table["client_claim"],
+        clients=table["clients"],
+        scope_claim=table["scope_claim"],
+        scopes={theirs: frozenset(ours) for theirs, ours in table["scopes"].items()},
+        models=frozenset(table["models"]),
+    )
+    return Issuer(table["name"], rules, rights, source)
+
+
+def _check_scheme(table: Mapping[str, Any], host: Host) -> bool:
+    """Return whether plain HTTP to loopback is allowed; raise where the issuer needs more."""
+    own, development = place(table["issuer"]), host.profile == "development"
+    if own.scheme == "http" and not (development and is_loopback(own.host)):
+        raise ConfigError(
+            f"the issuer {table['name']!r} is not reached over https",
+            key="issuers.issuer",
+            fix="name an https address; http is for loopback in the development profile",
+        )
+    return development
+
+
+def _fetcher(table: Mapping[str, Any], host: Host, plain_http: bool) -> Fetcher:
+    ca = None
+    if table["ca"] is not None:
+        ca = host.instance / table["ca"]
+        if not ca.is_file():
+            raise ConfigError(
+                "there is no such file", key="issuers.ca", file=str(ca), fix="put the CA there"
+            )
+    pins = [pin(word) for word in table["hosts"]] or [place(table["issuer"]).pin]
+    return Fetcher(pins, ca=None if ca is None else str(ca), plain_http=plain_http)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(path.stat().st_mode) & 0o022:
+                # Whoever writes keys here writes tokens.
+                raise KeysRefused("file_writable_by_others")
+            return file.read(MAX_BYTES)
+    except OSError:
+        raise KeysRefused("file_unreadable") from None
+
+
+def _prime(source: KeySource, load: Callable[[], Keys], path: Path) -> None:
+    try:
+        found = load()
+    except KeysRefused as refused:
+        raise ConfigError(
+            f"the issuer's keys cannot be had: {refused}",
+            key="issuers.keys",
+            file=str(path),
+            fix="write a JWK Set there, mode 0640",
+        ) from None
+    if not found.trusted:
+        rules = ", ".join(sorted({verdict.rule for verdict in found.verdicts})) or "it is empty"
+        raise ConfigError(
+            f"no key of this set is believed: {rules}",
+            key="issuers.keys",
+            file=str(path),
+            fix="see plugins/oauth2/README.md for what a key must be",
+        )
+    source.refresh()

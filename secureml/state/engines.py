@@ -1,0 +1,93 @@
+"""How each database is opened, and how a transaction begins in it.
+
+Everything has a deadline. A write takes its lock at once, and waits for the disk unless it
+says that it need not last.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+BUSY_SECONDS = 5.0  # how long a write may wait for another before it counts as failed
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be asked now; whoever needed it refuses."""
+
+    problem_code = "unavailable"
+
+
+def engine_for(url: sa.URL) -> sa.Engine:
+    """Return an engine that waits for nothing longer than BUSY_SECONDS; opens it at first use."""
+    if url.get_backend_name() != "sqlite":
+        words = _deadlines() if url.get_backend_name() == "postgresql" else {}
+        pool = {"pool_pre_ping": True, "pool_timeout": BUSY_SECONDS}
+        engine = sa.create_engine(url, connect_args=words, **pool)
+        if words:
+            event.listen(engine, "begin", _begin_postgresql)
+        return engine
+    path = Path(url.database or "")
+    _make_file(path)
+    engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS, creator=lambda: connect(path))
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _deadlines() -> dict[str, Any]:
+    limit = round(BUSY_SECONDS * 1000)  # libpq waits no longer than this for anything
+    options = f"-c statement_timeout={limit} -c lock_timeout={limit}"
+    return {"connect_timeout": 5, "tcp_user_timeout": limit, "options": options}
+
+
+def _make_file(path: Path) -> None:
+    # Made by us, so that there is no moment in which its mode is the umask's choice.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise StoreUnavailable(f"mode {mode:04o} lets others into the store; fix: chmod 600 {path}")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a SQLite file that is there."""
+    # mode=rw: a file that is gone is a fault, and no reason to make an empty one.
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,  # the driver's habit of starting transactions late; see _begin
+        check_same_thread=False,  # the pool lends a connection to one thread at a time
+    )
+
+
+def _set_up(connection: sqlite3.Connection, record: object) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    # FULL, where NORMAL is the habit with WAL: NORMAL may lose the last commits with the power,
+    # and a revocation that was confirmed must not come undone. Writes are rare here.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: sa.Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("reads", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    # Said at each write, because connections are lent in turn.
+    level = "NORMAL" if options.get("hasty", False) else "FULL"
+    connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+    # A writer takes its lock at once: two that read first and then write would deadlock.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("hasty", False):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
