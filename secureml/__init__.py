@@ -17,7 +17,7 @@ from secureml.corridor.policy import Policy, public, requires
 from secureml.corridor.problems import Fault, Kind, Problem
 from secureml.state import fields
 from secureml.state.clients import Client
-from secureml.state.secret import Secret
+from secureml.state.secret import LiveSecret, Secret, SecretUnavailable
 from secureml.state.store import Store, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ __all__ = [
     "Fault",
     "Host",
     "Kind",
+    "LiveSecret",
     "ModelHandle",
     "ModelRefused",
     "Phase",
@@ -59,6 +60,7 @@ __all__ = [
     "Refusal",
     "Result",
     "Secret",
+    "SecretUnavailable",
     "Store",
     "StoreUnavailable",
     "fields",

@@ -18,7 +18,9 @@ from marshmallow import Schema, ValidationError, fields, validate
 from secureml.config_error import ConfigError
 from secureml.corridor.loader import invalid_table
 from secureml.corridor.payload import Limits
+from secureml.state import secret_tables
 from secureml.state.fields import ByteSize, InstancePath, StrictInteger
+from secureml.state.secret import SecretTerms
 
 FILE = "secureml.toml"
 PROFILES = ("development", "production")
@@ -134,6 +136,7 @@ TABLES: dict[str, type[Schema]] = {
     "models": ModelsTable,
     "payload": PayloadTable,
     "server": ServerTable,
+    "secrets": secret_tables.SecretsTable,
 }
 
 
@@ -151,6 +154,7 @@ class Settings:
     models_allow: frozenset[str]
     body_limit: int
     limits: Limits
+    secrets: SecretTerms
     plugin_tables: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -254,6 +258,7 @@ def _freeze(
         models_allow=frozenset(tables["models"]["allow"]),
         body_limit=payload["body"],
         limits=Limits(payload["depth"], payload["keys"], payload["string"]),
+        secrets=secret_tables.terms(tables["secrets"], instance),
         plugin_tables=plugin_tables,
     )
 
