@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from secureml.config_error import ConfigError
 def check(desk: Desk, as_json: bool) -> None:
     """Go through the whole start and stop before serving; exit 0 when it may start, else 2."""
     from secureml.app import create_app
+    from secureml.cli.secret_ages import ages
 
     try:
         app = create_app(desk.instance)
@@ -27,18 +29,20 @@ def check(desk: Desk, as_json: bool) -> None:
         raise SystemExit(2) from None
     house = app.extensions["secureml"]
     models = {name: house.models.current(name) for name in house.models.names()}
-    text = f"ready to start: {house.settings.file}\n" + "\n".join(
-        f"model {name} version {version}" for name, version in models.items()
-    )
+    secrets = ages(house, time.time())
+    lines = [f"ready to start: {house.settings.file}"]
+    lines += [f"model {name} version {version}" for name, version in models.items()]
+    lines += [secret.warning() if secret.old else secret.line() for secret in secrets]
     emit(
         {
             "ok": True,
             "profile": house.settings.profile,
             "models": models,
             "accepted_risks": sorted(house.settings.accept_risk),
+            "secrets": [secret._asdict() for secret in secrets],
         },
         as_json,
-        text,
+        "\n".join(lines),
     )
 
 

@@ -95,7 +95,7 @@ class SecretsTable(Schema):
         metadata={"description": "How long the previous value still matches after a rotation."},
     )
     max_age = Duration(
-        load_default=86400.0,
+        load_default=24 * 3600.0,
         validate=validate.Range(min=1),
         metadata={
             "description": "How long the last good value serves while its source cannot be read."

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from marshmallow import Schema, missing
+from marshmallow import Schema, fields, missing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT))
@@ -19,6 +19,9 @@ sys.path.insert(0, str(CHECKOUT))
 from secureml.corridor.phases import NEVER_OBSERVED, REFUSING
 from secureml.corridor.plugin import Plugin, doors_of
 from secureml.settings import TABLES
+from secureml.state.fields import Duration
+
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def plugins() -> list[type[Plugin]]:
@@ -31,6 +34,8 @@ def tables() -> Iterator[tuple[str, str, type[Schema], bool]]:
     """Yield each table's name, its sentence, its schema, and whether it takes a mode."""
     for name, schema in TABLES.items():
         yield name, first_sentence(schema), schema, False
+        for key, inner in nested(schema):
+            yield f"{name}.{key}", first_sentence(inner), inner, False
     for cls in plugins():
         doors = set(doors_of(cls))
         observable = bool(doors & REFUSING) and not doors & NEVER_OBSERVED
@@ -42,6 +47,20 @@ def tables() -> Iterator[tuple[str, str, type[Schema], bool]]:
         )
 
 
+def nested(schema: type[Schema]) -> Iterator[tuple[str, type[Schema]]]:
+    """Yield the tables within a table, which stand under headings of their own."""
+    for key, field in schema().fields.items():
+        if isinstance(field, fields.Nested):
+            yield key, type(field.schema)
+
+
+def plain_fields(schema: type[Schema]) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a table that are not tables."""
+    for key, field in schema().fields.items():
+        if not isinstance(field, fields.Nested):
+            yield key, field
+
+
 def first_sentence(thing: Any) -> str:
     """Return the first line of a docstring, without the table it repeats."""
     line = (thing.__doc__ or "").strip().splitlines()[0]
@@ -51,7 +70,14 @@ def first_sentence(thing: Any) -> str:
 def default_of(field: Any) -> Any:
     """Return a key's default, or missing where the operator must say."""
     value = field.load_default
-    return value() if callable(value) else value
+    value = value() if callable(value) else value
+    return duration(value) if isinstance(field, Duration) and isinstance(value, float) else value
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as an operator writes them, in the largest unit that fits."""
+    unit, size = next((u, s) for u, s in UNITS.items() if seconds % s == 0)
+    return f"{seconds / size:.0f}{unit}"
 
 
 def toml(value: Any) -> str:
@@ -67,7 +93,7 @@ def toml(value: Any) -> str:
 
 def keys(schema: type[Schema], observable: bool) -> Iterator[tuple[str, str, str]]:
     """Yield each key, its default as text, and its sentence."""
-    for name, field in schema().fields.items():
+    for name, field in plain_fields(schema):
         value = default_of(field)
         text = "required" if value is missing else "unset" if value is None else f"`{toml(value)}`"
         yield name, text, field.metadata["description"]
@@ -86,7 +112,7 @@ def markdown() -> str:
         "",
         "Everything an operator can say stands in `instance/secureml.toml`.",
         "An unknown table or key, or a value that does not fit, stops the start with one line.",
-        "Secrets are never written here; a key that wants one takes `env:NAME` or `file:path`.",
+        "Secrets are never written here; a key that wants one takes a reference, see [secrets](secrets.md).",
         "This page is made from the schemas by `python tests/house/settings_reference.py`.",
         "",
     ]
@@ -110,7 +136,7 @@ def example() -> str:
     ]
     for name, sentence, schema, observable in tables():
         lines += ["", f"# {sentence}", f"# [{name}]"]
-        for key, field in schema().fields.items():
+        for key, field in plain_fields(schema):
             value = default_of(field)
             lines += [f"#   {field.metadata['description']}"]
             lines += [f"# {key} = {toml(value)}" + ("   # required" if value is missing else "")]
