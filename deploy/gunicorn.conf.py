@@ -13,8 +13,10 @@ import json
 import logging
 import os
 import secrets
+import ssl
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,24 @@ forwarder_headers = ""  # else a SCRIPT_NAME header moves the path past the rout
 header_map = "drop"  # X_Api_Key must never arrive as X-Api-Key
 # Since 25.1 Gunicorn opens a command socket in the service user's home unless told not to.
 control_socket_disable = True
+
+
+# --- TLS, where there is no Nginx in front (`secureml serve --no-nginx`) -----------------------
+
+
+def ssl_context(config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Return the same floor as nginx.conf: Mozilla's intermediate profile, version 6.0."""
+    del config
+    context = default()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(
+        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+        "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+        "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+    )
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+    return context
+
 
 # --- How much one request may be --------------------------------------------------------------
 limit_request_line = 4094

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -31,8 +32,8 @@ class Lifetime(click.ParamType[float | None]):
             raise click.BadParameter(str(error)) from None
 
 
-def group(ring: KeyRing, clients: _Clients) -> click.Group:
-    """Return the commands over one ring."""
+def group(ring: KeyRing, clients: _Clients, now: Callable[[], float]) -> click.Group:
+    """Return the commands over one ring; ``now`` is seconds since the epoch."""
 
     @click.group()
     def api_keys() -> None:
@@ -56,10 +57,9 @@ def group(ring: KeyRing, clients: _Clients) -> click.Group:
     @output.json_option
     def issue(client: str, expires: float | None, scopes: tuple[str, ...], as_json: bool) -> None:
         """Make a key for CLIENT and show it, this once."""
-        if clients.get(client) is None:
-            raise click.ClickException(
-                f"there is no client {client!r}: secureml clients add {client}"
-            )
+        _check_order(client, clients.get(client), scopes)
+        if expires is not None and expires <= 0:
+            raise click.BadParameter("a key is good for some time", param_hint="--expires")
         _show(ring.issue(client, lifetime=expires, scopes=scopes or None), as_json)
 
     @api_keys.command("list")
@@ -67,8 +67,7 @@ def group(ring: KeyRing, clients: _Clients) -> click.Group:
     @output.json_option
     def list_keys(client: str | None, as_json: bool) -> None:
         """List keys by id; the keys themselves are not kept."""
-        now = datetime.now(UTC).timestamp()
-        rows = [_public(record, now) for record in ring.list(client)]
+        rows = [_public(record, now()) for record in ring.list(client)]
         lines = [
             f"{row['id']}  {row['client']:<20} {row['state']:<8} {row['expires'] or 'never'}"
             for row in rows
@@ -108,6 +107,15 @@ def group(ring: KeyRing, clients: _Clients) -> click.Group:
         )
 
     return api_keys
+
+
+def _check_order(name: str, client: Client | None, scopes: tuple[str, ...]) -> None:
+    if client is None:
+        raise click.ClickException(f"there is no client {name!r}: secureml clients add {name}")
+    beyond = sorted(set(scopes) - client.scopes)
+    if beyond:
+        # It would be handed out, and then fail in the client's hands.
+        raise click.ClickException(f"the client {name!r} does not hold {', '.join(beyond)}")
 
 
 def _show(made: tuple[Key, KeyRecord], as_json: bool) -> None:

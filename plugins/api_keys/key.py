@@ -1,4 +1,4 @@
-"""The text of an API key: ``sml_<id>_<secret><checksum>``, always 67 characters.
+"""The text of an API key: ``sml_<id>_<secret><checksum>``, always 66 characters.
 
 The id (12 characters) is public and names the key in lists and logs. The secret is 256
 random bits in 43 characters. The checksum (6) lets a scanner tell a real key from a text

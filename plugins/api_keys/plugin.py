@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 from marshmallow import Schema
 
@@ -57,7 +58,8 @@ class ApiKeys(Plugin):
     def identify(self, exchange: Exchange) -> Principal | None:
         """Return who holds the offered key; None when no key is offered."""
         environ = exchange.request.environ
-        if PREFIX in environ.get("QUERY_STRING", ""):
+        query: str = environ.get("QUERY_STRING", "")
+        if query and PREFIX in unquote(query):
             # Refused even where it is valid: by now it stands in every log on the way.
             raise Problem("credential_in_url", reason="api_keys.in_url")
         offered: str | None = environ.get(self._variable)
@@ -106,4 +108,4 @@ class ApiKeys(Plugin):
         """Return `secureml api-keys ...`."""
         from .cli import group
 
-        return group(self._ring, self._clients)
+        return group(self._ring, self._clients, self._now)

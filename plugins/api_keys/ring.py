@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from .key import Key, new_key, parse
 
 TOPIC = "api_keys"
+_NO_DIGEST = "0" * 64
 # Strangers can make up as many well-formed ids as they like; what is remembered is bounded.
 CACHE_SIZE = 4096
 
@@ -89,7 +90,9 @@ class KeyRing:
         if key is None:
             return None, "malformed"
         record = self._record(key.id)
-        if record is None or not hmac.compare_digest(record.digest, key.digest()):
+        # Compared even where there is nothing to match: both kinds of miss take the same time.
+        digest = _NO_DIGEST if record is None else record.digest
+        if not hmac.compare_digest(digest, key.digest()) or record is None:
             return None, "unknown"
         return record, record.state(self._now())
 
@@ -112,12 +115,15 @@ class KeyRing:
         """Issue a successor with the same client, scopes and lifetime.
 
         The old key goes on for ``overlap`` seconds at most, never longer than it would have.
+        A key has one successor: of two rotations at once, one is refused.
         """
         now = self._now()
         with self._store.begin() as connection:
             old = self._require(connection, key_id)
             if old.state(now) != "active":
                 raise KeyFault(f"the key {key_id} is {old.state(now)}, there is nothing to rotate")
+            if old.successor is not None:
+                raise KeyFault(f"the key {key_id} is rotated already, to {old.successor}")
             lifetime = None if old.expires is None else old.expires - old.created
             key, record = self._insert(connection, old.client, lifetime, old.scopes)
             ends = now + overlap if old.expires is None else min(old.expires, now + overlap)
@@ -165,7 +171,9 @@ class KeyRing:
         return key, record
 
     def _require(self, connection: sa.Connection, key_id: str) -> KeyRecord:
-        row = connection.execute(_table.select().where(_table.c.id == key_id)).first()
+        # Locked until the end of the transaction, where the database locks rows (SQLite: all).
+        query = _table.select().where(_table.c.id == key_id).with_for_update()
+        row = connection.execute(query).first()
         if row is None:
             raise KeyFault(f"there is no key {key_id!r}; `secureml api-keys list` shows them")
         return _record(row)

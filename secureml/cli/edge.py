@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 # The includes that hold no site value are the checkout's own.
 FIXED = ("forwarded.conf", "groups.conf", "problem_location.conf", "problems.conf")
 
 
-def command(nginx: str, instance: Path, checkout: Path, bind: str, port: int) -> list[str]:
+def command(
+    nginx: str, instance: Path, checkout: Path, hosts: Sequence[str], bind: str, port: int
+) -> list[str]:
     """Write what Nginx needs into the instance folder and return the command that runs it."""
     folder = instance / "nginx"
     sites = folder / "deploy" / "nginx"
@@ -22,7 +25,7 @@ def command(nginx: str, instance: Path, checkout: Path, bind: str, port: int) ->
     shutil.copyfile(checkout / "nginx.conf", folder / "nginx.conf")
     for name in FIXED:
         shutil.copyfile(checkout / "deploy" / "nginx" / name, sites / name)
-    for name, text in site_values(instance, bind, port).items():
+    for name, text in site_values(instance, hosts, bind, port).items():
         path = sites / name
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
@@ -30,9 +33,8 @@ def command(nginx: str, instance: Path, checkout: Path, bind: str, port: int) ->
     return [nginx, "-p", f"{folder}/", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
 
 
-def site_values(instance: Path, bind: str, port: int) -> dict[str, str]:
+def site_values(instance: Path, hosts: Sequence[str], bind: str, port: int) -> dict[str, str]:
     """Return the text of each include that differs between machines."""
-    address = f"[{bind}]" if ":" in bind else bind
     token = (instance / "keys" / "edge-token").read_text().strip()
     # Nginx drops to another user when root starts it; that user could not open our socket.
     user = "user root;\n" if os.geteuid() == 0 else ""
@@ -41,15 +43,20 @@ def site_values(instance: Path, bind: str, port: int) -> dict[str, str]:
         "paths.conf": _PATHS,
         "certificate.conf": f'ssl_certificate "{instance}/tls/server.crt";\n'
         f'ssl_certificate_key "{instance}/tls/server.key";\n',
-        "listen.conf": f"listen {address}:{port} ssl http2;\n",
+        "listen.conf": f"listen {bracketed(bind)}:{port} ssl http2;\n",
         # Plain HTTP is for a public site; here it lies on a socket and takes no port.
         "listen_http.conf": f'listen "unix:{instance}/run/http.sock";\nroot "{instance}/nginx";\n',
-        "names.conf": "server_name localhost 127.0.0.1 [::1];\n",
+        "names.conf": f"server_name {' '.join(map(bracketed, hosts))};\n",
         # A client that goes to a bare address names no server; it must get an answer here.
         "strangers.conf": "ssl_reject_handshake off;\n",
         "upstream.conf": f'server "unix:{instance}/run/gunicorn.sock";\n',
         "edge_token.conf": f'set $edge_token "{token}";\n',
     }
+
+
+def bracketed(host: str) -> str:
+    """Return an IPv6 address as it stands in URLs and settings; a name as it is."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 _PATHS = """\

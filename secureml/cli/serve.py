@@ -7,13 +7,10 @@ floor, and says so. Whatever was started is stopped, Nginx first: it takes the r
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import signal
 import socket
 import ssl
-import subprocess
 import sys
 import time
 from http.client import HTTPException, HTTPSConnection
@@ -23,11 +20,10 @@ import click
 
 from secureml.cli import certificates, edge, welcome
 from secureml.cli.main import Desk
+from secureml.cli.running import Running
 from secureml.config_error import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PR_SET_PDEATHSIG = 1
 PATIENCE = 60.0  # seconds a start may take before it counts as failed
 
 
@@ -44,22 +40,19 @@ PATIENCE = 60.0  # seconds a start may take before it counts as failed
 @click.pass_obj
 def serve(desk: Desk, port: int, bind: str, no_nginx: bool, model: str | None) -> None:
     """Serve over HTTPS until Ctrl-C, then stop all that was started."""
-    instance = desk.instance
-    _ = desk.house  # a bad setting is told before anything runs
-    tls = instance / "tls"
+    instance, tls = desk.instance, desk.instance / "tls"
+    hosts = _hosts(desk)  # a bad setting is told before anything runs
     certificates.check(tls / "server.crt", tls / "server.key", certificates.utc_now())
+    _demand_model(desk, model)
     _clear_sockets(instance / "run")
     _check_port(bind, port)
     nginx = None if no_nginx else _find_nginx()
-    running = _Running()
-    # SIGINT as well: a shell that starts us in the background has it ignored.
-    for number in _SIGNALS:
-        signal.signal(number, _interrupt)
+    running = Running(CHECKOUT, instance)
     try:
-        running.start(_gunicorn(None if nginx else f"{bind}:{port}", tls), instance)
+        running.start(_gunicorn(None if nginx else f"{edge.bracketed(bind)}:{port}", instance))
         if nginx:
             _wait_for_socket(running, instance / "run" / "gunicorn.sock")
-            running.start(edge.command(nginx, instance, CHECKOUT, bind, port), instance)
+            running.start(edge.command(nginx, instance, CHECKOUT, hosts, bind, port))
         _wait_until_ready(running, tls / "ca.crt", bind, port)
         _announce(port, tls, nginx)
         if model:
@@ -71,70 +64,30 @@ def serve(desk: Desk, port: int, bind: str, no_nginx: bool, model: str | None) -
         running.stop()
 
 
-def _interrupt(signum: int, frame: object) -> None:
-    raise KeyboardInterrupt
+def _hosts(desk: Desk) -> list[str]:
+    """Return the names the application answers for, which Nginx must know as well."""
+    table = desk.house.settings.plugin_tables.get("transport", {})
+    return list(table.get("hosts", ["localhost", "127.0.0.1", "::1"]))
 
 
-def _end_with_parent() -> None:
-    """Have the kernel end a child with us, even where we are killed and cannot (prctl(2))."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-class _Running:
-    """The processes of this command, each in a group of its own, so that we end them in order."""
-
-    def __init__(self) -> None:
-        self._processes: list[subprocess.Popen[bytes]] = []
-
-    def start(self, command: list[str], instance: Path) -> None:
-        environment = os.environ | {"SECUREML_INSTANCE": str(instance)}
-        self._processes.append(
-            subprocess.Popen(  # noqa: S603 - our own programs, no shell
-                command,
-                cwd=CHECKOUT,
-                env=environment,
-                start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has one thread
-            )
+def _demand_model(desk: Desk, wanted: str | None) -> None:
+    names = desk.house.models.names_on_disk()
+    if not names or (wanted and wanted not in names):
+        raise ConfigError(
+            f"there is no model {wanted!r}" if names else "no model is sealed yet",
+            file=str(desk.house.settings.models_folder),
+            fix="run `secureml models seal FILE --name NAME`, or `secureml models demo`",
         )
 
-    def ended(self) -> int | None:
-        """Return the exit code of a process that has ended, None while all run."""
-        return next(
-            (code for process in self._processes if (code := process.poll()) is not None), None
-        )
 
-    def watch(self) -> None:
-        while (code := self.ended()) is None:
-            time.sleep(0.5)
-        raise click.ClickException(f"a server ended unexpectedly with exit code {code}")
-
-    def stop(self) -> None:
-        """End them in reverse: the one that takes requests first."""
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # impatience must not leave one behind
-        for process in reversed(self._processes):
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(timeout=15)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-
-
-def _gunicorn(tls_address: str | None, tls: Path) -> list[str]:
+def _gunicorn(tls_address: str | None, instance: Path) -> list[str]:
     config = str(CHECKOUT / "deploy" / "gunicorn.conf.py")
-    command = [sys.executable, "-m", "gunicorn", "-c", config]
+    # Where we bind is said here: [server] bind is for production, whose Nginx knows of it.
+    bind = tls_address or f"unix:{instance}/run/gunicorn.sock"
+    command = [sys.executable, "-m", "gunicorn", "-c", config, "--bind", bind]
     if tls_address:
-        command += [
-            "--bind",
-            tls_address,
-            "--certfile",
-            str(tls / "server.crt"),
-            "--keyfile",
-            str(tls / "server.key"),
-        ]
+        tls = instance / "tls"
+        command += ["--certfile", str(tls / "server.crt"), "--keyfile", str(tls / "server.key")]
     return command
 
 
@@ -154,7 +107,22 @@ def _clear_sockets(folder: Path) -> None:
                 file=str(path),
                 fix="use an instance folder with a shorter path",
             )
+        _refuse_living(path)
         path.unlink(missing_ok=True)
+
+
+def _refuse_living(path: Path) -> None:
+    """Refuse to take a socket from a server that still answers on it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return
+    raise ConfigError(
+        "another server runs in this instance folder",
+        file=str(path),
+        fix="stop it, or name another folder with --instance",
+    )
 
 
 def _check_port(bind: str, port: int) -> None:
@@ -170,23 +138,17 @@ def _check_port(bind: str, port: int) -> None:
             ) from None
 
 
-def _wait_for_socket(running: _Running, path: Path) -> None:
+def _wait_for_socket(running: Running, path: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while not path.exists() and time.monotonic() < deadline:
-        _stop_if_ended(running)
+        running.demand_start()
         time.sleep(0.05)
 
 
-def _stop_if_ended(running: _Running) -> None:
-    if running.ended() is not None:
-        # Its own last line, on stderr, says why.
-        raise click.ClickException("the server did not start; the line above says why")
-
-
-def _wait_until_ready(running: _Running, authority: Path, bind: str, port: int) -> None:
+def _wait_until_ready(running: Running, authority: Path, bind: str, port: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        _stop_if_ended(running)
+        running.demand_start()
         if _is_ready(authority, bind, port):
             return
         time.sleep(0.1)
@@ -195,6 +157,7 @@ def _wait_until_ready(running: _Running, authority: Path, bind: str, port: int) 
 
 def _is_ready(authority: Path, bind: str, port: int) -> bool:
     context = ssl.create_default_context(cafile=str(authority))
+    context.check_hostname = False  # --bind may be an address that the certificate does not name
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104 - compared, not bound
     connection = HTTPSConnection(address, port, timeout=2, context=context)
     try:

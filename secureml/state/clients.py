@@ -20,6 +20,14 @@ ALL_MODELS = frozenset({"*"})
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _WORD = re.compile(r"[a-z][a-z0-9:._-]{0,63}")
 _MODEL = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+CACHE_SIZE = 4096  # names that are asked for may come from outside, so they are bounded
+
+_FIX = {
+    "client name": "up to 63 of a-z 0-9 . _ - and a letter or digit first",
+    "tier": "up to 64 of a-z 0-9 : . _ - and a letter first",
+    "scope": "up to 64 of a-z 0-9 : . _ - and a letter first, such as models:read",
+    "model name": "up to 63 of A-Z a-z 0-9 . _ - and a letter or digit first, or * for all",
+}
 
 _metadata = sa.MetaData()
 _table = sa.Table(
@@ -62,12 +70,14 @@ class Clients:
         """Return the client as it is now, or None."""
         version = self._store.version(TOPIC)
         cached, clients = self._cache
-        if cached != version:
+        if cached != version or len(clients) >= CACHE_SIZE:
             clients = {}
             self._cache = (version, clients)
-        if name not in clients:
-            clients[name] = self._read(name)
-        return clients[name]
+        try:
+            return clients[name]
+        except KeyError:
+            found = clients[name] = self._read(name)
+            return found
 
     def add(
         self,
@@ -77,12 +87,15 @@ class Clients:
         scopes: Iterable[str] | None = None,
         models: Iterable[str] | None = None,
     ) -> Client:
-        """Add a client; without scopes it may predict and read models, without models use all."""
+        """Add a client; None for scopes is predict and models:read, None for models is all.
+
+        An empty list is no right at all, and means it. Raises ClientError.
+        """
         client = Client(
             _shaped(name, _NAME, "client name"),
             _shaped(tier, _WORD, "tier"),
-            frozenset(_shaped(s, _WORD, "scope") for s in scopes or DEFAULT_SCOPES),
-            frozenset(_shaped(m, _MODEL, "model name") for m in models or ALL_MODELS),
+            frozenset(_shaped(s, _WORD, "scope") for s in _default(scopes, DEFAULT_SCOPES)),
+            frozenset(_shaped(m, _MODEL, "model name") for m in _default(models, ALL_MODELS)),
             enabled=True,
             created=self._now(),
         )
@@ -135,7 +148,11 @@ def _client(row: sa.Row[tuple[object, ...]]) -> Client:
     )
 
 
+def _default(given: Iterable[str] | None, default: Iterable[str]) -> Iterable[str]:
+    return default if given is None else given
+
+
 def _shaped(text: str, shape: re.Pattern[str], kind: str) -> str:
     if not shape.fullmatch(text):
-        raise ClientError(f"{text!r} is no {kind}: use letters, digits, dot and hyphen")
+        raise ClientError(f"{text[:80]!r} is no {kind}: {_FIX[kind]}")
     return text

@@ -17,9 +17,10 @@ from marshmallow import fields as plain
 
 from .secret import SecretSource, is_reference, literal_refused
 
-_DURATION = re.compile(r"(\d{1,9})(s|m|h|d)")
+_DURATION = re.compile(r"([0-9]{1,10})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(r"(\d{1,12})(B|KiB|MiB|GiB)?")
+_LONGEST = 36500 * 86400  # a hundred years: beyond it, dates overflow and somebody mistyped
+_SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)?")
 _BYTES = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SCOPE = re.compile(r"[a-z][a-z0-9:._-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\.?")
@@ -80,9 +81,13 @@ class StrictFloat(plain.Field[float]):
     """A finite number; not a text that looks like one, and not true or false."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
-        if type(value) not in (int, float) or not math.isfinite(value):
+        try:
+            number = float(value) if type(value) in (int, float) else math.nan
+        except OverflowError:  # TOML's whole numbers have no end
+            number = math.inf
+        if not math.isfinite(number):
             raise ValidationError("This must be a finite number.")
-        return float(value)
+        return number
 
 
 def seconds(text: str) -> float:
@@ -93,7 +98,10 @@ def seconds(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("a duration is a number and a unit: 30s, 15m, 24h or 90d")
-    return float(int(match[1]) * _SECONDS[match[2]])
+    found = int(match[1]) * _SECONDS[match[2]]
+    if found > _LONGEST:
+        raise ValueError("a duration is at most 36500d")
+    return float(found)
 
 
 class Duration(plain.Field[float]):

@@ -82,26 +82,25 @@ def _check(found: os.stat_result, path: Path, scheme: str) -> None:
 
 
 def _secret(content: bytes, path: Path) -> Secret:
-    if len(content) > LARGEST:
-        raise ConfigError(
-            f"the secret file is larger than {LARGEST} bytes",
-            file=str(path),
-            fix="name the file that holds the secret alone",
-        )
     secret = content.rstrip(b"\r\n")
     if not secret:
         raise ConfigError("the secret file is empty", file=str(path), fix="write the secret to it")
+    if len(content) > LARGEST:
+        raise ConfigError(
+            "the secret file is larger than 64 KiB", file=str(path), fix="name the right file"
+        )
     return Secret(secret)
 
 
 def _from_environment(name: str) -> Reading:
-    value = os.environ.get(name, "")
+    # As bytes: what is no UTF-8 is a secret as well.
+    value = os.environb.get(os.fsencode(name), b"")
     if not value:
         raise ConfigError(
             f"the environment variable {name} is not set",
             fix=f"export {name}, or name a file with file:path",
         )
-    return Reading(Secret(value.encode("utf-8", "surrogateescape")), None)
+    return Reading(Secret(value), None)
 
 
 def _credential(name: str) -> Path:

@@ -2,6 +2,8 @@
 
 SQLite in the instance folder by default, PostgreSQL by URL for several hosts. Nothing is
 opened before first use, and each process opens its own: Gunicorn loads the app and forks.
+What is open is closed before a fork. SQLite keeps its locks in a table of the process: a
+child that inherits the table takes none of its own, and its database is pulled from under it.
 
 ``version(topic)`` is asked on every request before anything cached is believed. On SQLite
 it costs a few microseconds, because the database's own change counter is shared memory.
@@ -13,12 +15,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -32,6 +37,11 @@ _changes = sa.Table(
     _core,
     sa.Column("topic", sa.String(64), primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
+)
+# One statement that both databases know: two first changes at once are two, and no fault.
+_COUNT = sa.text(
+    "INSERT INTO changes (topic, version) VALUES (:topic, 1) "
+    "ON CONFLICT (topic) DO UPDATE SET version = changes.version + 1"
 )
 
 
@@ -77,16 +87,13 @@ class Store:
 
     def touch(self, connection: sa.Connection, topic: str) -> None:
         """Count a change of ``topic`` in the caller's transaction, so both are seen or neither."""
-        changed = connection.execute(
-            _changes.update()
-            .where(_changes.c.topic == topic)
-            .values(version=_changes.c.version + 1)
-        )
-        if changed.rowcount == 0:
-            connection.execute(_changes.insert().values(topic=topic, version=1))
+        connection.execute(_COUNT, {"topic": topic})
 
     def version(self, topic: str) -> int:
-        """Return how often ``topic`` has changed."""
+        """Return how often ``topic`` has changed.
+
+        Raises StoreUnavailable: whoever asked refuses then, whatever it has cached.
+        """
         return self.versions().get(topic, 0)
 
     def versions(self) -> Mapping[str, int]:
@@ -95,9 +102,10 @@ class Store:
         While nothing at all has changed it is the very same object, so ``is`` is enough to
         know that what was cached is still true.
         """
+        watch = self._watch
         try:
-            if self._watch is not None and self._pid == os.getpid():
-                return self._watch.versions()
+            if watch is not None and self._pid == os.getpid():
+                return watch.versions()
         except (sa.exc.DBAPIError, sqlite3.Error, OSError) as error:
             raise _unavailable(error) from error
         with _told_apart():
@@ -116,12 +124,29 @@ class Store:
         with self._lock:
             if self._engine is None or self._watch is None or self._pid != os.getpid():
                 # Handles made before a fork are the parent's: they are left, never closed.
-                engine = self._engine = _engine(self._url)
-                for metadata in self._metadata:
-                    metadata.create_all(engine)
+                engine = _engine(self._url)
+                _make_tables(engine, self._metadata)
                 self._watch = _watch(self._url, engine, self._monotonic)
-                self._pid = os.getpid()
+                self._engine, self._pid = engine, os.getpid()
+                _opened.add(self)
             return self._engine, self._watch
+
+
+_opened: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for store in list(_opened):
+        store.close()
+
+
+def _renew_locks() -> None:
+    # Another thread of the parent may have held one, and does not exist in the child.
+    for store in list(_opened):
+        store._lock = threading.Lock()  # noqa: SLF001 - our own
+
+
+os.register_at_fork(before=_close_all, after_in_child=_renew_locks)
 
 
 @contextmanager
@@ -139,23 +164,62 @@ def _unavailable(error: Exception) -> StoreUnavailable:
     return StoreUnavailable(f"the store cannot be asked ({type(error).__name__})")
 
 
+def _make_tables(engine: sa.Engine, tables: list[sa.MetaData]) -> None:
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Workers start together; on SQLite the transaction itself lets in one at a time.
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7365637572656)"))
+        for metadata in tables:
+            metadata.create_all(connection)
+
+
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS)
+        deadlines = _deadlines() if url.get_backend_name() == "postgresql" else {}
+        return sa.create_engine(
+            url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=deadlines
+        )
     path = Path(url.database or "")
-    # Made by us, so that there is no moment in which its mode is the umask's choice.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    _make_file(path)
+    engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS, creator=lambda: _connect(path))
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
 
 
+def _deadlines() -> dict[str, Any]:
+    # In libpq's words: wait no longer than this for anything.
+    limit = round(BUSY_SECONDS * 1000)
+    words = {"connect_timeout": max(2, round(BUSY_SECONDS)), "tcp_user_timeout": limit}
+    return {**words, "options": f"-c statement_timeout={limit} -c lock_timeout={limit}"}
+
+
+def _make_file(path: Path) -> None:
+    # Made by us, so that there is no moment in which its mode is the umask's choice.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+    if mode & 0o077:
+        raise StoreUnavailable(f"mode {mode:04o} lets others into the store; fix: chmod 600 {path}")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # mode=rw: a file that is gone is a fault, and no reason to make an empty one.
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=rw",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,  # the driver's habit of starting transactions late; see _begin
+        check_same_thread=False,  # the pool lends a connection to one thread at a time
+    )
+
+
 def _set_up(connection: sqlite3.Connection, record: object) -> None:
-    # The driver's own habit of starting transactions late is switched off; see _begin.
-    connection.isolation_level = None
     connection.execute("PRAGMA journal_mode=WAL")
-    # FULL: a revocation that was confirmed survives the power going off. Writes are rare.
+    # FULL, where NORMAL is the habit with WAL: NORMAL may lose the last commits with the power,
+    # and a revocation that was confirmed must not come undone. Writes are rare here.
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
 
@@ -181,9 +245,7 @@ class _SqliteWatch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(
-            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        self._connection = _connect(path)
         self._connection.execute("PRAGMA query_only=ON")
         self._identity = _identity(path)
         self._seen = -1

@@ -15,6 +15,7 @@ import pytest
 # pytest imports each test file on its own (importlib mode), so this folder is no package.
 sys.path.insert(0, str(Path(__file__).parent))
 from live_servers import CHECKOUT, Edge, Gunicorn
+from live_serving import Instance, Served, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,3 +89,32 @@ def catalogue() -> Any:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module.CATALOGUE
+
+
+@pytest.fixture(scope="session")
+def demo_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The joblib file of the demo model and the table it was trained on."""
+    return train(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, demo_files: tuple[Path, Path]) -> Instance:
+    """An instance folder with the demo model sealed; no server runs here: make a copy."""
+    return Instance.make(tmp_path_factory.mktemp("prepared") / "i", *demo_files)
+
+
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory, prepared: Instance) -> Instance:
+    """The instance folder of the one server that the whole session shares."""
+    return prepared.copy(tmp_path_factory.mktemp("shared") / "i")
+
+
+@pytest.fixture(scope="session")
+def served(instance: Instance) -> Iterator[Served]:
+    """Nginx and Gunicorn with two workers, started by `secureml serve`, shared by modules."""
+    require_tool("nginx", "apt-get install nginx-light")
+    server = Served(instance.folder)
+    try:
+        yield server.ready()
+    finally:
+        server.stop()

@@ -1,0 +1,120 @@
+"""Clients: who may call, as it is at this request."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secureml.state.clients import Client, ClientError, Clients
+from secureml.state.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A real store."""
+    found = Store(f"sqlite:///{tmp_path / 'secureml.db'}")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def clients(store):
+    """Clients made at second one."""
+    return Clients(store, lambda: 1.0)
+
+
+def test_a_client_is_what_it_was_added_as(clients):
+    """Name, tier, scopes and models."""
+    added = clients.add("alice", tier="gold", scopes=["predict"], models=["iris"])
+
+    assert added == clients.get("alice")
+    assert added == Client("alice", "gold", frozenset({"predict"}), frozenset({"iris"}), True, 1.0)
+
+
+def test_by_default_a_client_predicts_and_reads_all_models(clients):
+    """What nearly every client is for; more takes a word."""
+    added = clients.add("bob")
+
+    assert (added.scopes, added.models, added.tier) == (
+        {"predict", "models:read"},
+        {"*"},
+        "standard",
+    )
+
+
+def test_an_unknown_client_is_none(clients):
+    """And becomes known the moment it is added."""
+    assert clients.get("carol") is None
+    clients.add("carol")
+    assert clients.get("carol") is not None
+
+
+def test_a_second_of_the_same_name_is_refused(clients):
+    """The first stays as it is."""
+    clients.add("alice", tier="gold")
+
+    with pytest.raises(ClientError, match="already"):
+        clients.add("alice")
+    assert clients.get("alice").tier == "gold"
+
+
+def test_disabling_is_seen_through_another_handle(store, clients, tmp_path):
+    """As by a worker of another process."""
+    worker = Clients(Store(f"sqlite:///{tmp_path / 'secureml.db'}"), lambda: 2.0)
+    clients.add("alice")
+    assert worker.get("alice").enabled
+
+    clients.set_enabled("alice", enabled=False)
+
+    assert not worker.get("alice").enabled
+    clients.set_enabled("alice", enabled=True)
+    assert worker.get("alice").enabled
+
+
+def test_a_client_that_does_not_exist_cannot_be_switched(clients):
+    """A typo must not look like success."""
+    with pytest.raises(ClientError, match="no client"):
+        clients.set_enabled("nobody", enabled=False)
+
+
+def test_clients_are_listed_by_name(clients):
+    """All of them, the disabled too."""
+    for name in ("b", "a", "c"):
+        clients.add(name)
+    clients.set_enabled("b", enabled=False)
+
+    assert [client.name for client in clients.list()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"name": ""},
+        {"name": "Alice"},
+        {"name": "a" * 64},
+        {"name": "a b"},
+        {"name": "a\n"},
+        {"name": "../a"},
+        {"name": "a", "tier": "Gold!"},
+        {"name": "a", "scopes": ["Predict"]},
+        {"name": "a", "models": ["../iris"]},
+        {"name": "a", "models": [""]},
+    ],
+)
+def test_names_that_could_be_more_than_names_are_refused(clients, words):
+    """They end up in logs, paths and headers."""
+    with pytest.raises(ClientError, match="is no"):
+        clients.add(**words)
+
+
+@given(st.text(max_size=70))
+def test_any_text_is_a_client_name_or_refused(text):
+    """Never anything else."""
+    store = Store("sqlite:///")
+    try:
+        Clients(store, lambda: 1.0).add(text)
+    except ClientError:
+        return
+    except Exception as error:
+        assert "StoreUnavailable" in type(error).__name__

@@ -1,0 +1,78 @@
+"""The kinds of settings values: strict, and told apart."""
+
+from __future__ import annotations
+
+import pytest
+from marshmallow import Schema, ValidationError
+
+from secureml.state import fields
+from secureml.state.secret import SecretSource
+
+
+def load(field, value):
+    """Return what a field makes of a value."""
+    schema = Schema.from_dict({"value": field})()
+    return schema.load({"value": value})["value"]
+
+
+ACCEPTED = [
+    (fields.StrictInteger(), 7, 7),
+    (fields.StrictFloat(), 7, 7.0),
+    (fields.StrictFloat(), 0.5, 0.5),
+    (fields.Duration(), "30s", 30.0),
+    (fields.Duration(), "15m", 900.0),
+    (fields.Duration(), "24h", 86400.0),
+    (fields.Duration(), "90d", 7776000.0),
+    (fields.ByteSize(), 1024, 1024),
+    (fields.ByteSize(), "64KiB", 65536),
+    (fields.ByteSize(), "1MiB", 1048576),
+    (fields.Scope(), "models:read", "models:read"),
+    (fields.HeaderName(), "X-API-Key", "X-API-Key"),
+    (fields.HostName(), "ml.example.org", "ml.example.org"),
+    (fields.HostName(), "localhost", "localhost"),
+    (fields.HostName(), "127.0.0.1", "127.0.0.1"),
+    (fields.HostName(), "::1", "::1"),
+    (fields.InstancePath(), "logs/access.log", "logs/access.log"),
+    (fields.SecretRef(), "env:TOKEN", SecretSource("env:TOKEN")),
+]
+REFUSED = [
+    (fields.StrictInteger(), ["7", True, 7.0, None, [7]]),
+    (fields.StrictFloat(), ["0.5", True, float("nan"), float("inf"), None]),
+    (fields.Duration(), ["90", "d", "-1d", "1.5h", "90d\n", 90, "1w", ""]),
+    (fields.ByteSize(), ["1MB", "-1", 0, "0", True, 1.5, "1 MiB", ""]),
+    (fields.Scope(), ["Predict", "", "a b", "a" * 65, 7, "predict\n"]),
+    (fields.HeaderName(), ["X_API_Key", "", "X-Key:", "X Key", "1-X", 7]),
+    (fields.HostName(), ["", ".", "...", "a:1", "https://a", "*", "a b", "-a", 7]),
+    (fields.InstancePath(), ["/etc/passwd", "../x", "a/../../b", "", "a\0b", 7]),
+    (fields.SecretRef(), ["hunter2", "", "env:", "file:", 7, "vault-like"]),
+    (fields.Cidr(), ["10.0.0.1/8", "x", "", 7, "10.0.0.0/33"]),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "found"), ACCEPTED)
+def test_what_fits_is_taken(field, value, found):
+    """As the type it says."""
+    assert load(field, value) == found
+    assert type(load(field, value)) is type(found)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in REFUSED for value in values]
+)
+def test_what_does_not_fit_is_refused(field, value):
+    """Nothing is converted that a person would not call the same."""
+    with pytest.raises(ValidationError):
+        load(field, value)
+
+
+def test_a_network_is_a_network():
+    """With its prefix."""
+    assert load(fields.Cidr(), "10.0.0.0/8").prefixlen == 8
+
+
+def test_a_secret_written_out_is_not_repeated():
+    """The message names the fix instead."""
+    with pytest.raises(ValidationError) as refused:
+        load(fields.SecretRef(), "hunter2")
+    assert "hunter2" not in str(refused.value)
+    assert "env:" in str(refused.value)
