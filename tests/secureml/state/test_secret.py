@@ -64,7 +64,7 @@ def test_a_file_that_others_can_read_is_no_secret(tmp_path, mode):
 def test_a_file_of_another_user_is_refused(tmp_path, monkeypatch):
     """They could change it."""
     source = written(tmp_path)
-    monkeypatch.setattr("secureml.state.secret.os.geteuid", lambda: 4711)
+    monkeypatch.setattr("secureml.state.local_secrets.os.geteuid", lambda: 4711)
     if (tmp_path / "secret").stat().st_uid == 0:
         assert source.read(tmp_path).reveal() == CANARY  # root's own files are believed
         return
