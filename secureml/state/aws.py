@@ -14,7 +14,7 @@ from typing import Any
 
 from secureml.config_error import ConfigError
 
-from .capped import SILENCE, BodyRefused, CappedBody, check_url
+from .capped import SILENCE, CappedBody, check_url
 from .secret_value import Reading, Secret
 
 TABLE = "secrets.aws"
@@ -60,7 +60,7 @@ class Aws:
 
     def _ask(self, name: str) -> Any:
         _library()
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         try:
             if self._made is None:
@@ -72,7 +72,7 @@ class Aws:
                 f"AWS refused the secret {name} ({re.sub(r'[^A-Za-z]', '', code)[:64]})",
                 fix="check the name, the region and the right secretsmanager:GetSecretValue",
             ) from None
-        except (BotoCoreError, BodyRefused, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - its parser raises whatever an odd answer makes of it
             raise ConfigError(
                 f"AWS cannot be asked ({type(error).__name__})",
                 fix="check [secrets.aws], this machine's credentials and the network",

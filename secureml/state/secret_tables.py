@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,21 @@ from typing import Any
 from marshmallow import Schema, ValidationError, validate, validates_schema
 from marshmallow import fields as plain
 
+from secureml.config_error import ConfigError
+
 from .aws import AwsTerms
+from .capped import check_url
 from .fields import Duration, SecretRef
 from .secret import SecretTerms, Terms, is_local
 from .vault import VaultTerms
+
+
+def _travels_safely(url: str) -> None:
+    try:
+        if url:
+            check_url(url, "", "")
+    except ConfigError as error:
+        raise ValidationError(f"{error.message.capitalize()}.") from None
 
 
 class VaultTable(Schema):
@@ -20,6 +32,7 @@ class VaultTable(Schema):
 
     url = plain.String(
         required=True,
+        validate=[validate.Length(min=1), _travels_safely],
         metadata={"description": "Address of Vault or OpenBao; https, or http on loopback."},
     )
     auth = plain.String(
@@ -41,7 +54,7 @@ class VaultTable(Schema):
     )
     mount = plain.String(
         load_default="approle",
-        validate=validate.Regexp(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*\Z"),
+        validate=validate.Regexp(r"[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*)*\Z", re.ASCII),
         metadata={"description": "Where AppRole is mounted."},
     )
     namespace = plain.String(
@@ -78,6 +91,7 @@ class AwsTable(Schema):
     )
     endpoint_url = plain.String(
         load_default="",
+        validate=_travels_safely,
         metadata={"description": "Another endpoint, for a private one or tests; https likewise."},
     )
 

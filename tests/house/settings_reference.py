@@ -112,7 +112,7 @@ def markdown() -> str:
         "",
         "Everything an operator can say stands in `instance/secureml.toml`.",
         "An unknown table or key, or a value that does not fit, stops the start with one line.",
-        "Secrets are never written here; a key that wants one takes a reference, see [secrets](secrets.md).",
+        "Secrets are never written here; a key that wants one takes a [reference](secrets.md).",
         "This page is made from the schemas by `python tests/house/settings_reference.py`.",
         "",
     ]
