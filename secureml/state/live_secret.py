@@ -89,4 +89,4 @@ class LiveSecret:
     def _failed(self, why: object) -> None:
         if not self._failing:  # once for each outage: a log that repeats itself is not read
             self._failing = True
-            log.warning("the secret %s cannot be read, the last value serves: %s", self._name, why)
+            log.warning("the secret %s cannot be read, its last value serves: %s", self._name, why)

@@ -47,8 +47,9 @@ class PolledSecret(LiveSecret):
         with self._lock:
             if self._thread is not None or self._closed:
                 return
-            if now > self._state.good_until:
-                self._turn()  # a worker that slept since the start asks before it refuses
+            if now - self._asked > self._terms.refresh:
+                # A worker without work since the start: it would believe yesterday's value.
+                self._turn()
             self._thread = threading.Thread(target=self._follow, name=self._name, daemon=True)
             self._due = inf
             self._thread.start()

@@ -9,6 +9,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from secureml import program_log
 from secureml.cli.main import Desk, secureml
 from secureml.cli.secret_ages import SecretAge
 
@@ -18,6 +19,9 @@ DAY = 86400
 @pytest.fixture
 def run(tmp_path):
     """Type a command for a fresh instance."""
+
+    # Before a command runs: its stderr ends with it, and the log would keep writing there.
+    program_log.configure("warning")
 
     def type_it(*words):
         return CliRunner().invoke(secureml, list(words), obj=Desk(str(tmp_path / "i")))

@@ -109,14 +109,29 @@ def test_a_fault_nobody_foresaw_does_not_end_the_following(follow, manager, capl
     assert "hunter2" not in caplog.text
 
 
-def test_a_worker_that_slept_since_the_start_asks_before_it_refuses(follow, manager):
-    """The value is a day old only because nobody came."""
+@pytest.mark.parametrize("slept", [61, 7200])
+def test_a_worker_without_work_since_the_start_asks_before_it_believes(follow, manager, slept):
+    """Its value is old only because nobody came; a rotation since then is a fact for it too."""
     clock = Clock(0.0)
-    live = follow(Terms(max_age=3600), clock)
+    live = follow(Terms(refresh=60, overlap=0, max_age=3600), clock)
     manager.value = b"two"
-    clock.advance(7200)
+    clock.advance(slept)
 
+    assert not live.matches_any(b"one")
     assert live.current() == Secret(b"two")
+
+
+def test_while_the_manager_is_away_such_a_worker_goes_on_with_what_it_has(follow, manager):
+    """Until that is too old."""
+    clock = Clock(0.0)
+    live = follow(Terms(refresh=60, max_age=3600), clock)
+    manager.fault = ConfigError("Vault cannot be read (ConnectTimeout)")
+    clock.advance(3600)
+    assert live.current() == Secret(b"one")
+
+    clock.advance(1)
+    with pytest.raises(SecretUnavailable):
+        live.current()
 
 
 def test_a_wrong_offer_brings_the_next_question_forward_but_not_at_any_rate(follow, manager):
