@@ -18,6 +18,7 @@ from secureml.corridor.problems import Fault, Kind, Problem
 from secureml.state import fields
 from secureml.state.clients import Client
 from secureml.state.secret import LiveSecret, Secret, SecretUnavailable
+from secureml.state.signing import SigningFault, SigningKeys
 from secureml.state.store import Store, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ __all__ = [
     "Result",
     "Secret",
     "SecretUnavailable",
+    "SigningFault",
+    "SigningKeys",
     "Store",
     "StoreUnavailable",
     "fields",

@@ -25,9 +25,10 @@ from secureml.corridor.plugin import Host, doors_of
 from secureml.corridor.problems import Catalogue
 from secureml.models.artifact import ModelRefused
 from secureml.models.registry import Registry
-from secureml.settings import Settings
+from secureml.settings import SIGNING_FOLDER, Settings
 from secureml.state import secret
 from secureml.state.clients import Clients
+from secureml.state.signing import SigningKeys
 from secureml.state.store import Store, StoreUnavailable
 
 log = logging.getLogger("secureml")
@@ -40,6 +41,7 @@ class House:
     settings: Settings
     store: Store
     clients: Clients
+    signing: SigningKeys
     models: Registry
     plugins: Sequence[Loaded]
 
@@ -68,9 +70,10 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     secret.configure(found.instance, found.secrets)
     store = Store(found.store_url)
     clients = Clients(store, now)
+    signing = SigningKeys(store, found.instance / SIGNING_FOLDER, now, found.signing)
     vouchers: list[Callable[..., None]] = []
     models = Registry(found.models_folder, vouchers, found.models_allow)
-    house = House(found, store, clients, models, plugins := [])
+    house = House(found, store, clients, signing, models, plugins := [])
     try:
         classes = loader.find(found.plugins)
         plugins += loader.build(classes, found.plugin_tables, _lender(house, now))
@@ -102,6 +105,7 @@ def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
             house.store,
             house.clients,
             house.models,
+            house.signing,
         )
 
     return lend

@@ -26,6 +26,7 @@ class Entry:
 
 FOLDERS = (
     Entry("keys", 0o700, "private keys and tokens", secret=True),
+    Entry("keys/signing", 0o700, "the keys that sign tokens", secret=True),
     Entry("models", 0o750, "sealed models, a folder for each version"),
     Entry("model_integrity", 0o750, "public keys whose seals are believed"),
     Entry("tls", 0o700, "development certificate authority and server certificate", secret=True),

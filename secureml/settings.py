@@ -13,131 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError
 
 from secureml.config_error import ConfigError
 from secureml.corridor.loader import invalid_table
 from secureml.corridor.payload import Limits
 from secureml.state import secret_tables
-from secureml.state.fields import ByteSize, InstancePath, StrictInteger
 from secureml.state.secret import SecretTerms
+from secureml.state.signing import Schedule
+from secureml.tables import TABLES
 
 FILE = "secureml.toml"
-PROFILES = ("development", "production")
+SIGNING_FOLDER = "keys/signing"
 
 # What production may not run without; each is waived only by its name in `accept_risk`.
 PRODUCTION_PLUGINS = ("transport", "model_integrity")
-
-
-class RootTable(Schema):
-    """The ``[secureml]`` table: what runs here."""
-
-    profile = fields.String(
-        load_default="production",
-        validate=validate.OneOf(PROFILES),
-        metadata={"description": "`production` refuses every known risk; `development` does not."},
-    )
-    plugins = fields.List(
-        fields.String(),
-        required=True,
-        validate=validate.Length(min=1),
-        metadata={"description": "The plugins that run, in the order they stand inside a door."},
-    )
-    accept_risk = fields.List(
-        fields.String(),
-        load_default=list,
-        metadata={"description": "Production demands waived, by name; printed at every start."},
-    )
-    log_level = fields.String(
-        load_default="warning",
-        validate=validate.OneOf(("debug", "info", "warning", "error")),
-        metadata={"description": "The least severe of the program's own log lines to print."},
-    )
-
-
-class StoreTable(Schema):
-    """The ``[store]`` table: where clients, keys and tokens live."""
-
-    url = fields.String(
-        load_default="",
-        metadata={
-            "description": "Empty for SQLite in the instance folder, or a "
-            "`postgresql+psycopg://` URL for several hosts."
-        },
-    )
-
-
-class ModelsTable(Schema):
-    """The ``[models]`` table: where sealed models lie and what they may contain."""
-
-    folder = InstancePath(
-        load_default="models",
-        metadata={"description": "The folder of sealed models, inside the instance folder."},
-    )
-    allow = fields.List(
-        fields.String(),
-        load_default=list,
-        metadata={
-            "description": "Exact names of extra classes or functions a model file may use, "
-            "beyond scikit-learn's and NumPy's own."
-        },
-    )
-
-
-class PayloadTable(Schema):
-    """The ``[payload]`` table: how large a JSON body may be."""
-
-    body = ByteSize(
-        load_default=1024 * 1024,
-        metadata={"description": "Largest request body; keep nginx.conf's limit equal."},
-    )
-    depth = StrictInteger(
-        load_default=8,
-        validate=validate.Range(2, 64),
-        metadata={"description": "Deepest nesting of arrays and objects."},
-    )
-    keys = StrictInteger(
-        load_default=1000,
-        validate=validate.Range(1, 100_000),
-        metadata={"description": "Most names in one object."},
-    )
-    string = ByteSize(
-        load_default=4096, metadata={"description": "Longest string, in bytes of UTF-8."}
-    )
-
-
-class ServerTable(Schema):
-    """The ``[server]`` table: how Gunicorn runs; read by ``deploy/gunicorn.conf.py``."""
-
-    workers = StrictInteger(
-        load_default=2,
-        validate=validate.Range(1, 256),
-        metadata={"description": "Worker processes; about one for each core."},
-    )
-    threads = StrictInteger(
-        load_default=4,
-        validate=validate.Range(1, 256),
-        metadata={"description": "Threads in each worker."},
-    )
-    bind = fields.String(
-        load_default="",
-        metadata={"description": "Empty for a unix socket in `run/`, or `unix:/path`."},
-    )
-    timeout = StrictInteger(
-        load_default=30,
-        validate=validate.Range(5, 3600),
-        metadata={"description": "Seconds after which a silent worker is replaced."},
-    )
-
-
-TABLES: dict[str, type[Schema]] = {
-    "secureml": RootTable,
-    "store": StoreTable,
-    "models": ModelsTable,
-    "payload": PayloadTable,
-    "server": ServerTable,
-    "secrets": secret_tables.SecretsTable,
-}
 
 
 @dataclass(frozen=True)
@@ -154,6 +44,7 @@ class Settings:
     models_allow: frozenset[str]
     body_limit: int
     limits: Limits
+    signing: Schedule
     secrets: SecretTerms
     plugin_tables: Mapping[str, Mapping[str, Any]]
 
@@ -258,6 +149,7 @@ def _freeze(
         models_allow=frozenset(tables["models"]["allow"]),
         body_limit=payload["body"],
         limits=Limits(payload["depth"], payload["keys"], payload["string"]),
+        signing=Schedule(**tables["signing_keys"]),
         secrets=secret_tables.terms(tables["secrets"], instance),
         plugin_tables=plugin_tables,
     )

@@ -31,6 +31,7 @@ from secureml.corridor.policy import Policy
 from secureml.corridor.problems import Catalogue
 from secureml.models.registry import Registry
 from secureml.state.clients import Clients
+from secureml.state.signing import SigningKeys
 from secureml.state.store import Store
 
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
@@ -60,6 +61,7 @@ class Harness:
     def __post_init__(self) -> None:
         self.store = Store(f"sqlite:///{self.folder / 'secureml.db'}")
         self.clients = Clients(self.store, self.clock)
+        self.signing = SigningKeys(self.store, self.folder / "keys" / "signing", self.clock)
         self.models = Registry(self.folder / "models")
 
     def host(self, name: str) -> Host:
@@ -73,6 +75,7 @@ class Harness:
             self.store,
             self.clients,
             self.models,
+            self.signing,
         )
 
     def load(self, cls: type[Plugin], table: Mapping[str, Any] | None = None) -> Loaded:

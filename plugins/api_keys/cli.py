@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import click
+from marshmallow import ValidationError
 
 from secureml import Client, fields, output
 
@@ -16,6 +18,30 @@ from .ring import KeyFault, KeyRecord, KeyRing
 
 class _Clients(Protocol):
     def get(self, name: str) -> Client | None: ...
+
+
+@dataclass(frozen=True)
+class Counter:
+    """What the commands work with; ``now`` is seconds since the epoch."""
+
+    ring: KeyRing
+    clients: _Clients
+    now: Callable[[], float]
+
+
+_at_counter = click.make_pass_decorator(Counter)
+
+
+def group(counter: Counter) -> click.Group:
+    """Return the commands over one ring."""
+
+    @click.group("api-keys", commands=[issue, list_keys, rotate, revoke])
+    @click.pass_context
+    def api_keys(ctx: click.Context) -> None:
+        """Issue, list, rotate and revoke API keys."""
+        ctx.obj = counter
+
+    return api_keys
 
 
 class Lifetime(click.ParamType[float | None]):
@@ -32,90 +58,102 @@ class Lifetime(click.ParamType[float | None]):
             raise click.BadParameter(str(error)) from None
 
 
-def group(ring: KeyRing, clients: _Clients, now: Callable[[], float]) -> click.Group:
-    """Return the commands over one ring; ``now`` is seconds since the epoch."""
+class Right(click.ParamType[str]):
+    """The name of a scope."""
 
-    @click.group()
-    def api_keys() -> None:
-        """Issue, list, rotate and revoke API keys."""
+    name = "scope"
 
-    @api_keys.command()
-    @click.argument("client")
-    @click.option(
-        "--expires",
-        type=Lifetime(),
-        default="90d",
-        show_default=True,
-        help="How long it is good for: 30d, 12h, or never.",
-    )
-    @click.option(
-        "--scope",
-        "scopes",
-        multiple=True,
-        help="Narrow the key to this right of its client; repeatable.",
-    )
-    @output.json_option
-    def issue(client: str, expires: float | None, scopes: tuple[str, ...], as_json: bool) -> None:
-        """Make a key for CLIENT and show it, this once."""
-        _check_order(client, clients.get(client), scopes)
-        if expires is not None and expires <= 0:
-            raise click.BadParameter("a key is good for some time", param_hint="--expires")
-        _show(ring.issue(client, lifetime=expires, scopes=scopes or None), as_json)
-
-    @api_keys.command("list")
-    @click.option("--client", help="Only the keys of this client.")
-    @output.json_option
-    def list_keys(client: str | None, as_json: bool) -> None:
-        """List keys by id; the keys themselves are not kept."""
-        rows = [_public(record, now()) for record in ring.list(client)]
-        lines = [
-            f"{row['id']}  {row['client']:<20} {row['state']:<8} {row['expires'] or 'never'}"
-            for row in rows
-        ]
-        output.emit(rows, as_json, "\n".join(lines) or "no keys yet")
-
-    @api_keys.command()
-    @click.argument("key_id", metavar="ID")
-    @click.option(
-        "--overlap",
-        type=Lifetime(),
-        default="24h",
-        show_default=True,
-        help="How long the old key goes on beside the new one.",
-    )
-    @output.json_option
-    def rotate(key_id: str, overlap: float | None, as_json: bool) -> None:
-        """Replace a key: show a new one, and let the old one end after the overlap."""
-        if overlap is None:
-            raise click.BadParameter("an overlap ends: 0s, 24h, 7d", param_hint="--overlap")
+    def convert(self, value: Any, param: object, ctx: object) -> str:
         try:
-            _show(ring.rotate(key_id, overlap=overlap), as_json)
-        except KeyFault as fault:
-            raise click.ClickException(str(fault)) from None
-
-    @api_keys.command()
-    @click.argument("key_id", metavar="ID")
-    @output.json_option
-    def revoke(key_id: str, as_json: bool) -> None:
-        """End a key, from the next request in every worker."""
-        try:
-            record = ring.revoke(key_id)
-        except KeyFault as fault:
-            raise click.ClickException(str(fault)) from None
-        output.emit(
-            {"id": record.id, "revoked": _time(record.revoked)}, as_json, f"{record.id} is revoked"
-        )
-
-    return api_keys
+            return str(fields.Scope().deserialize(value))
+        except ValidationError as error:
+            raise click.BadParameter(f"{value[:80]!r}: {error.messages[0]}") from None
 
 
-def _check_order(name: str, client: Client | None, scopes: tuple[str, ...]) -> None:
-    if client is None:
-        raise click.ClickException(f"there is no client {name!r}: secureml clients add {name}")
-    beyond = sorted(set(scopes) - client.scopes)
-    if beyond:
-        # It would be handed out, and then fail in the client's hands.
-        raise click.ClickException(f"the client {name!r} does not hold {', '.join(beyond)}")
+@click.command()
+@click.argument("client")
+@click.option(
+    "--expires",
+    type=Lifetime(),
+    default="90d",
+    show_default=True,
+    help="How long it is good for: 30d, 12h, or never.",
+)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=Right(),
+    help="Narrow the key to this right of its client; repeatable.",
+)
+@output.json_option
+@_at_counter
+def issue(
+    counter: Counter, client: str, expires: float | None, scopes: tuple[str, ...], as_json: bool
+) -> None:
+    """Make a key for CLIENT and show it, this once."""
+    owner = counter.clients.get(client)
+    if owner is None:
+        raise click.ClickException(f"there is no client {client!r}: secureml clients add {client}")
+    if expires is not None and expires <= 0:
+        raise click.BadParameter("a key is good for some time", param_hint="--expires")
+    beyond = sorted(set(scopes) - owner.scopes)
+    if beyond and not as_json:
+        # Not refused: the key holds what its client holds, and that is asked at each request.
+        click.echo(f"note: {client} itself does not hold {', '.join(beyond)}", err=True)
+    _show(counter.ring.issue(client, lifetime=expires, scopes=scopes or None), as_json)
+
+
+@click.command("list")
+@click.option("--client", help="Only the keys of this client.")
+@output.json_option
+@_at_counter
+def list_keys(counter: Counter, client: str | None, as_json: bool) -> None:
+    """List keys by id; the keys themselves are not kept."""
+    now = counter.now()
+    rows = [_public(record, now) for record in counter.ring.list(client)]
+    lines = [
+        f"{row['id']}  {row['client']:<20} {row['state']:<8} {row['expires'] or 'never'}"
+        for row in rows
+    ]
+    output.emit(rows, as_json, "\n".join(lines) or "no keys yet")
+
+
+@click.command()
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--overlap",
+    type=Lifetime(),
+    default="24h",
+    show_default=True,
+    help="How long the old key goes on beside the new one.",
+)
+@output.json_option
+@_at_counter
+def rotate(counter: Counter, key_id: str, overlap: float | None, as_json: bool) -> None:
+    """Replace a key: show a new one, and let the old one end after the overlap."""
+    if overlap is None:
+        raise click.BadParameter("an overlap ends: 0s, 24h, 7d", param_hint="--overlap")
+    try:
+        made = counter.ring.rotate(key_id, overlap=overlap)
+    except KeyFault as fault:
+        raise click.ClickException(str(fault)) from None
+    _show(made, as_json)
+
+
+@click.command()
+@click.argument("key_id", metavar="ID")
+@output.json_option
+@_at_counter
+def revoke(counter: Counter, key_id: str, as_json: bool) -> None:
+    """End a key, from the next request in every worker."""
+    try:
+        record = counter.ring.revoke(key_id)
+    except KeyFault as fault:
+        raise click.ClickException(str(fault)) from None
+    output.emit(
+        {"id": record.id, "revoked": _time(record.revoked)}, as_json, f"{record.id} is revoked"
+    )
 
 
 def _show(made: tuple[Key, KeyRecord], as_json: bool) -> None:

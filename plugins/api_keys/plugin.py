@@ -49,6 +49,7 @@ class ApiKeys(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         header: str = config["header"]
+        self.carrier = header
         self._variable = f"HTTP_{header.upper().replace('-', '_')}"
         self._ring = KeyRing(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
@@ -106,6 +107,6 @@ class ApiKeys(Plugin):
 
     def commands(self) -> click.Group:
         """Return `secureml api-keys ...`."""
-        from .cli import group
+        from .cli import Counter, group
 
-        return group(self._ring, self._clients, self._now)
+        return group(Counter(self._ring, self._clients, self._now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from secureml.cli import certificates
 from secureml.cli.main import Desk
 from secureml.cli.output import emit, json_option
+from secureml.config_error import ConfigError
 from secureml.instance import make_folders, write_new
 
 LOCAL = ["localhost", "127.0.0.1", "::1"]
@@ -66,6 +68,7 @@ def init(desk: Desk, profile: str, hosts: tuple[str, ...], as_json: bool) -> Non
     )
     if write_new(instance / "secureml.toml", text.encode(), 0o640):
         made.append("secureml.toml")
+    made += _first_signing_key(instance)
     emit(
         {"instance": str(instance), "made": made},
         as_json,
@@ -89,3 +92,26 @@ def _keys(instance: Path) -> list[str]:
         write_new(public, signature.public_pem(key.public_key()), 0o640)
         made += ["keys/model-signing.key", "model_integrity/signing.pem"]
     return made
+
+
+def _first_signing_key(instance: Path) -> list[str]:
+    """Make the key that signs tokens, unless this instance has had one already."""
+    from secureml import settings
+    from secureml.state.signing import SigningKeys
+    from secureml.state.store import Store, StoreUnavailable
+
+    found = settings.read(instance)
+    store = Store(found.store_url)
+    ring = SigningKeys(store, instance / settings.SIGNING_FOLDER, time.time, found.signing)
+    try:
+        return [] if ring.list() else [f"{settings.SIGNING_FOLDER}/{ring.rotate().kid}.pem"]
+    except StoreUnavailable as error:
+        raise ConfigError(
+            str(error),
+            file=str(instance / settings.FILE),
+            table="store",
+            key="url",
+            fix="mend it, then run: secureml signing-keys rotate",
+        ) from None
+    finally:
+        store.close()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from secureml.cli.main import Desk
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
+from secureml.state.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from secureml.app import House
 
 
 @click.command()
@@ -30,9 +34,11 @@ def check(desk: Desk, as_json: bool) -> None:
     house = app.extensions["secureml"]
     models = {name: house.models.current(name) for name in house.models.names()}
     secrets = ages(house, time.time())
+    warnings = _warnings(house) + [secret.warning() for secret in secrets if secret.old]
     lines = [f"ready to start: {house.settings.file}"]
     lines += [f"model {name} version {version}" for name, version in models.items()]
-    lines += [secret.warning() if secret.old else secret.line() for secret in secrets]
+    lines += [secret.line() for secret in secrets]
+    lines += [f"warning: {warning}" for warning in warnings]
     emit(
         {
             "ok": True,
@@ -40,10 +46,24 @@ def check(desk: Desk, as_json: bool) -> None:
             "models": models,
             "accepted_risks": sorted(house.settings.accept_risk),
             "secrets": [secret._asdict() for secret in secrets],
+            "warnings": warnings,
         },
         as_json,
         "\n".join(lines),
     )
+
+
+def _warnings(house: House) -> list[str]:
+    """Return what does not stop a start: the store may be back by then, an old key still signs."""
+    found = [
+        f"{item.name} is not ready: {word}"
+        for item in house.plugins
+        if hasattr(item.plugin, "ready") and (word := item.plugin.ready())
+    ]
+    try:
+        return house.signing.warnings() + found
+    except StoreUnavailable as error:
+        return [str(error), *found]
 
 
 @click.command()

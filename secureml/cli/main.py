@@ -29,6 +29,7 @@ CORE = {
     "phases": "secureml.cli.inspect:phases",
     "routes": "secureml.cli.inspect:routes",
     "clients": "secureml.cli.clients:clients",
+    "signing-keys": "secureml.cli.signing_keys:signing_keys",
     "models": "secureml.cli.models:models",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from secureml.models.registry import Registry
+    from secureml.models.sealing import Sealed
 
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -34,6 +36,7 @@ class _Order:
     key: Path | None = None
     allow: frozenset[str] = frozenset()
     use: bool = False
+    unless_same: bool = False
 
 
 @click.group()
@@ -51,6 +54,9 @@ def models() -> None:
 )
 @click.option("--key", type=_EXISTING, help="Sealing key, if not keys/model-signing.key.")
 @click.option("--use", is_flag=True, help="Let this version serve from the next start.")
+@click.option(
+    "--unless-same", is_flag=True, help="Do nothing when the version that serves is this file."
+)
 @json_option
 @click.pass_obj
 def seal(desk: Desk, /, allow: tuple[str, ...], as_json: bool, **words: Any) -> None:
@@ -79,6 +85,9 @@ def _seal(desk: Desk, order: _Order, as_json: bool) -> None:
     from secureml.models.artifact import ModelRefused
 
     try:
+        if order.unless_same and _is_current(desk, order):
+            emit({"name": order.name, "made": False}, as_json, f"{order.name} is this file already")
+            return
         sealed = sealing.seal(
             order.file,
             name=order.name,
@@ -93,8 +102,21 @@ def _seal(desk: Desk, order: _Order, as_json: bool) -> None:
             _registry(desk).use(sealed.name, sealed.version)
     except ModelRefused as error:
         raise click.ClickException(str(error)) from None
+    _say_sealed(sealed, as_json)
+
+
+def _is_current(desk: Desk, order: _Order) -> bool:
+    registry = _registry(desk)
+    if registry.current(order.name) is None:
+        return False
+    return registry.card(order.name).digest == sha256(order.file.read_bytes()).hexdigest()
+
+
+def _say_sealed(sealed: Sealed, as_json: bool) -> None:
     features, source = len(sealed.card.features), sealed.card.source
+    first, last = sealed.card.features[0].name, sealed.card.features[-1].name
     text = f"sealed {sealed.name} version {sealed.version}: {features} features"
+    text += f" from {first!r} to {last!r}"
     emit(
         {
             "name": sealed.name,

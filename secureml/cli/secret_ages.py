@@ -30,7 +30,7 @@ class SecretAge(NamedTuple):
 
     def warning(self) -> str:
         """Return the one line that asks for a rotation."""
-        return f"warning: {self.line()}: rotate it"
+        return f"{self.line()}: rotate it"
 
 
 def ages(house: House, now: float) -> list[SecretAge]:

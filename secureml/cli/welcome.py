@@ -30,6 +30,8 @@ def curl_line(instance: Path, model: str, port: int, key: str) -> str:
     body = json.dumps({"instances": [card.golden.rows[0]]})
     words = [
         "curl",
+        "--noproxy",
+        "localhost",
         "--cacert",
         str(instance / "tls" / "ca.crt"),
         "-H",

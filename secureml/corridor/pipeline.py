@@ -69,6 +69,7 @@ class Pipeline:
     ) -> None:
         self._steps = {phase: _steps(plugins, phase) for phase in Phase}
         self._answers = Answers(plugins, catalogue)
+        self._carriers = _carriers(plugins)
         self._now, self._new_id = now, new_id
         self._routes = Routes({}, lambda exchange: None)
 
@@ -106,12 +107,20 @@ class Pipeline:
         exchange: Exchange = g.exchange
         if _skips(Phase.IDENTIFY, exchange):
             return
+        if len(self._carriers) > 1:
+            self._refuse_two_credentials(exchange)
         for step in self._steps[Phase.IDENTIFY]:
             principal: Principal | None = self._take(Phase.IDENTIFY, step, exchange)
             if principal is not None:
                 exchange.principal = principal
                 return
         self._refuse(exchange, Phase.IDENTIFY, "", Problem("unauthorized", reason="no_credential"))
+
+    def _refuse_two_credentials(self, exchange: Exchange) -> None:
+        # RFC 6750, section 2. The first plugin to answer would otherwise decide who it is.
+        if sum(name in exchange.request.environ for name in self._carriers) > 1:
+            problem = Problem("malformed_request", reason="two_credentials")
+            self._refuse(exchange, Phase.IDENTIFY, "", problem)
 
     def _validate(self) -> None:
         exchange: Exchange = g.exchange
@@ -259,6 +268,11 @@ def _steps(plugins: Sequence[Loaded], phase: Phase) -> tuple[Step, ...]:
         for loaded in plugins
         if hasattr(loaded.plugin, phase.value)
     )
+
+
+def _carriers(plugins: Sequence[Loaded]) -> frozenset[str]:
+    headers = [loaded.plugin.carrier for loaded in plugins if loaded.plugin.carrier]
+    return frozenset(f"HTTP_{header.upper().replace('-', '_')}" for header in headers)
 
 
 def _skips(phase: Phase, exchange: Exchange) -> bool:

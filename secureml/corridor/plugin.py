@@ -23,6 +23,7 @@ from .problems import Kind
 if TYPE_CHECKING:
     from secureml.models.registry import Registry
     from secureml.state.clients import Clients
+    from secureml.state.signing import SigningKeys
     from secureml.state.store import Store
 
 EXTRAS = frozenset({"vouch", "render", "blueprint", "commands", "panel", "ready", "close"})
@@ -35,6 +36,7 @@ class Host:
 
     ``folder`` is the plugin's own place in the instance folder; it may not exist yet.
     ``now`` returns seconds since the epoch (UTC).
+    ``signing`` is the ring of our own signing keys: one signs, all that are not retired verify.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Host:
     store: Store
     clients: Clients
     models: Registry
+    signing: SigningKeys
 
 
 class Plugin:
@@ -58,6 +61,9 @@ class Plugin:
     problems: ClassVar[tuple[Kind, ...]] = ()
     # What an IDENTIFY plugin puts into WWW-Authenticate; set on the instance where it varies.
     challenge: str | None = None
+    # The header an IDENTIFY plugin reads credentials from. A request that carries two such
+    # headers of different plugins is refused: which of the two callers it is, nobody can know.
+    carrier: str | None = None
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         """Take the checked table; open no socket, thread or database handle here."""

@@ -50,9 +50,11 @@ def requires(
     return _marking(Policy(scope, body, body_limit, cost))
 
 
-def public(*, cost: int = 1) -> Callable[[View], View]:
+def public(
+    *, body: type[Schema] | None = None, body_limit: int | None = None, cost: int = 1
+) -> Callable[[View], View]:
     """Open the view to strangers. Said aloud, because nothing is open by omission."""
-    return _marking(Policy(None, cost=cost))
+    return _marking(Policy(None, body, body_limit, cost))
 
 
 def _marking(policy: Policy) -> Callable[[View], View]:

@@ -104,7 +104,7 @@ def _features(
         plain = tuple(Feature(name) for name in names or [f"x{i}" for i in range(width)])
         return plain, _made_up(width)
     table = read_table(data)
-    columns = choose_columns(table, target, names, width)
+    columns = choose_columns(table, target, names, width, classes_of(estimator))
     learned = [learn(name, cells) for name, cells in columns.items()]
     # Spread over the table, ends included: tables are often sorted by their answer.
     chosen = sorted({round(place) for place in np.linspace(0, table.length - 1, GOLDEN_ROWS)})

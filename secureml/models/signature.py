@@ -17,28 +17,33 @@ from .artifact import Artifact, ModelRefused
 
 _PURPOSE = b"secureml model seal v1\n"  # no other signature by this key can pass for one
 _ALGORITHM = "Ed25519"
+_Digests = tuple[str, str]
 _FIX = "seal it again with a key this server trusts; if nobody changed it on purpose, ask why"
 
 
 def sign(model_bytes: bytes, card_bytes: bytes, key: Ed25519PrivateKey) -> bytes:
     """Return the contents of signature.json."""
-    return _written(key_id(key.public_key()), key.sign(_statement(model_bytes, card_bytes)))
+    digests = _digests(model_bytes, card_bytes)
+    return _written(key_id(key.public_key()), digests, key.sign(_statement(digests)))
 
 
 def verify_signature(artifact: Artifact, public_keys: Sequence[Ed25519PublicKey]) -> None:
     """Raise ModelRefused("signature") unless one of the keys signed this model and card."""
     if artifact.signature_bytes is None:
         raise ModelRefused("signature", "the model is not signed", _FIX)
-    found, seal = _read(artifact.signature_bytes)
+    found, sealed, seal = _read(artifact.signature_bytes)
     key = {key_id(key): key for key in public_keys}.get(found)
     if key is None:
         raise ModelRefused("signature", f"it is signed with a key not trusted here ({found})", _FIX)
     try:
-        key.verify(seal, _statement(artifact.model_bytes, artifact.card_bytes))
+        key.verify(seal, _statement(sealed))
     except InvalidSignature:
-        raise ModelRefused(
-            "signature", "the model or its card changed after it was signed", _FIX
-        ) from None
+        raise ModelRefused("signature", "the signature file was changed or forged", _FIX) from None
+    # Only now, and only by the signed digests, can it be told which of the two was changed.
+    there = _digests(artifact.model_bytes, artifact.card_bytes)
+    for what, then, now in zip(("model file", "card"), sealed, there, strict=True):
+        if then != now:
+            raise ModelRefused("signature", f"the {what} changed after it was signed", _FIX)
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -46,30 +51,42 @@ def key_id(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
 
 
-def _statement(model_bytes: bytes, card_bytes: bytes) -> bytes:
-    return _PURPOSE + hashlib.sha256(model_bytes).digest() + hashlib.sha256(card_bytes).digest()
+def _digests(model_bytes: bytes, card_bytes: bytes) -> _Digests:
+    return hashlib.sha256(model_bytes).hexdigest(), hashlib.sha256(card_bytes).hexdigest()
 
 
-def _written(key: str, seal: bytes) -> bytes:
+def _statement(digests: _Digests) -> bytes:
+    return _PURPOSE + b"".join(map(bytes.fromhex, digests))
+
+
+def _written(key: str, digests: _Digests, seal: bytes) -> bytes:
     """Return the one way to write a seal: any other spelling of it is a changed file."""
     return json.dumps(
-        {"algorithm": _ALGORITHM, "key_id": key, "signature": base64.b64encode(seal).decode()}
+        {
+            "algorithm": _ALGORITHM,
+            "key_id": key,
+            "model_sha256": digests[0],
+            "card_sha256": digests[1],
+            "signature": base64.b64encode(seal).decode(),
+        }
     ).encode()
 
 
-def _read(data: bytes) -> tuple[str, bytes]:
+def _read(data: bytes) -> tuple[str, _Digests, bytes]:
     try:
         raw: Any = json.loads(data)
-        if raw.keys() != {"algorithm", "key_id", "signature"} or raw["algorithm"] != _ALGORITHM:
-            raise ValueError("algorithm")
+        digests = (raw["model_sha256"], raw["card_sha256"])
         seal = base64.b64decode(raw["signature"], validate=True)
         if type(raw["key_id"]) is not str or len(seal) != 64:
             raise ValueError("key_id or signature")
-        if _written(raw["key_id"], seal) != data:
+        if any(len(bytes.fromhex(digest)) != 32 for digest in digests):
+            raise ValueError("digest")
+        # Keys, algorithm and spelling at once: a seal reads as it was written, or not at all.
+        if _written(raw["key_id"], digests, seal) != data:
             raise ValueError("spelling")
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ModelRefused("signature", "the signature file cannot be read", _FIX) from None
-    return raw["key_id"], seal
+    return raw["key_id"], digests, seal
 
 
 def generate_key() -> Ed25519PrivateKey:

@@ -21,6 +21,7 @@ CATEGORY_LIMIT = 200
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_ANSWER_NAMES = frozenset({"target", "label", "class", "y", "answer"})
 _MISSING = frozenset({"", "nan", "NaN"})
 
 
@@ -61,11 +62,17 @@ def read_table(path: Path) -> Table:
 
 
 def choose_columns(
-    table: Table, target: str | None, names: list[str] | None, width: int
+    table: Table,
+    target: str | None,
+    names: list[str] | None,
+    width: int,
+    classes: tuple[Any, ...] | None = None,
 ) -> dict[str, list[str]]:
     """Return the feature columns in the model's order; raises ModelRefused("card")."""
     if target is not None and target not in table.columns:
         raise _refuse(f"the table has no column {target!r}", "name the answer's column by target")
+    if target is None:
+        target = _answer_column(table, names, width, classes)
     offered = {name: column for name, column in table.columns.items() if name != target}
     if names is None:
         if len(offered) != width:
@@ -83,6 +90,22 @@ def choose_columns(
             "give the columns the model was fitted on; name the answer's column with --target",
         )
     return {name: offered[name] for name in names}
+
+
+def _answer_column(
+    table: Table, names: list[str] | None, width: int, classes: tuple[Any, ...] | None
+) -> str | None:
+    """Return the one column that can only be the answer; None where a person must say."""
+    if names is not None:
+        surplus = [name for name in table.columns if name not in set(names)]
+        return surplus[0] if len(surplus) == 1 and len(table.columns) == width + 1 else None
+    last = next(reversed(table.columns))
+    if len(table.columns) != width + 1:
+        return None
+    known = {label for label in classes or () if type(label) is not bool}
+    cells = {float(cell) if _NUMBER.fullmatch(cell) else cell for cell in table.columns[last]}
+    holds_classes = bool(known) and (cells <= known or set(table.columns[last]) <= known)
+    return last if holds_classes or last.lower() in _ANSWER_NAMES else None
 
 
 def learn(name: str, cells: list[str]) -> tuple[Feature, list[Any]]:

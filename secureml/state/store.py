@@ -52,6 +52,7 @@ class StoreUnavailable(Exception):
 
 
 class _Watch(Protocol):
+    def check(self) -> None: ...
     def versions(self) -> dict[str, int]: ...
     def close(self) -> None: ...
 
@@ -69,9 +70,16 @@ class Store:
         self._watch: _Watch | None = None
 
     def register(self, metadata: sa.MetaData) -> None:
-        """Have these tables made when the store is first opened; their names begin with yours."""
-        if metadata not in self._metadata:
+        """Have these tables made when the store is first opened; their names begin with yours.
+
+        On a store that is open already, as in a test, they are made at once.
+        """
+        with self._lock:
+            if metadata in self._metadata:
+                return
             self._metadata.append(metadata)
+            if self._engine is not None and self._pid == os.getpid():
+                metadata.create_all(self._engine)
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -129,6 +137,7 @@ class Store:
                 self._watch = _watch(self._url, engine, self._monotonic)
                 self._engine, self._pid = engine, os.getpid()
                 _opened.add(self)
+            self._watch.check()
             return self._engine, self._watch
 
 
@@ -140,13 +149,7 @@ def _close_all() -> None:
         store.close()
 
 
-def _renew_locks() -> None:
-    # Another thread of the parent may have held one, and does not exist in the child.
-    for store in list(_opened):
-        store._lock = threading.Lock()  # noqa: SLF001 - our own
-
-
-os.register_at_fork(before=_close_all, after_in_child=_renew_locks)
+os.register_at_fork(before=_close_all)
 
 
 @contextmanager
@@ -175,10 +178,9 @@ def _make_tables(engine: sa.Engine, tables: list[sa.MetaData]) -> None:
 
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        deadlines = _deadlines() if url.get_backend_name() == "postgresql" else {}
-        return sa.create_engine(
-            url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=deadlines
-        )
+        words = _deadlines() if url.get_backend_name() == "postgresql" else {}
+        pool = {"pool_pre_ping": True, "pool_timeout": BUSY_SECONDS}
+        return sa.create_engine(url, connect_args=words, **pool)
     path = Path(url.database or "")
     _make_file(path)
     engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS, creator=lambda: _connect(path))
@@ -190,17 +192,14 @@ def _engine(url: sa.URL) -> sa.Engine:
 def _deadlines() -> dict[str, Any]:
     # In libpq's words: wait no longer than this for anything.
     limit = round(BUSY_SECONDS * 1000)
-    words = {"connect_timeout": max(2, round(BUSY_SECONDS)), "tcp_user_timeout": limit}
-    return {**words, "options": f"-c statement_timeout={limit} -c lock_timeout={limit}"}
+    options = f"-c statement_timeout={limit} -c lock_timeout={limit}"
+    return {"connect_timeout": 5, "tcp_user_timeout": limit, "options": options}
 
 
 def _make_file(path: Path) -> None:
     # Made by us, so that there is no moment in which its mode is the umask's choice.
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        mode = stat.S_IMODE(os.fstat(handle).st_mode)
-    finally:
-        os.close(handle)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise StoreUnavailable(f"mode {mode:04o} lets others into the store; fix: chmod 600 {path}")
 
@@ -251,10 +250,14 @@ class _SqliteWatch:
         self._seen = -1
         self._versions: dict[str, int] = {}
 
-    def versions(self) -> dict[str, int]:
-        # A database that was moved away still answers its old handle, and would for ever.
+    def check(self) -> None:
+        # A database that was moved away still answers its old handles, and takes what is
+        # written to it: a revocation would be confirmed, and gone with the file.
         if _identity(self._path) != self._identity:
             raise StoreUnavailable("the database file was replaced under the running server")
+
+    def versions(self) -> dict[str, int]:
+        self.check()
         with self._lock:
             (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
             if seen != self._seen:
@@ -291,6 +294,9 @@ class _PollingWatch:
                     self._versions = found
                 self._due = self._monotonic() + POLL_SECONDS
             return self._versions
+
+    def check(self) -> None:
+        """Find nothing: the server looks after its files."""
 
     def close(self) -> None:
         """Hold nothing: the engine is the store's."""

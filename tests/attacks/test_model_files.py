@@ -167,13 +167,15 @@ def swapped_answers(target: Target) -> None:
     target.sign()
 
 
-CHANGED = "signature: the model or its card changed after it was signed"
+MODEL_CHANGED = "signature: the model file changed after it was signed"
+CARD_CHANGED = "signature: the card changed after it was signed"
+FORGED = "signature: the signature file was changed or forged"
 # The attack, and what its refusal must say.
 ATTACKS: dict[str, tuple[Callable[[Target], Any], str]] = {
-    "a byte of the model": (lambda t: t.change_byte("model.joblib", 500), CHANGED),
-    "a byte of the card": (lambda t: t.change_byte("card.json", 100), CHANGED),
-    "a wider range on the card": (edited_card, CHANGED),
-    "a byte of the signature": (change_signature, CHANGED),
+    "a byte of the model": (lambda t: t.change_byte("model.joblib", 500), MODEL_CHANGED),
+    "a byte of the card": (lambda t: t.change_byte("card.json", 100), CARD_CHANGED),
+    "a wider range on the card": (edited_card, CARD_CHANGED),
+    "a byte of the signature": (change_signature, FORGED),
     "a byte of the signature's form": (
         lambda t: t.change_byte("signature.json", 0),
         "signature: the signature file cannot be read",
@@ -183,9 +185,9 @@ ATTACKS: dict[str, tuple[Callable[[Target], Any], str]] = {
         lambda t: t.sign(signature.generate_key()),
         "signature: it is signed with a key not trusted",
     ),
-    "card and signature of another model": (other_card, CHANGED),
+    "card and signature of another model": (other_card, MODEL_CHANGED),
     "the card of another model, signed": (other_card_resigned, "card: the card is of weed"),
-    "a program in place of the model": (unsigned_program, CHANGED),
+    "a program in place of the model": (unsigned_program, MODEL_CHANGED),
     "a program, signed and allowed by its card": (
         program, "globals: the model file asks for posix.system, which is not allowed",
     ),
@@ -261,6 +263,8 @@ def test_the_real_command_says_the_same(clean: Path, tmp_path: Path) -> None:
 def test_the_three_kinds_of_attack_and_their_kin_have_messages_of_their_own() -> None:
     kinds = {
         "changed": "a byte of the model",
+        "card changed": "a byte of the card",
+        "signature changed": "a byte of the signature",
         "not signed": "no signature",
         "another key": "the signature of a stranger",
         "another card": "the card of another model, signed",

@@ -21,8 +21,6 @@ from secureml.corridor.plugin import Plugin, doors_of
 from secureml.settings import TABLES
 from secureml.state.fields import Duration
 
-UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-
 
 def plugins() -> list[type[Plugin]]:
     """Return the class of every package under plugins/, by name."""
@@ -70,14 +68,17 @@ def first_sentence(thing: Any) -> str:
 def default_of(field: Any) -> Any:
     """Return a key's default, or missing where the operator must say."""
     value = field.load_default
-    value = value() if callable(value) else value
-    return duration(value) if isinstance(field, Duration) and isinstance(value, float) else value
+    return value() if callable(value) else value
 
 
-def duration(seconds: float) -> str:
-    """Return seconds as an operator writes them, in the largest unit that fits."""
-    unit, size = next((u, s) for u, s in UNITS.items() if seconds % s == 0)
-    return f"{seconds / size:.0f}{unit}"
+def written(field: Any, value: Any) -> Any:
+    """Return a default as an operator would write it: a duration with its unit."""
+    if not isinstance(field, Duration) or not isinstance(value, float):
+        return value
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if value and value % length == 0:
+            return f"{value / length:.0f}{unit}"
+    return f"{value:.0f}s"
 
 
 def toml(value: Any) -> str:
@@ -94,7 +95,7 @@ def toml(value: Any) -> str:
 def keys(schema: type[Schema], observable: bool) -> Iterator[tuple[str, str, str]]:
     """Yield each key, its default as text, and its sentence."""
     for name, field in plain_fields(schema):
-        value = default_of(field)
+        value = written(field, default_of(field))
         text = "required" if value is missing else "unset" if value is None else f"`{toml(value)}`"
         yield name, text, field.metadata["description"]
     if observable:
@@ -137,7 +138,7 @@ def example() -> str:
     for name, sentence, schema, observable in tables():
         lines += ["", f"# {sentence}", f"# [{name}]"]
         for key, field in plain_fields(schema):
-            value = default_of(field)
+            value = written(field, default_of(field))
             lines += [f"#   {field.metadata['description']}"]
             lines += [f"# {key} = {toml(value)}" + ("   # required" if value is missing else "")]
         if observable:

@@ -91,7 +91,7 @@ def test_a_version_that_was_tampered_with_is_neither_used_nor_rolled_back_to(
     file.chmod(0o600)
     file.write_bytes(file.read_bytes() + b"x")
     for words in (("use", "wine", "1"), ("rollback", "wine")):
-        assert "signature: the model or its card changed" in site.fail("models", *words)
+        assert "signature: the model file changed" in site.fail("models", *words)
     assert site.run("check")["models"] == {"wine": "2"}
 
 
@@ -155,3 +155,13 @@ def test_a_secret_left_open_stops_the_start_and_the_line_mends_it(site: Site, wo
         site.start()
     key.chmod(0o600)
     assert get(site.start(), "/readyz").json == {"status": "ready"}
+
+
+def test_sealing_the_file_that_serves_again_makes_no_second_version(site: Site, work: Work) -> None:
+    site.run("init")
+    words = ["--name", "wine", "--data", str(work.table), "--target", "kind", "--use"]
+    words.append("--unless-same")
+
+    assert site.run("models", "seal", str(work.first), *words)["version"] == "1"
+    assert site.run("models", "seal", str(work.first), *words) == {"name": "wine", "made": False}
+    assert site.run("models", "seal", str(work.second), *words)["version"] == "2"

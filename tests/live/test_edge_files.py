@@ -71,7 +71,7 @@ def test_times_of_nginx_and_gunicorn_fit_together() -> None:
 
 def test_nginx_and_the_settings_agree_on_the_size_of_a_body() -> None:
     settings = pytest.importorskip("secureml.settings", exc_type=ImportError)
-    limit = settings.PayloadTable().load({})["body"]
+    limit = settings.TABLES["payload"]().load({})["body"]
     assert (
         number(r"client_max_body_size (\d+)m;", directives(CHECKOUT / "nginx.conf")) << 20 == limit
     )

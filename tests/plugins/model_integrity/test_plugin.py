@@ -109,7 +109,8 @@ def test_attack_a_changed_byte_in_model_or_card_is_refused(harness, ours, part, 
     changed[position] ^= 1
 
     message = refusal(trusting(harness, ours), replace(artifact, **{part: bytes(changed)}))
-    assert message == "the model or its card changed after it was signed"
+    what = {"model_bytes": "model file", "card_bytes": "card"}[part]
+    assert message == f"the {what} changed after it was signed"
 
 
 def test_attack_a_card_cannot_be_exchanged_for_anothers(harness, ours):

@@ -312,6 +312,38 @@ def test_a_401_carries_the_challenges_of_those_who_identify(harness):
     assert answer.headers["WWW-Authenticate"] == 'ApiKey realm="x", Bearer'
 
 
+def reads(header):
+    """Return the methods of a plugin that takes its credential from one header."""
+
+    def identify(plugin, exchange):
+        found = exchange.request.headers.get(header)
+        return names_everyone(plugin, exchange) if found else None
+
+    return {"identify": identify, "carrier": header}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_credentials_at_once_are_refused_whatever_the_order(harness, order):
+    """Else the list would decide which of two callers it is."""
+    doors = [make("one", **reads("X-One")), make("two", **reads("Authorization"))][::order]
+    client = client_of(harness, *doors, make("allow", authorize=allows))
+    one, two = {"X-One": "a"}, {"Authorization": "b"}
+
+    assert client.get("/v1/models", headers=one).status_code == 200
+    assert client.get("/v1/models", headers=two).status_code == 200
+    answer = client.get("/v1/models", headers={**one, **two})
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed_request")
+    assert client.get("/healthz", headers={**one, **two}).status_code == 200
+
+
+def test_two_plugins_that_read_one_header_share_it(harness):
+    """Tokens of ours and of others stand in the same place."""
+    doors = [make("one", **reads("Authorization")), make("two", **reads("authorization"))]
+    client = client_of(harness, *doors, make("allow", authorize=allows))
+
+    assert client.get("/v1/models", headers={"Authorization": "a"}).status_code == 200
+
+
 def test_a_problem_raised_by_a_view_keeps_its_headers(harness):
     """Retry-After reaches the caller."""
     answer = client_of(harness, Door).get("/refusing")

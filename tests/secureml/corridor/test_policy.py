@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flask import Flask
+from marshmallow import Schema
 
 from secureml import ConfigError, Policy, public, requires
 from secureml.corridor.policy import collect, policy_of
@@ -38,6 +39,14 @@ def test_every_endpoint_has_its_policy():
     app.add_url_rule("/b", "b", public()(lambda: ""))
 
     assert collect(app) == {"a": Policy("x"), "b": Policy(None)}
+
+
+def test_a_public_route_may_have_a_body_too():
+    """Read as strictly as any other."""
+    policy = policy_of(public(body=Schema, body_limit=10, cost=2)(lambda: ""))
+
+    assert policy == Policy(None, Schema, 10, 2)
+    assert policy.public
 
 
 def test_a_route_without_a_policy_stops_the_start():

@@ -132,7 +132,7 @@ class Bomb:
             {},
             "card",
         ),
-        (fitted(), {"table": TABLE}, "card"),
+        (fitted(), {"table": TABLE.replace("y", "z").replace(",1", ",7")}, "card"),
         (fitted(), {"table": TABLE, "target": "q"}, "card"),
         (fitted(), {"table": TABLE.replace("5.0", "red"), "target": "y"}, "golden"),
         (fitted(), {"table": TABLE.replace("5.0", ""), "target": "y"}, "golden"),

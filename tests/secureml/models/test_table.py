@@ -67,11 +67,33 @@ def test_columns_by_place_keep_the_tables_order(read):
 
 
 @pytest.mark.parametrize(
+    ("header", "names", "classes"),
+    [
+        ("b,a,weight", ["a", "b"], None),  # by name: what is left over is no feature
+        ("a,b,Target", None, None),  # by its own name
+        ("a,b,z", None, (0, 1, 3)),  # by holding nothing but classes
+        ("a,b,z", None, ("3", "x")),
+        ("a,b,z", None, (3.0, 4.0)),
+    ],
+)
+def test_the_one_column_that_can_only_be_the_answer_needs_no_naming(read, header, names, classes):
+    found = read(f"{header}\n1,2,3\n")
+
+    assert sorted(choose_columns(found, None, names, 2, classes)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("classes", [None, (0, 1), ("x",)])
+def test_a_surplus_column_that_could_be_a_feature_is_for_a_person_to_name(read, classes):
+    with pytest.raises(ModelRefused, match="--target"):
+        choose_columns(read("a,b,z\n1,2,3\n"), None, None, 2, classes)
+
+
+@pytest.mark.parametrize(
     ("target", "names", "width", "word"),
     [
         ("q", None, 2, "'q'"),
         (None, None, 2, "--target|3 columns"),
-        (None, ["a", "b"], 2, "'y'"),
+        (None, ["a"], 1, "'b'"),
         ("y", ["a", "c"], 2, "'c'"),
         ("a", ["a", "b"], 2, "'a'"),
     ],

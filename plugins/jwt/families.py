@@ -1,0 +1,233 @@
+"""Families: a refresh token and all that came of it, which live and die together.
+
+A token that was traded belongs to a family, and so does every token refreshed from it. Only
+the newest refresh token of a family counts; an older one that comes back was copied, and
+since nobody can tell the thief from the owner, the family ends (RFC 9700, 4.14.2). A token
+whose family is not on record is refused, so a lost table opens nothing.
+
+Knows neither Flask nor the corridor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+TOPIC = "jwt"
+
+_metadata = sa.MetaData()
+_families = sa.Table(
+    "jwt_families",
+    _metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("client", sa.String(63), nullable=False, index=True),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("origin", sa.String(64), nullable=False, index=True),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False, index=True),
+    sa.Column("current", sa.String(32), nullable=False, index=True),
+    sa.Column("revoked", sa.Float, nullable=True),
+)
+# Single tokens and signing keys refused by name, kept while one of theirs could be alive.
+_refused = sa.Table(
+    "jwt_refused",
+    _metadata,
+    sa.Column("kind", sa.String(5), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("expires", sa.Float, nullable=False, index=True),
+)
+
+
+class _Store(Protocol):
+    def register(self, metadata: sa.MetaData) -> None: ...
+    def begin(self) -> AbstractContextManager[sa.Connection]: ...
+    def read(self) -> AbstractContextManager[sa.Connection]: ...
+    def touch(self, connection: sa.Connection, topic: str) -> None: ...
+
+
+class Ended(Exception):
+    """The family does not stand; ``reason`` is a word for the log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One trade and what came of it; ``origin`` is the credential it was traded for.
+
+    Times are epoch seconds; ``current`` is the id of the one refresh token that counts.
+    """
+
+    id: str
+    client: str
+    scopes: frozenset[str]
+    origin: str
+    created: float
+    expires: float
+    current: str
+    revoked: float | None
+
+
+class Families:
+    """Opens, refreshes and ends families; at most ``most`` of one client are kept."""
+
+    def __init__(
+        self, store: _Store, now: Callable[[], float], new_id: Callable[[], str], most: int = 1000
+    ) -> None:
+        store.register(_metadata)
+        self._store, self._now, self._new_id, self._most = store, now, new_id, most
+
+    def open(self, client: str, *, scopes: Collection[str], origin: str, lifetime: float) -> Family:
+        """Begin a family that ends ``lifetime`` seconds from now, however often it is used."""
+        now = self._now()
+        row: dict[str, Any] = {
+            "id": self._new_id(),
+            "client": client,
+            "scopes": sorted(scopes),
+            "origin": origin,
+            "created": now,
+            "expires": now + lifetime,
+            "current": self._new_id(),
+            "revoked": None,
+        }
+        with self._store.begin() as connection:
+            self._sweep(connection, client, now)
+            connection.execute(_families.insert().values(row))
+        return Family(**{**row, "scopes": frozenset(scopes)})
+
+    def standing(self, family: str, *, jti: str, kid: str) -> Family:
+        """Return the family a token names; raises Ended for one of which anything was revoked."""
+        asked = {"family": family, "token": jti, "key": kid}
+        with self._store.read() as connection:
+            row = connection.execute(_standing, asked).first()
+        if row is not None and row.barred is not None:
+            raise Ended(f"{row.barred}_revoked")
+        return self._stands(row)
+
+    def turn(self, family: str, jti: str) -> Family:
+        """Trade a refresh token for the next; raises Ended, and ends the family on a second use."""
+        with self._store.begin() as connection:
+            turned = connection.execute(
+                _families.update()
+                .where(_families.c.id == family, _families.c.current == jti)
+                .where(_families.c.revoked.is_(None))
+                .values(current=self._new_id())
+            )
+            row = connection.execute(_families.select().where(_families.c.id == family)).first()
+            if not turned.rowcount and row is not None and row.revoked is None:
+                self._end(connection, _families.c.id == family)
+                replayed = True
+            else:
+                replayed = False
+        if replayed:
+            raise Ended("replayed")
+        return self._stands(row)
+
+    def end(self, family: str) -> None:
+        """End one family and every token of it."""
+        with self._store.begin() as connection:
+            self._end(connection, _families.c.id == family)
+
+    def end_client(self, client: str) -> int:
+        """End all families of a client; return how many stood."""
+        with self._store.begin() as connection:
+            return self._end(connection, _families.c.client == client)
+
+    def end_origin(self, credential: str) -> int:
+        """End all families traded for one credential; return how many stood."""
+        with self._store.begin() as connection:
+            return self._end(connection, _families.c.origin == credential)
+
+    def end_before(self, moment: float) -> int:
+        """End all families begun at or before a moment; return how many stood."""
+        with self._store.begin() as connection:
+            return self._end(connection, _families.c.created <= moment)
+
+    def end_token(self, jti: str, *, keep: float) -> None:
+        """Refuse one token by id; a refresh token takes its family along.
+
+        ``keep`` is in seconds: no token of that id can be alive after it.
+        """
+        with self._store.begin() as connection:
+            if not self._end(connection, _families.c.current == jti):
+                self._refuse(connection, "token", jti, keep)
+
+    def end_key(self, kid: str, *, keep: float) -> None:
+        """Refuse whatever a signing key has signed."""
+        with self._store.begin() as connection:
+            self._refuse(connection, "key", kid, keep)
+
+    def list(self, client: str | None = None) -> list[Family]:
+        """Return the families on record, oldest first, of one client or of all."""
+        query = _families.select().order_by(_families.c.created, _families.c.id)
+        if client is not None:
+            query = query.where(_families.c.client == client)
+        with self._store.read() as connection:
+            return [_family(row) for row in connection.execute(query)]
+
+    def _stands(self, row: sa.Row[tuple[object, ...]] | None) -> Family:
+        if row is None:
+            raise Ended("family_unknown")
+        family = _family(row)
+        if family.revoked is not None:
+            raise Ended("family_revoked")
+        if family.expires <= self._now():
+            raise Ended("family_expired")
+        return family
+
+    def _end(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
+        ended = connection.execute(
+            _families.update()
+            .where(which, _families.c.revoked.is_(None))
+            .values(revoked=self._now())
+        )
+        if ended.rowcount:
+            self._store.touch(connection, TOPIC)
+        return ended.rowcount
+
+    def _refuse(self, connection: sa.Connection, kind: str, name: str, keep: float) -> None:
+        connection.execute(_refused.delete().where(_named(kind, name)))
+        row = {"kind": kind, "name": name, "expires": self._now() + keep}
+        connection.execute(_refused.insert().values(row))
+        self._store.touch(connection, TOPIC)
+
+    def _sweep(self, connection: sa.Connection, client: str, now: float) -> None:
+        """Forget what is over, and a client's oldest families beyond the most it may have."""
+        connection.execute(_families.delete().where(_families.c.expires <= now))
+        connection.execute(_refused.delete().where(_refused.c.expires <= now))
+        newest = (
+            sa.select(_families.c.id)
+            .where(_families.c.client == client)
+            .order_by(_families.c.created.desc(), _families.c.id)
+            .offset(self._most - 1)
+        )
+        surplus = connection.execute(newest).scalars().all()
+        if surplus:
+            connection.execute(_families.delete().where(_families.c.id.in_(surplus)))
+            self._store.touch(connection, TOPIC)
+
+
+def _named(kind: str, name: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(_refused.c.kind == kind, _refused.c.name == name)
+
+
+# Asked for every token not proven before, so it is put together once.
+_standing = sa.select(
+    _families,
+    sa.select(sa.func.min(_refused.c.kind))
+    .where(_named("token", sa.bindparam("token")) | _named("key", sa.bindparam("key")))
+    .scalar_subquery()
+    .label("barred"),
+).where(_families.c.id == sa.bindparam("family"))
+
+
+def _family(row: sa.Row[tuple[object, ...]]) -> Family:
+    found = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name for it
+    found.pop("barred", None)
+    return Family(**{**found, "scopes": frozenset(found["scopes"])})

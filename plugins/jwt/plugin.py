@@ -1,0 +1,246 @@
+"""Tokens of our own: an API key is traded for a short token that can be taken back.
+
+Stands in ADMIT, where a token in a URL is refused even on a public route, in IDENTIFY, and
+in RESPOND. A bearer token that says someone else issued it is someone else's to judge; every
+other one is proven here or refused with one answer, whatever was wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flask import current_app, g
+from marshmallow import Schema, ValidationError, validate, validates
+from marshmallow import fields as plain
+
+from secureml import (
+    ConfigError,
+    Exchange,
+    Host,
+    Plugin,
+    Principal,
+    Problem,
+    SigningFault,
+    StoreUnavailable,
+    fields,
+)
+
+from .families import TOPIC, Ended, Families
+from .mint import LONGEST_ACCESS, Mint, Proven
+from .tokens import ACCESS, REFRESH, Rules, Unfit, is_jws
+from .views import Counter, blueprint
+
+if TYPE_CHECKING:
+    import click
+    from flask import Blueprint
+    from werkzeug.datastructures import Headers
+
+CACHE_SIZE = 4096
+CHALLENGE = 'Bearer realm="secureml"'
+_TOPICS = ("clients", "signing_keys", TOPIC)
+_IN_URL = re.compile(r"(?:^|&)(?:access|refresh)_token=|eyJ[\w-]+\.eyJ", re.ASCII)
+
+
+class Config(Schema):
+    """The ``[plugins.jwt]`` table."""
+
+    issuer = plain.String(
+        required=True,
+        validate=validate.Regexp(r"https://[^\s?#]{1,200}\Z"),
+        metadata={
+            "description": "What tokens name as their issuer: an https address of this service. "
+            "No other issuer may share it."
+        },
+    )
+    audience = plain.String(
+        required=True,
+        validate=validate.Regexp(r"[^\s]{1,200}\Z"),
+        metadata={"description": "Whom tokens are for: the name of this service."},
+    )
+    access_lifetime = fields.Duration(
+        load_default=900.0,
+        validate=validate.Range(30, LONGEST_ACCESS),
+        metadata={"description": "Life of an access token; an hour at most."},
+    )
+    refresh_lifetime = fields.Duration(
+        load_default=30 * 86400.0,
+        validate=validate.Range(60, 30 * 86400.0),
+        metadata={"description": "Life of all that comes of one trade, however often refreshed."},
+    )
+    leeway = fields.Duration(
+        load_default=0.0,
+        validate=validate.Range(0, 60),
+        metadata={"description": "How far clocks may differ; our own do not."},
+    )
+    families = fields.StrictInteger(
+        load_default=1000,
+        validate=validate.Range(1, 100_000),
+        metadata={"description": "Most trades of one client that stand; the oldest give way."},
+    )
+    traded = plain.List(
+        plain.String(),
+        load_default=lambda: ["api_keys"],
+        validate=validate.Length(min=1),
+        metadata={"description": "The plugins whose callers may trade for tokens; never `jwt`."},
+    )
+
+    @validates("traded")
+    def _not_itself(self, value: list[str], **_words: Any) -> None:
+        if "jwt" in value:
+            raise ValidationError("A token cannot be traded for a token.")
+
+
+class _Named(NamedTuple):
+    """The tokens proven while the store stood at ``versions``: when each ends, and for whom."""
+
+    versions: Mapping[str, int]
+    relevant: tuple[int, ...]
+    by_digest: dict[bytes, tuple[float, Principal]]
+
+
+_NOBODY: tuple[float, None] = (0.0, None)
+
+
+class Jwt(Plugin):
+    """Issues tokens and names the caller whose token holds."""
+
+    name = "jwt"
+    schema = Config
+    challenge = CHALLENGE
+    carrier = "Authorization"
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        lifetimes = {ACCESS: config["access_lifetime"], REFRESH: config["refresh_lifetime"]}
+        _check_keys_outlive(lifetimes[REFRESH], host)
+        rules = Rules(config["issuer"], config["audience"], lifetimes, config["leeway"])
+        self._clients, self._store, self._now = host.clients, host.store, host.now
+        self._signing, self._lifetimes = host.signing, lifetimes
+        self._families = Families(host.store, host.now, _new_id, config["families"])
+        self._mint = Mint(
+            rules, host.signing, self._families, now=host.now, new_id=_new_id, refuse=_answer
+        )
+        self._counter = Counter(self._mint, host.clients, _unauthorized, config["traded"])
+        self._named = _Named({}, (), {})
+
+    def admit(self, exchange: Exchange) -> None:
+        """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
+        query: str = exchange.request.environ.get("QUERY_STRING", "")
+        if query and _IN_URL.search(query):
+            raise Problem("credential_in_url", reason="jwt.in_url")
+
+    def identify(self, exchange: Exchange) -> Principal | None:
+        """Return whose token this is; None without one, or where another issuer is named."""
+        header: str = exchange.request.environ.get("HTTP_AUTHORIZATION", "")
+        if header[:7].lower() != "bearer ":
+            return None
+        try:
+            return self._name(header[7:])
+        except (Unfit, Ended) as refused:
+            raise _unauthorized(refused.reason) from None
+        except StoreUnavailable as error:
+            # What was true a moment ago is no permission now.
+            raise Problem("unavailable", reason="jwt.store") from error
+
+    def _name(self, text: str) -> Principal | None:
+        """Return who a token names; one proven before costs a digest and a look at the store."""
+        named = self._current()
+        digest = sha256(text.encode("latin-1", "replace")).digest()
+        ends, principal = named.by_digest.get(digest, _NOBODY)
+        if principal is not None and self._now() < ends:
+            return principal
+        if not is_jws(text) or self._mint.is_foreign(text):
+            return None
+        proven = self._mint.prove(text, ACCESS)
+        principal = self._principal(proven)
+        if len(named.by_digest) >= CACHE_SIZE:
+            # Tokens are short-lived: what fills the cache is mostly past.
+            named.by_digest.clear()
+        named.by_digest[digest] = (proven.ends, principal)
+        return principal
+
+    def _current(self) -> _Named:
+        """Return what was proven since a client, key or revocation last changed."""
+        named, versions = self._named, self._store.versions()
+        if named.versions is not versions:
+            # Most writes, each trade among them, concern no token that was proven before.
+            relevant = tuple(versions.get(topic, 0) for topic in _TOPICS)
+            proven = named.by_digest if relevant == named.relevant else {}
+            named = self._named = _Named(versions, relevant, proven)
+        return named
+
+    def _principal(self, proven: Proven) -> Principal:
+        client = self._clients.get(proven.client)
+        if client is None or not client.enabled:
+            raise Unfit("client_disabled")
+        return Principal(
+            client=client.name,
+            subject=client.name,
+            # A token never holds more than its client does now.
+            scopes=client.scopes & proven.scopes,
+            models=client.models,
+            tier=client.tier,
+            method=self.name,
+            credential=proven.jti,
+        )
+
+    def respond(self, exchange: Exchange, headers: Headers) -> None:
+        """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
+        problem, principal, policy = exchange.problem, exchange.principal, exchange.policy
+        if problem is None or problem.code != "forbidden" or principal is None or policy is None:
+            return
+        if principal.method == self.name and policy.scope not in principal.scopes:
+            headers["WWW-Authenticate"] = (
+                f'{CHALLENGE}, error="insufficient_scope", scope="{policy.scope}"'
+            )
+
+    def ready(self) -> str | None:
+        """Return why no token can be issued now, if so."""
+        try:
+            self._signing.active()
+        except SigningFault:
+            return "no_signing_key"
+        except StoreUnavailable:
+            return "store_unavailable"
+        return None
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes of tokens."""
+        return blueprint(self._counter, self._signing, self._mint.attach)
+
+    def commands(self) -> click.Group:
+        """Return `secureml jwt ...`."""
+        from .cli import group
+
+        return group(self._families, self._signing, self._now, max(self._lifetimes.values()))
+
+
+def _check_keys_outlive(refresh_lifetime: float, host: Host) -> None:
+    if host.signing.schedule.retire_after < refresh_lifetime:
+        raise ConfigError(
+            "refresh tokens would outlive the keys that sign them",
+            key="refresh_lifetime",
+            fix="make [signing_keys] retire_after at least as long",
+        )
+
+
+def _unauthorized(reason: str) -> Problem:
+    """Return the one refusal of every token that does not hold: there is no oracle."""
+    headers = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
+    return Problem("unauthorized", reason=f"jwt.{reason}", headers=headers)
+
+
+def _answer(word: str) -> Any:
+    """Answer for the library's error handlers, in the corridor's words and on its record."""
+    exchange: Exchange | None = g.get("exchange")
+    if exchange is not None and exchange.refusal is not None:
+        # It was thrown at a door and is on record as a fault of ours: it stays one.
+        return current_app.handle_user_exception(exchange.refusal.problem)
+    return current_app.handle_user_exception(_unauthorized(f"library.{word}"))
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)

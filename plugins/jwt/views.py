@@ -1,0 +1,152 @@
+"""The routes of tokens: trade, refresh, revoke, and the keys that verify them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from typing import Any, Protocol, cast
+
+from flask import Blueprint, Flask, Response, g
+from marshmallow import Schema, validate
+from marshmallow import fields as plain
+
+from secureml import Client, Exchange, Principal, Problem, SigningFault, public, requires
+
+from .families import Ended
+from .mint import Mint, Pair, Proven
+from .tokens import MAX_BYTES, REFRESH, Unfit
+
+SCOPE = "token"
+# An outside verifier may believe a key for so long after it was retired here.
+_KEYS_MAX_AGE = 300
+_SCHEME = "Bearer"
+
+
+class _Clients(Protocol):
+    def get(self, name: str) -> Client | None: ...
+
+
+class _Keys(Protocol):
+    def jwks(self) -> dict[str, Any]: ...
+
+
+class TokenBody(Schema):
+    """What a trade may ask for: fewer rights than the client holds (RFC 6749, 3.3)."""
+
+    scope = plain.String(
+        load_default=None,
+        validate=validate.Regexp(r"[a-z][a-z0-9:._-]{0,63}( [a-z][a-z0-9:._-]{0,63}){0,63}\Z"),
+    )
+
+
+class RefreshBody(Schema):
+    """The refresh token to trade for the next pair."""
+
+    refresh_token = plain.String(required=True, validate=validate.Length(1, MAX_BYTES))
+
+
+class RevokeBody(Schema):
+    """The token to take back, of either kind."""
+
+    token = plain.String(required=True, validate=validate.Length(1, MAX_BYTES))
+
+
+class Counter:
+    """What the views ask of the mint, with our refusals for its faults."""
+
+    def __init__(
+        self,
+        mint: Mint,
+        clients: _Clients,
+        unauthorized: Callable[[str], Problem],
+        traded: Collection[str],
+    ) -> None:
+        self._mint, self._clients = mint, clients
+        self._unauthorized, self._traded = unauthorized, frozenset(traded)
+
+    def trade(self, principal: Principal, scope: str | None) -> Pair:
+        """Return a pair for whoever proved itself by something stronger than a token."""
+        if principal.method not in self._traded:
+            # Else a token that was stolen could be kept alive for ever.
+            raise Problem("forbidden", reason=f"jwt.not_traded:{principal.method}")
+        granted = principal.scopes - {SCOPE}
+        wanted = granted if scope is None else frozenset(scope.split())
+        if not wanted or not wanted <= granted:
+            raise Problem("forbidden", reason="jwt.scope_not_held")
+        try:
+            return self._mint.issue(principal.client, scopes=wanted, origin=principal.credential)
+        except SigningFault as fault:
+            raise Problem("unavailable", reason="jwt.no_signing_key") from fault
+
+    def refresh(self, text: str) -> Pair:
+        """Return the next pair for a refresh token that is used for the first time."""
+        try:
+            proven = self._mint.prove(text, REFRESH)
+            self._check_client(proven)
+            return self._mint.refresh(proven)
+        except (Unfit, Ended) as refused:
+            raise self._unauthorized(refused.reason) from None
+        except SigningFault as fault:
+            raise Problem("unavailable", reason="jwt.no_signing_key") from fault
+
+    def revoke(self, text: str) -> None:
+        """Take a token back; one that does not hold is as good as revoked (RFC 7009, 2.2)."""
+        try:
+            self._mint.revoke(text)
+        except (Unfit, Ended):
+            return
+
+    def _check_client(self, proven: Proven) -> None:
+        client = self._clients.get(proven.client)
+        if client is None or not client.enabled:
+            raise Unfit("client_disabled")
+
+
+def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) -> Blueprint:
+    """Return the routes; an app that registers them is prepared by ``attach`` first."""
+    views = Blueprint("jwt", __name__)
+    views.record_once(lambda state: attach(cast("Flask", state.app)))
+
+    @views.post("/v1/auth/token", endpoint="token")
+    @requires(SCOPE, body=TokenBody)
+    def token() -> Response:
+        exchange: Exchange = g.exchange
+        if exchange.principal is None or exchange.payload is None:
+            raise RuntimeError("a trade without a principal or a payload")
+        return _pair(counter.trade(exchange.principal, exchange.payload["scope"]))
+
+    @views.post("/v1/auth/refresh", endpoint="refresh")
+    @public(body=RefreshBody)
+    def refresh() -> Response:
+        return _pair(counter.refresh(g.exchange.payload["refresh_token"]))
+
+    @views.post("/v1/auth/revoke", endpoint="revoke")
+    @public(body=RevokeBody)
+    def revoke() -> dict[str, Any]:
+        counter.revoke(g.exchange.payload["token"])
+        return {}
+
+    @views.get("/.well-known/jwks.json", endpoint="jwks")
+    @public()
+    def jwks() -> Response:
+        return _json(keys.jwks(), f"public, max-age={_KEYS_MAX_AGE}")
+
+    return views
+
+
+def _pair(pair: Pair) -> Response:
+    body = {
+        "access_token": pair.access,
+        "token_type": _SCHEME,
+        "expires_in": pair.expires_in,
+        "refresh_token": pair.refresh,
+        "refresh_expires_in": pair.refresh_expires_in,
+        "scope": " ".join(sorted(pair.scopes)),
+    }
+    return _json(body, "no-store")
+
+
+def _json(body: dict[str, Any], cache: str) -> Response:
+    return Response(
+        json.dumps(body), content_type="application/json", headers={"Cache-Control": cache}
+    )

@@ -1,0 +1,153 @@
+"""The tables of ``instance/secureml.toml`` that are the core's: every key, default and bound.
+
+A schema declares and never acts; docs/settings.md is made from these.
+"""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from secureml.state.fields import ByteSize, Duration, InstancePath, StrictInteger
+from secureml.state.keypair import ALGORITHMS
+from secureml.state.secret_tables import SecretsTable
+from secureml.state.signing import Schedule
+
+PROFILES = ("development", "production")
+
+
+class RootTable(Schema):
+    """The ``[secureml]`` table: what runs here."""
+
+    profile = fields.String(
+        load_default="production",
+        validate=validate.OneOf(PROFILES),
+        metadata={"description": "`production` refuses every known risk; `development` does not."},
+    )
+    plugins = fields.List(
+        fields.String(),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={"description": "The plugins that run, in the order they stand inside a door."},
+    )
+    accept_risk = fields.List(
+        fields.String(),
+        load_default=list,
+        metadata={"description": "Production demands waived, by name; printed at every start."},
+    )
+    log_level = fields.String(
+        load_default="warning",
+        validate=validate.OneOf(("debug", "info", "warning", "error")),
+        metadata={"description": "The least severe of the program's own log lines to print."},
+    )
+
+
+class StoreTable(Schema):
+    """The ``[store]`` table: where clients, keys and tokens live."""
+
+    url = fields.String(
+        load_default="",
+        metadata={
+            "description": "Empty for SQLite in the instance folder, or a "
+            "`postgresql+psycopg://` URL for several hosts."
+        },
+    )
+
+
+class ModelsTable(Schema):
+    """The ``[models]`` table: where sealed models lie and what they may contain."""
+
+    folder = InstancePath(
+        load_default="models",
+        metadata={"description": "The folder of sealed models, inside the instance folder."},
+    )
+    allow = fields.List(
+        fields.String(),
+        load_default=list,
+        metadata={
+            "description": "Exact names of extra classes or functions a model file may use, "
+            "beyond scikit-learn's and NumPy's own."
+        },
+    )
+
+
+class PayloadTable(Schema):
+    """The ``[payload]`` table: how large a JSON body may be."""
+
+    body = ByteSize(
+        load_default=1024 * 1024,
+        metadata={"description": "Largest request body; keep nginx.conf's limit equal."},
+    )
+    depth = StrictInteger(
+        load_default=8,
+        validate=validate.Range(2, 64),
+        metadata={"description": "Deepest nesting of arrays and objects."},
+    )
+    keys = StrictInteger(
+        load_default=1000,
+        validate=validate.Range(1, 100_000),
+        metadata={"description": "Most names in one object."},
+    )
+    string = ByteSize(
+        load_default=4096, metadata={"description": "Longest string, in bytes of UTF-8."}
+    )
+
+
+class SigningKeysTable(Schema):
+    """The ``[signing_keys]`` table: what our tokens are signed with, and for how long."""
+
+    algorithm = fields.String(
+        load_default=Schedule.algorithm,
+        validate=validate.OneOf(ALGORITHMS),
+        metadata={"description": "What the next key signs with: `ES256` or `EdDSA`."},
+    )
+    rotate_after = Duration(
+        load_default=Schedule.rotate_after,
+        validate=validate.Range(min=3600),
+        metadata={
+            "description": "Age at which `secureml signing-keys rotate --if-due` makes the next "
+            "key; `secureml check` warns beyond it."
+        },
+    )
+    retire_after = Duration(
+        load_default=Schedule.retire_after,
+        validate=validate.Range(min=60),
+        metadata={
+            "description": "How long a key goes on verifying after the next one took over; no "
+            "shorter than the life of what it signed."
+        },
+    )
+
+
+class ServerTable(Schema):
+    """The ``[server]`` table: how Gunicorn runs; read by ``deploy/gunicorn.conf.py``."""
+
+    workers = StrictInteger(
+        load_default=2,
+        validate=validate.Range(1, 256),
+        metadata={"description": "Worker processes; about one for each core."},
+    )
+    threads = StrictInteger(
+        load_default=4,
+        validate=validate.Range(1, 256),
+        metadata={"description": "Threads in each worker."},
+    )
+    bind = fields.String(
+        load_default="",
+        metadata={"description": "Empty for a unix socket in `run/`, or `unix:/path`."},
+    )
+    timeout = StrictInteger(
+        load_default=30,
+        validate=validate.Range(5, 3600),
+        metadata={"description": "Seconds after which a silent worker is replaced."},
+    )
+
+
+TABLES: dict[str, type[Schema]] = {
+    "secureml": RootTable,
+    "store": StoreTable,
+    "models": ModelsTable,
+    "payload": PayloadTable,
+    "signing_keys": SigningKeysTable,
+    "server": ServerTable,
+    "secrets": SecretsTable,
+}

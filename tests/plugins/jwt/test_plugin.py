@@ -1,0 +1,276 @@
+"""The plugin at its doors: whom it names, what it remembers, and for how long."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from token_house import TABLE, TokenHouse
+
+from plugins.jwt.plugin import Jwt
+from secureml import ConfigError, Plugin, Principal, Problem
+from secureml.state.signing import Schedule
+from secureml.testing import Harness
+
+
+@pytest.fixture
+def harness(tmp_path):
+    """A folder with a real store."""
+    return Harness(tmp_path)
+
+
+def name(house, token, scheme="Bearer"):
+    """Return the principal IDENTIFY finds for a token."""
+    with house.app.test_request_context():
+        headers = {"Authorization": f"{scheme} {token}"}
+        return house.jwt.identify(house.harness.exchange(headers=headers))
+
+
+def test_a_token_names_its_client_as_it_is_now(house):
+    """Scopes are those of both; the rest is the client's."""
+    token = house.pair()["access_token"]
+
+    found = name(house, token)
+    assert (found.client, found.subject, found.method, found.tier) == (
+        "acme",
+        "acme",
+        "jwt",
+        "standard",
+    )
+    assert found.scopes == {"predict", "models:read"}
+    assert found.models == {"*"}
+    assert len(found.credential) == 32
+
+
+def test_a_right_taken_from_the_client_is_gone_from_its_tokens(house):
+    """At the next request."""
+    token = house.pair()["access_token"]
+    assert house.ask(token).status_code == 200
+    with house.harness.store.begin() as connection:
+        connection.exec_driver_sql("UPDATE clients SET scopes = '[\"predict\"]'")
+        house.harness.store.touch(connection, "clients")
+
+    assert name(house, token).scopes == {"predict"}
+    assert house.ask(token).status_code == 403
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_is_read_in_any_case(house, scheme):
+    """RFC 9110, 11.1."""
+    assert name(house, house.pair()["access_token"], scheme) is not None
+
+
+def test_a_token_in_the_url_is_refused_before_anyone_is_named(house):
+    """A plain query is nobody's secret."""
+    for query in ("access_token=x", "a=1&refresh_token=x", "q=eyJhbGciOiJ9.eyJhIjoxfQ.x"):
+        with pytest.raises(Problem) as refused:
+            house.jwt.admit(house.harness.exchange(path="/v1/models", query_string=query))
+        assert refused.value.code == "credential_in_url"
+    for query in ("", "access=1", "my_access_token=1", "q=eyJhbGciOiJ9"):
+        house.jwt.admit(house.harness.exchange(path="/v1/models", query_string=query))
+
+
+def test_a_store_that_is_gone_is_no_permission(house):
+    """Though the token was proven a moment ago."""
+    token = house.pair()["access_token"]
+    assert house.ask(token).status_code == 200
+    (house.harness.folder / "secureml.db").rename(house.harness.folder / "gone.db")
+
+    assert house.ask(token).status_code == 503
+    assert house.reason == "jwt.store"
+
+
+def test_what_is_not_a_bearer_token_of_ours_is_someone_elses(house):
+    """None, so that another plugin may know it."""
+    token = house.pair()["access_token"]
+    foreign = house.forge(token, claims={"iss": "https://other.example"})
+    with house.app.test_request_context():
+        assert house.jwt.identify(house.harness.exchange()) is None
+    for text, scheme in (
+        (foreign, "Bearer"),
+        ("opaque", "Bearer"),
+        ("a.b", "Bearer"),
+        ("a.b.c.d.e", "Bearer"),
+        (token, "Basic"),
+        (token, "DPoP"),
+        ("x", ""),
+    ):
+        assert name(house, text, scheme) is None
+
+
+def test_a_proven_token_is_remembered_and_not_proven_again(house, monkeypatch):
+    """That is what makes it cheap."""
+    token = house.pair()["access_token"]
+    first = name(house, token)
+    monkeypatch.setattr(house.jwt, "_mint", None)
+
+    assert name(house, token) is first
+
+
+def test_a_trade_elsewhere_forgets_nothing(house, monkeypatch):
+    """It changes the store, but nothing that was proven."""
+    token = house.pair()["access_token"]
+    first = name(house, token)
+    house.pair()
+    monkeypatch.setattr(house.jwt, "_mint", None)
+
+    assert name(house, token) is first
+
+
+def test_memory_is_bounded(house, monkeypatch):
+    """It holds good tokens only, and begins anew when it is full."""
+    monkeypatch.setattr(sys.modules["plugins.jwt.plugin"], "CACHE_SIZE", 3)
+    tokens = [house.pair()["access_token"] for _ in range(5)]
+    for token in tokens:
+        assert house.ask(token).status_code == 200
+        assert house.ask(token + "x").status_code == 401
+    assert len(house.jwt._named.by_digest) <= 3
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda house, jti: house.jwt._families.end_client("acme"),
+        lambda house, jti: house.jwt._families.end_before(house.clock()),
+        lambda house, jti: house.jwt._families.end_token(jti, keep=3600),
+        lambda house, jti: house.jwt._families.end_key(house.signing.active().kid, keep=3600),
+        lambda house, jti: house.signing.retire(house.signing.active().kid),
+        lambda house, jti: house.harness.clients.set_enabled("acme", enabled=False),
+        lambda house, jti: house.clock.advance(900),
+    ],
+    ids=["client", "before", "token", "key", "retire", "disable", "expire"],
+)
+def test_every_end_reaches_a_token_that_was_remembered(house, end):
+    """At the very next request."""
+    token = house.pair()["access_token"]
+    jti = name(house, token).credential
+    assert house.ask(token).status_code == 200
+    end(house, jti)
+
+    assert house.ask(token).status_code == 401
+
+
+def test_a_key_that_retires_by_age_takes_remembered_tokens_along(tmp_path):
+    """No event tells of it: the moment is remembered with the token."""
+    house = TokenHouse(tmp_path, refresh_lifetime="60s")
+    house.signing.schedule = Schedule(retire_after=30.0)
+    token = house.pair()["access_token"]
+    house.signing.rotate()
+    assert house.ask(token).status_code == 200
+    house.clock.advance(30)
+
+    assert house.ask(token).status_code == 401
+
+
+def test_a_token_of_another_plugin_that_lacks_a_right_gets_no_challenge_of_ours(tmp_path):
+    """`insufficient_scope` is said to bearers alone."""
+    house = TokenHouse(tmp_path)
+    house.harness.clients.add("plain", scopes=["predict"])
+    key = house.api_key("plain")
+    answer = house.http.get("/v1/models", headers={"X-API-Key": key})
+
+    assert answer.status_code == 403
+    assert "WWW-Authenticate" not in answer.headers
+
+
+def test_a_model_not_granted_is_not_called_a_missing_scope(house):
+    """The scope is there; saying otherwise would send the caller astray."""
+    harness, jwt = house.harness, house.jwt
+    headers = {}
+    exchange = harness.exchange(
+        principal=Principal("a", "a", frozenset({"predict"}), frozenset(), "standard", "jwt", "j")
+    )
+    jwt.respond(exchange, headers)
+
+    assert headers == {}
+
+
+def test_the_challenge_of_a_stranger_names_no_error(house):
+    """RFC 6750, 3.1: without a credential there is nothing to be wrong with it."""
+    answer = house.http.get("/v1/models")
+
+    assert 'Bearer realm="secureml"' in answer.headers["WWW-Authenticate"]
+    assert "error" not in answer.headers["WWW-Authenticate"]
+
+
+def test_it_is_not_ready_without_a_key_or_a_store(harness):
+    """And says which it is."""
+    jwt = harness.build(Jwt, TABLE)
+    assert jwt.ready() == "no_signing_key"
+    harness.signing.rotate()
+    assert jwt.ready() is None
+    (harness.folder / "secureml.db").rename(harness.folder / "gone.db")
+
+    assert jwt.ready() == "store_unavailable"
+
+
+def test_nothing_is_opened_at_the_start(harness):
+    """Gunicorn forks after it."""
+    harness.build(Jwt, TABLE).blueprint()
+
+    assert list(harness.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"issuer": ""}, "issuer"),
+        ({"issuer": "http://ml.example.org"}, "issuer"),
+        ({"issuer": "https://ml.example.org?x"}, "issuer"),
+        ({"audience": ""}, "audience"),
+        ({"audience": "a b"}, "audience"),
+        ({"access_lifetime": "2h"}, "access_lifetime"),
+        ({"access_lifetime": "1s"}, "access_lifetime"),
+        ({"access_lifetime": 900}, "access_lifetime"),
+        ({"refresh_lifetime": "31d"}, "refresh_lifetime"),
+        ({"leeway": "61s"}, "leeway"),
+        ({"families": 0}, "families"),
+        ({"traded": []}, "traded"),
+        ({"traded": ["jwt"]}, "traded"),
+        ({"algorithm": "HS256"}, "algorithm"),
+        ({"secret": "x"}, "secret"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_stops_the_start(harness, changes, key):
+    """With the key in the message."""
+    with pytest.raises(ConfigError, match=rf"\[plugins\.jwt\] {key}"):
+        harness.build(Jwt, {**TABLE, **changes})
+
+
+@pytest.mark.parametrize("missing", ["issuer", "audience"])
+def test_issuer_and_audience_must_be_said(harness, missing):
+    """There is no default that could be right."""
+    table = {word: value for word, value in TABLE.items() if word != missing}
+    with pytest.raises(ConfigError, match=missing):
+        harness.build(Jwt, table)
+
+
+def test_keys_must_outlive_what_they_sign(harness):
+    """Else refresh tokens would die before their time, one rotation later."""
+    harness.signing.schedule = Schedule(retire_after=86400.0)
+    with pytest.raises(ConfigError, match="retire_after"):
+        harness.build(Jwt, TABLE)
+    harness.build(Jwt, {**TABLE, "refresh_lifetime": "1d"})
+
+
+def test_it_cannot_be_observed_only(harness):
+    """Who someone is cannot be tried out."""
+    with pytest.raises(ConfigError, match="always enforced"):
+        harness.build(Jwt, {**TABLE, "mode": "observe"})
+
+
+def test_another_plugins_callers_may_trade_where_it_is_named(tmp_path):
+    """The list is the operator's; without the word they may not."""
+
+    class Card(Plugin):
+        name = "card"
+
+        def identify(self, exchange):
+            scopes = frozenset({"token", "predict"})
+            return Principal("acme", "acme", scopes, frozenset({"*"}), "standard", "card", "c")
+
+    for traded, status in ((["api_keys"], 403), (["api_keys", "card"], 200)):
+        folder = tmp_path / str(status)
+        folder.mkdir()
+        house = TokenHouse(folder, more=[Card], traded=traded)
+        assert house.http.post("/v1/auth/token", json={}).status_code == status
