@@ -2,8 +2,8 @@
 
 SQLite in the instance folder by default, PostgreSQL by URL for several hosts. Nothing is
 opened before first use, and each process opens its own: Gunicorn loads the app and forks.
-What is open is closed before a fork. SQLite keeps its locks in a table of the process: a
-child that inherits the table takes none of its own, and its database is pulled from under it.
+What is open is closed before a fork: SQLite counts its locks in the process, and a child
+that inherits the count takes none of its own.
 
 ``version(topic)`` is asked on every request before anything cached is believed. On SQLite
 it costs a few microseconds, because the database's own change counter is shared memory.
@@ -190,8 +190,7 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 
 def _deadlines() -> dict[str, Any]:
-    # In libpq's words: wait no longer than this for anything.
-    limit = round(BUSY_SECONDS * 1000)
+    limit = round(BUSY_SECONDS * 1000)  # libpq waits no longer than this for anything
     options = f"-c statement_timeout={limit} -c lock_timeout={limit}"
     return {"connect_timeout": 5, "tcp_user_timeout": limit, "options": options}
 
@@ -296,7 +295,6 @@ class _PollingWatch:
             return self._versions
 
     def check(self) -> None:
-        """Find nothing: the server looks after its files."""
+        """Do nothing, as does ``close``: the files are the server's, the engine the store's."""
 
-    def close(self) -> None:
-        """Hold nothing: the engine is the store's."""
+    close = check

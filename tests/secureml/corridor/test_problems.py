@@ -51,7 +51,7 @@ def test_an_added_code_is_known_and_an_unknown_one_is_a_500():
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (exceptions.NotFound("/root/secret"), "not_found"),
+        (exceptions.NotFound("/srv/secret"), "not_found"),
         (exceptions.BadRequest("secret"), "malformed_request"),
         (exceptions.RequestEntityTooLarge(), "body_too_large"),
         (exceptions.Forbidden(), "forbidden"),

@@ -120,3 +120,48 @@ def test_any_text_is_a_client_name_or_refused(text):
         clients.add(text)
     except (ClientError, StoreUnavailable) as error:
         assert isinstance(error, StoreUnavailable) is bool(NAME.fullmatch(text))
+
+
+def test_no_scopes_at_all_is_a_client_without_rights(clients):
+    """Only what is not said has a default."""
+    added = clients.add("nothing", scopes=[], models=[])
+
+    assert (added.scopes, added.models) == (frozenset(), frozenset())
+    assert clients.get("nothing") == added
+
+
+def test_the_refusal_of_a_name_says_what_a_name_is(clients):
+    """In one line, whatever was offered."""
+    with pytest.raises(ClientError, match="a-z 0-9") as refused:
+        clients.add("Alice\n" * 1000)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 300
+
+
+def test_a_client_that_is_known_is_not_read_again_until_one_changed(store, clients, monkeypatch):
+    """On the path of every request it costs a look at the counter."""
+    clients.add("alice")
+    first = clients.get("alice")
+    monkeypatch.setattr(store, "read", None)
+
+    assert clients.get("alice") is first
+
+
+def test_attack_made_up_names_do_not_fill_the_memory(clients, monkeypatch):
+    """Names may come out of a token."""
+    monkeypatch.setattr("secureml.state.clients.CACHE_SIZE", 8)
+    clients.add("alice")
+    for number in range(30):
+        assert clients.get(f"x{number}") is None
+        assert len(clients._cache[1]) <= 8
+    assert clients.get("alice").enabled
+
+
+def test_a_store_that_cannot_be_asked_lets_nobody_in(clients, tmp_path):
+    """What was true a moment ago is no permission now."""
+    clients.add("alice")
+    assert clients.get("alice").enabled
+    (tmp_path / "secureml.db").unlink()
+
+    with pytest.raises(StoreUnavailable):
+        clients.get("alice")

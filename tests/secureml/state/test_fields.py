@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError
 
 from secureml.state import fields
@@ -76,3 +78,64 @@ def test_a_secret_written_out_is_not_repeated():
         load(fields.SecretRef(), "hunter2")
     assert "hunter2" not in str(refused.value)
     assert "env:" in str(refused.value)
+
+
+HUGE = 10**400
+ODD = [
+    (fields.StrictFloat(), HUGE),  # TOML's whole numbers have no end
+    (fields.StrictFloat(), -HUGE),
+    (fields.Duration(), "9999999999d"),  # dates overflow beyond some of these
+    (fields.Duration(), "36501d"),
+    (fields.Duration(), "٣d"),  # digits, but not ours
+    (fields.ByteSize(), "٣MiB"),
+    (fields.ByteSize(), HUGE),
+    (fields.Cidr(), HUGE),
+    (fields.InstancePath(), ".."),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), ODD)
+def test_what_would_overflow_later_is_refused_at_the_start(field, value):
+    """With a sentence, not with a traceback."""
+    with pytest.raises(ValidationError):
+        load(field, value)
+
+
+def test_the_longest_duration_is_a_hundred_years():
+    """Longer ones are mistyped."""
+    assert load(fields.Duration(), "36500d") == 36500 * 86400.0
+
+
+KINDS = [
+    fields.StrictInteger,
+    fields.StrictFloat,
+    fields.Duration,
+    fields.ByteSize,
+    fields.Scope,
+    fields.HeaderName,
+    fields.HostName,
+    fields.InstancePath,
+    fields.SecretRef,
+    fields.Cidr,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_value_is_taken_or_refused_and_never_a_failure(kind, value):
+    """Whatever TOML can say."""
+    try:
+        load(kind(), value)
+    except ValidationError as refused:
+        assert all(isinstance(line, str) for line in refused.messages["value"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_carries_its_description(kind):
+    """The settings page is made of them."""
+    assert kind(metadata={"description": "What."}).metadata["description"] == "What."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import hmac
+import os
 import pickle
 import sys
 
@@ -12,6 +15,7 @@ from secureml.state import secret as secrets
 from secureml.state.aws import AwsTerms
 from secureml.state.file_secret import FileSecret
 from secureml.state.live_secret import LiveSecret
+from secureml.state.local_secrets import LARGEST
 from secureml.state.polled_secret import PolledSecret
 from secureml.state.secret import Secret, SecretSource, SecretTerms, Terms, is_local, is_reference
 from secureml.state.vault import VaultTerms
@@ -198,3 +202,83 @@ def test_a_literal_is_not_watched(tmp_path):
     """Nor repeated."""
     with pytest.raises(ConfigError, match="never written"):
         SecretSource("hunter2").watch(tmp_path)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_no_protocol_pickles_a_secret_and_no_copy_is_made(protocol):
+    """A secret in a queue or a cache would be written out."""
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(Secret(CANARY), protocol)
+    with pytest.raises(TypeError, match="not pickled"):
+        copy.deepcopy(Secret(CANARY))
+
+
+def test_a_secret_is_compared_in_constant_time(monkeypatch):
+    """Also where the lengths differ."""
+    compared, compare = [], hmac.compare_digest
+    monkeypatch.setattr(
+        "secureml.state.secret_value.hmac.compare_digest",
+        lambda *pair: compared.append(pair) or compare(*pair),
+    )
+    assert not Secret(CANARY).matches(CANARY[:-1])
+    assert Secret(CANARY) != Secret(b"")
+    assert len(compared) == 2
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    """Nobody may ever write to it."""
+    os.mkfifo(tmp_path / "secret", 0o600)
+    with pytest.raises(ConfigError, match="regular file"):
+        SecretSource("file:secret").read(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_attack_a_file_that_someone_else_owns_is_refused_by_root_too(tmp_path):
+    """Its owner could change the mode, and then the secret."""
+    source = written(tmp_path)
+    os.chown(tmp_path / "secret", 65534, 65534)
+    with pytest.raises(ConfigError, match="belongs to someone else"):
+        source.read(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_device_is_refused_and_not_read(tmp_path, device):
+    """One of them never ends."""
+    with pytest.raises(ConfigError, match="regular file"):
+        SecretSource(f"file:{device}").read(tmp_path)
+
+
+def test_a_file_too_large_for_a_secret_is_the_wrong_file(tmp_path):
+    """It is not read to its end."""
+    with pytest.raises(ConfigError, match="64 KiB"):
+        written(tmp_path, b"x" * (LARGEST + 1)).read(tmp_path)
+    assert len(written(tmp_path, b"x" * LARGEST).read(tmp_path).reveal()) == LARGEST
+
+
+def test_a_file_may_stand_anywhere_and_is_else_in_the_instance_folder(tmp_path):
+    """Container secrets are mounted where the platform likes."""
+    written(tmp_path)
+    elsewhere = tmp_path / "instance"
+    assert SecretSource(f"file:{tmp_path}/secret").read(elsewhere).reveal() == CANARY
+    with pytest.raises(ConfigError, match="cannot be read"):
+        SecretSource("file:secret").read(elsewhere)
+
+
+def test_a_secret_is_what_it_is_now(tmp_path, monkeypatch):
+    """So a rotated one needs no restart."""
+    source = written(tmp_path, b"old")
+    assert source.read(tmp_path).reveal() == b"old"
+    written(tmp_path, b"new")
+    assert source.read(tmp_path).reveal() == b"new"
+
+
+def test_the_environment_may_hold_bytes_that_are_no_text(tmp_path, monkeypatch):
+    """A secret is bytes."""
+    monkeypatch.setitem(os.environb, b"TEST_SECRET", b"\xff\xfe\x80")
+    assert SecretSource("env:TEST_SECRET").read(tmp_path).reveal() == b"\xff\xfe\x80"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_only_the_line_end_is_left_out(tmp_path, end):
+    """Spaces may belong to it."""
+    assert written(tmp_path, b" a b " + end).read(tmp_path).reveal() == b" a b "

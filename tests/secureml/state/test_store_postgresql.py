@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import subprocess
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from secureml.state import store as store_module
 from secureml.state.clients import Clients
-from secureml.state.store import Store
+from secureml.state.store import Store, StoreUnavailable
 
 FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 REASON = "needs PostgreSQL: apt-get install postgresql"
@@ -58,6 +63,17 @@ def server(tmp_path_factory):
         )
 
 
+@pytest.fixture
+def fresh(server, request):
+    """A database of the test's own, still empty."""
+    name = f"t{abs(hash(request.node.name))}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return server.replace("@/postgres?", f"@/{name}?")
+
+
 def test_a_change_on_one_host_is_seen_by_another_within_a_second(server):
     """The other host's clock moves; nothing sleeps."""
     seconds = [0.0]
@@ -72,3 +88,88 @@ def test_a_change_on_one_host_is_seen_by_another_within_a_second(server):
     assert not elsewhere.get("alice").enabled
     one.close()
     other.close()
+
+
+def _open_and_add(queue, start, url, name):
+    start.wait(20)
+    try:
+        with closing(Store(url)) as store:
+            Clients(store, lambda: 1.0).add(name)
+        queue.put("added")
+    except Exception as error:  # noqa: BLE001 - told to the parent, which asserts
+        queue.put(repr(error))
+
+
+def test_workers_that_start_together_on_an_empty_database_all_open_it(fresh):
+    """Who makes the tables is settled between them."""
+    spawn = multiprocessing.get_context("fork")
+    queue, start, names = spawn.Queue(), spawn.Barrier(6), "abcdef"
+    children = [
+        spawn.Process(target=_open_and_add, args=(queue, start, fresh, name)) for name in names
+    ]
+    for child in children:
+        child.start()
+    assert [queue.get(timeout=30) for _ in children] == ["added"] * 6
+    for child in children:
+        child.join(20)
+    with closing(Store(fresh)) as store:
+        clients = Clients(store, lambda: 1.0)
+        assert [client.name for client in clients.list()] == list(names)
+        assert store.version("clients") == 6
+
+
+def test_two_first_changes_of_a_topic_at_once_are_two(fresh):
+    """The second waits for the first, and neither fails on the other's row."""
+    one, other = Store(fresh), Store(fresh)
+    inside, counted = threading.Event(), threading.Event()
+
+    def count():
+        inside.wait(20)
+        with other.begin() as connection:
+            other.touch(connection, "topic")
+        counted.set()
+
+    with closing(one), closing(other):
+        assert one.version("topic") == other.version("topic") == 0
+        thread = threading.Thread(target=count)
+        thread.start()
+        with one.begin() as connection:
+            one.touch(connection, "topic")
+            inside.set()
+            assert not counted.wait(0.2)
+        thread.join(20)
+        with closing(Store(fresh)) as third:
+            assert third.version("topic") == 2
+
+
+def test_a_server_that_is_not_there_is_unavailable(tmp_path):
+    """And asked again at the next request, not after the second."""
+    pytest.importorskip("psycopg", reason="pip install psycopg[binary]")
+    store = Store(f"postgresql+psycopg://postgres@/postgres?host={tmp_path}")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            store.version("clients")
+
+
+def test_a_server_that_goes_away_is_unavailable_at_the_next_poll(fresh):
+    """What was cached is believed for the second that is promised, and no longer."""
+    seconds = [0.0]
+    with closing(Store(fresh, monotonic=lambda: seconds[0])) as store:
+        clients = Clients(store, lambda: 1.0)
+        clients.add("alice")
+        assert clients.get("alice").enabled
+        with store.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE changes RENAME TO gone")
+        assert clients.get("alice").enabled
+        seconds[0] += 1.0
+        with pytest.raises(StoreUnavailable):
+            clients.get("alice")
+
+
+def test_an_answer_that_takes_too_long_is_unavailable(fresh, monkeypatch):
+    """No request waits for ever on a database that hangs."""
+    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.2)
+    with closing(Store(fresh)) as store:
+        with pytest.raises(StoreUnavailable), store.read() as connection:
+            connection.exec_driver_sql("SELECT pg_sleep(20)")
+        assert store.version("clients") == 0

@@ -1,0 +1,113 @@
+"""``secureml clients``: who may call, said by an operator."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from secureml.cli.clients import clients as commands
+from secureml.testing import Harness
+
+
+class Desk:
+    """What the root lends its commands."""
+
+    def __init__(self, folder):
+        self.harness = Harness(folder)
+        self.instance, self.store = folder, self.harness.store
+        self.clients = self.harness.clients
+
+    def type(self, *words):
+        return CliRunner().invoke(commands, list(words), obj=self)
+
+    def run(self, *words):
+        """Return what a command prints for scripts."""
+        done = self.type(*words, "--json")
+        assert (done.exit_code, done.stderr) == (0, ""), done.stderr or done.exception
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    made = Desk(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_a_client_is_added_with_what_nearly_all_need(desk):
+    assert desk.run("add", "acme") == {
+        "name": "acme",
+        "tier": "standard",
+        "scopes": ["models:read", "predict"],
+        "models": ["*"],
+        "enabled": True,
+        "created": "2026-01-01T00:00:00Z",
+    }
+
+
+def test_a_client_is_added_with_what_is_said(desk):
+    words = ["--tier", "gold", "--scope", "predict", "--scope", "x:y", "--model", "iris"]
+    made = desk.run("add", "acme", *words)
+    assert (made["tier"], made["scopes"], made["models"]) == ("gold", ["predict", "x:y"], ["iris"])
+    assert desk.run("show", "acme") == made
+    assert desk.run("list") == [made]
+
+
+def test_a_client_is_switched_off_and_on(desk):
+    desk.run("add", "acme")
+    assert desk.run("disable", "acme") == {"name": "acme", "enabled": False}
+    assert not desk.clients.get("acme").enabled
+    assert desk.run("show", "acme")["enabled"] is False
+    assert "DISABLED" in desk.type("list").stdout
+    assert desk.run("enable", "acme") == {"name": "acme", "enabled": True}
+    assert desk.clients.get("acme").enabled
+
+
+def test_the_list_is_in_order_and_may_be_empty(desk):
+    assert desk.run("list") == []
+    assert desk.type("list").stdout == "no clients yet\n"
+    for name in ("b", "a"):
+        desk.run("add", name)
+    assert [row["name"] for row in desk.run("list")] == ["a", "b"]
+    assert [line.split()[0] for line in desk.type("list").stdout.splitlines()] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["add", "taken"], "there is a client 'taken' already"),
+        (["add", "Acme"], "'Acme' is no client name"),
+        (["add", "a", "--tier", "G!"], "'G!' is no tier"),
+        (["add", "a", "--scope", "Every Thing"], "is no scope"),
+        (["add", "a", "--scope", ""], "'' is no scope"),
+        (["add", "a", "--model", "../x"], "is no model name"),
+        (["show", "nobody"], "there is no client 'nobody'"),
+        (["enable", "nobody"], "there is no client 'nobody'"),
+        (["disable", "nobody"], "there is no client 'nobody'"),
+    ],
+)
+def test_a_fault_is_one_line_and_for_scripts_it_is_json(desk, words, says):
+    before = [desk.run("add", "taken")]
+    plain, scripted = desk.type(*words), desk.type(*words, "--json")
+    for done in (plain, scripted):
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr.count("\n") == 1
+    assert plain.stderr.startswith("Error: ")
+    assert says in plain.stderr
+    assert says in json.loads(scripted.stderr)["error"]
+    assert desk.run("list") == before
+
+
+def test_every_command_speaks_json(desk):
+    for command in commands.commands.values():
+        assert "--json" in [option for found in command.params for option in found.opts]
+
+
+def test_a_store_that_cannot_be_asked_is_one_line(desk, tmp_path):
+    desk.run("add", "acme")
+    (tmp_path / "secureml.db").unlink()
+    done = desk.type("disable", "acme")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == "Error: the store cannot be asked (FileNotFoundError)\n"
