@@ -17,7 +17,7 @@ from secureml.corridor.policy import Policy, public, requires
 from secureml.corridor.problems import Fault, Kind, Problem
 from secureml.state import fields
 from secureml.state.clients import Client
-from secureml.state.secret import Secret
+from secureml.state.secret import LiveSecret, Secret, SecretUnavailable
 from secureml.state.signing import SigningFault, SigningKeys
 from secureml.state.store import Store, StoreUnavailable
 
@@ -49,6 +49,7 @@ __all__ = [
     "Fault",
     "Host",
     "Kind",
+    "LiveSecret",
     "ModelHandle",
     "ModelRefused",
     "Phase",
@@ -60,6 +61,7 @@ __all__ = [
     "Refusal",
     "Result",
     "Secret",
+    "SecretUnavailable",
     "SigningFault",
     "SigningKeys",
     "Store",

@@ -26,6 +26,7 @@ from secureml.corridor.problems import Catalogue
 from secureml.models.artifact import ModelRefused
 from secureml.models.registry import Registry
 from secureml.settings import SIGNING_FOLDER, Settings
+from secureml.state import secret
 from secureml.state.clients import Clients
 from secureml.state.signing import SigningKeys
 from secureml.state.store import Store, StoreUnavailable
@@ -66,6 +67,7 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     found = settings.read(settings.instance_folder(instance))
     program_log.configure(found.log_level)
     instance_folder.check_modes(found.instance)
+    secret.configure(found.instance, found.secrets)
     store = Store(found.store_url)
     clients = Clients(store, now)
     signing = SigningKeys(store, found.instance / SIGNING_FOLDER, now, found.signing)

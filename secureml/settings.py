@@ -20,6 +20,8 @@ from marshmallow import Schema, ValidationError
 from secureml.config_error import ConfigError
 from secureml.corridor.loader import invalid_table
 from secureml.corridor.payload import Limits
+from secureml.state import secret_tables
+from secureml.state.secret import SecretTerms
 from secureml.state.signing import Schedule
 from secureml.tables import TABLES
 
@@ -48,6 +50,7 @@ class Settings:
     body_limit: int
     limits: Limits
     signing: Schedule
+    secrets: SecretTerms
     plugin_tables: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -187,6 +190,7 @@ def _freeze(
         body_limit=payload["body"],
         limits=Limits(payload["depth"], payload["keys"], payload["string"]),
         signing=Schedule(**tables["signing_keys"]),
+        secrets=secret_tables.terms(tables["secrets"], instance),
         plugin_tables=MappingProxyType(
             {name: MappingProxyType(table) for name, table in plugin_tables.items()}
         ),

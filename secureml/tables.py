@@ -9,6 +9,7 @@ from marshmallow import Schema, fields, validate
 
 from secureml.state.fields import ByteSize, Duration, InstancePath, StrictInteger
 from secureml.state.keypair import ALGORITHMS
+from secureml.state.secret_tables import SecretsTable
 from secureml.state.signing import Schedule
 
 PROFILES = ("development", "production")
@@ -160,4 +161,5 @@ TABLES: dict[str, type[Schema]] = {
     "payload": PayloadTable,
     "signing_keys": SigningKeysTable,
     "server": ServerTable,
+    "secrets": SecretsTable,
 }

@@ -13,7 +13,16 @@ from typing import Any
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import ConfigError, Exchange, Host, Plugin, Problem, fields
+from secureml import (
+    ConfigError,
+    Exchange,
+    Host,
+    LiveSecret,
+    Plugin,
+    Problem,
+    SecretUnavailable,
+    fields,
+)
 
 from .peer import PeerRefused, Trust, host_name, settle
 
@@ -68,12 +77,13 @@ class Transport(Plugin):
                 fix='trusted = ["unix"] behind the bundled Nginx',
             )
         networks = tuple(_network(word) for word in config["trusted"] if word != "unix")
+        self._token = _token(config["edge_token"], host)
         self._trust = Trust(
             unix="unix" in config["trusted"],
             networks=networks,
             hosts=frozenset(_host(name) for name in config["hosts"]),
             direct=config["direct"],
-            edge_token=_token(config["edge_token"], host),
+            is_edge=self._token.matches_any if self._token else None,
         )
 
     def admit(self, exchange: Exchange) -> None:
@@ -82,9 +92,25 @@ class Transport(Plugin):
             peer = settle(exchange.request.environ, self._trust)
         except PeerRefused as refused:
             raise Problem(refused.code, reason=refused.reason) from None
+        except SecretUnavailable:
+            # Nobody can be told from the proxy now, so nobody is believed.
+            raise Problem("unavailable", reason="transport.edge_token_unavailable") from None
         exchange.settle_peer(
             address=peer.address, scheme=peer.scheme, host=peer.host, foreign_id=peer.foreign_id
         )
+
+    def ready(self) -> str | None:
+        """Return why no request can pass, when the edge token is too old to be believed."""
+        try:
+            _ = self._token and self._token.current()
+        except SecretUnavailable:
+            return "edge_token_unavailable"
+        return None
+
+    def close(self) -> None:
+        """Follow the edge token no longer."""
+        if self._token:
+            self._token.close()
 
 
 def _host(word: str) -> str:
@@ -99,11 +125,11 @@ def _host(word: str) -> str:
     return name
 
 
-def _token(source: Any, host: Host) -> bytes | None:
+def _token(source: Any, host: Host) -> LiveSecret | None:
     if source is None:
         return None
     try:
-        token: bytes = source.read(host.instance).reveal()
+        token: LiveSecret = source.watch(host.instance, now=host.now)
     except ConfigError as error:
         raise ConfigError(error.message, key="edge_token", fix=error.fix, file=error.file) from None
     return token

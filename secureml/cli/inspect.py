@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 def check(desk: Desk, as_json: bool) -> None:
     """Go through the whole start and stop before serving; exit 0 when it may start, else 2."""
     from secureml.app import create_app
+    from secureml.cli.secret_ages import ages
 
     try:
         app = create_app(desk.instance)
@@ -31,9 +33,11 @@ def check(desk: Desk, as_json: bool) -> None:
         raise SystemExit(2) from None
     house = app.extensions["secureml"]
     models = {name: house.models.current(name) for name in house.models.names()}
-    warnings = _warnings(house)
+    secrets = ages(house, time.time())
+    warnings = _warnings(house) + [secret.warning() for secret in secrets if secret.old]
     lines = [f"ready to start: {house.settings.file}"]
     lines += [f"model {name} version {version}" for name, version in models.items()]
+    lines += [secret.line() for secret in secrets]
     lines += [f"warning: {warning}" for warning in warnings]
     emit(
         {
@@ -41,6 +45,7 @@ def check(desk: Desk, as_json: bool) -> None:
             "profile": house.settings.profile,
             "models": models,
             "accepted_risks": sorted(house.settings.accept_risk),
+            "secrets": [secret._asdict() for secret in secrets],
             "warnings": warnings,
         },
         as_json,

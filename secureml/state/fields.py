@@ -148,7 +148,7 @@ class InstancePath(plain.Field[str]):
 
 
 class SecretRef(plain.Field[SecretSource]):
-    """Where a secret is: ``env:NAME`` or ``file:path``. A secret written out is refused."""
+    """Where a secret is, such as ``env:NAME`` or ``file:path``; written out it is refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> SecretSource:
         if not isinstance(value, str) or not is_reference(value):

@@ -1,70 +1,146 @@
 """Secrets by reference: a settings file names where a secret is, never the secret itself.
 
-A ``Secret`` does not print, pickle or compare by accident. A file that others can read is
-refused, because what others can read is no secret.
+``read`` gives what it is now, ``watch`` what it is at any later moment. Which managers there
+are and how long a value may serve is said once for each instance folder, by ``configure``.
 """
 
 from __future__ import annotations
 
-import hmac
-import os
-import stat
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 from secureml.config_error import ConfigError
 
-MAX_BYTES = 64 * 1024  # more is no secret, but the wrong file
+from . import aws, local_secrets, vault
+from .file_secret import FileSecret
+from .live_secret import LiveSecret, Terms
+from .polled_secret import PolledSecret
+from .secret_value import Reading, Secret, SecretUnavailable
+
+__all__ = [
+    "LiveSecret",
+    "Reading",
+    "Secret",
+    "SecretSource",
+    "SecretTerms",
+    "SecretUnavailable",
+    "Terms",
+    "configure",
+    "is_local",
+    "is_reference",
+    "literal_refused",
+]
+
+_SCHEMES = (*local_secrets.SCHEMES, "vault", "aws")
 
 
-class Secret:
-    """Bytes that do not show themselves; ``reveal`` is the one way to see them."""
+@dataclass(frozen=True, slots=True)
+class SecretTerms:
+    """The checked ``[secrets]`` table; a manager without a table of its own is None."""
 
-    __slots__ = ("_value",)
+    live: Terms = field(default_factory=Terms)
+    warn_age: float = 90 * 86400.0
+    vault: vault.VaultTerms | None = None
+    aws: aws.AwsTerms | None = None
 
-    def __init__(self, value: bytes) -> None:
-        self._value = value
 
-    def reveal(self) -> bytes:
-        """Return the bytes; call it where they are used and keep the result nowhere."""
-        return self._value
+class _Places:
+    """The managers of one instance folder, each made when the first reference asks for it."""
 
-    def matches(self, offered: bytes) -> bool:
-        """Compare in constant time."""
-        return hmac.compare_digest(self._value, offered)
+    def __init__(self, terms: SecretTerms, base: Path) -> None:
+        self.live = terms.live
+        self._terms, self._base = terms, base
+        self._readers: dict[str, Callable[[str], Reading]] = {}
 
-    def __repr__(self) -> str:
-        return "Secret(****)"
+    def reader(self, scheme: str) -> Callable[[str], Reading]:
+        if scheme not in self._readers:
+            made = self._vault() if scheme == "vault" else self._aws()
+            self._readers[scheme] = made
+        return self._readers[scheme]
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self.matches(other._value)
+    def _vault(self) -> Callable[[str], Reading]:
+        if self._terms.vault is None:
+            raise _unknown_manager("vault", 'url = "https://HOST:8200"')
+        return vault.Vault(self._terms.vault, self._base).read
 
-    __hash__ = None  # type: ignore[assignment]  # a hash in a dict would outlive its use
+    def _aws(self) -> Callable[[str], Reading]:
+        if self._terms.aws is None:
+            raise _unknown_manager("aws", 'region = "eu-central-1"')
+        return aws.Aws(self._terms.aws).read
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not pickled")
+
+_places: dict[Path, _Places] = {}
+
+
+def configure(base: Path, terms: SecretTerms) -> None:
+    """Say what holds for the references under an instance folder; the last word counts."""
+    _places[base] = _Places(terms, base)
 
 
 @dataclass(frozen=True, slots=True)
 class SecretSource:
-    """Where a secret is to be had: ``read`` gives what it is now, so rotation needs no restart."""
+    """Where a secret is to be had."""
 
     reference: str
 
     def read(self, base: Path) -> Secret:
         """Return the secret; relative files are under ``base``. Raises ConfigError."""
-        scheme, _, place = self.reference.partition(":")
-        reader = _READERS.get(scheme)
-        if reader is None or not place:
+        return self.look(base).secret
+
+    def look(self, base: Path) -> Reading:
+        """Return the secret and when it last changed, where that is known. Raises ConfigError."""
+        scheme, place = self._parts()
+        if scheme in local_secrets.SCHEMES:
+            return local_secrets.read(scheme, place, base)
+        return _places_of(base).reader(scheme)(place)
+
+    def watch(
+        self,
+        base: Path,
+        every: float | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> LiveSecret:
+        """Read the secret and follow it; ``every`` is in seconds, else ``[secrets] refresh``.
+
+        Raises ConfigError when it cannot be read now.
+        """
+        scheme, place = self._parts()
+        terms = _places_of(base).live
+        if every is not None:
+            terms = replace(terms, refresh=every)
+        if scheme not in local_secrets.SCHEMES:
+            return PolledSecret(self.reference, partial(self.look, base), terms, monotonic)
+        path = local_secrets.path_of(scheme, place, base)
+        if path is None:
+            return LiveSecret(self.reference, self.look(base), terms, monotonic)
+        return FileSecret(self.reference, path, scheme, terms, monotonic, now)
+
+    def _parts(self) -> tuple[str, str]:
+        if not is_reference(self.reference):
             raise literal_refused()
-        return Secret(reader(place, base))
+        scheme, _, place = self.reference.partition(":")
+        return scheme, place
+
+
+def _places_of(base: Path) -> _Places:
+    return _places.get(base) or _Places(SecretTerms(), base)
+
+
+def _unknown_manager(name: str, example: str) -> ConfigError:
+    return ConfigError(
+        f"a {name}: reference is used and there is no table [secrets.{name}]",
+        fix=f"add [secrets.{name}] with {example}",
+    )
 
 
 def literal_refused() -> ConfigError:
     """Return the refusal of a secret written out; it does not repeat what was written."""
-    known = " or ".join(f"{scheme}:..." for scheme in _READERS)
+    known = " or ".join(f"{scheme}:..." for scheme in _SCHEMES)
     return ConfigError(
         "a secret is named by reference, never written into a settings file", fix=f"write {known}"
     )
@@ -73,74 +149,9 @@ def literal_refused() -> ConfigError:
 def is_reference(text: str) -> bool:
     """Tell whether a text names a place for a secret."""
     scheme, _, place = text.partition(":")
-    return scheme in _READERS and bool(place)
+    return scheme in _SCHEMES and bool(place)
 
 
-def _from_environment(name: str, base: Path) -> bytes:
-    # As bytes: what is no UTF-8 is a secret as well.
-    value = os.environb.get(os.fsencode(name), b"")
-    if not value:
-        raise ConfigError(
-            f"the environment variable {name} is not set",
-            fix=f"export {name}, or name a file with file:path",
-        )
-    return value
-
-
-def _from_file(place: str, base: Path) -> bytes:
-    path = base / place
-    try:
-        # Not blocking, so that a pipe is refused rather than waited for.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
-            # What is checked is what is read: the same handle, not the same name.
-            _check(os.fstat(handle), path)
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(
-            f"the secret file cannot be read ({type(error).__name__})",
-            file=str(path),
-            fix="check its place, owner and mode",
-        ) from None
-    secret = content.rstrip(b"\r\n")
-    if not secret:
-        raise ConfigError("the secret file is empty", file=str(path), fix="write the secret to it")
-    if len(content) > MAX_BYTES:
-        raise ConfigError(
-            "the secret file is larger than 64 KiB", file=str(path), fix="name the right file"
-        )
-    return secret
-
-
-def _check(found: os.stat_result, path: Path) -> None:
-    mode = stat.S_IMODE(found.st_mode)
-    if not stat.S_ISREG(found.st_mode):
-        raise ConfigError(
-            "the secret is not a regular file", file=str(path), fix="put it into a file of its own"
-        )
-    if mode & 0o077:
-        raise ConfigError(
-            f"mode {mode:04o} lets others read this secret", file=str(path), fix=f"chmod 600 {path}"
-        )
-    if found.st_uid not in _believed(path):
-        raise ConfigError(
-            "the secret file belongs to someone else",
-            file=str(path),
-            fix="chown the file to the user that runs the server",
-        )
-
-
-def _believed(path: Path) -> set[int]:
-    """Return who may own a secret: we, root, and for root whoever owns the folder it lies in."""
-    owners = {os.geteuid(), 0}
-    if os.geteuid() == 0:
-        # On a server root's commands meet the secrets of the service's user. Who owns the
-        # folder decides what lies in it, so asking for more would protect nothing.
-        owners.add(path.parent.stat().st_uid)
-    return owners
-
-
-_READERS: dict[str, Callable[[str, Path], bytes]] = {
-    "env": _from_environment,
-    "file": _from_file,
-}
+def is_local(text: str) -> bool:
+    """Tell whether a text names a place on this machine."""
+    return is_reference(text) and text.partition(":")[0] in local_secrets.SCHEMES

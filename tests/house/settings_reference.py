@@ -20,7 +20,7 @@ sys.path.insert(0, str(CHECKOUT))
 from secureml.corridor.phases import NEVER_OBSERVED, REFUSING
 from secureml.corridor.plugin import Plugin, doors_of
 from secureml.settings import TABLES
-from secureml.state.fields import ByteSize, Duration, SecretRef
+from secureml.state.fields import ByteSize, Duration, InstancePath, SecretRef
 
 SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
 TIMES = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -36,6 +36,8 @@ def tables() -> Iterator[tuple[str, str, type[Schema], bool]]:
     """Yield each table's name, its sentence, its schema, and whether it takes a mode."""
     for name, schema in TABLES.items():
         yield name, first_sentence(schema), schema, False
+        for key, inner in nested(schema):
+            yield f"{name}.{key}", first_sentence(inner), inner, False
     for cls in plugins():
         doors = set(doors_of(cls))
         observable = bool(doors & REFUSING) and not doors & NEVER_OBSERVED
@@ -56,6 +58,20 @@ def lists_of_tables(schema: type[Schema]) -> Iterator[tuple[str, type[Schema]]]:
             yield name, type(field.inner.schema)
 
 
+def nested(schema: type[Schema]) -> Iterator[tuple[str, type[Schema]]]:
+    """Yield the tables within a table, which stand under headings of their own."""
+    for key, field in schema().fields.items():
+        if isinstance(field, fields.Nested):
+            yield key, type(field.schema)
+
+
+def plain_fields(schema: type[Schema]) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a table that are not tables."""
+    for key, field in schema().fields.items():
+        if not isinstance(field, fields.Nested):
+            yield key, field
+
+
 def first_sentence(thing: Any) -> str:
     """Return the first line of a docstring as markdown, without the table it repeats."""
     line = (thing.__doc__ or "").strip().splitlines()[0].split("table: ", 1)[-1].strip()
@@ -66,6 +82,16 @@ def default_of(field: Any) -> Any:
     """Return a key's default, or missing where the operator must say."""
     value = field.load_default
     return value() if callable(value) else value
+
+
+def one_of(schema: Schema) -> dict[str, Any]:
+    """Return a table with what has no default; a file that may be left out is not there."""
+    return {
+        key: example_of(key, field)
+        for key, field in schema.fields.items()
+        if default_of(field) in (missing, None)
+        if field.required or not isinstance(field, InstancePath)
+    }
 
 
 def written(field: Any, value: Any) -> Any:
@@ -83,6 +109,8 @@ def example_of(name: str, field: Any) -> Any:
     value = written(field, default_of(field))
     if value is not missing and value is not None:
         return value
+    if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
+        return [one_of(field.inner.schema)]
     if isinstance(field, SecretRef):
         return f"file:keys/{name.replace('_', '-')}"
     if "example" not in field.metadata:
@@ -108,7 +136,7 @@ def toml(value: Any) -> str:
 
 def keys(schema: type[Schema], observable: bool) -> Iterator[tuple[str, str, str]]:
     """Yield each key, its default as text, and its sentence."""
-    for name, field in schema().fields.items():
+    for name, field in plain_fields(schema):
         value = written(field, default_of(field))
         text = "required" if value is missing else "unset" if value is None else f"`{toml(value)}`"
         yield name, text, field.metadata["description"]
@@ -127,7 +155,7 @@ def markdown() -> str:
         "",
         "Everything an operator can say stands in `instance/secureml.toml`.",
         "An unknown table or key, or a value that does not fit, stops the start with one line.",
-        "Secrets are never written here; a key that wants one takes `env:NAME` or `file:path`.",
+        "Secrets are never written here; a key that wants one takes a [reference](secrets.md).",
         "This page is made from the schemas by `python tests/house/settings_reference.py`.",
         "",
     ]
@@ -153,7 +181,7 @@ def example() -> str:
     for name, sentence, schema, observable in tables():
         lines += ["", f"# {sentence}", f"#[{name}]"]
         elsewhere = dict(lists_of_tables(schema))
-        for key, field in schema().fields.items():
+        for key, field in plain_fields(schema):
             if key in elsewhere:
                 continue
             value, default = example_of(key, field), default_of(field)

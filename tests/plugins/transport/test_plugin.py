@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugins.transport.plugin import Transport
-from secureml import ConfigError, Problem
+from secureml import ConfigError, Problem, SecretUnavailable
 from secureml.testing import Harness
 
 HOSTS = ["ml.example.org"]
@@ -184,3 +184,63 @@ def test_an_edge_token_written_out_stops_the_start_and_is_not_repeated(harness):
 
     assert "edge_token" in line
     assert "s3cr3t" not in line
+
+
+@pytest.fixture
+def followed(harness):
+    """A transport whose edge token lies in a file."""
+    file = harness.folder / "edge-token"
+    file.write_text("first-token")
+    file.chmod(0o600)
+    table = {"trusted": ["unix"], "hosts": HOSTS, "edge_token": "file:edge-token"}
+    transport = harness.build(Transport, table)
+    yield transport, file
+    transport.close()
+
+
+def passes(harness, transport, token):
+    """Tell whether the proxy may speak with this token, or with which reason not."""
+    headers = {**FORWARDED, "X-SecureML-Edge": token}
+    exchange = harness.exchange(
+        base_url="http://ml.example.org", headers=headers, environ_overrides={"REMOTE_ADDR": ""}
+    )
+    try:
+        transport.admit(exchange)
+    except Problem as refused:
+        return refused.code, refused.reason
+    return True
+
+
+def test_a_rotated_edge_token_refuses_no_request(harness, followed):
+    """Nginx sends the old one until it is reloaded, and the new one from then on."""
+    transport, file = followed
+    file.write_text("second-token")
+
+    assert passes(harness, transport, "first-token") is True
+    assert passes(harness, transport, "second-token") is True
+    assert passes(harness, transport, "first-token") is True
+    assert passes(harness, transport, "third-token") == ("forbidden", "transport.edge_token")
+
+
+def test_an_edge_token_nobody_could_confirm_for_too_long_refuses_all(
+    harness, followed, monkeypatch
+):
+    """With 503, because it is our fault, and `/readyz` says why."""
+    transport, _ = followed
+    assert transport.ready() is None
+
+    def too_old():
+        raise SecretUnavailable
+
+    monkeypatch.setattr(transport._token, "current", too_old)
+    refused = ("unavailable", "transport.edge_token_unavailable")
+    assert passes(harness, transport, "first-token") == refused
+    assert transport.ready() == "edge_token_unavailable"
+
+
+def test_without_an_edge_token_there_is_nothing_to_follow(harness):
+    """Ready, and closed without a word."""
+    transport = harness.build(Transport, {"trusted": ["unix"], "hosts": HOSTS})
+
+    assert transport.ready() is None
+    transport.close()

@@ -6,11 +6,19 @@ import copy
 import hmac
 import os
 import pickle
+import sys
 
 import pytest
 
 from secureml import ConfigError
-from secureml.state.secret import MAX_BYTES, Secret, SecretSource, is_reference
+from secureml.state import secret as secrets
+from secureml.state.aws import AwsTerms
+from secureml.state.file_secret import FileSecret
+from secureml.state.live_secret import LiveSecret
+from secureml.state.local_secrets import LARGEST
+from secureml.state.polled_secret import PolledSecret
+from secureml.state.secret import Secret, SecretSource, SecretTerms, Terms, is_local, is_reference
+from secureml.state.vault import VaultTerms
 
 CANARY = b"correct-horse-battery"
 
@@ -67,7 +75,7 @@ def test_a_file_that_others_can_read_is_no_secret(tmp_path, mode):
 def test_a_file_of_another_user_is_refused(tmp_path, monkeypatch):
     """They could change it."""
     source = written(tmp_path)
-    monkeypatch.setattr("secureml.state.secret.os.geteuid", lambda: 4711)
+    monkeypatch.setattr("secureml.state.local_secrets.os.geteuid", lambda: 4711)
     if (tmp_path / "secret").stat().st_uid == 0:
         assert source.read(tmp_path).reveal() == CANARY  # root's own files are believed
         return
@@ -107,6 +115,95 @@ def test_a_reference_is_known_by_its_scheme(text, is_one):
     assert is_reference(text) is is_one
 
 
+def test_a_place_on_this_machine_is_told_from_a_manager():
+    """A manager's own login must lie here."""
+    assert all(is_local(text) for text in ("env:A", "file:a", "systemd:a"))
+    assert not any(is_local(text) for text in ("vault:kv/a#b", "aws:a", "env:", "a"))
+
+
+# -- Managers and watching -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def managed(tmp_path, stub):
+    """An instance with both managers, played by one stub, and a token for the one."""
+    written(tmp_path)
+    stub.says(
+        {
+            "data": {"data": {"token": "v"}, "metadata": {"created_time": "2026-01-01T00:00:00Z"}},
+            "SecretString": "a",
+        }
+    )
+    terms = SecretTerms(
+        Terms(refresh=3600, overlap=600, max_age=86400),
+        vault=VaultTerms(stub.url, token="file:secret"),
+        aws=AwsTerms("eu-central-1", stub.url),
+    )
+    secrets.configure(tmp_path, terms)
+    yield tmp_path
+    secrets._places.pop(tmp_path)
+
+
+def test_a_manager_is_asked_by_its_scheme(managed, monkeypatch):
+    """Each by the table of this instance."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+
+    assert SecretSource("vault:kv/edge#token").read(managed).reveal() == b"v"
+    assert SecretSource("vault:kv/edge#token").look(managed).changed == 1767225600.0
+    assert SecretSource("aws:edge").read(managed).reveal() == b"a"
+
+
+@pytest.mark.parametrize(("reference", "table"), [("vault:kv/a#b", "vault"), ("aws:a", "aws")])
+def test_a_manager_without_its_table_stops_the_start(tmp_path, reference, table):
+    """The line holds the table to write."""
+    with pytest.raises(ConfigError, match=rf"no table \[secrets.{table}\]"):
+        SecretSource(reference).watch(tmp_path)
+
+
+@pytest.mark.parametrize(("library", "reference"), [("hvac", "vault:kv/a#b"), ("boto3", "aws:a")])
+def test_a_library_that_is_not_there_stops_only_who_asks_for_it(
+    managed, monkeypatch, library, reference
+):
+    """The rest of the secrets goes on."""
+    monkeypatch.setitem(sys.modules, library, None)
+
+    assert SecretSource("file:secret").read(managed).reveal() == CANARY
+    with pytest.raises(ConfigError, match="extra"):
+        SecretSource(reference).read(managed)
+
+
+def test_each_kind_is_followed_in_its_own_way(managed, monkeypatch):
+    """Never, by a look, or from a thread that has not started yet."""
+    monkeypatch.setenv("TEST_SECRET", CANARY.decode())
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(managed))
+
+    for reference, kind in [
+        ("env:TEST_SECRET", LiveSecret),
+        ("file:secret", FileSecret),
+        ("systemd:secret", FileSecret),
+        ("vault:kv/edge#token", PolledSecret),
+    ]:
+        live = SecretSource(reference).watch(managed)
+        assert type(live) is kind
+        assert live.current().reveal() in (CANARY, b"v")
+        live.close()
+
+
+def test_the_period_may_be_said_where_it_is_watched(managed):
+    """Else it is the instance's."""
+    source = SecretSource("vault:kv/edge#token")
+
+    assert source.watch(managed)._terms == Terms(3600, 600, 86400)
+    assert source.watch(managed, 5.0)._terms == Terms(5.0, 600, 86400)
+
+
+def test_a_literal_is_not_watched(tmp_path):
+    """Nor repeated."""
+    with pytest.raises(ConfigError, match="never written"):
+        SecretSource("hunter2").watch(tmp_path)
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_no_protocol_pickles_a_secret_and_no_copy_is_made(protocol):
     """A secret in a queue or a cache would be written out."""
@@ -120,7 +217,7 @@ def test_a_secret_is_compared_in_constant_time(monkeypatch):
     """Also where the lengths differ."""
     compared, compare = [], hmac.compare_digest
     monkeypatch.setattr(
-        "secureml.state.secret.hmac.compare_digest",
+        "secureml.state.secret_value.hmac.compare_digest",
         lambda *pair: compared.append(pair) or compare(*pair),
     )
     assert not Secret(CANARY).matches(CANARY[:-1])
@@ -168,8 +265,8 @@ def test_a_device_is_refused_and_not_read(tmp_path, device):
 def test_a_file_too_large_for_a_secret_is_the_wrong_file(tmp_path):
     """It is not read to its end."""
     with pytest.raises(ConfigError, match="64 KiB"):
-        written(tmp_path, b"x" * (MAX_BYTES + 1)).read(tmp_path)
-    assert len(written(tmp_path, b"x" * MAX_BYTES).read(tmp_path).reveal()) == MAX_BYTES
+        written(tmp_path, b"x" * (LARGEST + 1)).read(tmp_path)
+    assert len(written(tmp_path, b"x" * LARGEST).read(tmp_path).reveal()) == LARGEST
 
 
 def test_a_file_may_stand_anywhere_and_is_else_in_the_instance_folder(tmp_path):
