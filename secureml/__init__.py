@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from secureml.config_error import ConfigError
+from secureml.corridor.events import Event, Measure
 from secureml.corridor.exchange import Exchange, Principal, Refusal, invalid_input
 from secureml.corridor.phases import Phase
 from secureml.corridor.plugin import Host, Plugin
@@ -45,11 +46,13 @@ __all__ = [
     "Card",
     "Client",
     "ConfigError",
+    "Event",
     "Exchange",
     "Fault",
     "Host",
     "Kind",
     "LiveSecret",
+    "Measure",
     "ModelHandle",
     "ModelRefused",
     "Phase",

@@ -17,7 +17,8 @@ from flask import Flask
 from secureml import api, program_log, settings
 from secureml import instance as instance_folder
 from secureml.config_error import ConfigError
-from secureml.corridor import loader, policy
+from secureml.corridor import events, loader, policy
+from secureml.corridor.events import Event
 from secureml.corridor.loader import Loaded
 from secureml.corridor.phases import Phase
 from secureml.corridor.pipeline import Pipeline, Routes
@@ -44,6 +45,10 @@ class House:
     signing: SigningKeys
     models: Registry
     plugins: Sequence[Loaded]
+
+    def tell(self, event: Event) -> None:
+        """Let every plugin that has ears know what happened; raises where a vital one cannot."""
+        events.tell([loaded.plugin for loaded in self.plugins], event)
 
 
 def create_app(
@@ -106,6 +111,8 @@ def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
             house.clients,
             house.models,
             house.signing,
+            house.tell,
+            lambda: events.measures([loaded.plugin for loaded in house.plugins]),
         )
 
     return lend

@@ -22,6 +22,7 @@ from werkzeug.test import EnvironBuilder
 
 from secureml import api
 from secureml.corridor import loader, policy
+from secureml.corridor.events import Event
 from secureml.corridor.exchange import Exchange, Principal
 from secureml.corridor.loader import Loaded
 from secureml.corridor.payload import Limits
@@ -63,6 +64,7 @@ class Harness:
         self.clients = Clients(self.store, self.clock)
         self.signing = SigningKeys(self.store, self.folder / "keys" / "signing", self.clock)
         self.models = Registry(self.folder / "models")
+        self.told: list[Event] = []  # what plugins told the house
 
     def host(self, name: str) -> Host:
         """Return what the core would lend a plugin of that name."""
@@ -76,6 +78,8 @@ class Harness:
             self.clients,
             self.models,
             self.signing,
+            self.told.append,
+            list,
         )
 
     def load(self, cls: type[Plugin], table: Mapping[str, Any] | None = None) -> Loaded:

@@ -1,8 +1,8 @@
 """One request and its answer as the doors see them.
 
 Facts that two plugins need are fields here, so that plugins need not know one another.
-The pipeline writes; plugins read. The one exception is the peer, which ``transport``
-settles once: a second attempt is a fault of ours and fails the request.
+The pipeline writes; plugins read. There are two exceptions: the peer, which ``transport``
+settles once (a second attempt is a fault of ours and fails the request), and `note`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from secureml.models.cells import RowsRefused
 
+from .events import Event, Fact
 from .problems import Fault, Problem
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Exchange:
     ``timings`` holds (door, plugin, nanoseconds), one entry per step taken.
     ``route`` is the rule as written in the app, "" for an unknown path: bounded, so it
     may label a metric, unlike the path.
+    ``events`` are what happened beside the answer, written with `note`.
     ``model_name`` is what the path says, ``model`` what was found under that name.
     """
 
@@ -91,6 +93,7 @@ class Exchange:
     bytes_out: int = 0
     elapsed_ns: int = 0
     timings: list[tuple[Phase, str, int]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     _rows: np.ndarray[Any, Any] | None = None
     _peer_settled: bool = False
 
@@ -116,6 +119,14 @@ class Exchange:
                 raise invalid_input(refused.faults, "payload.rows") from None
             self.row_count = len(self._rows)
         return self._rows
+
+    def note(self, name: str, client: str = "", **facts: Fact) -> None:
+        """Say what happened here beside the answer, for all who record: see `Event`.
+
+        Without a client it concerns the caller.
+        """
+        caller = self.principal.client if self.principal else ""
+        self.events.append(Event(name, client or caller, facts))
 
     @property
     def problem(self) -> Problem | None:

@@ -8,7 +8,7 @@ other public method stops the start with a suggestion.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +17,7 @@ from marshmallow import Schema
 
 from secureml.config_error import ConfigError
 
+from .events import Event, Measure
 from .phases import Phase
 from .problems import Kind
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from secureml.state.signing import SigningKeys
     from secureml.state.store import Store
 
-EXTRAS = frozenset({"vouch", "render", "blueprint", "commands", "panel", "ready", "close"})
+EXTRAS = frozenset(
+    {"vouch", "render", "blueprint", "commands", "panel", "ready", "hear", "measures", "close"}
+)
 _KNOWN = frozenset(phase.value for phase in Phase) | EXTRAS
 
 
@@ -36,6 +39,8 @@ class Host:
 
     ``folder`` is the plugin's own place in the instance folder; it may not exist yet.
     ``now`` returns seconds since the epoch (UTC).
+    ``tell`` lets every plugin that has a ``hear`` know what happened outside a request; inside
+    one, `Exchange.note` does. ``measures`` returns what all plugins can measure now.
     ``signing`` is the ring of our own signing keys: one signs, all that are not retired verify.
     """
 
@@ -48,6 +53,8 @@ class Host:
     clients: Clients
     models: Registry
     signing: SigningKeys
+    tell: Callable[[Event], None]
+    measures: Callable[[], Sequence[Measure]]
 
 
 class Plugin:

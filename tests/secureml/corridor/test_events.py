@@ -1,0 +1,78 @@
+"""Events reach all who have ears, the vital first; a recorder that fails is never silent."""
+
+from __future__ import annotations
+
+import pytest
+
+from secureml import Event, Measure, Plugin
+from secureml.corridor import events
+
+
+class Ears(Plugin):
+    name = "ears"
+
+    def __init__(self, heard, *, vital=False, fails=False):
+        self.heard, self.vital, self.fails = heard, vital, fails  # type: ignore[misc]
+
+    def hear(self, event):
+        if self.fails:
+            raise OSError("disk full")
+        self.heard.append((event.name, self.vital))
+
+    def measures(self):
+        if self.fails:
+            raise OSError("gone")
+        return [Measure("ears_age_seconds", 3.0, "How old they are.")]
+
+
+class Deaf(Plugin):
+    name = "deaf"
+
+    def __init__(self):
+        pass
+
+
+def test_the_vital_hear_first_whatever_the_order_of_the_list():
+    heard = []
+    events.tell([Ears(heard), Deaf(), Ears(heard, vital=True)], Event("user_updated", "acme"))
+    assert heard == [("user_updated", True), ("user_updated", False)]
+
+
+def test_a_vital_recorder_that_fails_stops_the_change_from_being_called_done():
+    heard = []
+    with pytest.raises(OSError, match="disk full"):
+        events.tell([Ears(heard), Ears(heard, vital=True, fails=True)], Event("user_updated"))
+    assert heard == []
+
+
+def test_another_that_fails_is_logged_and_passed_over(caplog):
+    heard = []
+    events.tell([Ears(heard, fails=True), Ears(heard)], Event("user_updated"))
+    assert heard == [("user_updated", False)]
+    assert "ears failed to hear user_updated" in caplog.text
+
+
+def test_what_cannot_be_measured_is_left_out_and_logged(caplog):
+    found = events.measures([Ears([], fails=True), Deaf(), Ears([])])
+    assert [measure.value for measure in found] == [3.0]
+    assert "ears failed to measure" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["", "Login", "login", "login-failed", "a b", "x_", "_x"])
+def test_a_name_outside_the_vocabulary_is_refused_where_it_is_written(name):
+    with pytest.raises(ValueError, match="no event name"):
+        Event(name)
+
+
+def test_a_note_concerns_the_caller_unless_it_says_whom(tmp_path):
+    from secureml import Principal
+    from secureml.testing import Harness
+
+    principal = Principal("acme", "acme", frozenset(), frozenset("*"), "standard", "api_keys", "k")
+    exchange = Harness(tmp_path).exchange(principal=principal)
+    exchange.note("authz_fail", scope="predict")
+    exchange.note("authn_login_fail", client="other")
+    assert exchange.events == [
+        Event("authz_fail", "acme", {"scope": "predict"}),
+        Event("authn_login_fail", "other"),
+    ]
