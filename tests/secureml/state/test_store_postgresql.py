@@ -175,9 +175,9 @@ def test_an_answer_that_takes_too_long_is_unavailable(fresh, monkeypatch):
         assert store.version("clients") == 0
 
 
-def test_a_write_that_need_not_last_waits_for_no_disk_and_is_seen_all_the_same(url):
+def test_a_write_that_need_not_last_waits_for_no_disk_and_is_seen_all_the_same(server):
     """In its own transaction alone: the next one on the same connection waits again."""
-    store = Store(url)
+    store = Store(server)
     levels = []
     for durable in (False, True):
         with store.begin(durable=durable) as connection:
