@@ -1,4 +1,4 @@
-"""OAuth 2.0: callers prove who they are with tokens of identity providers named here.
+"""OAuth 2.0: callers prove who they are with tokens of named identity providers, or of ours.
 
 Stands in ADMIT, where a token in a URL is refused even on a public route, in IDENTIFY, and in
 RESPOND. A token of an issuer that is not in the settings is someone else's to judge; one of
@@ -12,16 +12,31 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from secureml import Exchange, Host, Plugin, Principal, Problem, StoreUnavailable
+from flask import Blueprint
+
+from secureml import (
+    Exchange,
+    Host,
+    Kind,
+    Plugin,
+    Principal,
+    Problem,
+    SigningFault,
+    StoreUnavailable,
+)
 
 from . import dpop
-from .claims import MAX_TOKEN, Unfit, read, text
+from .claims import MAX_TOKEN, Token, Unfit, read, text
 from .issuer import Issuer, prove
 from .keys import Keys
 from .keysource import KeysUnavailable
 from .providers import provider, providers
 from .refresher import Refresher
 from .replay import Replays, TooManyProofs
+from .server import metadata, page_views, views
+from .server.families import Ended
+from .server.server import Server, build
+from .server.wording import ERRORS, FOREIGN_FORM
 from .settings import Config
 
 if TYPE_CHECKING:
@@ -31,19 +46,24 @@ if TYPE_CHECKING:
 CACHE_SIZE = 4096
 CHALLENGE = 'Bearer realm="secureml"'
 _DPOP = f'DPoP algs="{" ".join(dpop.ALGORITHMS)}"'
-_TOPICS = ("clients",)
-_IN_URL = re.compile(r"(?:^|&)access_token=|eyJ[\w-]+\.eyJ", re.ASCII)
+_TOPICS = ("clients", "oauth2", "signing_keys")
+_IN_URL = re.compile(
+    r"(?:^|&)(?:access_token|refresh_token|client_secret)=|eyJ[\w-]+\.eyJ", re.ASCII
+)
 _JTI = re.compile(r"[A-Za-z0-9._:~-]{1,64}", re.ASCII)
 
 
 class _Named(NamedTuple):
-    """A token that was proven: until when, for whom, with which keys, bound to what."""
+    """A token that was proven: until when, for whom, bound to what, and with whose keys.
+
+    One of our own has no ``issuer``: what it was proven with is watched by the store's counters.
+    """
 
     ends: float
     principal: Principal
-    issuer: Issuer
-    keys: Keys
     bound: str | None
+    issuer: Issuer | None = None
+    keys: Keys | None = None
 
 
 class _Cache(NamedTuple):
@@ -55,11 +75,15 @@ class _Cache(NamedTuple):
 
 
 class OAuth2(Plugin):
-    """Names the caller whose token an identity provider of the settings has issued."""
+    """Names the caller whose token counts, and issues tokens where it is told to."""
 
     name = "oauth2"
     schema = Config
     carrier = "Authorization"
+    problems = (
+        *(Kind(f"oauth2.{word}", *said) for word, said in ERRORS.items()),
+        Kind("oauth2.foreign_form", *FOREIGN_FORM),
+    )
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._host = host
@@ -68,7 +92,10 @@ class OAuth2(Plugin):
         self._refreshers = [Refresher(issuer.source) for issuer in self._issuers.values()]
         for refresher in self._refreshers:
             refresher.source.ask = refresher.ask
-        self._origins = frozenset(config["origins"])
+        self._server = build(config["server"], host) if config["server"] else None
+        self.issuers = [*self._issuers, *([self._server.issuer] if self._server else [])]
+        ours = [metadata.origin(self._server.issuer)] if self._server else []
+        self._origins = frozenset([*config["origins"], *ours])
         self._replays = Replays(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
         self._cache = _Cache({}, (), {})
@@ -118,10 +145,14 @@ class OAuth2(Plugin):
         return named
 
     def _stands(self, named: _Named) -> bool:
-        return self._now() < named.ends and named.issuer.source.believes(named.keys)
+        if self._now() >= named.ends:
+            return False
+        if named.issuer is None or named.keys is None:
+            return True
+        return named.issuer.source.believes(named.keys)
 
     def _current(self) -> dict[bytes, _Named]:
-        """Return what was proven since a client last changed."""
+        """Return what was proven since a client, key or token of ours last changed."""
         cache, versions = self._cache, self._store.versions()
         if cache.versions is not versions:
             # Most writes, each used proof among them, concern no token that was proven before.
@@ -132,13 +163,32 @@ class OAuth2(Plugin):
 
     def _prove(self, token: str, digest: bytes) -> _Named | None:
         taken = read(token)
+        if taken is not None and self._server and taken.issuer == self._server.issuer:
+            return self._own(self._server, taken)
         issuer = self._issuers.get(taken.issuer) if taken is not None else None
         if taken is None or issuer is None:
             return None
         self._start()
         proven = prove(taken, issuer, self._now())
         principal = self._principal(issuer, proven.claims, digest)
-        return _Named(proven.ends, principal, issuer, proven.keys, proven.bound)
+        return _Named(proven.ends, principal, proven.bound, issuer, proven.keys)
+
+    def _own(self, server: Server, taken: Token) -> _Named:
+        try:
+            believed = server.resource.believe(taken)
+        except Ended as ended:
+            raise Unfit(ended.reason) from None
+        owner = believed.party.owner
+        principal = Principal(
+            client=owner.name,
+            subject=believed.subject,
+            scopes=believed.scopes,
+            models=believed.models,
+            tier=owner.tier,
+            method=self.name,
+            credential=believed.jti,
+        )
+        return _Named(believed.ends, principal, believed.jkt)
 
     def _principal(self, issuer: Issuer, claims: Mapping[str, Any], digest: bytes) -> Principal:
         client = self._clients.get(issuer.rights.client_of(claims))
@@ -167,9 +217,30 @@ class OAuth2(Plugin):
             raise Unfit("bound_token_as_bearer")
         request = exchange.request
         asked = dpop.Asked(request.method, request.path, self._origins, token, bound)
-        proof = dpop.check_proof(request.environ.get("HTTP_DPOP", ""), asked, self._now())
+        self._proven(request.environ.get("HTTP_DPOP", ""), asked)
+
+    def _proven(self, text: str, asked: dpop.Asked) -> str:
+        """Return the key of a proof that holds and was not seen before."""
+        proof = dpop.check_proof(text, asked, self._now())
         if not self._replays.first(proof.digest, proof.ends):
             raise Unfit("dpop_replayed")
+        return proof.thumbprint
+
+    def _shown_key(self, exchange: Exchange) -> str | None:
+        """Return the key that a request for tokens proves, if it does (RFC 9449, 5)."""
+        request = exchange.request
+        text: str | None = request.environ.get("HTTP_DPOP")
+        if text is None:
+            return None
+        asked = dpop.Asked(request.method, request.path, self._origins, None, None)
+        try:
+            return self._proven(text, asked)
+        except Unfit as refused:
+            reason = f"oauth2.{refused.reason}"
+            raise Problem("oauth2.invalid_dpop_proof", reason=reason) from None
+        except TooManyProofs as error:
+            reason = "oauth2.TooManyProofs"
+            raise Problem("unavailable", reason=reason, headers={"Retry-After": "30"}) from error
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
@@ -182,16 +253,40 @@ class OAuth2(Plugin):
             )
 
     def ready(self) -> str | None:
-        """Return a word while an issuer has never been reached; asking starts the fetching."""
+        """Return a word while an issuer has never been reached, or no token can be signed.
+
+        Asking starts the fetching.
+        """
         self._start()
+        if self._server is not None:
+            try:
+                self._host.signing.active()
+            except SigningFault:
+                return "no_signing_key"
+            except StoreUnavailable:
+                return "store_unavailable"
         reached = all(issuer.source.reached for issuer in self._issuers.values())
         return None if reached else "oauth2_issuer_unreached"
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes of the authorization server; none where it is not one."""
+        made = Blueprint("oauth2", __name__)
+        if self._server is not None:
+            signing = self._host.signing
+            desk = views.Desk(self._server, self._shown_key, signing)
+            views.add(made, desk, self._server.issuer, signing.jwks)
+            page_views.add(made, page_views.Reception(self._server))
+        return made
 
     def commands(self) -> click.Group:
         """Return `secureml oauth2 ...`."""
         from .cli import group
+        from .server.cli import Office, groups
 
-        return group(self._providers, lambda table: provider(table, self._host))
+        made = group(self._providers, lambda table: provider(table, self._host))
+        for more in groups(Office(self._server, self._clients.get, self._host.tell)):
+            made.add_command(more)
+        return made
 
     def close(self) -> None:
         """End the threads that fetch keys."""

@@ -46,9 +46,7 @@ class Answers:
             response.headers.setdefault("WWW-Authenticate", self._challenge)
         return response
 
-    def _worded(
-        self, problem: Problem, kind: Kind, exchange: Exchange | None
-    ) -> tuple[str, str]:
+    def _worded(self, problem: Problem, kind: Kind, exchange: Exchange | None) -> tuple[str, str]:
         """Return body and media type: in the route's own words where its protocol has some."""
         policy = exchange.policy if exchange is not None else None
         if policy is not None and policy.wording is not None:
