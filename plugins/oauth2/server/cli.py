@@ -101,7 +101,7 @@ class Redirect(click.ParamType[str]):
 @click.option("--name", "label", default="", help="What people read when they are asked.")
 @output.json_option
 @_at_office
-def add_client(office: Office, client: str, as_json: bool, label: str, **words: Any) -> None:
+def add_client(office: Office, /, client: str, as_json: bool, label: str, **words: Any) -> None:
     """Add a program of CLIENT and show its secret, this once."""
     owner = office.owner(client)
     for scope in words["scopes"]:

@@ -157,7 +157,7 @@ def _check(grants: Collection[str], redirects: Collection[str], public: bool) ->
     if not set(grants) - {REFRESH}:
         raise ClientFault("a client needs a grant: code, device or client-credentials")
     if unknown := set(grants) - set(GRANTS.values()):
-        raise ClientFault(f"there is no grant {sorted(unknown)[0]!r}")
+        raise ClientFault(f"there is no grant {min(unknown)!r}")
     if (CODE in grants) != bool(redirects):
         raise ClientFault("the grant code and --redirect go together")
     if public and MACHINE in grants:

@@ -63,7 +63,7 @@ class Finder:
         return Held(believed.family, believed)
 
 
-class Introspection(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib has no types
+class Introspection(IntrospectionEndpoint):
     """Tells a caller with a secret what a token is worth now."""
 
     CLIENT_AUTH_METHODS = [BASIC, POST]
@@ -120,7 +120,7 @@ class Introspection(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib has
         }
 
 
-class Revocation(RevocationEndpoint):  # type: ignore[misc]
+class Revocation(RevocationEndpoint):
     """Takes a token back: an access token alone, a refresh token with all its family."""
 
     CLIENT_AUTH_METHODS = [BASIC, POST, NONE]

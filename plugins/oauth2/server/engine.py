@@ -35,7 +35,7 @@ from .users import User
 ANY = (BASIC, POST, NONE)
 
 
-class ProofMissing(OAuth2Error):  # type: ignore[misc]  # Authlib has no types
+class ProofMissing(OAuth2Error):
     """The client's tokens are bound to a key, and no key was shown (RFC 9449, 5)."""
 
     error = "invalid_dpop_proof"
@@ -54,7 +54,7 @@ class Records:
     people: People
 
 
-class Engine(AuthorizationServer):  # type: ignore[misc]
+class Engine(AuthorizationServer):
     """Answers at the token endpoint, and asks a person before a code is given."""
 
     def __init__(self, issuer: str, records: Records) -> None:
@@ -93,7 +93,7 @@ class Engine(AuthorizationServer):  # type: ignore[misc]
             if not error.redirect_uri:
                 raise
             return self.told(error, asked.payload.state)
-        return dict(headers)["Location"]
+        return str(dict(headers)["Location"])
 
     def told(self, error: OAuth2Error, state: str | None) -> str:
         """Return where a browser goes with an error that its program may be told."""

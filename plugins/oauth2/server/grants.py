@@ -77,7 +77,7 @@ class _Ours:
         return user
 
 
-class MachineGrant(_Ours, ClientCredentialsGrant):  # type: ignore[misc]  # Authlib has no types
+class MachineGrant(_Ours, ClientCredentialsGrant):
     """Client credentials: a program asks for itself."""
 
     GRANT_TYPE = MACHINE
@@ -92,7 +92,7 @@ class MachineGrant(_Ours, ClientCredentialsGrant):  # type: ignore[misc]  # Auth
         )
 
 
-class CodeGrant(_Ours, AuthorizationCodeGrant):  # type: ignore[misc]
+class CodeGrant(_Ours, AuthorizationCodeGrant):
     """Authorization code: a person lends rights to a program."""
 
     GRANT_TYPE = CODE
@@ -168,7 +168,7 @@ class _Taken:
         return " ".join(sorted(self.code.scopes))
 
 
-class Pkce(CodeChallenge):  # type: ignore[misc]
+class Pkce(CodeChallenge):
     """PKCE (RFC 7636) for every client, by S256, from the first step on (RFC 9700, 2.1.1)."""
 
     DEFAULT_CODE_CHALLENGE_METHOD = "S256"
@@ -196,7 +196,7 @@ class Pkce(CodeChallenge):  # type: ignore[misc]
         return "S256"
 
 
-class RefreshGrant(_Ours, RefreshTokenGrant):  # type: ignore[misc]
+class RefreshGrant(_Ours, RefreshTokenGrant):
     """Refresh: the next pair for a token that is used once."""
 
     GRANT_TYPE = REFRESH
@@ -248,7 +248,7 @@ class RefreshGrant(_Ours, RefreshTokenGrant):  # type: ignore[misc]
         """Do nothing: it was spent in the moment its successor was made."""
 
 
-class DeviceGrant(_Ours, DeviceCodeGrant):  # type: ignore[misc]
+class DeviceGrant(_Ours, DeviceCodeGrant):
     """Device: a machine asks whether somebody has said yes."""
 
     GRANT_TYPE = DEVICE

@@ -21,7 +21,7 @@ from .users import User
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be issued; ``family`` is the id it begins under, ``refresh`` whether it goes on."""
+    """What is to be issued; ``family`` is the id it begins under."""
 
     grant: str
     scopes: frozenset[str]

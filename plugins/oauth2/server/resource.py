@@ -17,7 +17,6 @@ from .tokens import Spoken, Tokens
 from .users import User
 
 
-
 @dataclass(frozen=True, slots=True)
 class Believed:
     """A token that holds: whose it is and what it may do; times are epoch seconds."""
@@ -88,6 +87,6 @@ class Resource:
 
 
 def _both(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
-    if one >= _ALL:
+    if "*" in one:
         return other
-    return one if other >= _ALL else one & other
+    return one if "*" in other else one & other

@@ -55,7 +55,8 @@ def build(table: Mapping[str, Any], host: Host) -> Server:
             fix="make [signing_keys] retire_after at least as long",
         )
     store, now, passwords = host.store, host.now, Passwords()
-    clients, users = (kind(store, now, passwords.hash) for kind in (OAuthClients, Users))
+    clients = OAuthClients(store, now, passwords.hash)
+    users = Users(store, now, passwords.hash)
     parties = Parties(clients, host.clients.get)
     people = People(users, passwords, host.clients.get)
     families = Families(store, now, table["families"])

@@ -110,7 +110,7 @@ class Tokens:
             claims["cnf"] = {"jkt": words.jkt}
         header = {"alg": key.algorithm, "kid": key.kid, "typ": TYPE}
         signer = self._joserfc(key.kid, key.algorithm, key.private, private=True)
-        return sign(header, json.dumps(claims).encode(), signer)
+        return sign(header, json.dumps(claims, separators=(",", ":")).encode(), signer)
 
     def read(self, token: Token) -> Spoken:
         """Return what a token says once it is proven; raises Unfit."""
