@@ -206,5 +206,3 @@ class OAuthHouse:
 def told(answer):
     """Return what a redirect tells the program."""
     return dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
-
-

@@ -116,6 +116,8 @@ class Tokens:
         """Return what a token says once it is proven; raises Unfit."""
         if token.header.keys() != _HEADER:
             raise Unfit("header")
+        if token.header["typ"] != TYPE:
+            raise Unfit("type")
         check_header(token, self._rules)
         key = self._ring.public(token.kid or "")
         # A key is for one algorithm; what the token says cannot change which.
