@@ -24,7 +24,10 @@ from tests.outside_issuer import proof
 
 pytestmark = pytest.mark.live
 
-NODE = "Node.js 20 or later with npm is missing; apt-get install nodejs npm"
+NODE = (
+    "Node.js 20 or later with npm is missing; "
+    "pip install -r tests/requirements-node.txt in an environment of its own, on the PATH"
+)
 
 FIRST, SECOND = (ECKey.generate_key("P-256", {"kid": f"of-{when}"}) for when in ("may", "june"))
 HOLDER = ECKey.generate_key("P-256")
