@@ -62,6 +62,7 @@ def outside_ways(folder: Path) -> list[Way]:
     outside_issuer.write_keys(folder, outside_issuer.EC)
     table = {"issuers": [outside_issuer.table()], "origins": [outside_issuer.AUDIENCE]}
     plugin, holder = harness.build(OAuth2, table), ECKey.generate_key("P-256")
+    token = outside_issuer.mint(jti="bound", cnf={"jkt": holder.thumbprint()})
     return [
         Way(
             "an outside issuer's token (ES256)",
@@ -70,10 +71,10 @@ def outside_ways(folder: Path) -> list[Way]:
             lambda number: bearer(outside_issuer.mint(jti=f"t-{number}")),
         ),
         Way(
-            "the same, bound by DPoP, proof each time",
+            "the same known and bound, a DPoP proof each",
             plugin,
             harness,
-            lambda number: bound(holder, number),
+            lambda number: bound(holder, token, number),
         ),
     ]
 
@@ -83,9 +84,8 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def bound(holder: ECKey, number: int) -> dict[str, str]:
-    """Return the headers of one token bound to a key, with a proof of its own (RFC 9449)."""
-    token = outside_issuer.mint(jti="bound", cnf={"jkt": holder.thumbprint()})
+def bound(holder: ECKey, token: str, number: int) -> dict[str, str]:
+    """Return the headers of a token bound to a key, with a proof of its own (RFC 9449)."""
     proof = outside_issuer.proof(holder, token, jti=f"p-{number}")
     return {"Authorization": f"DPoP {token}", "DPoP": proof}
 
