@@ -7,11 +7,13 @@ one odd minute happens to everybody, and a guard that shuts customers out is swi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .bars import BAN, HOLD, Bar
-from .baseline import Verdict
 from .ledger import Standing
+
+if TYPE_CHECKING:
+    from .baseline import Verdict
 
 OBSERVE, ALERT = "observe", "alert"
 ACTS = (OBSERVE, ALERT, HOLD, BAN)

@@ -9,13 +9,15 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .bars import Bars
-from .baseline import Baseline
 from .guard import Deed, Terms, deeds
-from .ledger import Ledger
 from .window import Fact, Window
+
+if TYPE_CHECKING:
+    from .bars import Bars
+    from .baseline import Baseline
+    from .ledger import Ledger
 
 log = logging.getLogger("secureml.anomaly")
 

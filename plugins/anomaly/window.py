@@ -15,20 +15,20 @@ from zlib import crc32
 LABELS = 16  # buckets of predicted labels
 _MOST_LABELS = 32  # of one request: a batch of ten thousand rows is no reason to wait
 
-# What a window is judged by, and the largest value each can take: (name, meaning, most).
+# What a window is judged by: (name, meaning, the least difference that could mean anything).
 FEATURES = (
-    ("requests", "requests, as log(1 + n)", log1p(1e6)),
-    ("refused", "share of requests refused", 1.0),
-    ("unauthorized", "share refused for want of a credential or a right", 1.0),
-    ("malformed", "share refused for what they contained", 1.0),
-    ("limited", "share refused for being too many", 1.0),
-    ("failed", "share that the server failed to answer", 1.0),
-    ("missing", "share that asked for what does not exist", 1.0),
-    ("paths", "different paths, up to 64", 64.0),
-    ("rows", "rows a request, as log(1 + n)", log1p(1e6)),
-    ("bytes", "bytes a request, as log(1 + n)", log1p(1e8)),
-    ("flagged", "share with input that a rule found odd", 1.0),
-    ("one_label", "share of the commonest answer among all answers", 1.0),
+    ("requests", "requests, as log(1 + n)", 0.2),
+    ("refused", "share of requests refused", 0.02),
+    ("unauthorized", "share refused for want of a credential or a right", 0.02),
+    ("malformed", "share refused for what they contained", 0.02),
+    ("limited", "share refused for being too many", 0.02),
+    ("failed", "share that the server failed to answer", 0.02),
+    ("missing", "share that asked for what does not exist", 0.02),
+    ("paths", "different paths, up to 64", 0.5),
+    ("rows", "rows a request, as log(1 + n)", 0.2),
+    ("bytes", "bytes a request, as log(1 + n)", 0.2),
+    ("flagged", "share with input that a rule found odd", 0.02),
+    ("one_label", "share of the commonest answer among all answers", 0.05),
 )
 NAMES = tuple(name for name, _, _ in FEATURES)
 
