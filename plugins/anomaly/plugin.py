@@ -76,7 +76,7 @@ class Config(Schema):
     )
     flush = fields.Duration(
         load_default=10.0,
-        validate=validate.Range(0.1, 600),
+        validate=validate.Range(1, 600),
         metadata={"description": "How often each worker writes down what it counted."},
     )
     least = fields.StrictInteger(
