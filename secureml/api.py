@@ -39,7 +39,7 @@ _PREDICT_KEYS = frozenset(PredictBody().fields)
 
 
 class Application(Flask):
-    """Flask, with one difference: a Result passes the SHAPE door before it is an answer."""
+    """Flask, with a difference: a Result passes the SHAPE door before it is an answer."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         # No static folder: it would be a route without a policy.
@@ -50,6 +50,13 @@ class Application(Flask):
         # An API does not redirect: a doubled or missing slash is another address.
         self.url_map.merge_slashes = False
         self.url_map.strict_slashes = True
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function: a view that is a coroutine stopped the start (see `policy`).
+
+        Flask would ask each hook and each view at each request.
+        """
+        return func
 
     def dispatch_request(self) -> Response:
         """Run the matched view and turn what it returns into a response."""

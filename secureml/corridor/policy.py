@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -90,7 +91,13 @@ def collect(app: Flask) -> dict[str, Policy]:
 
 
 def _policy_of_rule(app: Flask, rule: Rule) -> Policy:
-    policy = policy_of(app.view_functions.get(rule.endpoint))
+    view = app.view_functions.get(rule.endpoint)
+    policy = policy_of(view)
+    if inspect.iscoroutinefunction(view):
+        raise ConfigError(
+            f"the view of {rule.rule} ({rule.endpoint}) is a coroutine, and nobody would await it",
+            fix="write it with def",
+        )
     if policy is None:
         raise ConfigError(
             f"the route {rule.rule} ({rule.endpoint}) carries no policy",

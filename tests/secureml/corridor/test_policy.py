@@ -62,3 +62,15 @@ def test_flasks_own_static_route_would_stop_the_start():
     """Pitfall 5, from the other side."""
     with pytest.raises(ConfigError, match="static"):
         collect(Flask("test"))
+
+
+def test_a_view_that_nobody_would_await_stops_the_start():
+    """The doors are plain functions; a coroutine would be answered before it ran."""
+
+    async def view():
+        return ""
+
+    app = Flask("test", static_folder=None)
+    app.add_url_rule("/a", "a", requires("x")(view))
+    with pytest.raises(ConfigError, match="write it with def"):
+        collect(app)
