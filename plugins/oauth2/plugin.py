@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint
 
 from secureml import (
+    ConfigError,
     Exchange,
     Host,
     Kind,
@@ -28,11 +29,12 @@ from secureml import (
 from . import dpop
 from .claims import MAX_TOKEN, Token, Unfit, read, text
 from .issuer import Issuer, prove
-from .keys import Keys
 from .keysource import KeysUnavailable
+from .proven import Named, Proven, find, keep
 from .providers import provider, providers
 from .refresher import Refresher
 from .replay import Replays, TooManyProofs
+from .sender import Sender, Sent
 from .server import metadata, page_views, views
 from .server.families import Ended
 from .server.server import Server, build
@@ -43,35 +45,12 @@ if TYPE_CHECKING:
     import click
     from werkzeug.datastructures import Headers
 
-CACHE_SIZE = 4096
 CHALLENGE = 'Bearer realm="secureml"'
 _DPOP = f'DPoP algs="{" ".join(dpop.ALGORITHMS)}"'
-_TOPICS = ("clients", "oauth2", "signing_keys")
 _IN_URL = re.compile(
     r"(?:^|&)(?:access_token|refresh_token|client_secret)=|eyJ[\w-]+\.eyJ", re.ASCII
 )
 _JTI = re.compile(r"[A-Za-z0-9._:~-]{1,64}", re.ASCII)
-
-
-class _Named(NamedTuple):
-    """A token that was proven: until when, for whom, bound to what, and with whose keys.
-
-    One of our own has no ``issuer``: what it was proven with is watched by the store's counters.
-    """
-
-    ends: float
-    principal: Principal
-    bound: str | None
-    issuer: Issuer | None = None
-    keys: Keys | None = None
-
-
-class _Cache(NamedTuple):
-    """The tokens proven while the store stood at ``versions``."""
-
-    versions: Mapping[str, int]
-    relevant: tuple[int, ...]
-    by_digest: dict[bytes, _Named]
 
 
 class OAuth2(Plugin):
@@ -87,6 +66,11 @@ class OAuth2(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._host = host
+        if not config["issuers"] and config["server"] is None:
+            raise ConfigError(
+                "there is nothing to do: no outside issuer is named, and none is issued here",
+                fix="write [[plugins.oauth2.issuers]] or [plugins.oauth2.server]",
+            )
         self._providers = providers(config["issuers"], host)
         self._issuers = {item.issuer.rules.issuer: item.issuer for item in self._providers}
         self._refreshers = [Refresher(issuer.source) for issuer in self._issuers.values()]
@@ -94,12 +78,18 @@ class OAuth2(Plugin):
             refresher.source.ask = refresher.ask
         self._server = build(config["server"], host) if config["server"] else None
         self.issuers = [*self._issuers, *([self._server.issuer] if self._server else [])]
+        if len(set(self.issuers)) < len(self.issuers):
+            raise ConfigError(
+                "an outside issuer is named like our own",
+                key="server.issuer",
+                fix="give ours another path of this service's address",
+            )
         ours = [metadata.origin(self._server.issuer)] if self._server else []
-        self._origins = frozenset([*config["origins"], *ours])
-        self._replays = Replays(host.store, host.now)
+        replays = Replays(host.store, host.now)
+        self._sender = Sender([*config["origins"], *ours], replays, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
-        self._cache = _Cache({}, (), {})
-        self.challenge = f"{CHALLENGE}, {_DPOP}" if self._origins else CHALLENGE
+        self._proven = Proven(host.store.versions)
+        self.challenge = f"{CHALLENGE}, {_DPOP}" if self._sender.origins else CHALLENGE
 
     def admit(self, exchange: Exchange) -> None:
         """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
@@ -118,50 +108,28 @@ class OAuth2(Plugin):
         try:
             named = self._name(token)
             if named is not None:
-                self._check_sender(exchange, scheme, token, named.bound)
+                self._sender.check(_sent(exchange), scheme, token, named.bound)
         except Unfit as refused:
             raise _unauthorized(scheme, refused.reason) from None
         except (KeysUnavailable, TooManyProofs, StoreUnavailable) as error:
             # Nobody can tell now, and what was true a moment ago is no permission.
-            reason = f"oauth2.{type(error).__name__}"
-            raise Problem("unavailable", reason=reason, headers={"Retry-After": "30"}) from error
+            raise _unavailable(error) from error
         return named.principal if named is not None else None
 
-    def _name(self, token: str) -> _Named | None:
+    def _name(self, token: str) -> Named | None:
         """Return whom a token names; one proven before costs a digest and a look at the store."""
         if len(token) > MAX_TOKEN:
             raise Unfit("too_long")
-        by_digest = self._current()
         digest = sha256(token.encode("latin-1", "replace")).digest()
-        named = by_digest.get(digest)
-        if named is not None and self._stands(named):
-            return named
-        named = self._prove(token, digest)
-        if named is not None:
-            if len(by_digest) >= CACHE_SIZE:
-                # Tokens are short-lived: what fills the cache is mostly past.
-                by_digest.clear()
-            by_digest[digest] = named
+        known = self._proven.current()
+        named = find(known, digest, self._now())
+        if named is None:
+            named = self._prove(token, digest)
+            if named is not None:
+                keep(known, digest, named)
         return named
 
-    def _stands(self, named: _Named) -> bool:
-        if self._now() >= named.ends:
-            return False
-        if named.issuer is None or named.keys is None:
-            return True
-        return named.issuer.source.believes(named.keys)
-
-    def _current(self) -> dict[bytes, _Named]:
-        """Return what was proven since a client, key or token of ours last changed."""
-        cache, versions = self._cache, self._store.versions()
-        if cache.versions is not versions:
-            # Most writes, each used proof among them, concern no token that was proven before.
-            relevant = tuple(versions.get(topic, 0) for topic in _TOPICS)
-            by_digest = cache.by_digest if relevant == cache.relevant else {}
-            cache = self._cache = _Cache(versions, relevant, by_digest)
-        return cache.by_digest
-
-    def _prove(self, token: str, digest: bytes) -> _Named | None:
+    def _prove(self, token: str, digest: bytes) -> Named | None:
         taken = read(token)
         if taken is not None and self._server and taken.issuer == self._server.issuer:
             return self._own(self._server, taken)
@@ -171,9 +139,9 @@ class OAuth2(Plugin):
         self._start()
         proven = prove(taken, issuer, self._now())
         principal = self._principal(issuer, proven.claims, digest)
-        return _Named(proven.ends, principal, proven.bound, issuer, proven.keys)
+        return Named(proven.ends, principal, proven.bound, issuer, proven.keys)
 
-    def _own(self, server: Server, taken: Token) -> _Named:
+    def _own(self, server: Server, taken: Token) -> Named:
         try:
             believed = server.resource.believe(taken)
         except Ended as ended:
@@ -188,7 +156,7 @@ class OAuth2(Plugin):
             method=self.name,
             credential=believed.jti,
         )
-        return _Named(believed.ends, principal, believed.jkt)
+        return Named(believed.ends, principal, believed.jkt)
 
     def _principal(self, issuer: Issuer, claims: Mapping[str, Any], digest: bytes) -> Principal:
         client = self._clients.get(issuer.rights.client_of(claims))
@@ -207,40 +175,17 @@ class OAuth2(Plugin):
             credential=str(jti) if plain_id else f"sha256:{digest.hex()[:16]}",
         )
 
-    def _check_sender(self, exchange: Exchange, scheme: str, token: str, bound: str | None) -> None:
-        """Demand a proof for a token bound to a key: without, it would be a bearer's again."""
-        if bound is None:
-            if scheme == "dpop":
-                raise Unfit("not_bound")
-            return
-        if scheme != "dpop":
-            raise Unfit("bound_token_as_bearer")
-        request = exchange.request
-        asked = dpop.Asked(request.method, request.path, self._origins, token, bound)
-        self._proven(request.environ.get("HTTP_DPOP", ""), asked)
-
-    def _proven(self, text: str, asked: dpop.Asked) -> str:
-        """Return the key of a proof that holds and was not seen before."""
-        proof = dpop.check_proof(text, asked, self._now())
-        if not self._replays.first(proof.digest, proof.ends):
-            raise Unfit("dpop_replayed")
-        return proof.thumbprint
-
     def _shown_key(self, exchange: Exchange) -> str | None:
-        """Return the key that a request for tokens proves, if it does (RFC 9449, 5)."""
-        request = exchange.request
-        text: str | None = request.environ.get("HTTP_DPOP")
-        if text is None:
+        """Return the key that a request for tokens proves, if it does."""
+        if "HTTP_DPOP" not in exchange.request.environ:
             return None
-        asked = dpop.Asked(request.method, request.path, self._origins, None, None)
         try:
-            return self._proven(text, asked)
+            return self._sender.key(_sent(exchange))
         except Unfit as refused:
             reason = f"oauth2.{refused.reason}"
             raise Problem("oauth2.invalid_dpop_proof", reason=reason) from None
         except TooManyProofs as error:
-            reason = "oauth2.TooManyProofs"
-            raise Problem("unavailable", reason=reason, headers={"Retry-After": "30"}) from error
+            raise _unavailable(error) from error
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
@@ -296,6 +241,16 @@ class OAuth2(Plugin):
     def _start(self) -> None:
         for refresher in self._refreshers:
             refresher.start()
+
+
+def _sent(exchange: Exchange) -> Sent:
+    request = exchange.request
+    return Sent(request.method, request.path, request.environ.get("HTTP_DPOP", ""))
+
+
+def _unavailable(error: Exception) -> Problem:
+    reason = f"oauth2.{type(error).__name__}"
+    return Problem("unavailable", reason=reason, headers={"Retry-After": "30"})
 
 
 def _unauthorized(scheme: str, reason: str) -> Problem:

@@ -198,7 +198,10 @@ class Config(Schema):
     server = plain.Nested(
         ServerTable,
         load_default=None,
-        metadata={"description": "Makes this an authorization server; without it, it is none."},
+        metadata={
+            "description": "Makes this an authorization server; without it, it is none.",
+            "enough": True,
+        },
     )
     origins = plain.List(
         plain.String(validate=validate.Regexp(r"https://[a-z0-9.:\[\]-]{1,255}(?<!:443)\Z")),
@@ -209,12 +212,3 @@ class Config(Schema):
             "one; without any, bound tokens are refused."
         },
     )
-
-    @validates_schema
-    def _something_to_do(self, table: dict[str, Any], **_words: Any) -> None:
-        if not table["issuers"] and table["server"] is None:
-            raise ValidationError("Name outside issuers, or be a server; else leave it out.")
-        if table["server"] is not None:
-            ours = table["server"]["issuer"]
-            if any(issuer["issuer"] == ours for issuer in table["issuers"]):
-                raise ValidationError("An outside issuer has this name.", "server")
