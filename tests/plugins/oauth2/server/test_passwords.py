@@ -47,7 +47,7 @@ def test_an_unknown_name_costs_one_hash_like_a_wrong_secret(passwords, worked):
     passwords.verify("x", passwords.hash("y"))
     passwords.verify("x", None)
     assert len(worked) == 2
-    assert {extract_parameters(hashed) for hashed in worked} == {extract_parameters(worked[0])}
+    assert extract_parameters(worked[0]) == extract_parameters(worked[1])
 
 
 def test_a_right_secret_costs_once_and_a_wrong_one_each_time(passwords, worked):
