@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from marshmallow import ValidationError
 
 from secureml import Client, Event, fields, output
 
@@ -85,6 +86,18 @@ class Redirect(click.ParamType[str]):
             raise click.BadParameter(f"{str(value)[:80]!r}: {refused}") from None
 
 
+class Right(click.ParamType[str]):
+    """The name of a scope."""
+
+    name = "scope"
+
+    def convert(self, value: Any, param: object, ctx: object) -> str:
+        try:
+            return str(fields.Scope().deserialize(value))
+        except ValidationError as error:
+            raise click.BadParameter(f"{value[:80]!r}: {error.messages[0]}") from None
+
+
 @click.command("add")
 @click.argument("client")
 @click.option(
@@ -95,7 +108,7 @@ class Redirect(click.ParamType[str]):
     "--redirect", "redirects", multiple=True, type=Redirect(),
     help="Where browsers are sent back to, compared byte for byte; repeatable.",
 )  # fmt: skip
-@click.option("--scope", "scopes", multiple=True, help="Narrow it to this right; repeatable.")
+@click.option("--scope", "scopes", multiple=True, type=Right(), help="Narrow it to this right; repeatable.")
 @click.option("--public", is_flag=True, help="It cannot keep a secret: an app, a page, a device.")
 @click.option("--dpop", is_flag=True, help="Its tokens must be bound to a key (RFC 9449).")
 @click.option("--name", "label", default="", help="What people read when they are asked.")
@@ -104,8 +117,6 @@ class Redirect(click.ParamType[str]):
 def add_client(office: Office, /, client: str, as_json: bool, label: str, **words: Any) -> None:
     """Add a program of CLIENT and show its secret, this once."""
     owner = office.owner(client)
-    for scope in words["scopes"]:
-        fields.Scope().deserialize(scope)
     words["scopes"] = words["scopes"] or None
     words["grants"] = [GRANTS[word] for word in words["grants"]]
     if len(label) > 80 or not label.isprintable():

@@ -39,7 +39,7 @@ def test_a_resource_server_with_the_right_may_ask_about_all(house):
 
 @pytest.mark.parametrize("path", ["/oauth2/introspect", "/oauth2/revoke"])
 def test_a_token_must_be_named(house, path):
-    answer = house.post(path, (house.web, house.web_secret))
+    answer = house.post(path, (house.web, house.web_secret), x="y")
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
 
 

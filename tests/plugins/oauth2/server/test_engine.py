@@ -24,10 +24,13 @@ def test_a_device_is_told_where_people_go(house):
 
 def test_a_device_is_refused_like_anybody(house, monkeypatch):
     program = house.device_program()
-    assert begin(house).status_code == 401
+    assert begin(house, x="y").status_code == 401
     assert begin(house, client_id=house.web).status_code == 401
     auth = (house.machine, house.machine_secret)
-    assert house.post("/oauth2/device_authorization", auth).json["error"] == "unauthorized_client"
+    assert (
+        house.post("/oauth2/device_authorization", auth, x="y").json["error"]
+        == "unauthorized_client"
+    )
     assert begin(house, client_id=program, scope="root").json["error"] == "invalid_scope"
     monkeypatch.setattr(devices, "MOST", 0)
     assert begin(house, client_id=program).json["error"] == "slow_down"
