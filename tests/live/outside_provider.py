@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent / "oidc_provider"
 FILES = ("package.json", "package-lock.json", ".npmrc")
 LEAST_NODE = 20
+NODE = (
+    "Node.js 20 or later with npm is missing; "
+    "pip install -r tests/requirements-node.txt in an environment of its own, on the PATH"
+)
 SITE, BACK = "https://ml.example.org", "https://site.example.org/back"
 
 

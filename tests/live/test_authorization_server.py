@@ -27,13 +27,12 @@ from authlib.integrations.requests_client import OAuth2Session
 from joserfc.jwk import ECKey
 from live_servers import CHECKOUT, free_port
 from live_serving import Instance, Served, UnixConnection, alone, ask
-from outside_provider import installed, too_old
+from outside_provider import NODE, installed, too_old
 
 from tests.outside_issuer import proof
 
 pytestmark = pytest.mark.live
 
-NODE = "Node.js 20 or later with npm is missing; apt-get install nodejs npm"
 HERE = Path(__file__).parent
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 

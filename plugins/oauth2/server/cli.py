@@ -108,7 +108,9 @@ class Right(click.ParamType[str]):
     "--redirect", "redirects", multiple=True, type=Redirect(),
     help="Where browsers are sent back to, compared byte for byte; repeatable.",
 )  # fmt: skip
-@click.option("--scope", "scopes", multiple=True, type=Right(), help="Narrow it to this right; repeatable.")
+@click.option(
+    "--scope", "scopes", multiple=True, type=Right(), help="Narrow it to this right; repeatable."
+)
 @click.option("--public", is_flag=True, help="It cannot keep a secret: an app, a page, a device.")
 @click.option("--dpop", is_flag=True, help="Its tokens must be bound to a key (RFC 9449).")
 @click.option("--name", "label", default="", help="What people read when they are asked.")
