@@ -85,11 +85,12 @@ class Families:
 
     def open(self, family: Family) -> None:
         """Put a family on record; raises Ended where its id was ended before it began."""
-        with self._store.begin() as connection:
-            self._sweep(connection, family)
-            if self._read(connection, _families.c.id == family.id) is not None:
-                raise Ended("replayed")
-            connection.execute(_families.insert().values(_row(family)))
+        try:
+            with self._store.begin() as connection:
+                self._sweep(connection, family)
+                connection.execute(_families.insert().values(_row(family)))
+        except sa.exc.IntegrityError:
+            raise Ended("replayed") from None
 
     def standing(self, family: str, jti: str) -> Family:
         """Return the family a token names; raises Ended for one that does not stand."""
@@ -139,12 +140,15 @@ class Families:
 
     def end(self, family: str) -> bool:
         """End one family, begun or not; tell whether it stood."""
-        with self._store.begin() as connection:
-            if self._read(connection, _families.c.id == family) is None:
+        which = _families.c.id == family
+        try:
+            with self._store.begin() as connection:
                 # Its code was shown twice before it was traded: nothing may begin under this id.
                 connection.execute(_families.insert().values(self._tombstone(family)))
-                return False
-            return bool(self._end(connection, _families.c.id == family))
+        except sa.exc.IntegrityError:  # it has begun
+            with self._store.begin() as connection:
+                return bool(self._end(connection, which))
+        return False
 
     def end_all(self, *, oauth_client: str | None = None, subject: str | None = None) -> int:
         """End all families of an OAuth client or of a person; return how many stood."""
