@@ -6,7 +6,7 @@ import pytest
 
 from plugins.oauth2.plugin import OAuth2
 from plugins.oauth2.server.server import build
-from secureml import ConfigError
+from secureml import ConfigError, StoreUnavailable
 from secureml.state.signing import Schedule
 from tests.oauth_house import TABLE
 from tests.outside_issuer import EC, table, write_keys
@@ -42,3 +42,22 @@ def test_it_is_not_ready_without_a_key(harness):
     assert plugin.ready() == "no_signing_key"
     harness.signing.rotate()
     assert plugin.ready() is None
+
+
+def test_it_is_not_ready_without_the_store(harness, monkeypatch):
+    plugin = harness.build(OAuth2, {"server": TABLE})
+
+    def away():
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(harness.signing, "active", away)
+    assert plugin.ready() == "store_unavailable"
+
+
+def test_a_token_that_lacks_a_right_is_told_which(house):
+    text = house.machine_token(scope="predict")["access_token"]
+    answer = house.ask(text)
+    assert answer.status_code == 403
+    assert answer.headers["WWW-Authenticate"] == (
+        'Bearer realm="secureml", error="insufficient_scope", scope="models:read"'
+    )
