@@ -43,6 +43,11 @@ def encode(fields: Mapping[str, Any]) -> str:
     return _ENCODE(fields)[1:-1]
 
 
+def dump(fields: Mapping[str, Any]) -> str:
+    """Return a record as it stands in its line, mac and all."""
+    return _ENCODE(fields)
+
+
 def rfc3339(seconds: float) -> str:
     """Return UTC to the millisecond, e.g. 2026-01-31T09:30:00.125Z."""
     moment = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -34,6 +34,7 @@ CORE = {
     "clients": "secureml.cli.clients:clients",
     "signing-keys": "secureml.cli.signing_keys:signing_keys",
     "models": "secureml.cli.models:models",
+    "events": "secureml.cli.events:events",
 }
 
 
