@@ -58,6 +58,7 @@ class Terms:
 
 
 _START = Head(0, line.GENESIS)
+_UNKNOWN = 0  # no file of ours is as small: its end is read again
 
 
 class Chain:
@@ -77,7 +78,7 @@ class Chain:
         self._gate = self._file = -1
         self._pid = 0
         self._path = ""
-        self._inode, self._size, self._head = 0, 0, _START
+        self._inode, self._size, self._head = 0, 0, _START  # known last
 
     def append(self, fields: Mapping[str, Any]) -> Head:
         """Write one record; return its number and seal.
@@ -134,10 +135,12 @@ class Chain:
         pause = 50e-6
         while True:
             try:
-                return fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= until:
                     raise ChainBusy("the chain was held by others until the deadline") from None
+            else:
+                return
             time.sleep(pause)
             pause = min(pause * 2, 0.002)
 
@@ -152,33 +155,47 @@ class Chain:
 
     def _catch_up(self) -> None:
         """Know what others wrote; where nobody did, that is one look at the file."""
-        if self._file >= 0:
-            try:
-                found = os.stat(self._path)
-            except FileNotFoundError:
-                found = None
-            if found is not None and found.st_ino == self._inode:
-                if found.st_size == self._size:
-                    return
-                if found.st_size > self._size:
-                    return self._follow()
+        size = self._grown_to()
+        if size == self._size:
+            if self._head.event == CLOSED:
+                self._begin()  # the last attempt found no room for it
+            return
+        if size > self._size:
+            self._follow()
+            return
         known = self._head
-        self._open(place.files(self._folder))
-        self._tell_cut(known)
+        try:
+            self._open(place.files(self._folder))
+            self._tell_cut(known)
+        except OSError:
+            self._head, self._size = known, _UNKNOWN
+            raise
+
+    def _grown_to(self) -> int:
+        """Return the size of the file we know, -1 when it is not there any more."""
+        if self._file < 0:
+            return -1
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - for every record, half of Path.stat
+        except FileNotFoundError:
+            return -1
+        return found.st_size if found.st_ino == self._inode else -1
 
     def _follow(self) -> None:
         self._learn()
         while self._head.event == CLOSED:
             path = self._folder / place.name_of(self._head.seq + 1)
             if not path.exists():
-                return self._begin()
+                self._begin()
+                return
             self._use(path)
             self._learn()
 
     def _open(self, files: list[Path]) -> None:
         self._head = _START
         if not files:
-            return self._begin()
+            self._begin()
+            return
         self._use(files[-1])
         first = line.read(os.pread(self._file, line.LIMIT, 0).partition(b"\n")[0])
         if first is not None and first.fields.get("key") != line.key_id(self._key):
@@ -193,6 +210,7 @@ class Chain:
             self._sync.after(self._file, last=True)
             os.close(self._file)
         self._file, self._path = opened, str(path)
+        self._size = _UNKNOWN
         self._inode = os.fstat(opened).st_ino
 
     def _learn(self) -> None:
@@ -208,7 +226,11 @@ class Chain:
                 "bytes": len(end.stump),
                 "sha256": sha256(end.stump).hexdigest(),
             }
-            self._write(line.encode(told), TORN, before=b"\n")
+            try:
+                self._write(line.encode(told), TORN, before=b"\n")
+            except OSError:
+                self._size = _UNKNOWN
+                raise
 
     def _tell_cut(self, known: Head) -> None:
         # We wrote or saw this record, and it is not there any more.
@@ -243,7 +265,7 @@ class Chain:
             if os.fstat(self._file).st_size > self._size:
                 os.ftruncate(self._file, self._size)
         except OSError:
-            self._size = -1
+            self._size = _UNKNOWN
 
     def _rotate(self) -> None:
         self._write(line.encode({"event": CLOSED}), CLOSED)

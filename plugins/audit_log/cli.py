@@ -109,10 +109,10 @@ def verify(desk: Desk, checkpoints: Path | None, public: str | None, as_json: bo
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True)
 @output.json_option
 @_at_desk
-def show(desk: Desk, count: int, as_json: bool, **wanted: str) -> None:
+def show(desk: Desk, /, count: int, as_json: bool, **wanted: str) -> None:
     """Show the last records that fit."""
     last = list(deque(_chosen(desk, Filter(**wanted)), maxlen=count))
-    lines = [reader.text(record, lambda word, _: word) for record in last]
+    lines = [output.record_line(record) for record in last]
     output.emit(last, as_json, "\n".join(lines) or "no such records")
 
 
@@ -122,7 +122,7 @@ def show(desk: Desk, count: int, as_json: bool, **wanted: str) -> None:
 @click.option("--output", "place", type=click.Path(path_type=Path), help="Else stdout.")
 @output.json_option
 @_at_desk
-def export(desk: Desk, form: str, place: Path | None, as_json: bool, **wanted: str) -> None:
+def export(desk: Desk, /, form: str, place: Path | None, as_json: bool, **wanted: str) -> None:
     """Write all records that fit, as JSON lines or as CSV without formulas."""
     chosen = _chosen(desk, Filter(**wanted))
     lines = reader.table(chosen) if form == "csv" else map(_json_line, chosen)
@@ -131,11 +131,12 @@ def export(desk: Desk, form: str, place: Path | None, as_json: bool, **wanted: s
             click.echo(words, nl=False)
         return
     count = 0
+    count = -(form == "csv")  # its first line is no record
     with place.open("x", encoding="utf-8", newline="") as file:
         place.chmod(0o640)
-        for count, words in enumerate(lines, 1):
+        for words in lines:
             file.write(words)
-    count -= form == "csv"
+            count += 1
     output.emit({"records": count, "file": str(place)}, as_json, f"{place}: {count} records")
 
 

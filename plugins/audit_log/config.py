@@ -63,7 +63,7 @@ class Config(Schema):
     )
     free_space = fields.ByteSize(
         load_default=256 * 1024 * 1024,
-        validate=validate.Range(0),
+        validate=validate.Range(1),
         metadata={"description": "Free space below which `/readyz` says so; answers go on."},
     )
     checkpoint_key = fields.SecretRef(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -57,7 +58,7 @@ class Desk:
         before = line.rfc3339(self.now() - older_than)
         doomed = []
         found = files(self.folder)
-        for path, following in zip(found, found[1:], strict=False):
+        for path, following in pairwise(found):
             # The next file's first record was written right after this file's last.
             if self._first_time(following) >= before:
                 break

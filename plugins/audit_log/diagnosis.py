@@ -53,35 +53,51 @@ def is_stump(raw: bytes, offset: int, following: Sequence[bytes]) -> bool:
 
 def name(spot: Spot, key: bytes, previous: str, expected: int) -> Finding:
     """Say what was done at a line that is not the record ``expected``."""
+    done, text = _name(_Seals(key), spot.lines, previous, expected)
+    return Finding(spot.file, spot.number + 1, expected, done, text)
 
-    def finding(done: str, text: str) -> Finding:
-        return Finding(spot.file, spot.number + 1, expected, done, text)
 
-    def fits(raw: bytes, before: str, seq: int) -> bool:
+class _Seals:
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def made(self, previous: str, found: line.Line) -> str:
+        return line.seal(self._key, previous, found.sealed)
+
+    def fits(self, raw: bytes, previous: str, seq: int) -> bool:
         found = line.read(raw)
-        return (
-            found is not None
-            and found.seq == seq
-            and found.mac == line.seal(key, before, found.sealed)
-        )
+        return found is not None and found.seq == seq and found.mac == self.made(previous, found)
 
-    found, following = line.read(spot.lines[0]), spot.lines[1:]
-    if following and fits(following[0], previous, expected):
+
+def _name(seals: _Seals, lines: Sequence[bytes], previous: str, expected: int) -> tuple[str, str]:
+    found, following = line.read(lines[0]), lines[1:]
+    if following and seals.fits(following[0], previous, expected):
         if found is not None and found.seq == expected + 1:
-            return finding("swapped", f"record {found.seq} stands before record {expected}")
-        return finding("inserted", "a line that does not belong here; the next one does")
+            return "swapped", f"record {found.seq} stands before record {expected}"
+        return "inserted", "a line that does not belong here; the next one does"
     if found is None:
-        return finding("changed", "the line is no record any more")
-    if found.seq > expected:
-        if any(fits(raw, previous, expected) for raw in following):
-            return finding("swapped", f"record {expected} stands further down")
-        last = found.seq - 1
-        return finding("deleted", f"records {expected} to {last} are missing")
+        return "changed", "the line is no record any more"
+    if found.seq == expected:
+        return _rewritten(seals, found, following, previous)
+    return _misplaced(seals, found, following, previous, expected)
+
+
+def _misplaced(
+    seals: _Seals, found: line.Line, following: Sequence[bytes], previous: str, expected: int
+) -> tuple[str, str]:
     if found.seq < expected:
-        return finding("inserted", f"a copy of record {found.seq}")
-    true = line.seal(key, previous, found.sealed)
-    if following and any(fits(following[0], mac, expected + 1) for mac in (found.mac, true)):
-        return finding("changed", "its content or its seal was changed")
+        return "inserted", f"a copy of record {found.seq}"
+    if any(seals.fits(raw, previous, expected) for raw in following):
+        return "swapped", f"record {expected} stands further down"
+    return "deleted", f"records {expected} to {found.seq - 1} are missing"
+
+
+def _rewritten(
+    seals: _Seals, found: line.Line, following: Sequence[bytes], previous: str
+) -> tuple[str, str]:
     if not following:
-        return finding("changed", "changed, or written without the key; no record follows")
-    return finding("forged", "from here on it is not sealed with this key")
+        return "changed", "changed, or written without the key; no record follows"
+    before = (found.mac, seals.made(previous, found))
+    if any(seals.fits(following[0], mac, found.seq + 1) for mac in before):
+        return "changed", "its content or its seal was changed"
+    return "forged", "from here on it is not sealed with this key"

@@ -36,7 +36,7 @@ class Notary:
             self._owed = False
         except OSError as error:
             if not self._owed:
-                log.error("no checkpoint of record %d (%s)", head.seq, type(error).__name__)
+                log.warning("no checkpoint of record %d (%s)", head.seq, type(error).__name__)
             self._owed = True
 
     def sign(self, head: Head) -> checkpoint.Checkpoint:

@@ -1,4 +1,4 @@
-"""Reading a chain for people and scripts: from a record on, filtered, as a line or a table.
+"""Reading a chain for people and scripts: from a record on, filtered, as a table.
 
 Knows no Flask and no SecureML.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,35 +73,6 @@ class Reader:
                 self._place = (found.seq if found else seq, path, file.tell())
                 if found is not None and found.seq > seq:
                     yield found.fields
-
-
-def text(fields: Mapping[str, Any], paint: Callable[[str, str], str]) -> str:
-    """Return a record as one line for people; ``paint`` colours a word by what it means.
-
-    A record holds no control character that JSON would not have escaped; printed, they are
-    escaped again, so that a name cannot steer a terminal.
-    """
-    told = {
-        name: value
-        for name, value in {**fields, **(fields.get("facts") or {})}.items()
-        if name not in ("seq", "time", "event", "mac", "facts", "id", "client", "status", "code")
-        and value not in ("", None)
-    }
-    words = [
-        f"{fields['seq']:>8}",
-        str(fields.get("time", "")),
-        paint(_printable(fields.get("status", "-")), "status"),
-        paint(_printable(fields.get("event", "")), "event"),
-        _printable(fields.get("client") or "-"),
-        _printable(fields.get("code") or ""),
-        *(f"{_printable(name)}={_printable(value)}" for name, value in told.items()),
-    ]
-    return " ".join(word for word in words if word)
-
-
-def _printable(value: Any) -> str:
-    words = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
 def table(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -14,12 +14,9 @@ from typing import Any
 import click
 
 from secureml.cli.main import Desk
-from secureml.cli.output import json_option
+from secureml.cli.output import json_option, record_line
 
 PAUSE = 0.25  # seconds between two looks with --follow
-_HIDDEN = frozenset(
-    {"seq", "time", "event", "mac", "facts", "id", "client", "status", "code", "inputs"}
-)
 Recall = Callable[[int], Iterable[Mapping[str, Any]]]
 
 
@@ -36,10 +33,10 @@ def events() -> None:
 @click.option("--code", default="", help="Only this problem code.")
 @json_option
 @click.pass_obj
-def tail(desk: Desk, follow: bool, count: int, as_json: bool, **wanted: str) -> None:
+def tail(desk: Desk, /, follow: bool, count: int, as_json: bool, **wanted: str) -> None:
     """Show the last events; with --json one object a line."""
     recall = _recall(desk)
-    say = _json_line if as_json else line
+    say = _json_line if as_json else record_line
 
     def fits(record: Mapping[str, Any]) -> bool:
         return all(not word or record.get(name) == word for name, word in wanted.items())
@@ -70,36 +67,6 @@ def _follow(recall: Recall, seen: int) -> Iterator[Mapping[str, Any]]:
             seen = record["seq"]
             yield record
         time.sleep(PAUSE)
-
-
-def line(record: Mapping[str, Any]) -> str:
-    """Return a record for people; colours go where a terminal is, `click.echo` sees to that.
-
-    What a terminal would take for a command is written out: a name cannot steer it.
-    """
-    told = {**record, **(record.get("facts") or {})}
-    shown = {name: value for name, value in told.items() if name not in _HIDDEN}
-    status = int(record.get("status") or 0)
-    words = [
-        click.style(str(record.get("time", "")), dim=True),
-        click.style(_printable(status or "---"), fg=_colour(status), bold=status >= 400),
-        click.style(_printable(record.get("event", "")), fg=_colour(status)),
-        _printable(record.get("client") or "-"),
-        _printable(record.get("code", "")),
-        *(f"{_printable(k)}={_printable(v)}" for k, v in shown.items() if v not in ("", None)),
-    ]
-    return " ".join(filter(None, words))
-
-
-def _colour(status: int) -> str | None:
-    if status >= 400:
-        return "red" if status >= 500 or status in (401, 403, 429) else "yellow"
-    return "green" if status else "cyan"
-
-
-def _printable(value: Any) -> str:
-    words = value if isinstance(value, str) else json.dumps(value)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
 def _json_line(record: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -176,6 +177,57 @@ def test_a_forked_child_opens_its_own(tmp_path: Path) -> None:
         audit.append({"event": "a_b", "who": "parent"})
     os.waitpid(child, 0)
     assert assert_one_chain(tmp_path) == 202
+
+
+def _until_full(place: Path, room: int) -> None:
+    """Write in a child that may not let a file grow further; partial writes come with it."""
+    child = os.fork()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+        return
+    code = 1
+    try:
+        audit = Chain(place, KEY, lambda: 1_767_225_600.0, Terms(rotate=2000, fsync="never"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        failed = 0
+        for _ in range(40):
+            try:
+                audit.append({"event": "a_b"})
+            except OSError:
+                failed += 1
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        audit.append({"event": "a_b", "recovered": True})
+        code = 0 if failed else 2
+    finally:
+        os._exit(code)
+
+
+@pytest.mark.parametrize("room", range(300, 1900, 37))
+def test_a_disk_that_fills_up_anywhere_breaks_no_record(tmp_path: Path, room: int) -> None:
+    _until_full(tmp_path / "audit", room)
+    assert records(tmp_path)[-1]["recovered"]
+    assert assert_one_chain(tmp_path) == len(records(tmp_path))
+
+
+def test_no_room_for_the_next_file_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = chain(tmp_path, rotate=500)
+    audit.append({"event": "a_b"})
+    audit.append({"event": "a_b"})
+
+    def full(*_: object) -> Path:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "create", full)
+        for _ in range(3):
+            with pytest.raises(OSError, match="space"):
+                audit.append({"event": "a_b"})
+    audit.append({"event": "a_b", "recovered": True})
+    assert len(folder.files(tmp_path / "audit")) == 2
+    assert [r["event"] for r in records(tmp_path)].count("audit_file_closed") == 1
+    assert assert_one_chain(tmp_path) == len(records(tmp_path))
 
 
 def _write_many(place: str, count: int, who: int) -> None:
