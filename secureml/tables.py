@@ -38,6 +38,7 @@ class RootTable(Schema):
                 "security_headers",
                 "errors",
                 "access_log",
+                "audit_log",
             ],
         },
     )

@@ -71,7 +71,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
         ("--event", str, "Only events of this name."),
         ("--client", str, "Only what concerns this client."),
     ):
-        command = click.option(flag, type=kind, default="", help=words)(command)
+        command = click.option(flag, type=kind, help=words)(command)
     return command
 
 
@@ -109,9 +109,9 @@ def verify(desk: Desk, checkpoints: Path | None, public: str | None, as_json: bo
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True)
 @output.json_option
 @_at_desk
-def show(desk: Desk, /, count: int, as_json: bool, **wanted: str) -> None:
+def show(desk: Desk, /, count: int, as_json: bool, **wanted: str | None) -> None:
     """Show the last records that fit."""
-    last = list(deque(_chosen(desk, Filter(**wanted)), maxlen=count))
+    last = list(deque(_chosen(desk, _wanted(wanted)), maxlen=count))
     lines = [output.record_line(record) for record in last]
     output.emit(last, as_json, "\n".join(lines) or "no such records")
 
@@ -122,9 +122,11 @@ def show(desk: Desk, /, count: int, as_json: bool, **wanted: str) -> None:
 @click.option("--output", "place", type=click.Path(path_type=Path), help="Else stdout.")
 @output.json_option
 @_at_desk
-def export(desk: Desk, /, form: str, place: Path | None, as_json: bool, **wanted: str) -> None:
+def export(
+    desk: Desk, /, form: str, place: Path | None, as_json: bool, **wanted: str | None
+) -> None:
     """Write all records that fit, as JSON lines or as CSV without formulas."""
-    chosen = _chosen(desk, Filter(**wanted))
+    chosen = _chosen(desk, _wanted(wanted))
     lines = reader.table(chosen) if form == "csv" else map(_json_line, chosen)
     if place is None:
         for words in lines:
@@ -165,6 +167,10 @@ def prune(desk: Desk, older_than: float, as_json: bool) -> None:
     gone = desk.prune(older_than)
     text = f"deleted {', '.join(gone)}" if gone else "no file is old enough"
     output.emit({"deleted": gone}, as_json, text)
+
+
+def _wanted(words: Mapping[str, str | None]) -> Filter:
+    return Filter(**{name: word for name, word in words.items() if word is not None})
 
 
 def _chosen(desk: Desk, wanted: Filter) -> Iterator[dict[str, Any]]:
