@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any
 
 GENESIS = "0" * 64
-LIMIT = 64 * 1024  # bytes of a line; a reader of the end of a file never needs more than this
+LIMIT = 128 * 1024  # bytes of a line; a reader of the end of a file never needs more than this
 _SEAL = b',"mac":"'
 _TAIL = len(_SEAL) + 64 + 2
 # Made once: json.dumps makes one a call for anything but its defaults. No NaN: it is no JSON.

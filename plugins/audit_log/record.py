@@ -20,7 +20,8 @@ _BY_STATUS = {
     429: "excess_rate_limit_exceeded",
     **dict.fromkeys((400, 413, 414, 415, 422, 431), "input_validation_fail"),
 }
-_TEXT, _FACTS, _OBSERVED = 256, 32, 8
+# A character is twelve bytes at worst, so a record is below 100 KiB, whatever is in it.
+_TEXT, _FACTS, _FACT, _OBSERVED = 256, 32, 128, 4
 _rows = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
@@ -96,16 +97,16 @@ def _refused(refusal: Any) -> dict[str, str]:
 
 
 def _facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {_clip(name): _plain(value) for name, value in list(facts.items())[:_FACTS]}
+    return {_clip(name, 64): _plain(value) for name, value in list(facts.items())[:_FACTS]}
 
 
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int):
-        return value if not isinstance(value, int) or abs(value) < 2**63 else _clip(str(value))
+        return value if value is None or abs(value) < 2**63 else _clip(hex(value), _FACT)
     if isinstance(value, float) and math.isfinite(value):
         return value
-    return _clip(str(value))
+    return _clip(str(value), _FACT)
 
 
-def _clip(text: str) -> str:
-    return text if len(text) <= _TEXT else text[: _TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"
+def _clip(text: str, room: int = _TEXT) -> str:
+    return text if len(text) <= room else text[: room - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-KILLS = 20
+KILLS, PACE = 20, 250  # answers between two kills
 ROW = load_breast_cancer().data[0].tolist()
 
 
@@ -99,7 +99,7 @@ def test_killed_workers_take_no_record_along(
         caller.start()
     try:
         for kill in range(KILLS):
-            aim = sum(len(caller.got) for caller in callers) + 100
+            aim = sum(len(caller.got) for caller in callers) + PACE
             assert until(lambda aim=aim: sum(len(c.got) for c in callers) >= aim, 20), kill
             victim = random.choice(served.workers())
             os.kill(victim, signal.SIGKILL)
@@ -109,7 +109,7 @@ def test_killed_workers_take_no_record_along(
         for caller in callers:
             caller.join(40)
     got = [each for caller in callers for each in caller.got]
-    assert len(got) >= 100 * KILLS
+    assert len(got) >= PACE * KILLS
     assert set(got) - recorded(mine.folder) == set()
     report = mine.run("audit-log", "verify")
     assert report["ok"], report

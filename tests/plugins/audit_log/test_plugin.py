@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Blueprint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -78,24 +77,6 @@ def test_a_refusal_says_who_what_where_and_why(harness: Harness) -> None:
         "method": "POST", "route": "/v1/models/<model>/predict", "status": 403,
         "code": "forbidden", "door": "AUTHORIZE", "plugin": "scopes", "reason": "scopes.missing",
     }.items()  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("status", "name"),
-    [
-        (200, "request_answered"),
-        (400, "input_validation_fail"),
-        (401, "authn_login_fail"),
-        (403, "authz_fail"),
-        (404, "request_refused"),
-        (422, "input_validation_fail"),
-        (429, "excess_rate_limit_exceeded"),
-        (500, "request_failed"),
-        (503, "request_failed"),
-    ],
-)
-def test_events_have_the_names_of_the_vocabulary(status: int, name: str) -> None:
-    assert record.name_of(status) == name
 
 
 @pytest.mark.parametrize(("requests", "count"), [("all", 3), ("refused", 2), ("none", 1)])
@@ -231,14 +212,6 @@ def test_a_checkpoint_that_cannot_be_written_withholds_nothing(harness: Harness)
     )
     assert point is not None
     assert point.seq == 3, "it is made up for with the next record"
-
-
-def test_a_key_of_another_kind_signs_no_checkpoints() -> None:
-    with pytest.raises(checkpoint.NoKey):
-        checkpoint.private_key(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
-    text = checkpoint.public_text(Ed25519PrivateKey.generate().public_key())
-    with pytest.raises(checkpoint.NoKey):
-        checkpoint.public_key(text[:-4])
 
 
 @settings(

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from plugins.audit_log import checkpoint, folder, line, proof
+from plugins.audit_log import folder, line, proof
 from plugins.audit_log.chain import Chain, Terms, WrongKey
 from plugins.audit_log.checkpoint import Checkpoint
 
@@ -204,19 +203,3 @@ def test_the_wrong_key_is_told_apart_from_tampering(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(WrongKey):
         proof.verify(tmp_path, b"x" * 32)
-
-
-def test_a_checkpoint_of_another_signer_counts_for_nothing() -> None:
-    ours, theirs = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    low, high = Checkpoint(3, "a" * 64, "t"), Checkpoint(9, "b" * 64, "t")
-    content = checkpoint.sign(ours, low) + checkpoint.sign(theirs, high) + b"noise\n"
-
-    assert checkpoint.latest(content, ours.public_key()) == (low, 2)
-    text = checkpoint.public_text(theirs.public_key())
-    assert checkpoint.latest(content, checkpoint.public_key(text)) == (high, 2)
-
-
-def test_a_checkpoint_that_was_changed_is_no_checkpoint() -> None:
-    key = Ed25519PrivateKey.generate()
-    content = checkpoint.sign(key, Checkpoint(30, "a" * 64, "t")).replace(b":30,", b":3,")
-    assert checkpoint.latest(content, key.public_key()) == (None, 1)
