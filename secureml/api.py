@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, ValidationError, fields
 
 from secureml.corridor.exchange import Exchange, invalid_input
-from secureml.corridor.payload import Limits, read_json
+from secureml.corridor.payload import Limits, read_json, unpack
 from secureml.corridor.pipeline import Pipeline
 from secureml.corridor.policy import public, requires
 from secureml.corridor.problems import Fault, Problem
@@ -100,7 +100,11 @@ class Preparation:
         policy = exchange.policy
         if policy is None or policy.body is None:
             return
-        body = _read_body(exchange, policy.body_limit or self._body_limit)
+        limit = policy.body_limit or self._body_limit
+        body = _read_body(exchange, limit)
+        coding = exchange.request.environ.get("HTTP_CONTENT_ENCODING")
+        if coding is not None:
+            body = unpack(body, coding, limit, self._limits)
         value = read_json(body, self._limits)
         if not isinstance(value, dict):
             raise Problem(
@@ -135,8 +139,6 @@ def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
 def _read_body(exchange: Exchange, limit: int) -> bytes:
     plain = exchange.request
     _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain)
-    if plain.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise Problem("unsupported_media_type", reason="payload.encoded")
     # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops at
     # its limit without a word, and the beginning of a body must not pass for the body.
     plain.max_content_length = limit + 1

@@ -22,6 +22,8 @@ from .artifact import Artifact, ModelRefused
 from .card import Card
 from .cells import RowsRefused
 from .handle import ModelFailed, ModelHandle, parts
+from .rulebook import bind
+from .rules import RuleError
 from .unpickling import load_estimator
 
 Voucher = Callable[[Artifact], None]
@@ -38,6 +40,7 @@ def prove(
             vouch(artifact)
         card = Card.from_json(artifact.card_bytes)
         check_card(artifact, card)
+        check_rules(card)
         check_versions(card)
         allowed = frozenset(card.globals) & allowed_names(extra)
         estimator = load_estimator(artifact.model_bytes, allowed)
@@ -64,6 +67,17 @@ def check_card(artifact: Artifact, card: Card) -> None:
             "the model file is not the one the card describes",
             "restore the sealed file, or seal the new one",
         )
+
+
+def check_rules(card: Card) -> None:
+    """Refuse a card whose rules cannot be read, or do not fit its features."""
+    for rule in card.rules:
+        try:
+            bind(rule, card.features)
+        except RuleError as error:
+            raise ModelRefused(
+                "card", f"the rule {rule.name} is none: {error}", "correct it and seal again"
+            ) from None
 
 
 def versions_here(container: str) -> dict[str, str]:
