@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, ValidationError, fields
 
+from secureml.corridor.coding import unpack
 from secureml.corridor.exchange import Exchange, invalid_input
-from secureml.corridor.payload import Limits, read_json, unpack
+from secureml.corridor.payload import Limits, read_json
 from secureml.corridor.pipeline import Pipeline
 from secureml.corridor.policy import public, requires
 from secureml.corridor.problems import Fault, Problem
@@ -89,6 +90,7 @@ class Preparation:
 
     def __init__(self, models: Registry, limits: Limits, body_limit: int) -> None:
         self._models, self._limits, self._body_limit = models, limits, body_limit
+        self._gzip_ratio = limits.gzip_ratio if limits.gzip else None
         self._schemas: dict[type[Schema], Schema] = {}
 
     def __call__(self, exchange: Exchange) -> None:
@@ -101,10 +103,7 @@ class Preparation:
         if policy is None or policy.body is None:
             return
         limit = policy.body_limit or self._body_limit
-        body = _read_body(exchange, limit)
-        coding = exchange.request.environ.get("HTTP_CONTENT_ENCODING")
-        if coding is not None:
-            body = unpack(body, coding, limit, self._limits)
+        body = _read_body(exchange, limit, self._gzip_ratio)
         value = read_json(body, self._limits)
         if not isinstance(value, dict):
             raise Problem(
@@ -136,7 +135,7 @@ def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
     return faults
 
 
-def _read_body(exchange: Exchange, limit: int) -> bytes:
+def _read_body(exchange: Exchange, limit: int, gzip_ratio: int | None) -> bytes:
     plain = exchange.request
     _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain)
     # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops at
@@ -146,7 +145,8 @@ def _read_body(exchange: Exchange, limit: int) -> bytes:
     if len(body) > limit:
         raise Problem("body_too_large", reason="payload.body_limit")
     exchange.bytes_in = len(body)
-    return body
+    coding = plain.environ.get("HTTP_CONTENT_ENCODING")
+    return body if coding is None else unpack(body, coding, limit, gzip_ratio)
 
 
 def _check_media_type(header: str, plain: Any) -> None:

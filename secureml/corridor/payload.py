@@ -1,8 +1,8 @@
-"""One strict reading of a JSON body: coding, size, encoding, depth, keys, duplicates, numbers.
+"""One strict reading of a JSON body: size, encoding, depth, keys, duplicates, numbers.
 
-Every body enters through ``unpack`` and ``read_json``; nothing downstream sees bytes. What
-is accepted is I-JSON (RFC 7493): UTF-8 without a mark, no duplicate names, no lone
-surrogates, only finite numbers. Python's own parser takes more, each excess is closed here.
+Every body enters through ``read_json``; nothing downstream sees bytes. What it accepts
+is I-JSON (RFC 7493): UTF-8 without a mark, no duplicate names, no lone surrogates, only
+finite numbers. Python's own parser takes more than that, each excess is closed here.
 
 The checks run at C speed over the whole text instead of over each value, because this
 is on the path of every prediction.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -27,12 +26,6 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 # 200 digits in a row: 199 digits and e99 stay below 1e299. Only then is each number
 # looked at on its own, which costs a Python call for every float.
 _MAY_OVERFLOW = re.compile(rb"[eE]\+?\d{3}|\d{200}")
-_GZIP_ONLY = 16 + zlib.MAX_WBITS  # zlib's word for "a gzip header, nothing else"
-# x-gzip is gzip by another name: RFC 9110, section 8.4.1.3.
-_GZIP = frozenset({"gzip", "x-gzip"})
-# Below this many bytes unpacked, no ratio is a bomb: a handful of equal rows packs as well.
-_RATIO_FLOOR = 64 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -59,47 +52,6 @@ class _TooManyKeys(ValueError):
 
 class _NotFinite(ValueError):
     pass
-
-
-def unpack(body: bytes, coding: str, limit: int, limits: Limits) -> bytes:
-    """Return the body that a Content-Encoding header describes, at most ``limit`` bytes of it.
-
-    Raises Problem: several codings and unknown ones, one that does not decode, anything behind
-    its end, and what grows beyond the limit or the ratio. Never holds more than limit + 1
-    unpacked bytes, whatever was sent.
-    """
-    word = coding.strip().lower()
-    if word == "identity":
-        return body
-    if not limits.gzip or word not in _GZIP:
-        # RFC 9110, section 12.5.3: the answer says which codings would have been read.
-        accepted = "gzip, identity" if limits.gzip else "identity"
-        raise Problem(
-            "unsupported_media_type",
-            reason="payload.encoded",
-            headers={"Accept-Encoding": accepted},
-        )
-    unpacked, complete = _gunzip(body, limit + 1)
-    if len(unpacked) > max(_RATIO_FLOOR, limits.gzip_ratio * len(body)):
-        raise Problem("body_expands", reason="payload.gzip_ratio")
-    if len(unpacked) > limit:
-        raise Problem("body_too_large", reason="payload.gzip_limit")
-    if not complete:
-        raise Problem("malformed_encoding", reason="payload.gzip_incomplete")
-    return unpacked
-
-
-def _gunzip(body: bytes, most: int) -> tuple[bytes, bool]:
-    """Return up to ``most`` bytes, and whether one member ended exactly where the body does."""
-    reader = zlib.decompressobj(_GZIP_ONLY)
-    try:
-        # Stops at `most` bytes: what a bomb would have become is never made.
-        unpacked = reader.decompress(body, most)
-    except zlib.error:
-        raise Problem("malformed_encoding", reason="payload.gzip_malformed") from None
-    # A second member, or anything else behind the first, is a body that two readers would
-    # read differently.
-    return unpacked, reader.eof and not reader.unused_data
 
 
 def read_json(body: bytes, limits: Limits) -> Any:

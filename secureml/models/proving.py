@@ -22,8 +22,7 @@ from .artifact import Artifact, ModelRefused
 from .card import Card
 from .cells import RowsRefused
 from .handle import ModelFailed, ModelHandle, parts
-from .rulebook import bind
-from .rules import RuleError
+from .rule_file import check_rules
 from .unpickling import load_estimator
 
 Voucher = Callable[[Artifact], None]
@@ -40,7 +39,7 @@ def prove(
             vouch(artifact)
         card = Card.from_json(artifact.card_bytes)
         check_card(artifact, card)
-        check_rules(card)
+        check_rules(card.rules, card.features)
         check_versions(card)
         allowed = frozenset(card.globals) & allowed_names(extra)
         estimator = load_estimator(artifact.model_bytes, allowed)
@@ -67,17 +66,6 @@ def check_card(artifact: Artifact, card: Card) -> None:
             "the model file is not the one the card describes",
             "restore the sealed file, or seal the new one",
         )
-
-
-def check_rules(card: Card) -> None:
-    """Refuse a card whose rules cannot be read, or do not fit its features."""
-    for rule in card.rules:
-        try:
-            bind(rule, card.features)
-        except RuleError as error:
-            raise ModelRefused(
-                "card", f"the rule {rule.name} is none: {error}", "correct it and seal again"
-            ) from None
 
 
 def versions_here(container: str) -> dict[str, str]:

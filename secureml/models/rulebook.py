@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .card import NUMBERS, Card, Feature
+from .card import NUMBERS, Feature
 from .rule_text import parse
 from .rules import (
     Bound,
@@ -80,10 +80,10 @@ class BoundRule(NamedTuple):
 class Rulebook:
     """The rules of one card; built once, safe for many threads."""
 
-    def __init__(self, card: Card) -> None:
-        self.places = {feature.name: place for place, feature in enumerate(card.features)}
-        self._numeric = {f.name for f in card.features if f.dtype in NUMBERS}
-        self.rules = [bind(rule, card.features) for rule in card.rules]
+    def __init__(self, features: tuple[Feature, ...], rules: tuple[Rule, ...]) -> None:
+        self.places = {feature.name: place for place, feature in enumerate(features)}
+        self._numeric = {feature.name for feature in features if feature.dtype in NUMBERS}
+        self.rules = [bind(rule, features) for rule in rules]
 
     def broken(self, rule: BoundRule, columns: Columns) -> Array:
         """Return where a rule is known to be broken, one truth a row."""
