@@ -80,6 +80,9 @@ def _prediction(exchange: Exchange) -> dict[str, Any]:
     body: dict[str, Any] = {"predictions": result.predictions}
     if result.probabilities is not None:
         body["probabilities"] = result.probabilities
+    if exchange.notices:
+        body["warnings"] = [notice._asdict() for notice in exchange.notices]
+        body["warning_count"] = exchange.notice_count
     body["model"] = {"name": model.name, "version": model.version}
     body["id"] = exchange.id
     return body

@@ -27,6 +27,7 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 # looked at on its own, which costs a Python call for every float.
 _MAY_OVERFLOW = re.compile(rb"[eE]\+?\d{3}|\d{200}")
 
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How large a JSON text may be: nesting levels, names in one object, bytes in one string.

@@ -158,6 +158,7 @@ class Pipeline:
 
     def _take(self, phase: Phase, step: Step, exchange: Exchange, *more: Any) -> Any:
         begin = _clock()
+        exchange.observing = step.observe
         try:
             return step.call(exchange, *more)
         except Problem as problem:

@@ -21,8 +21,21 @@ import math
 import re
 from typing import NamedTuple, NoReturn
 
-from .rules import Compare, Condition, IfThen, InRange, Member, Operand, Parsed, Presence
-from .rules import RuleError, Sum, Term, Test, Value
+from .rules import (
+    Compare,
+    Condition,
+    IfThen,
+    InRange,
+    Member,
+    Operand,
+    Parsed,
+    Presence,
+    RuleError,
+    Sum,
+    Term,
+    Test,
+    Value,
+)
 
 TEXT_LIMIT = 500
 _COMPARISONS = ("<=", "<", ">=", ">", "==", "!=")
@@ -35,7 +48,8 @@ _TOKEN = re.compile(
     r"|(?P<sign><=|>=|==|!=|[<>+*()\[\],%-])"
 )
 _KEYWORDS = frozenset(
-    "if then and or not in range present missing within true false length".split()
+    {*_TRUTHS, "if", "then", "and", "or", "not", "in", "range"}
+    | {"present", "missing", "within", "length"}
 )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from .card import NUMBERS, Feature
 from .rule_text import parse
 from .rules import (
+    Action,
     Bound,
     Compare,
     Condition,
@@ -71,7 +72,7 @@ class BoundRule(NamedTuple):
     """A rule read and found to fit its card."""
 
     name: str
-    action: str
+    action: Action
     parsed: Parsed
     bound: Bound | None
     column: int | None  # where the rule speaks of one feature alone
@@ -140,13 +141,14 @@ def _compare(test: Compare, columns: Columns) -> Truth:
 
 
 def _sum(terms: Sum, columns: Columns) -> Array:
-    total: Array = np.float64(0.0)
+    total: Any = np.float64(0.0)
     for factor, operands in terms:
         product: Any = np.float64(factor)
         for operand in operands:
             product = product * columns.numbers(operand)
         total = total + product
-    return total
+    found: Array = np.asarray(total)
+    return found
 
 
 def _slack(test: Compare, left: Array, right: Array) -> Any:
