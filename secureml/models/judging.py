@@ -161,4 +161,7 @@ class _Work:
         if isinstance(rows, np.ndarray):
             rows[:, column] = values
         else:
-            rows[self._names[column]] = values.astype(rows.dtypes.iloc[column])
+            # Through a copy of the column: pandas would otherwise choose a dtype of its own.
+            series = rows.iloc[:, column].copy()
+            series.iloc[:] = values
+            rows[self._names[column]] = series
