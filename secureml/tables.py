@@ -34,6 +34,7 @@ class RootTable(Schema):
                 "api_keys",
                 "scopes",
                 "input_rules",
+                "output_rules",
                 "model_integrity",
                 "security_headers",
                 "errors",

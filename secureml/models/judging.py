@@ -16,7 +16,7 @@ import numpy as np
 from .card import Card
 from .cells import LIMIT
 from .ranges import Ranges, Rows, path_of
-from .rulebook import BoundRule, Columns, Rulebook
+from .rulebook import BoundRule, Columns, Rulebook, quiet
 from .rules import Action, Bound, InRange
 from .texts import clean, too_long, unclean
 
@@ -83,10 +83,12 @@ class Judge:
             self._judge_ranges(beyond, work)
         if self._asks:
             columns = Columns(work.verdict.rows, self._book.places)
-            for rule in self._asks:
-                broken = np.flatnonzero(self._book.broken(rule, columns)).tolist()
-                if broken:
-                    work.tell(rule.action, f"rule:{rule.name}", broken, rule.column)
+            with quiet():
+                for rule in self._asks:
+                    broken = self._book.broken(rule, columns)
+                    if broken.any():
+                        places = np.flatnonzero(broken).tolist()
+                        work.tell(rule.action, f"rule:{rule.name}", places, rule.column)
         return work.verdict
 
     def _judge_texts(self, work: _Work) -> None:
@@ -106,7 +108,8 @@ class Judge:
 
     def _clip(self, rule: BoundRule, work: _Work) -> None:
         columns = Columns(work.verdict.rows, self._book.places)
-        broken = np.flatnonzero(self._book.broken(rule, columns)).tolist()
+        with quiet():
+            broken = np.flatnonzero(self._book.broken(rule, columns)).tolist()
         if not broken or rule.bound is None or rule.column is None:
             return
         work.tell("clip", f"rule:{rule.name}", broken, rule.column)

@@ -22,6 +22,7 @@ from .columns import ColumnReader
 
 Rows = np.ndarray[Any, Any]
 _ROW_KINDS = ({list}, {dict})
+_FEW = 4  # below so many rows, cells are as fast as columns
 _NUMBER_TYPES = frozenset({int, float})
 
 
@@ -59,7 +60,7 @@ class RowReader:
             rows = self._read_at_once(instances)
             if rows is not None:
                 return rows
-        # Something is wrong, or would be read otherwise: cell by cell, every fault by name.
+        # A few rows, or something is wrong with them: cell by cell, every fault by name.
         return self._build(list(zip(*self._cells.read(instances), strict=True)), len(instances))
 
     def _read_at_once(self, instances: list[Any]) -> Rows | None:
@@ -73,6 +74,8 @@ class RowReader:
             if self._plain:
                 return self._numbers(instances)
         except (KeyError, OverflowError):
+            return None
+        if len(instances) < _FEW:
             return None
         columns = self._columns.read(instances)
         return None if columns is None else self._build(columns, len(instances))

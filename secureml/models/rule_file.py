@@ -14,7 +14,7 @@ import numpy as np
 
 from .artifact import ModelRefused
 from .card import Feature
-from .rulebook import Columns, Rulebook, bind
+from .rulebook import Columns, Rulebook, bind, quiet
 from .rules import ACTIONS, InRange, Rule, RuleError
 
 _KEYS = frozenset({"name", "rule", "action"})
@@ -56,7 +56,8 @@ def check_table(
     for rule in book.rules if columns else ():
         if rule.action != "refuse" or isinstance(rule.parsed, InRange):
             continue
-        broken = book.broken(rule, _Table(columns))
+        with quiet():
+            broken = book.broken(rule, _Table(columns))
         if broken.any():
             raise _refuse(
                 f"the rule {rule.name} is broken by {np.count_nonzero(broken)} of the "

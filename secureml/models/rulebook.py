@@ -44,7 +44,7 @@ class Columns:
 
     def __init__(self, rows: Any, places: dict[str, int]) -> None:
         self._rows, self._places = rows, places
-        self._numbers: dict[str, Array] = {}
+        self._numbers: dict[Operand, Array] = {}
 
     def objects(self, name: str) -> Array:
         """Return a column as it is: text, with something that is no text where missing."""
@@ -55,13 +55,13 @@ class Columns:
 
     def numbers(self, operand: Operand) -> Array:
         """Return the values, or the lengths, as float64."""
-        key = f"{operand.length:d}{operand.feature}"
-        if key not in self._numbers:
+        values = self._numbers.get(operand)
+        if values is None:
             column = self.objects(operand.feature)
             if operand.length:
                 column = np.array([_length(cell) for cell in column])
-            self._numbers[key] = np.asarray(column, dtype=np.float64)
-        return self._numbers[key]
+            values = self._numbers[operand] = np.asarray(column, dtype=np.float64)
+        return values
 
 
 def _length(cell: Any) -> float:
@@ -78,23 +78,31 @@ class BoundRule(NamedTuple):
     column: int | None  # where the rule speaks of one feature alone
 
 
+def quiet() -> np.errstate:
+    """Return what keeps NumPy from warning about an overflow; a microsecond to enter."""
+    return np.errstate(all="ignore")
+
+
 class Rulebook:
     """The rules of one card; built once, safe for many threads."""
 
     def __init__(self, features: tuple[Feature, ...], rules: tuple[Rule, ...]) -> None:
         self.places = {feature.name: place for place, feature in enumerate(features)}
         self._numeric = {feature.name for feature in features if feature.dtype in NUMBERS}
+        self._missing = frozenset(f.name for f in features if f.missing == "allow")
         self.rules = [bind(rule, features) for rule in rules]
 
     def broken(self, rule: BoundRule, columns: Columns) -> Array:
-        """Return where a rule is known to be broken, one truth a row."""
-        with np.errstate(all="ignore"):
-            if isinstance(rule.parsed, IfThen):
-                held, _ = self._condition(rule.parsed.when, columns)
-                return held & self._condition(rule.parsed.then, columns)[1]
-            if isinstance(rule.parsed, InRange):
-                raise TypeError("a range is asked of Ranges")
-            return self._condition(rule.parsed, columns)[1]
+        """Return where a rule is known to be broken, one truth a row.
+
+        Overflows are looked for and should not warn: call it within ``quiet``.
+        """
+        if isinstance(rule.parsed, IfThen):
+            held, _ = self._condition(rule.parsed.when, columns)
+            return held & self._condition(rule.parsed.then, columns)[1]
+        if isinstance(rule.parsed, InRange):
+            raise TypeError("a range is asked of Ranges")
+        return self._condition(rule.parsed, columns)[1]
 
     def _condition(self, condition: Condition, columns: Columns) -> Truth:
         held, broken = self._test(condition.tests[0], columns)
@@ -108,7 +116,7 @@ class Rulebook:
 
     def _test(self, test: Test, columns: Columns) -> Truth:
         if isinstance(test, Compare):
-            return _compare(test, columns)
+            return _compare(test, columns, self._missing)
         known = self._known(test.feature, columns)
         if isinstance(test, Presence):
             return (known, ~known) if test.present else (~known, known)
@@ -129,35 +137,40 @@ class Rulebook:
         return np.array([cell in known for cell in columns.objects(test.feature)])
 
 
-def _compare(test: Compare, columns: Columns) -> Truth:
+def _compare(test: Compare, columns: Columns, missing: frozenset[str]) -> Truth:
     left, right = _sum(test.left, columns), _sum(test.right, columns)
-    known = np.ones(np.broadcast(left, right).shape, dtype=bool)
-    for operand in operands_of(test):
-        known &= ~np.isnan(columns.numbers(operand))
     held = _COMPARE[test.sign](left, right, _slack(test, left, right))
     # Infinities are only ever an overflow here, and would compare as equals.
-    held &= np.isfinite(left) & np.isfinite(right)
-    return held & known, ~held & known
+    for side in (left, right):
+        if type(side) is not float:
+            held = held & np.isfinite(side)
+    broken = ~held
+    for operand in operands_of(test):
+        if operand.feature in missing:
+            known = ~np.isnan(columns.numbers(operand))
+            held, broken = held & known, broken & known
+    return held, broken
 
 
-def _sum(terms: Sum, columns: Columns) -> Array:
-    total: Any = np.float64(0.0)
+def _sum(terms: Sum, columns: Columns) -> Any:
+    """Return an array, or a float where no feature is in it."""
+    total: Any = None
     for factor, operands in terms:
-        product: Any = np.float64(factor)
+        product: Any = factor if factor != 1 or not operands else None
         for operand in operands:
-            product = product * columns.numbers(operand)
-        total = total + product
-    found: Array = np.asarray(total)
-    return found
+            values = columns.numbers(operand)
+            product = values if product is None else product * values
+        total = product if total is None else total + product
+    return total
 
 
-def _slack(test: Compare, left: Array, right: Array) -> Any:
+def _slack(test: Compare, left: Any, right: Any) -> Any:
     if not test.relative:
         return test.within
     return test.within * np.maximum(np.abs(left), np.abs(right))
 
 
-_COMPARE: dict[str, Callable[[Array, Array, Any], Array]] = {
+_COMPARE: dict[str, Callable[[Any, Any, Any], Array]] = {
     "<=": lambda left, right, _: left <= right,
     ">=": lambda left, right, _: left >= right,
     "<": lambda left, right, _: left < right,
@@ -202,6 +215,8 @@ def _complaints(parsed: Parsed, known: dict[str, Feature]) -> Iterator[str]:
         yield f"no range of {parsed.feature!r} is known"
     for test in tests_of(parsed):
         if isinstance(test, Compare):
+            if not any(operands_of(test)):
+                yield "two numbers compare alike for every row"
             for name, length in operands_of(test):
                 dtype = known[name].dtype
                 if dtype not in (("text", "category") if length else ("float", "integer")):

@@ -68,7 +68,7 @@ def test_columns_are_read_or_left_exactly_where_cells_are_read_or_refused(rows):
     )
 
 
-@given(st.lists(right, min_size=1, max_size=4))
+@given(st.lists(right, min_size=1, max_size=8))
 def test_an_array_of_objects_holds_plain_values(rows):
     """A model gets floats, truths and strings, whichever way they were read."""
     array = RowReader(card(*FEATURES)).read(rows)
@@ -80,7 +80,7 @@ def test_an_array_of_objects_holds_plain_values(rows):
 @pytest.mark.parametrize("cell", [float("nan"), float("inf"), 10**400, True, "1", [1], {}])
 def test_attack_no_number_but_a_finite_one_is_in_a_column(cell):
     """NaN is what stands for a missing value, so none may be sent."""
-    instances = [[1.0], [None], [cell]]
+    instances = [[1.0], [None], [1], [2.5], [cell]]
     with pytest.raises(RowsRefused):
         RowReader(card(Feature("a", missing="allow"))).read(instances)
 
