@@ -129,8 +129,8 @@ def _is_current(desk: Desk, order: _Order) -> bool:
     from secureml.models.rule_file import read_rules
 
     card = registry.card(order.name)
-    rules = () if order.rules is None else read_rules(order.rules)
-    return card.rules == rules and card.digest == sha256(order.file.read_bytes()).hexdigest()
+    same_file = card.digest == sha256(order.file.read_bytes()).hexdigest()
+    return same_file and card.rules == read_rules(order.rules)
 
 
 def _say_sealed(sealed: Sealed, as_json: bool) -> None:

@@ -21,8 +21,10 @@ _KEYS = frozenset({"name", "rule", "action"})
 FILE_LIMIT = 256 * 1024
 
 
-def read_rules(path: Path) -> tuple[Rule, ...]:
+def read_rules(path: Path | None) -> tuple[Rule, ...]:
     """Read ``[[rules]]`` tables of name, rule and action; raises ModelRefused("card")."""
+    if path is None:
+        return ()
     try:
         if path.stat().st_size > FILE_LIMIT:
             raise _refuse(f"the file of rules is larger than {FILE_LIMIT} bytes")

@@ -64,13 +64,7 @@ def seal(
     estimator, names = load_recorded(draft.model_bytes, allowed_names(allow))
     created = datetime.fromtimestamp(now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     card = learn_card(
-        draft,
-        estimator,
-        names,
-        data=data,
-        target=target,
-        created=created,
-        rules=() if rules is None else read_rules(rules),
+        draft, estimator, names, data=data, target=target, created=created, rules=read_rules(rules)
     )
     card_bytes = card.to_json()
     seal_bytes = signature.sign(draft.model_bytes, card_bytes, key)
