@@ -62,7 +62,7 @@ def read_json(body: bytes, limits: Limits) -> Any:
     except UnicodeDecodeError:
         raise Problem("malformed_json", reason="payload.not_utf8") from None
     value = _parse(text, body, limits.keys)
-    _check_structure(body, limits)
+    _check_structure(value, body, limits)
     if _SURROGATE.search(body):
         _refuse_lone_surrogates(value)
     return value
@@ -114,10 +114,13 @@ def _small_enough(text: str) -> int:
     return int(text)
 
 
-def _check_structure(body: bytes, limits: Limits) -> None:
+def _check_structure(value: Any, body: bytes, limits: Limits) -> None:
     """Refuse deep nesting and long strings in a text already known to be well formed."""
     parts = (_ESCAPE.sub(b"_", body) if b"\\" in body else body).split(b'"')
-    if max(map(len, parts[1::2]), default=0) > limits.string:
+    if max(map(len, parts[1::2]), default=0) > limits.string and (
+        # What is written \u00e9 takes more bytes than it is: only then is it worth a walk.
+        b"\\u" not in body or _longest_string(value) > limits.string
+    ):
         raise Problem("json_too_large", reason="payload.long_string")
     brackets = b"".join(parts[::2]).translate(_ONE_KIND, _NOT_BRACKETS)
     # Each pass takes away the innermost level; what is left after `depth` passes is deeper.
@@ -127,6 +130,21 @@ def _check_structure(body: bytes, limits: Limits) -> None:
         brackets = brackets.replace(b"[]", b"")
     if brackets:
         raise Problem("json_too_deep", reason="payload.depth")
+
+
+def _longest_string(value: Any) -> int:
+    """Return the bytes of UTF-8 in the longest string or name, however deep it lies."""
+    longest, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        if type(one) is str:
+            longest = max(longest, len(one.encode("utf-8", "surrogatepass")))
+        elif type(one) is dict:
+            waiting += one.keys()
+            waiting += one.values()
+        elif type(one) is list:
+            waiting += one
+    return longest
 
 
 def _refuse_lone_surrogates(value: Any) -> None:
