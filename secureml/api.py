@@ -15,7 +15,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from secureml.corridor.coding import unpack
 from secureml.corridor.exchange import Exchange, invalid_input
-from secureml.corridor.payload import Limits, read_json
+from secureml.corridor.payload import Limits, read_form, read_json
 from secureml.corridor.pipeline import Pipeline
 from secureml.corridor.policy import public, requires
 from secureml.corridor.problems import Fault, Problem
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from secureml.models.registry import Registry
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 # Made once: json.dumps makes one a call for anything but its defaults.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -103,16 +104,25 @@ class Preparation:
             if exchange.model is None:
                 raise Problem("not_found", reason="model_unknown")
         policy = exchange.policy
-        if policy is None or policy.body is None:
+        if policy is None or (policy.body is None and not policy.form):
             return
         limit = policy.body_limit or self._body_limit
-        body = _read_body(exchange, limit, self._gzip_ratio)
+        if policy.body is None:
+            form = self._read_body(exchange, limit, FORM)
+            exchange.payload = {**read_form(form, self._limits)}
+            return
+        body = self._read_body(exchange, limit, JSON)
         value = read_json(body, self._limits)
         if not isinstance(value, dict):
             raise Problem(
                 "invalid_input", reason="payload.not_an_object", errors=[Fault("", "object")]
             )
         exchange.payload = self._fit(policy.body, value)
+
+    def _read_body(self, exchange: Exchange, limit: int, media_type: str) -> bytes:
+        body = _read_body(exchange, limit, media_type)
+        coding = exchange.request.environ.get("HTTP_CONTENT_ENCODING")
+        return body if coding is None else unpack(body, coding, limit, self._gzip_ratio)
 
     def _fit(self, schema: type[Schema], value: dict[str, Any]) -> dict[str, Any]:
         checker = self._schemas.get(schema) or self._schemas.setdefault(schema, schema())
@@ -138,9 +148,9 @@ def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
     return faults
 
 
-def _read_body(exchange: Exchange, limit: int, gzip_ratio: int | None) -> bytes:
+def _read_body(exchange: Exchange, limit: int, media_type: str) -> bytes:
     plain = exchange.request
-    _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain)
+    _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain, media_type)
     # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops at
     # its limit without a word, and the beginning of a body must not pass for the body.
     plain.max_content_length = limit + 1
@@ -148,15 +158,14 @@ def _read_body(exchange: Exchange, limit: int, gzip_ratio: int | None) -> bytes:
     if len(body) > limit:
         raise Problem("body_too_large", reason="payload.body_limit")
     exchange.bytes_in = len(body)
-    coding = plain.environ.get("HTTP_CONTENT_ENCODING")
-    return body if coding is None else unpack(body, coding, limit, gzip_ratio)
+    return body
 
 
-def _check_media_type(header: str, plain: Any) -> None:
-    if header == JSON:
+def _check_media_type(header: str, plain: Any, wanted: str) -> None:
+    if header == wanted:
         return
     charset = plain.mimetype_params.get("charset", "utf-8").lower()
-    if plain.mimetype != JSON or charset not in ("utf-8", "utf8"):
+    if plain.mimetype != wanted or charset not in ("utf-8", "utf8"):
         raise Problem("unsupported_media_type", reason="payload.media_type")
 
 
