@@ -43,6 +43,10 @@ INSIDE = re.compile(
 )
 
 
+# What a plugin cannot do without, though no one key of it is required.
+BESIDES = {"oauth2": ("issuers",)}
+
+
 class Frail(Exception):
     """An exception that tells all."""
 
@@ -90,9 +94,11 @@ def table_of(cls, instance):
     said = read(instance).plugin_tables.get(cls.name)
     if said is not None:
         return dict(said)
-    fields = cls.schema().fields.items()
+    besides = BESIDES.get(cls.name, ())
     return {
-        key: settings_reference.example_of(key, field) for key, field in fields if field.required
+        key: settings_reference.example_of(key, field)
+        for key, field in cls.schema().fields.items()
+        if field.required or key in besides
     }
 
 
