@@ -43,7 +43,7 @@ INSIDE = re.compile(
 )
 
 
-# What a plugin cannot do without, though no one key of it is required.
+# The list of tables a plugin cannot do without, though no one key of it is required.
 BESIDES = {"oauth2": ("issuers",)}
 
 
@@ -94,12 +94,15 @@ def table_of(cls, instance):
     said = read(instance).plugin_tables.get(cls.name)
     if said is not None:
         return dict(said)
-    besides = BESIDES.get(cls.name, ())
-    return {
+    fields = cls.schema().fields
+    table = {
         key: settings_reference.example_of(key, field)
-        for key, field in cls.schema().fields.items()
-        if field.required or key in besides
+        for key, field in fields.items()
+        if field.required
     }
+    for key in BESIDES.get(cls.name, ()):
+        table[key] = [settings_reference.one_of(fields[key].inner.schema)]
+    return table
 
 
 def observed(promised, app, path, row):
