@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from secureml.config_error import ConfigError
 from secureml.corridor.events import Event, Measure
-from secureml.corridor.exchange import Credential, Exchange, Principal, Refusal, invalid_input
+from secureml.corridor.exchange import (
+    Credential,
+    Exchange,
+    Notice,
+    Principal,
+    Refusal,
+    invalid_input,
+)
 from secureml.corridor.phases import Phase
 from secureml.corridor.plugin import Host, Plugin
 from secureml.corridor.policy import Policy, public, requires
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
     from secureml.models.artifact import Artifact, ModelRefused
     from secureml.models.card import Card
     from secureml.models.handle import ModelHandle, Result
-    from secureml.models.rows import Ranges
+    from secureml.models.judging import Judge, Terms, Verdict
 
 _LAZY = {
     "Artifact": "secureml.models.artifact",
@@ -37,7 +44,9 @@ _LAZY = {
     "Card": "secureml.models.card",
     "ModelHandle": "secureml.models.handle",
     "Result": "secureml.models.handle",
-    "Ranges": "secureml.models.rows",
+    "Judge": "secureml.models.judging",
+    "Terms": "secureml.models.judging",
+    "Verdict": "secureml.models.judging",
     "output": "secureml.cli",
     "signature": "secureml.models",
 }
@@ -52,17 +61,18 @@ __all__ = [
     "Exchange",
     "Fault",
     "Host",
+    "Judge",
     "Kind",
     "LiveSecret",
     "Measure",
     "ModelHandle",
     "ModelRefused",
+    "Notice",
     "Phase",
     "Plugin",
     "Policy",
     "Principal",
     "Problem",
-    "Ranges",
     "Refusal",
     "Result",
     "Secret",
@@ -71,6 +81,8 @@ __all__ = [
     "SigningKeys",
     "Store",
     "StoreUnavailable",
+    "Terms",
+    "Verdict",
     "covers",
     "covers_all",
     "fields",

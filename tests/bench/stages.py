@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import statistics
 import time
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import joblib
 
+from secureml import Judge, Terms
 from secureml.app import create_app
+from secureml.corridor.coding import unpack
+from secureml.corridor.payload import Limits, read_json
 from secureml.models.registry import Registry
 from secureml.settings import read
 
@@ -98,7 +102,12 @@ def report(instance: Path, key: str) -> list[dict]:
     for rows in (1, 100):
         read_rows = model.read([row] * rows)
         estimator = joblib.load(next((instance / "models" / "breast-cancer").glob("*/*.joblib")))
+        _, text = environ_for(instance, key, [row] * rows)
+        packed, judge = gzip.compress(text), Judge(model.card, Terms())
         for name, call in (
+            ("payload: read JSON strictly", lambda: read_json(text, Limits())),
+            ("payload: unpack gzip", lambda: unpack(packed, "gzip", 1024 * 1024, 100)),
+            ("rules: ranges and rules of the card", lambda: judge.judge(read_rows, [row] * rows)),
             ("model: read rows", lambda: model.read([row] * rows)),
             ("model: predict, through the handle", lambda: model.predict(read_rows)),
             ("model: estimator.predict alone", lambda: estimator.predict(read_rows)),

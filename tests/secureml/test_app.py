@@ -249,7 +249,7 @@ def test_the_table_of_doors_is_in_the_operators_order_and_marks_who_only_observe
     assert doors[Phase.ADMIT] == ["transport", "spare?"]
     assert doors[Phase.IDENTIFY] == ["api_keys", "door"]
     assert doors[Phase.AUTHORIZE] == ["scopes", "door"]
-    assert doors[Phase.SHAPE] == []
+    assert doors[Phase.SHAPE] == ["output_rules"]
 
 
 def test_the_table_is_logged_once_at_the_start(site, caplog):
