@@ -37,6 +37,7 @@ class RootTable(Schema):
                 "model_integrity",
                 "security_headers",
                 "errors",
+                "metrics",
                 "access_log",
             ],
         },
