@@ -73,6 +73,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer without the library's page, which repeats what was sent."""
+        del message, explain
+        self.close_connection = True
+        self._answer(int(code), b"", "text/plain")
+
     def log_message(self, *_: Any) -> None:
         """Say nothing: a scrape every few seconds is no news."""
 

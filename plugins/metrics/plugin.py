@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flask import Blueprint
@@ -19,12 +20,11 @@ from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin, fields
 
 from .certificate import validities
 from .counts import Counts
-from .exposition import Exposition, Measured
+from .exposition import VARIABLE, Exposition, Measured
 from .listener import Listener, split
 from .views import blueprint
 
 log = logging.getLogger("secureml.plugins.metrics")
-FOLDER = "run/metrics"
 
 
 def _loopback(address: str) -> None:
@@ -78,7 +78,7 @@ class Metrics(Plugin):
         self._certificates: list[str] = config["certificates"]
         self._instance = host.instance
         self._listen: str = config["listen"]
-        _demand_folder(host)
+        _demand_folder(host.instance)
 
     def record(self, exchange: Exchange) -> None:
         """Count what was asked and what became of it."""
@@ -118,16 +118,20 @@ class Metrics(Plugin):
         return found
 
 
-def _demand_folder(host: Host) -> None:
-    """Refuse to start where the workers could not count."""
-    folder = host.instance / FOLDER
+def _demand_folder(instance: Path) -> None:
+    """Refuse to start where the workers could not count; a command counts nothing."""
+    place = os.environ.get(VARIABLE)
+    if not place:
+        return
+    folder = Path(place)
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
     except OSError:
         writable = False
     if not writable:
+        name = folder.relative_to(instance) if folder.is_relative_to(instance) else folder
         raise ConfigError(
-            f"counters cannot be written to {FOLDER} in the instance folder",
-            fix="make the folder, and the service its owner",
+            f"counters cannot be written to {name}",
+            fix="make the folder in the instance folder, and the service its owner",
         )
