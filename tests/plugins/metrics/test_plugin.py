@@ -96,7 +96,7 @@ ALLOWED = {
     "method": {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"},
     "model": {""},
     "plugin": {"", "anonymous"},
-    "door": {"", "inside", *(phase.value for phase in Phase)},
+    "door": {"", *(phase.value for phase in Phase)},
 }
 
 
