@@ -70,8 +70,11 @@ class Traffic:
 class Watched:
     """The live server after its traffic, the Prometheus that watched, and both counts."""
 
-    def __init__(self, served: Served, watch: Prometheus, traffic: Traffic, key: str) -> None:
+    def __init__(
+        self, served: Served, watch: Prometheus, traffic: Traffic, key: str, alone: float
+    ) -> None:
         self.served, self.watch, self.traffic, self.key = served, watch, traffic, key
+        self.alone = alone
 
 
 def drive(served: Served, traffic: Traffic) -> None:
@@ -87,6 +90,21 @@ def drive(served: Served, traffic: Traffic) -> None:
         assert until(lambda: victim not in served.workers() and len(served.workers()) == 2, 30)
     for thread in threads:
         thread.join()
+
+
+def seen_with_one_worker(served: Served, watch: Prometheus) -> float:
+    """Have Gunicorn serve with one worker less, and return how many Prometheus then sees."""
+    master = next(
+        int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+        for worker in served.workers()
+    )
+    os.kill(master, signal.SIGTTOU)
+    assert until(lambda: len(served.workers()) == 1, 30)
+    until(lambda: watch.value("secureml_workers") == 1, 10)
+    seen = watch.value("secureml_workers")
+    os.kill(master, signal.SIGTTIN)
+    assert until(lambda: len(served.workers()) == 2, 30)
+    return seen
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +131,8 @@ def watched(
         assert until(lambda: watch.value('up{job="secureml"}') == 1, 30)
         traffic = Traffic(served, keys)
         drive(served, traffic)
-        yield Watched(served, watch, traffic, key)
+        alone = seen_with_one_worker(served, watch)
+        yield Watched(served, watch, traffic, key, alone)
     finally:
         if watch is not None:
             watch.stop()
@@ -151,8 +170,9 @@ def test_workers_that_ended_are_counted_and_no_longer_among_those_that_serve(
     watched: Watched,
 ) -> None:
     watch = watched.watch
-    assert until(lambda: watch.value("secureml_worker_starts_total") == 2 + KILLS, 15)
-    assert watch.value("secureml_workers") == 2
+    assert until(lambda: watch.value("secureml_worker_starts_total") == 3 + KILLS, 15)
+    assert watched.alone == 1
+    assert until(lambda: watch.value("secureml_workers") == 2, 15)
     assert watch.value("secureml_threads") == 8
 
 
