@@ -16,6 +16,7 @@ import signal
 import subprocess
 import threading
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,6 +234,38 @@ def test_a_stranger_and_a_client_without_the_scope_read_nothing(watched: Watched
     other = watched.traffic._keys[0]
     assert watched.served.ask("GET", "/metrics").status == 401
     assert watched.served.ask("GET", "/metrics", other).status == 403
+
+
+def test_a_socket_of_its_own_answers_while_one_worker_lives(
+    prepared: Instance, tmp_path: Path, tool: Callable[[str, str], str]
+) -> None:
+    """Whichever worker that is; and the public address no longer has the route."""
+    tool("nginx", "apt-get install nginx-light")
+    instance, port = prepared.copy(tmp_path / "i"), free_port()
+    with (instance.folder / "secureml.toml").open("a", encoding="utf-8") as file:
+        file.write(f'\n[plugins.metrics]\nlisten = "127.0.0.1:{port}"\n')
+    key = instance.key("watcher", scopes=["metrics"])
+    served = Served(instance.folder)
+    try:
+        served.ready()
+        assert served.ask("GET", "/metrics", key).status == 404
+        assert served.ask("GET", "/healthz").status == 200
+        scrapes = [scrape(port) for _ in range(8)]
+        assert all('route="/healthz"' in text for text in scrapes)
+        assert all("\nsecureml_workers 2.0\n" in text for text in scrapes)
+        victim = served.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        assert until(lambda: victim not in served.workers() and len(served.workers()) == 2, 30)
+        assert until(lambda: "\nsecureml_worker_starts_total 3.0\n" in scrape(port), 15)
+    finally:
+        served.stop()
+
+
+def scrape(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with closing(connection):
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
 
 
 # -- the kit alone --------------------------------------------------------------------------------
