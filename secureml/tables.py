@@ -38,6 +38,7 @@ class RootTable(Schema):
                 "model_integrity",
                 "security_headers",
                 "errors",
+                "metrics",
                 "access_log",
             ],
         },

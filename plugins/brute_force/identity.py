@@ -24,9 +24,9 @@ def claimed(environ: Mapping[str, str], headers: tuple[str, ...]) -> str:
         scheme, _, rest = offered.partition(" ")
         if scheme.lower() == "basic":
             return _digest(_user(rest))
-        if " " in offered:
+        if rest and scheme.lower() != "apikey":
             return ""  # a token names its owner inside, and cannot be guessed
-        parts = offered.split("_")
+        parts = (rest or offered).split("_")
         return _digest(parts[1] if len(parts) > 1 else "")
     return ""
 

@@ -26,7 +26,7 @@ SETTINGS = """\
 [secureml]
 profile = "{profile}"
 plugins = ["transport", "api_keys", "scopes", "input_rules", "output_rules",
-           "model_integrity", "security_headers", "errors", "access_log"]
+           "model_integrity", "security_headers", "errors", "metrics", "access_log"]
 
 [plugins.transport]
 trusted = ["unix"]

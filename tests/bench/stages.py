@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import statistics
 import time
 from collections import defaultdict
@@ -68,6 +69,9 @@ def report(instance: Path, key: str) -> list[dict]:
     """Print microseconds for 1 and 100 rows: the whole WSGI call, each step, and the model."""
     import io
 
+    # Counters as a Gunicorn worker keeps them: in files, which costs more than in memory. The
+    # library reads the name once, so before the app imports it.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(instance / "run" / "metrics-bench")
     app = create_app(instance)
     leave = app.pipeline.leave
     steps: dict[tuple, list[int]] = defaultdict(list)

@@ -21,6 +21,7 @@ def test_a_key_is_known_by_its_public_half():
     one, other = ({"HTTP_X_API_KEY": f"sml_abc_{rest}"} for rest in ("x1", "y2"))
     assert claimed(one, HEADERS) == claimed(other, HEADERS) == named("abc")
     assert claimed({"HTTP_X_API_KEY": "sml_abd_x1"}, HEADERS) != named("abc")
+    assert claimed({"HTTP_AUTHORIZATION": "ApiKey sml_abc_x1"}, HEADERS) == named("abc")
 
 
 def test_a_name_in_basic_is_the_same_whatever_the_password():
