@@ -19,7 +19,10 @@ _SHAPE = re.compile(
     r"per (?:([1-9][0-9]{0,4}) )?(second|minute|hour|day|month|year)s?)"
 )
 _LARGEST = 10**12
-_SAY = "say it like 1000 per minute, 10 per 30 seconds, 8 at once, 5000 per calendar month or 5000 ever"
+_SAY = (
+    "say it like 1000 per minute, 10 per 30 seconds, 8 at once, "
+    "5000 per calendar month or 5000 ever"
+)
 
 
 @dataclass(frozen=True, slots=True)

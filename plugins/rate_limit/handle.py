@@ -66,7 +66,8 @@ class Handle:
             except BaseException:
                 connection.rollback()
                 raise
-            return found
+            else:
+                return found
         except (sqlite3.Error, OSError) as error:
             raise StorageError(error) from error
         finally:
@@ -127,7 +128,9 @@ class Handle:
         if stat.S_IMODE(found.st_mode) & 0o077:
             raise PermissionError(f"others may open {self.path}; fix: chmod 600 {self.path}")
         connection = self.another()
-        patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"), time.monotonic() + _SETTLING)
+        patiently(
+            lambda: connection.execute("PRAGMA journal_mode=WAL"), time.monotonic() + _SETTLING
+        )
         connection.execute("PRAGMA wal_autocheckpoint=16384")  # if no sweeper runs: 64 MiB of log
         connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
         connection.execute("PRAGMA busy_timeout=0")  # from here on we wait ourselves
@@ -182,6 +185,4 @@ def _after_fork() -> None:
     _forking.clear()
 
 
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

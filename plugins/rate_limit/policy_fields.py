@@ -9,13 +9,12 @@ bit by bit: a client that divides what is left by it never asks for more than is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, isfinite
+from math import floor
 
 from .rules import ROWS, Rule
 from .windows import Outcome
 
 _MOST = 999_999_999_999_999  # the largest integer of RFC 9651
-LONGEST_WAIT = 366 * 86400
 
 
 def policies(rules: Sequence[Rule]) -> str:
@@ -50,4 +49,4 @@ def retry_after(wait: float) -> int:
 
     A moment that is exactly a whole number of seconds away has not yet come when they are over.
     """
-    return floor(min(wait, LONGEST_WAIT)) + 1 if isfinite(wait) else LONGEST_WAIT
+    return floor(wait) + 1

@@ -110,9 +110,9 @@ class SQLiteStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
         if not now < ends <= now + expiry:  # over; or the clock was set back since
             used, ends = 0, now + expiry
         if limit is not None and used + amount > limit:
-            return Fixed(False, used, ends)
+            return Fixed(allowed=False, used=used, ends=ends)
         file.execute(_PUT, (key, 0, 0, used + amount, ends))
-        return Fixed(True, used + amount, ends)
+        return Fixed(allowed=True, used=used + amount, ends=ends)
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count and return the count; the window begins with the first."""
@@ -150,11 +150,11 @@ class SQLiteStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
             # All up to the last of those that are too many must have left.
             leaver = before + used + amount - limit
             found = file.execute(_LEAVES, (key, since, min(leaver, total))).fetchone() or (now,)
-            return Moving(False, used, found[0] + expiry)
+            return Moving(allowed=False, used=used, frees=found[0] + expiry)
         at = max(now, newest)
         row = (key, at, total + amount, amount, at + expiry + 1)
         file.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", row)
-        return Moving(True, used + amount, now)
+        return Moving(allowed=True, used=used + amount, frees=now)
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Enter ``amount`` if it fits."""
@@ -183,11 +183,11 @@ class SQLiteStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
         key = f"{key}/sliding"
         row = file.execute(_SLIDING, (key,)).fetchone()
         number, previous, current, ttl = _windows(row, self.clock(), expiry)
-        if floor(previous * ttl / expiry) + current + amount > limit:
-            return Sliding(False, previous, ttl, current, ttl + expiry)
-        current += amount
-        file.execute(_PUT, (key, number, previous, current, (number + 2) * expiry))
-        return Sliding(True, previous, ttl, current, ttl + expiry)
+        allowed = floor(previous * ttl / expiry) + current + amount <= limit
+        if allowed:
+            current += amount
+            file.execute(_PUT, (key, number, previous, current, (number + 2) * expiry))
+        return Sliding(allowed, previous, ttl, current, ttl + expiry)
 
     def acquire_sliding_window_entry(
         self, key: str, limit: int, expiry: int, amount: int = 1
@@ -242,9 +242,7 @@ class SQLiteStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
         return found
 
 
-def _windows(
-    row: tuple[float, ...] | None, now: float, expiry: int
-) -> tuple[int, int, int, float]:
+def _windows(row: tuple[float, ...] | None, now: float, expiry: int) -> tuple[int, int, int, float]:
     """Return the window's number, what came before and in it, and the seconds it has left."""
     number = int(now // expiry)
     left = (number + 1) * expiry - now

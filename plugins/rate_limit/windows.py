@@ -88,11 +88,10 @@ class MovingWindow(MovingWindowRateLimiter):
         """Tell what ``reserve`` would say, and take nothing; the wait may be too long."""
         ends, left = self.get_window_stats(item, key)
         expiry = float(item.get_expiry())
-        if cost <= left:
-            return Outcome(True, left, 0.0, expiry)
+        allowed = cost <= left
         # The oldest leaves first; when the last of several does, is not told.
         wait = max(0.0, ends - self.clock()) if cost == 1 else expiry
-        return Outcome(False, max(0, left), wait, expiry)
+        return Outcome(allowed, max(0, left), 0.0 if allowed else wait, expiry)
 
 
 class SlidingWindow(SlidingWindowCounterRateLimiter):
@@ -105,13 +104,14 @@ class SlidingWindow(SlidingWindowCounterRateLimiter):
     def reserve(self, item: RateLimitItem, key: str, cost: int) -> Outcome:
         """Take ``cost`` if it fits; raises what the storage raises."""
         if isinstance(self.storage, SQLiteStorage):
-            allowed, *windows = self.storage.take_sliding(
+            found = self.storage.take_sliding(
                 item.key_for(key), item.amount, item.get_expiry(), cost
             )
+            allowed, windows = found.allowed, found[1:]
         else:
-            allowed = self.hit(item, key, cost=cost)
-            windows = [*self._windows(item, key)]
-        return _sliding_outcome(item, 0 if allowed else cost, *windows)._replace(allowed=allowed)
+            allowed, windows = self.hit(item, key, cost=cost), self._windows(item, key)
+        outcome = _sliding_outcome(item, 0 if allowed else cost, *windows)
+        return outcome._replace(allowed=allowed)
 
     def look(self, item: RateLimitItem, key: str, cost: int) -> Outcome:
         """Tell what ``reserve`` would say, and take nothing."""
@@ -127,18 +127,18 @@ def _sliding_outcome(
 ) -> Outcome:
     limit, expiry = item.amount, item.get_expiry()
     used = floor(previous * previous_ttl / expiry) + current
-    left = max(0, limit - used)
-    if used + cost <= limit:
-        return Outcome(True, left, 0.0, float(expiry))
     room = limit - cost - current  # what may still weigh from the window before
-    if room >= 0:
+    if used + cost <= limit:
+        wait = 0.0
+    elif room >= 0:
         # floor(previous * rest / expiry) <= room, from when rest < expiry * (room + 1) / previous
         wait = previous_ttl - expiry * (room + 1) / previous
     else:
         # Not in this window; in the next, this one is the one before.
         fits = expiry * (limit - cost + 1) / current
         wait = max(0.0, ttl - expiry) + max(0.0, expiry - fits)
-    return Outcome(False, left, max(0.0, wait), float(expiry))
+    allowed = used + cost <= limit
+    return Outcome(allowed, max(0, limit - used), max(0.0, wait), float(expiry))
 
 
 Window = FixedWindow | MovingWindow | SlidingWindow
