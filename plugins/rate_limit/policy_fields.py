@@ -9,7 +9,7 @@ bit by bit: a client that divides what is left by it never asks for more than is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor
+from math import ceil, floor
 
 from .rules import ROWS, Rule
 from .windows import Outcome
@@ -40,8 +40,8 @@ def _standing(rule: Rule, outcome: Outcome) -> str:
     words = f'"{rule.name}";r={min(outcome.left, _MOST)}'
     if rule.allowance.seconds is None:
         return words
-    seconds = outcome.window if outcome.allowed else outcome.wait
-    return f"{words};t={retry_after(seconds)}"
+    seconds = ceil(outcome.window) if outcome.allowed else retry_after(outcome.wait)
+    return f"{words};t={seconds}"
 
 
 def retry_after(wait: float) -> int:
