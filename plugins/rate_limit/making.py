@@ -37,7 +37,7 @@ def rules_of(config: Mapping[str, Any]) -> list[Rule]:
 
 
 def _rule(table: Mapping[str, Any], key: str) -> Rule:
-    whom, _, who = table["whom"].partition(":")
+    whom, _, who = table["for"].partition(":")
     allowance, unit = table["allow"], table["unit"]
     strategy = table["strategy"] or (FIXED if allowance.lasting else SLIDING)
     fault = (

@@ -44,19 +44,25 @@ class Place(plain.Field[str]):
         return value
 
 
+_FOR = plain.String(
+    required=True,
+    validate=validate.Regexp(WHOM.pattern + r"\Z"),
+    metadata={
+        "description": "`address`, `client`, `tier:NAME` (each client of it), `client:NAME` "
+        "or `everyone` (all together).",
+        "example": "client",
+    },
+)
+
+
 class LimitTable(Schema):
     """One limit; read it as a sentence: for a client allow 1000 per minute."""
 
-    whom = plain.String(
-        data_key="for",
-        required=True,
-        validate=validate.Regexp(WHOM.pattern + r"\Z"),
-        metadata={
-            "description": "`address`, `client`, `tier:NAME` (each client of it), `client:NAME` "
-            "or `everyone` (all together).",
-            "example": "client",
-        },
-    )
+    class Meta:
+        """``for`` is a word of Python's, so it stands here."""
+
+        include = {"for": _FOR}
+
     allow = Allow(
         required=True,
         metadata={
