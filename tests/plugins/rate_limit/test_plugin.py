@@ -306,7 +306,8 @@ def test_no_visit_is_kept_when_a_request_is_over(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("handling", "status", "ready"), [("refuse", 503, 503), ("allow", 200, 200), ("degrade", 200, 200)]
+    ("handling", "status", "ready"),
+    [("refuse", 503, 503), ("allow", 200, 200), ("degrade", 200, 200)],
 )
 def test_a_store_that_fails_is_handled_as_the_limit_says(tmp_path, handling, status, ready):
     """And it shows: in readiness where it refuses, in the measures always."""
@@ -330,7 +331,9 @@ def test_a_store_that_fails_is_handled_as_the_limit_says(tmp_path, handling, sta
     harness.store.close()
 
 
-def test_a_strangers_flood_of_health_checks_is_counted_and_never_refused_by_a_broken_store(tmp_path):
+def test_a_strangers_flood_of_health_checks_is_counted_and_never_refused_by_a_broken_store(
+    tmp_path,
+):
     table = {"limits": [{"for": "address", "allow": "5 per minute"}], "defaults": False,
              "counters": "gone/counters.db"}  # fmt: skip
     _, plugin, app = app_of(tmp_path, table)

@@ -13,7 +13,9 @@ from plugins.rate_limit.policy_fields import policies, retry_after, standing
 from plugins.rate_limit.rules import Rule
 from plugins.rate_limit.windows import Outcome
 
-_ITEM = re.compile(r'"([\x20-\x21\x23-\x5b\x5d-\x7e]*)"((?:;[a-z*][a-z0-9_.*-]*=(?:"[^"\\]*"|-?\d{1,15}))*)')
+_ITEM = re.compile(
+    r'"([\x20-\x21\x23-\x5b\x5d-\x7e]*)"((?:;[a-z*][a-z0-9_.*-]*=(?:"[^"\\]*"|-?\d{1,15}))*)'
+)
 
 
 def parsed(text):
@@ -46,7 +48,9 @@ def test_what_never_comes_back_has_no_window():
 
 @given(st.integers(0, 10**18), st.floats(0, 1e9), st.booleans())
 def test_what_is_left_is_always_a_valid_field(left, seconds, allowed):
-    found = parsed(standing([(rule(), Outcome(allowed, left, 0.0 if allowed else seconds, seconds))]))
+    found = parsed(
+        standing([(rule(), Outcome(allowed, left, 0.0 if allowed else seconds, seconds))])
+    )
     assert found["client"]["r"] >= 0
     assert found["client"]["t"] >= seconds or found["client"]["r"] > 10**14
 

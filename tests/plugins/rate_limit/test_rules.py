@@ -24,7 +24,11 @@ def names(rules, asker=ACME):
 
 
 def test_the_most_special_limit_for_a_caller_holds():
-    rules = [rule("all", "client"), rule("gold", "tier", who="gold"), rule("acme", "client", who="acme")]
+    rules = [
+        rule("all", "client"),
+        rule("gold", "tier", who="gold"),
+        rule("acme", "client", who="acme"),
+    ]
     assert names(rules) == ["acme"]
     assert names(rules, ACME._replace(client="other")) == ["gold"]
     assert names(rules, ACME._replace(client="other", tier="iron")) == ["all"]

@@ -105,7 +105,9 @@ def test_a_fork_opens_the_file_anew_and_counts_on(storage):
     costs=st.lists(st.integers(1, 7), min_size=2, max_size=4),
     name=st.sampled_from(sorted(STRATEGIES)),
 )
-def test_processes_of_any_costs_never_take_more_and_leave_no_room(tmp_path_factory, limit, costs, name):
+def test_processes_of_any_costs_never_take_more_and_leave_no_room(
+    tmp_path_factory, limit, costs, name
+):
     """Each goes on until it is refused; what is left is too little for the dearest refused."""
     folder = tmp_path_factory.mktemp("c")
     storage = SQLiteStorage(f"sqlite+counters://{folder}/c.db", busy=30.0)
