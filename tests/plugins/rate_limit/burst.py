@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -45,20 +44,28 @@ def worker(url: str, strategy: str, limit: int, threads: int) -> None:
 class Burst:
     """Processes that wait for one word and then hit together."""
 
-    def __init__(self, folder: Path, url: str, strategy: str, limit: int, processes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        urls: list[str],
+        strategy: str,
+        limit: int,
+        within: list[list[str]] | None = None,
+    ) -> None:
+        """Start one process for each URL, ``within`` what each command begins with."""
         self._passed = folder / "passed"
         self._passed.touch()
-        words = [url, strategy, str(limit), "16", str(self._passed)]
+        words = [strategy, str(limit), "16", str(self._passed)]
         self.processes = [
             subprocess.Popen(
-                [sys.executable, __file__, *words],
+                [*before, sys.executable, __file__, url, *words],
                 cwd=CHECKOUT,
                 env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            for _ in range(processes)
+            for url, before in zip(urls, within or [[]] * len(urls), strict=True)
         ]
         for process in self.processes:
             assert process.stdout.readline() == "up\n"
