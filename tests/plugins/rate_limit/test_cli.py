@@ -49,8 +49,8 @@ def plugin_of(folder):
 
 def spend(folder, times):
     """Let acme make requests."""
-    from plugins.rate_limit.rules import Asker
     from plugins.rate_limit.gate import Refused, Visit
+    from plugins.rate_limit.rules import Asker
 
     house, plugin = plugin_of(folder)
     plan = plugin._gate.plan(Asker("", "acme", "standard", "", ""), known=True)

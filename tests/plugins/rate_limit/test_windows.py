@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from math import floor
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
