@@ -61,7 +61,7 @@ class RateLimit(Plugin):
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._host, self._now = host, host.now
         self.rules = rules_of(config)
-        self._costs: Mapping[str, int] = config["costs"]
+        self._costs = {table["model"]: table["weighs"] for table in config["costs"]}
         refusals = ban_rule(config["ban_after"])
         quick, lasting = places(config, host)
         declared_rules = [rule for rule in self.rules if rule.allowance.notation]
@@ -73,7 +73,7 @@ class RateLimit(Plugin):
         terms = Terms(config["ban_first"], config["ban_longest"], config["ban_forget"])
         self._bans = Bans(host.store, host.now, terms)
         self._backoff = Backoff(self._bans, self._counting, refusals, host.now, StoreUnavailable)
-        uncounted = [ip_network(str(network)) for network in config["uncounted"]]
+        uncounted = [ip_network(network) for network in config["uncounted"]]
         self._address = lru_cache(4096)(lambda text: address_key(text, uncounted))
         self._visits: dict[str, Visit] = {}
 

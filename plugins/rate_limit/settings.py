@@ -33,6 +33,13 @@ class Allow(plain.Field[Any]):
             raise ValidationError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
 
 
+class NetworkText(plain.Field[str]):
+    """A network such as ``10.0.0.0/8``, as it is written."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return str(fields.Cidr().deserialize(value))
+
+
 class Place(plain.Field[str]):
     """A path: inside the instance folder, or absolute, for instance on a tmpfs."""
 
@@ -115,6 +122,21 @@ class LimitTable(Schema):
     )
 
 
+class CostTable(Schema):
+    """What a request or row of one model weighs in every limit."""
+
+    model = plain.String(
+        required=True,
+        validate=validate.Length(1, 63),
+        metadata={"description": "The model.", "example": "big-forest"},
+    )
+    weighs = fields.StrictInteger(
+        required=True,
+        validate=validate.Range(1, 1_000_000),
+        metadata={"description": "How many requests or rows it counts as.", "example": 5},
+    )
+
+
 class Config(Schema):
     """The ``[plugins.rate_limit]`` table."""
 
@@ -176,14 +198,13 @@ class Config(Schema):
             "the number of all workers."
         },
     )
-    costs = plain.Dict(
-        keys=plain.String(validate=validate.Length(1, 63)),
-        values=fields.StrictInteger(validate=validate.Range(1, 1_000_000)),
-        load_default=dict,
-        metadata={"description": "What a request or row of a model weighs, by its name; else 1."},
+    costs = plain.List(
+        plain.Nested(CostTable),
+        load_default=list,
+        metadata={"description": "What a request or row of a model weighs; else 1."},
     )
     uncounted = plain.List(
-        fields.Cidr(),
+        NetworkText(),
         load_default=lambda: ["127.0.0.1/32", "::1/128"],
         metadata={
             "description": "Networks whose addresses limits by address do not count, as in "

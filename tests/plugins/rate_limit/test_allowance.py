@@ -42,7 +42,7 @@ def test_what_takes_a_day_or_more_must_outlive_a_restart(text, lasting):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0 per minute", "-1 per minute", "1000", "1000 per fortnight", "1000 per minute; 5 per day",
+    ["", "0 per minute", "-1 per minute", "1000", "1000 per fortnight", "1 per minute; 5 per day",
      "1e3 per minute", "2000 at once", "10000000000000 per day", "5 per 0 seconds", "many"],
 )  # fmt: skip
 def test_anything_else_is_refused(text):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.rate_limit import plugin as RateLimit
+from plugins.rate_limit.plugin import RateLimit
 from secureml import ConfigError
 from secureml.testing import Harness
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from plugins.rate_limit import plugin as RateLimit
+from plugins.rate_limit.plugin import RateLimit
 from secureml import ConfigError, Plugin, Policy, Problem, requires
 from secureml.testing import Harness
 
@@ -99,9 +99,12 @@ def test_a_request_that_can_never_fit_is_not_told_to_wait(desk):
 
 
 def test_a_dear_model_costs_more(desk):
-    one = desk({"for": "client", "allow": "10 per minute"}, costs={"big": 5})
+    one = desk({"for": "client", "allow": "10 per minute"}, costs=[{"model": "big", "weighs": 5}])
     assert one.passed(5, model_name="big") == 2
-    rows = desk({"for": "client", "allow": "10 per minute", "unit": "rows"}, costs={"big": 5})
+    rows = desk(
+        {"for": "client", "allow": "10 per minute", "unit": "rows"},
+        costs=[{"model": "big", "weighs": 5}],
+    )
     assert rows.ask(rows=2, model_name="big", client="rows")[0] is None
     assert rows.ask(rows=1, model_name="big", client="rows")[0] is not None
 

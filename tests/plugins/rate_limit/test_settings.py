@@ -12,8 +12,9 @@ from plugins.rate_limit.settings import Config
     "table",
     [
         {"counters": "../outside.db"}, {"counters": ""}, {"counters": "a\0b"}, {"budgets": 5},
-        {"size": "1KiB"}, {"busy": 0}, {"busy": 60}, {"degraded_share": 0}, {"costs": {"m": 0}},
-        {"costs": {"m": 1.5}}, {"uncounted": ["10.0.0.1/8"]}, {"ban_first": "soon"},
+        {"size": "1KiB"}, {"busy": 0}, {"busy": 60}, {"degraded_share": 0},
+        {"costs": [{"model": "m", "weighs": 0}]},
+        {"costs": {"m": 1}}, {"uncounted": ["10.0.0.1/8"]}, {"ban_first": "soon"},
         {"redis": "http://x"}, {"redis": "redis://:password@host"}, {"redis_password": "hunter2"},
         {"defaults": "yes"}, {"ban_after": -1}, {"limit": []},
     ],
