@@ -246,7 +246,7 @@ def test_the_table_of_doors_is_in_the_operators_order_and_marks_who_only_observe
         file.write('[plugins.spare]\nmode = "observe"\n')
     doors = dict(table_of_doors(furnish(site).plugins))
     assert list(doors) == list(Phase)
-    assert doors[Phase.ADMIT] == ["transport", "spare?"]
+    assert doors[Phase.ADMIT] == ["transport", "rate_limit", "spare?"]
     assert doors[Phase.IDENTIFY] == ["api_keys", "door"]
     assert doors[Phase.AUTHORIZE] == ["scopes", "door"]
     assert doors[Phase.SHAPE] == []
