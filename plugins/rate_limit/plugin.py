@@ -7,6 +7,7 @@ in RECORD. What is reserved is reserved before the work.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_network
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Blueprint, g
 
 from secureml import (
+    ConfigError,
     Exchange,
     Host,
     Kind,
@@ -31,7 +33,7 @@ from .declared import Declared
 from .gate import BANNED, BUSY, NEVER, Gate, Refused, Visit
 from .making import ban_rule, rules_of
 from .policy_fields import policies, retry_after, standing
-from .rules import ADDRESS, EVERYONE, Asker, Rule, address_key, claim_of
+from .rules import ADDRESS, EACH, EVERYONE, Asker, Rule, address_key, claim_of
 from .settings import Config
 from .slots import Slots
 from .storages import places
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from werkzeug.datastructures import Headers
 
+log = logging.getLogger("secureml.rate_limit")
 _CODES = {NEVER: "rate_limit.too_much", BUSY: "rate_limit.busy", BANNED: "rate_limit.banned"}
 
 
@@ -195,6 +198,18 @@ class RateLimit(Plugin):
             exchange.note("sys_rate_limit_store_failed", limit=visit.store_failed)
 
     # -- extras ----------------------------------------------------------------------------------
+
+    def survey(self, routes: frozenset[str]) -> None:
+        """Refuse a limit on a route that is not there: it would be none."""
+        for rule in self.rules:
+            if rule.route and rule.route not in routes:
+                raise ConfigError(
+                    f"the limit {rule.name!r} is on {rule.route!r}, which is no route",
+                    key="limits",
+                    fix="`secureml routes` shows them",
+                )
+            if rule.model not in ("", EACH) and rule.model not in self._host.models.names():
+                log.warning("the limit %r is on a model that is not here", rule.name)
 
     def ready(self) -> str | None:
         """Say so when counters cannot be asked and a limit refuses then."""

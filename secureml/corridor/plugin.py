@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from secureml.state.signing import SigningKeys
     from secureml.state.store import Store
 
-EXTRAS = frozenset(
-    {"vouch", "render", "blueprint", "commands", "panel", "ready", "hear", "measures", "close"}
-)
+EXTRAS = frozenset("vouch render blueprint commands panel ready hear survey measures close".split())
 _KNOWN = frozenset(phase.value for phase in Phase) | EXTRAS
 
 

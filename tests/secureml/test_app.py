@@ -258,3 +258,14 @@ def test_the_table_is_logged_once_at_the_start(site, caplog):
         create_app(site)
     assert [line.split()[0] for line in caplog.messages] == [phase.name for phase in Phase]
     assert "IDENTIFY  api_keys" in caplog.messages
+
+
+def test_a_limit_on_a_route_that_is_not_there_stops_the_start(site):
+    with (site / "secureml.toml").open("a") as file:
+        file.write(
+            '[[plugins.rate_limit.limits]]\nfor = "client"\nallow = "5 per minute"\n'
+            'route = "/v1/models/<name>/predict"\n'
+        )
+    with pytest.raises(ConfigError, match="which is no route") as refused:
+        create_app(site)
+    assert (refused.value.table, refused.value.key) == ("plugins.rate_limit", "limits")
