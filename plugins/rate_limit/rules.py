@@ -123,7 +123,8 @@ def claim_of(rule: Rule, asker: Asker) -> Claim:
     model = asker.model if rule.model == EACH else rule.model
     # Names of clients, models and tiers hold no |, and routes come from our own map.
     whom = ADDRESS if rule.whom == ADDRESS else EVERYONE if rule.whom == EVERYONE else CLIENT
-    key = f"{whom}|{subject}|{rule.unit}|{rule.route}|{model}"
+    # The strategy too: each keeps its counters in another shape, and an operator may change it.
+    key = f"{whom}|{subject}|{rule.unit}|{rule.strategy}|{rule.route}|{model}"
     return Claim(rule, subject, key)
 
 

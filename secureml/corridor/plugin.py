@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     from secureml.state.signing import SigningKeys
     from secureml.state.store import Store
 
-EXTRAS = frozenset("vouch render blueprint commands panel ready hear survey measures close".split())
+EXTRAS = frozenset(
+    {
+        "vouch",
+        "render",
+        "blueprint",
+        "commands",
+        "panel",
+        "ready",
+        "hear",
+        "survey",
+        "measures",
+        "close",
+    }
+)
 _KNOWN = frozenset(phase.value for phase in Phase) | EXTRAS
 
 

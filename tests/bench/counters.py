@@ -39,7 +39,9 @@ def report(urls: dict[str, str]) -> list[dict[str, object]]:
         costs = {}
         for name, made in STRATEGIES.items():
             window, item = made(storage, time.time), RateLimitItemPerHour(10**9)
-            costs[name] = timed(lambda window=window, item=item: window.reserve(item, "k", 1))
+            costs[name] = timed(
+                lambda window=window, item=item, name=name: window.reserve(item, name, 1)
+            )
         print(f"{place:<40}" + "".join(f"{cost:>26.1f}" for cost in costs.values()))
         rows.append({"place": place, **costs})
         if hasattr(storage, "close"):

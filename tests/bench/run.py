@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import identity
-import counters
 import stages
 
 CHECKOUT = Path(__file__).resolve().parents[2]

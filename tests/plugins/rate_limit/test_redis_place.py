@@ -100,6 +100,13 @@ def test_a_budget_is_counted_there_as_well(desk):
     assert one.passed(3) + two.passed(3) == 4
 
 
+def test_another_strategy_for_the_same_limit_finds_nothing_in_its_way(desk):
+    """A list where a number is expected would fail until the window is over."""
+    for strategy in STRATEGIES:
+        one = desk({"for": "client", "allow": "2 per hour", "strategy": strategy})
+        assert one.passed(4) == 2
+
+
 def test_rows_that_do_not_fit_are_not_taken(desk):
     one = desk(
         {"for": "client", "allow": "100 per hour", "unit": "rows", "strategy": "fixed-window"}
