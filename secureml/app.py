@@ -72,6 +72,7 @@ def create_app(
     app = api.Application(pipeline)
     _register_routes(app, house)
     routes = Routes(_policies(app, house), _preparation(house))
+    _survey(app, house)
     pipeline.attach(app, routes)
     app.extensions["secureml"] = house
     _announce(house)
@@ -144,6 +145,18 @@ def _register_routes(app: Flask, house: House) -> None:
     for loaded in house.plugins:
         if hasattr(loaded.plugin, "blueprint"):
             app.register_blueprint(loaded.plugin.blueprint())
+
+
+def _survey(app: Flask, house: House) -> None:
+    """Show every route to the plugins whose settings name some, before anything is served."""
+    found = frozenset(rule.rule for rule in app.url_map.iter_rules())
+    for loaded in house.plugins:
+        if hasattr(loaded.plugin, "survey"):
+            try:
+                loaded.plugin.survey(found)
+            except ConfigError as error:
+                table = f"plugins.{loaded.name}"
+                raise error.within(file=house.settings.file, table=table) from None
 
 
 def _policies(app: Flask, house: House) -> dict[str, policy.Policy]:

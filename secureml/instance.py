@@ -45,6 +45,8 @@ FILES = (
     Entry("secureml.db", 0o600, "clients and digests of their keys", secret=True),
     Entry(STORE_FOLDER, 0o700, "clients and digests of their keys", secret=True),
     Entry(f"{STORE_FOLDER}/secureml.db", 0o600, "clients and digests of their keys", secret=True),
+    Entry("counters.db", 0o600, "counters of rate limits", secret=True),
+    Entry("budgets.db", 0o600, "budgets of clients", secret=True),
     Entry("keys/model-signing.key", 0o600, "the key that seals models", secret=True),
     Entry("keys/edge-token", 0o600, "what Nginx proves itself with", secret=True),
     Entry("model_integrity/signing.pem", 0o640, "the public half of the sealing key"),

@@ -97,11 +97,15 @@ class Root(click.Group):
 
 
 def _plugin_commands(house: House) -> dict[str, click.Command]:
-    return {
-        loaded.name.replace("_", "-"): loaded.plugin.commands()
-        for loaded in house.plugins
-        if hasattr(loaded.plugin, "commands")
-    }
+    offering = [loaded.plugin for loaded in house.plugins if hasattr(loaded.plugin, "commands")]
+    found: dict[str, click.Command] = {}
+    # Names first: another plugin's second word takes nobody's name away.
+    for plugin in offering:
+        found[plugin.name.replace("_", "-")] = plugin.commands()
+    for plugin in offering:
+        for word in plugin.also_known_as:
+            found.setdefault(word, found[plugin.name.replace("_", "-")])
+    return found
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})

@@ -251,7 +251,7 @@ def test_the_table_of_doors_is_in_the_operators_order_and_marks_who_only_observe
         file.write('[plugins.spare]\nmode = "observe"\n')
     doors = dict(table_of_doors(furnish(site).plugins))
     assert list(doors) == list(Phase)
-    assert doors[Phase.ADMIT] == ["transport", "spare?"]
+    assert doors[Phase.ADMIT] == ["transport", "rate_limit", "spare?"]
     assert doors[Phase.IDENTIFY] == ["api_keys", "door"]
     assert doors[Phase.AUTHORIZE] == ["scopes", "door"]
     assert doors[Phase.SHAPE] == ["output_rules"]
@@ -272,3 +272,14 @@ def test_plugins_that_want_to_know_are_told_that_a_worker_has_started(site):
     told = [loaded.plugin.threads for loaded in house.plugins if loaded.name == "worker"]
     assert told == [[4]]
     house.store.close()
+
+
+def test_a_limit_on_a_route_that_is_not_there_stops_the_start(site):
+    with (site / "secureml.toml").open("a") as file:
+        file.write(
+            '[[plugins.rate_limit.limits]]\nfor = "client"\nallow = "5 per minute"\n'
+            'route = "/v1/models/<name>/predict"\n'
+        )
+    with pytest.raises(ConfigError, match="which is no route") as refused:
+        create_app(site)
+    assert (refused.value.table, refused.value.key) == ("plugins.rate_limit", "limits")
