@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from .artifact import ModelRefused
+from .reference import Reference, read_reference
 
 Dtype = Literal["float", "integer", "category", "text", "boolean"]
 Scalar = str | int | float | bool
@@ -63,11 +64,16 @@ class Card:
     globals: tuple[str, ...]
     digest: str
     golden: Golden
+    # What usual rows look like; a card sealed without a table has none, and no key for it.
+    reference: Reference | None = None
 
     def to_json(self) -> bytes:
         """Return the one spelling of this card."""
+        written = asdict(self)
+        if self.reference is None:
+            del written["reference"]
         return json.dumps(
-            asdict(self), allow_nan=False, sort_keys=True, separators=(",", ":")
+            written, allow_nan=False, sort_keys=True, separators=(",", ":")
         ).encode()
 
     @classmethod
@@ -101,7 +107,9 @@ def _public_feature(feature: Feature) -> dict[str, Any]:
 
 
 def _card(raw: Any) -> Card:
-    _exact_keys(raw, {field.name for field in fields(Card)}, "the card")
+    optional = {"reference"} - raw.keys() if type(raw) is dict else set()
+    _exact_keys(raw, {field.name for field in fields(Card)} - optional, "the card")
+    known = raw.get("reference")
     card = Card(
         **{
             **raw,
@@ -109,6 +117,7 @@ def _card(raw: Any) -> Card:
             "classes": None if raw["classes"] is None else tuple(raw["classes"]),
             "globals": tuple(raw["globals"]),
             "golden": _golden(raw["golden"]),
+            "reference": None if known is None else read_reference(known, len(raw["features"])),
         }
     )
     _check(card)
