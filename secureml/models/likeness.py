@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .card import Card, Feature
-from .reference import WIDTH, Reference
+from .reference import BINS, WIDTH, Reference
 from .rows import Rows
 
 BANDS = 4
@@ -91,7 +91,6 @@ class Prints:
         for band in range(BANDS):
             chosen = chance.choice(width, columns, replace=False)
             self._odd[chosen, band] = chance.integers(1, 2**62, columns) | 1
-        self._every = chance.integers(1, 2**62, width, dtype=np.int64) | 1
         self._shift = np.arange(BANDS) / BANDS
 
     def bands(self, encoded: Rows) -> Rows:
@@ -99,12 +98,6 @@ class Prints:
         cells = np.floor(encoded[:, :, None] / _CELL + self._shift).astype(np.int64)
         mixed = (cells * self._odd).sum(axis=1).view(np.uint64)
         return ((mixed >> np.uint64(29)) & np.uint64(0xFFFFFFFF)).astype(np.uint32) | np.uint32(1)
-
-    def whole(self, encoded: Rows) -> Rows:
-        """Return one unsigned 64-bit print of each row, the same for the same row alone."""
-        exact = np.ascontiguousarray(encoded + 0.0).view(np.int64)
-        mixed = ((exact ^ (exact >> 31)) * self._every).sum(axis=1).view(np.uint64)
-        return mixed | np.uint64(1)
 
 
 class Likeness:
@@ -140,22 +133,17 @@ class Likeness:
         found: Rows = (numbers[:, None, :] > self._edges).sum(axis=1)
         return found
 
-    def outer(self, rows: Any, encoded: Rows) -> Rows:
-        """Return the share of compared numbers in the first or last bin, beyond 2 and 98 %."""
-        many = self._edges.shape[1]
-        if not many:
-            return np.zeros(len(encoded))
-        numbers = encoded[:, :many] if self.plain else self._encoder.numbers(rows)
-        beyond = (numbers < self._edges[0]) | (numbers > self._edges[-1])
-        found: Rows = beyond.mean(axis=1)
-        return found
+
+def outer(bins: Rows) -> Rows:
+    """Return the share of each row's numbers in the first or last bin, beyond 2 and 98 %."""
+    return _share((bins == 0) | (bins == len(BINS)))
 
 
-def nearest(candidates: Rows, encoded: Rows) -> tuple[Rows, Rows]:
-    """Return distance and place of the nearest candidate of each row; inf where there is none."""
-    if not len(candidates):
-        return np.full(len(encoded), np.inf), np.zeros(len(encoded), dtype=np.intp)
-    apart = encoded[:, None, :] - candidates[None]
-    squares = np.einsum("ijk,ijk->ij", apart, apart)
-    place = squares.argmin(axis=1)
-    return np.sqrt(squares[np.arange(len(encoded)), place]), place
+def inner(bins: Rows) -> Rows:
+    """Return the share of each row's numbers between the quartiles."""
+    return _share((bins == 3) | (bins == 4))
+
+
+def _share(held: Rows) -> Rows:
+    found: Rows = held.mean(axis=1) if held.shape[1] else np.zeros(len(held))
+    return found

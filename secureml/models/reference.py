@@ -13,7 +13,8 @@ from typing import Any
 WIDTH = 64  # most columns rows are compared by; wider rows are folded into so many
 RING = 128  # how many recent rows a new one is compared with
 MARGINS = (0.01, 0.02, 0.05, 0.1, 0.2)
-STRANGE = (0.5, 0.9, 0.95, 0.99, 1.0)
+STRANGE = (0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0)
+SHARES = (0.5, 0.9, 0.95, 0.99)
 NEAR = (0.002, 0.01, 0.02, 0.05, 0.1)
 DECILES = tuple(level / 10 for level in range(1, 10))
 BINS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
@@ -34,7 +35,8 @@ class Reference:
     ``apart`` for each class the deciles of that to rows answered alike.
     ``changed`` is the share of columns in which a row differs from its nearest, at 2 %.
     ``margins`` are quantiles (levels MARGINS) of the lead of the best answer over the next.
-    ``outer`` is the share of columns beyond the outer bins at 50, 95 and 99 %.
+    ``outer`` and ``inner`` are quantiles (levels SHARES) of the share of a row's numbers beyond
+    the outer bins, and between the quartiles.
     ``collides`` is how often two different usual rows share a fingerprint.
     """
 
@@ -53,6 +55,7 @@ class Reference:
     changed: float
     margins: Numbers | None
     outer: Numbers
+    inner: Numbers
     collides: float
 
 
@@ -75,7 +78,8 @@ def read_reference(raw: Any, width: int) -> Reference:
         _finite(found.strange, len(STRANGE)) and _finite(found.near, len(NEAR)),
         len(found.apart) > 0 and all(_finite(row, len(DECILES)) for row in found.apart),
         found.margins is None or _finite(found.margins, len(MARGINS)),
-        _finite(found.outer, 3) and _finite((found.changed, found.collides), 2),
+        _finite(found.outer, len(SHARES)) and _finite(found.inner, len(SHARES)),
+        _finite((found.changed, found.collides), 2),
     )
     if not all(rules):
         raise ValueError("the reference does not fit the card")

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .card import NUMBERS, Card, Feature, Scalar
-from .likeness import Encoder, Likeness
-from .reference import BINS, DECILES, MARGINS, NEAR, RING, STRANGE, Reference
+from .likeness import Encoder, Likeness, inner, outer
+from .reference import BINS, DECILES, MARGINS, NEAR, RING, SHARES, STRANGE, Reference
 from .rows import RowReader, Rows
 
 MOST_ROWS, LEAST_ROWS = 2000, 30
@@ -65,7 +65,8 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
         apart=apart,
         changed=changed,
         margins=_margins(card, estimator, read, between),
-        outer=(0.0, 0.0, 0.0),
+        outer=(0.0,) * len(SHARES),
+        inner=(0.0,) * len(SHARES),
         collides=0.0,
     )
     return _finished(card, draft, read, encoded)
@@ -74,7 +75,7 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
 def _finished(card: Card, draft: Reference, read: Any, encoded: Rows) -> Reference:
     """Add what is measured with the finished ruler itself."""
     ruler = Likeness(card, draft)
-    outer = ruler.outer(read, encoded)
+    bins = ruler.bins(read, encoded)
     bands = ruler.prints.bands(encoded)[:_MEMORY]
     seen: list[set[int]] = [set() for _ in bands[0]]
     met = 0
@@ -83,8 +84,9 @@ def _finished(card: Card, draft: Reference, read: Any, encoded: Rows) -> Referen
         for mark, known in zip(row, seen, strict=True):
             known.add(mark)
     words = {name: getattr(draft, name) for name in Reference.__dataclass_fields__}
-    shares = _short(np.quantile(outer, (0.5, 0.95, 0.99)))
-    return Reference(**{**words, "outer": shares, "collides": round(met / len(bands), 4)})
+    words["outer"] = _short(np.quantile(outer(bins), SHARES))
+    words["inner"] = _short(np.quantile(inner(bins), SHARES))
+    return Reference(**{**words, "collides": round(met / len(bands), 4)})
 
 
 def _columns(
