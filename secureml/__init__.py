@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from secureml.models.artifact import Artifact, ModelRefused
     from secureml.models.card import Card
     from secureml.models.handle import ModelHandle, Result
+    from secureml.models.likeness import Likeness
     from secureml.models.rows import Ranges
 
 _LAZY = {
@@ -36,6 +37,7 @@ _LAZY = {
     "Card": "secureml.models.card",
     "ModelHandle": "secureml.models.handle",
     "Result": "secureml.models.handle",
+    "Likeness": "secureml.models.likeness",
     "Ranges": "secureml.models.rows",
     "output": "secureml.cli",
     "signature": "secureml.models",
@@ -51,6 +53,7 @@ __all__ = [
     "Fault",
     "Host",
     "Kind",
+    "Likeness",
     "LiveSecret",
     "Measure",
     "ModelHandle",

@@ -29,8 +29,9 @@ SLOT = np.dtype(
         ("due", "<u8"),  # the count of new rows before which the level does not rise
         ("kept", "<u8"),
         ("level", "<i4"),
-        ("told", "<i4"),  # how many tests were above the threshold when it was last told
-        ("members", "<u8"),  # one bit for each 64th of the clients that were seen here
+        ("columns", "<i4"),  # how many numbers the bitmap speaks of
+        ("until", "<f8"),  # before which a throttled party is not answered
+        ("members", "<u8"),  # a bit for each client, of 64: are there several?
         ("sums", "<f8", (TESTS,)),
         ("counts", "<u4", (TESTS, BINS)),
         ("lately", "<f4", (TESTS, BINS)),  # the same, older rows weighing less
@@ -95,14 +96,15 @@ class Memory:
         slot["labels"][places] = labels
         slot["kept"] = kept + len(encoded)
         mean = slot["mean"][: encoded.shape[1]]
-        mean += (encoded.mean(axis=0) - mean) * max(1.0 / slot["kept"], 1.0 - _FORGET ** len(encoded))
+        mean += (encoded.mean(axis=0) - mean) * max(
+            1.0 / slot["kept"], 1.0 - _FORGET ** len(encoded)
+        )
         columns = min(bins.shape[1], WIDTH)
         marks = np.left_shift(1, bins[:, :columns], dtype=np.int64).astype(np.uint8)
+        slot["columns"] = columns
         slot["bitmap"][:columns] |= np.bitwise_or.reduce(marks, axis=0)
 
-    def coverage(self, columns: int) -> float:
-        """Return the share of quantile bins that rows have been in, over all columns."""
-        if not columns:
-            return 0.0
-        bits = np.unpackbits(self.slot["bitmap"][: min(columns, WIDTH)])
-        return float(bits.mean())
+    def coverage(self) -> float:
+        """Return the share of quantile bins that rows have been in, over all columns in use."""
+        used = self.slot["bitmap"][: int(self.slot["columns"])]
+        return float(np.unpackbits(used).mean()) if used.size else 0.0

@@ -72,9 +72,7 @@ class Card:
         written = asdict(self)
         if self.reference is None:
             del written["reference"]
-        return json.dumps(
-            written, allow_nan=False, sort_keys=True, separators=(",", ":")
-        ).encode()
+        return json.dumps(written, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Card:

@@ -56,7 +56,8 @@ class Encoder:
         else:
             taken = rows.iloc[:, self._numbers].to_numpy(dtype=np.float64, na_value=np.nan)
         found: Rows = np.arcsinh((taken - self._centre) * self._inverse)
-        return np.nan_to_num(found, copy=False, nan=0.0)
+        np.nan_to_num(found, copy=False, nan=0.0)
+        return found
 
     def __call__(self, rows: Any) -> Rows:
         """Return (rows, width)."""
@@ -70,7 +71,8 @@ class Encoder:
                     hot[row, code] = _WORD
             parts.append(hot)
         table = parts[0] if len(parts) == 1 else np.hstack(parts)
-        return table if self._fold is None else table @ self._fold
+        folded: Rows = table if self._fold is None else table @ self._fold
+        return folded
 
 
 def _codes(feature: Feature) -> dict[str, int]:
@@ -111,9 +113,7 @@ class Likeness:
         self.width, self.plain = self._encoder.width, self._encoder.plain
         self._mean, self._whiten = np.array(reference.mean), np.array(reference.whiten)
         edges = np.array(reference.bins).reshape(len(reference.numbers), -1)
-        self._edges = np.arcsinh(
-            (edges.T - np.array(reference.centre)) / np.array(reference.scale)
-        )
+        self._edges = np.arcsinh((edges.T - np.array(reference.centre)) / np.array(reference.scale))
         self.prints = Prints(self.width)
 
     def encode(self, rows: Any) -> Rows:

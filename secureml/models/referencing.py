@@ -44,7 +44,7 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
     reader = RowReader(card)
     read = reader.read([list(row) for row in taken])
     centre, scale, bins = _measures(read, numbers)
-    encoder = Encoder(card.features, numbers, words, centre, scale)
+    encoder = Encoder(card.features, numbers, words, centre.tolist(), scale.tolist())
     encoded = encoder(read)
     mean, whiten = _whitening(encoded)
     classes = _classes(card, estimator, read)
@@ -163,10 +163,8 @@ def _distances(
             alike = gaps[labels == label].min(axis=1)
             apart[label].append(alike[np.isfinite(alike)])
     everyone = np.concatenate([part for label in apart for part in label])
-    deciles = [
-        _short(np.quantile(found if len(found := np.concatenate(label)) > 20 else everyone, DECILES))
-        for label in apart
-    ]
+    joined = [np.concatenate(label) for label in apart]
+    deciles = [_short(np.quantile(own if len(own) > 20 else everyone, DECILES)) for own in joined]
     changed = float(np.quantile(np.concatenate(shares), 0.02))
     return _short(np.quantile(np.concatenate(near), NEAR)), tuple(deciles), round(changed, 4)
 

@@ -25,6 +25,7 @@ ADAPTERS = {
     # A table of settings too large to stand in the plugin's own file, and what is made of it.
     "plugins/oauth2/settings.py",
     "plugins/oauth2/providers.py",
+    "plugins/theft_guard/settings.py",
 }
 
 

@@ -68,7 +68,9 @@ def what_if(target: Subject, chance):
         for _ in range(4):
             tried = row.copy()
             column = chance.integers(row.shape[1])
-            tried[:, column] += chance.choice([-1, 1]) * chance.uniform(0.5, 1.5) * target.spread[column]
+            tried[:, column] += (
+                chance.choice([-1, 1]) * chance.uniform(0.5, 1.5) * target.spread[column]
+            )
             yield fit_to(target, tried)
 
 

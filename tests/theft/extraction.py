@@ -55,9 +55,9 @@ def grid(target: Subject, chance, held):
                 row = middle.copy()
                 row[column] = target.low[column] + value * (target.high - target.low)[column]
                 other = chance.integers(len(middle))
-                row[other] = target.low[other] + chance.choice(values) * (
-                    target.high - target.low
-                )[other]
+                row[other] = (
+                    target.low[other] + chance.choice(values) * (target.high - target.low)[other]
+                )
                 yield fit_to(target, row[None])
 
 

@@ -76,7 +76,7 @@ DATA = {
 }
 MODELS = {
     "logistic": lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)),
-    "forest": lambda: RandomForestClassifier(100, random_state=0),
+    "forest": lambda: RandomForestClassifier(40, random_state=0),
     "boosting": lambda: GradientBoostingClassifier(n_estimators=50, random_state=0),
     "svc": lambda: make_pipeline(StandardScaler(), SVC()),
 }

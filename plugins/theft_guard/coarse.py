@@ -1,0 +1,27 @@
+"""How sure an answer was, and how to say less of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+LABELS, ROUNDED = "labels", "rounded"
+Shares = Sequence[Sequence[float]]
+
+
+def margins(shares: Shares | None) -> np.ndarray[Any, Any] | None:
+    """Return the lead of each row's best class over the next; None without two classes."""
+    if shares is None or len(shares[0]) < 2:
+        return None
+    best = np.partition(np.array(shares), -2, axis=1)
+    lead: np.ndarray[Any, Any] = best[:, -1] - best[:, -2]
+    return lead
+
+
+def coarser(shares: Shares | None, how: str) -> list[list[float]] | None:
+    """Return probabilities to one decimal, or none of them."""
+    if how == LABELS or shares is None:
+        return None
+    return [[round(share, 1) for share in row] for row in shares]
