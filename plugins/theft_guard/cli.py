@@ -119,7 +119,7 @@ def _live(slot: Any, terms: Terms) -> dict[str, Any]:
             "test": test,
             "sum": round(float(slot["sums"][place]), 2),
             "what": REASONS[test],
-            "counts": [int(count) for count in slot["counts"][place]],
+            "counts": [int(count) for count in slot["counts"][place][:-1]],
         }
         for place, test in enumerate(TESTS)
     ]

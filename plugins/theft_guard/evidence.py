@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .memory import RING, Memory
+from .memory import Memory
 
 Numbers = np.ndarray[Any, Any]
 
@@ -35,6 +35,7 @@ REASONS = {
     "spacing": "distances to rows answered alike that real rows do not have",
 }
 CHUNK = 16  # rows compared at once: more would not fit the processor's cache
+_ABOVE, _LINES = np.triu(np.ones((CHUNK, CHUNK), dtype=bool)), np.arange(CHUNK)
 
 
 class Reference(Protocol):
@@ -147,12 +148,12 @@ class Scale:
         close = 2 - (gaps[:, None] > self._near).sum(axis=1)
         close[few & (close < 1)] = 1
         known = np.isfinite(gaps)
-        found[known, 4] = close[known]
-        found[known, 5] = ((close > 0) & flips)[known]
+        found[:, 4] = np.where(known, close, -1)
+        found[:, 5] = np.where(known, (close > 0) & flips, -1)
         if self.prints_tell:
             found[:, 6] = met
-        paired = np.isfinite(alike)
-        found[paired, 7] = (alike[:, None] > self._apart[seen.labels]).sum(axis=1)[paired]
+        spacing = (alike[:, None] > self._apart[seen.labels]).sum(axis=1)
+        found[:, 7] = np.where(np.isfinite(alike), spacing, -1)
         memory.keep(seen.encoded, seen.labels, seen.bins)
         return found
 
@@ -173,30 +174,30 @@ class Scale:
     def _compare(self, seen: Seen, memory: Memory) -> tuple[Numbers, Numbers, Numbers, Numbers]:
         """Return the nearest distance, few columns changed, another answer, nearest alike."""
         rows = seen.encoded.astype(np.float32)
-        older, labels = memory.recent(self.width)
-        many, here = len(older), len(rows)
-        known = np.concatenate([older, rows]) if many else rows
-        answers = np.concatenate([labels, seen.labels])
-        apart = rows[:, None, :] - known[None]
+        known, answers = memory.recent(self.width)
+        many, here = len(known), len(rows)
+        if here > 1 or not many:
+            known, answers = np.concatenate([known, rows]), np.concatenate([answers, seen.labels])
+        apart = known - rows[:, None, :]
         squares = np.einsum("ijk,ijk->ij", apart, apart)
-        # A row is compared with rows before it, in the ring and in its own batch.
-        squares[:, many:][np.triu_indices(here)] = np.inf
-        if many + here > RING + CHUNK:
-            squares[:, : many + here - RING - CHUNK] = np.inf
-        lines = np.arange(here)
+        if here > 1 or not many:
+            # A row is compared with rows before it, in the ring and in its own batch.
+            squares[:, many:][_ABOVE[:here, :here]] = np.inf
+        lines = _LINES[:here]
         place = squares.argmin(axis=1)
         gaps = np.sqrt(squares[lines, place])
         if self.plain and self._few:
-            few = (np.abs(apart[lines, place]) > 1e-9).mean(axis=1) <= self._few
+            moved = np.abs(apart[lines, place]) > 1e-6
+            few = np.count_nonzero(moved, axis=1) <= self._few * self.width
         else:
             few = np.zeros(here, dtype=bool)
         flips = answers[place] != seen.labels
-        squares[answers[None] != seen.labels[:, None]] = np.inf
+        squares[answers != seen.labels[:, None]] = np.inf
         return gaps, few, flips, np.sqrt(squares.min(axis=1))
 
 
 def _share(held: Numbers) -> Numbers:
-    found: Numbers = held.mean(axis=1, keepdims=True) if held.shape[1] else np.zeros((len(held), 1))
+    found: Numbers = np.count_nonzero(held, axis=1, keepdims=True) / max(held.shape[1], 1)
     return found
 
 

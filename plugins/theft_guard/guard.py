@@ -1,8 +1,9 @@
 """One batch through all its parties: the client, its address block, and everyone together.
 
-Colluding clients share a boundary, a region or a chain; what each sends alone may look like
-little. A block counts only while several clients are seen in it, else it says what the client
-says. Everyone together is only ever flagged: a crowd cannot be held for one of it.
+What each of some colluding clients sends may look like little; their evidence is added up for
+their block and for the model. A block counts only while several clients are seen in it, else it
+says what the client says. Everyone together is only ever flagged: a crowd cannot be held for
+one of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .levels import HOLD, THROTTLE, Terms, forgive, settle, spend
 from .memory import Memory
 from .sequence import advance, reasons, score
 
+Findings = list[np.ndarray[Any, Any]]
 CLIENT, BLOCK, ALL = "client", "block", "all"
 EVERYONE = "*"
 
@@ -47,7 +49,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of a party after a batch; ``moved`` names a level that is new."""
+    """A party after a batch; ``moved`` names a level that is new, and the score is of then."""
 
     party: Party
     level: int
@@ -55,7 +57,6 @@ class Standing:
     rows: int
     reasons: tuple[str, ...]
     moved: str | None
-    spent: bool
 
 
 def parties(client: str, address: str, model: str) -> Iterator[Party]:
@@ -81,32 +82,45 @@ class Guard:
     def __init__(self, table: Table, terms: dict[str, Terms], now: Callable[[], float]) -> None:
         self._table, self._terms, self._now = table, terms, now
 
-    def judge(self, party: Party, client: str, seen: Seen, scale: Scale | None) -> Standing:
-        """Add a batch to a party's slot; without a scale only the budget is kept."""
+    def judge(self, party: Party, seen: Seen, scale: Scale | None) -> tuple[Standing, Findings]:
+        """Judge a batch against a client's own memory; without a scale only count its rows."""
         terms, now = self._terms[party.kind], self._now()
         with self._table.held(party.kind, party.slot, now) as slot:
-            alone = _alone(slot, party, client)
-            before = int(slot["new"])
+            memory, findings = Memory(slot), []
+            new = 0
             for first in range(0, len(seen), CHUNK):
-                _learn(slot, seen.part(slice(first, first + CHUNK)), scale, terms)
-            if alone:
+                part = seen if len(seen) <= CHUNK else seen.part(slice(first, first + CHUNK))
+                if scale is None:
+                    new += int(memory.new_among(part.whole).sum())
+                elif len(found := scale.judge(part, memory)):
+                    findings.append(found)
+                    advance(slot, found, terms.cap)
+                    new += len(found)
+            return self._settled(slot, party, len(seen), new, now), findings
+
+    def share(self, party: Party, client: str, rows: int, findings: Findings) -> Standing:
+        """Add what was found about a client to those it is among."""
+        terms, now = self._terms[party.kind], self._now()
+        with self._table.held(party.kind, party.slot, now) as slot:
+            if _several(slot, client):
                 # One client's evidence is the client's own; a block's begins with the second.
-                slot["sums"] = 0
-            new = int(slot["new"]) - before
-            slot["rows"] += len(seen)
-            moved = settle(slot, terms, now)
-            spent = spend(slot, new, terms, now)
-            _throttle(slot, terms, new, now)
+                for found in findings:
+                    advance(slot, found, terms.cap)
+            return self._settled(slot, party, rows, sum(map(len, findings)), now)
+
+    def _settled(self, slot: Any, party: Party, rows: int, new: int, now: float) -> Standing:
+        terms = self._terms[party.kind]
+        slot["rows"] += rows
+        slot["new"] += new
+        moved = settle(slot, terms, now)
+        spend(slot, new, terms, now)
+        _throttle(slot, terms, new, now)
+        level, height = int(slot["level"]), 0.0
+        why: tuple[str, ...] = ()
+        if moved is not None:
             sums = slot["sums"].copy()
-            return Standing(
-                party,
-                int(slot["level"]),
-                score(sums),
-                int(slot["rows"]),
-                tuple(reasons(sums, terms.threshold / 3)),
-                moved,
-                spent,
-            )
+            height, why = score(sums), tuple(reasons(sums, terms.threshold / 3))
+        return Standing(party, level, height, int(slot["rows"]), why, moved)
 
     def forgive(self, party: Party) -> None:
         """Begin again with a party."""
@@ -115,23 +129,10 @@ class Guard:
             forgive(slot, now)
 
 
-def _learn(slot: Any, seen: Seen, scale: Scale | None, terms: Terms) -> None:
-    memory = Memory(slot)
-    if scale is None:
-        slot["new"] += int(memory.new_among(seen.whole).sum())
-        return
-    found = scale.judge(seen, memory)
-    slot["new"] += len(found)
-    if len(found):
-        advance(slot, found, terms.cap)
-
-
-def _alone(slot: Any, party: Party, client: str) -> bool:
-    if party.kind == CLIENT:
-        return False
+def _several(slot: Any, client: str) -> bool:
     bit = blake2b(client.encode(), digest_size=1).digest()[0] % 64
     slot["members"] = slot["members"] | np.uint64(1 << bit)
-    return int(slot["members"]).bit_count() < 2
+    return int(slot["members"]).bit_count() > 1
 
 
 def _throttle(slot: Any, terms: Terms, new: int, now: float) -> None:

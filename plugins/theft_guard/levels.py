@@ -64,20 +64,19 @@ def _move(slot: Any, level: int, terms: Terms, now: float) -> str:
 
 def forgive(slot: Any, now: float) -> None:
     """Begin again with a party: no evidence, no level; what it sent stays known."""
-    for field in ("sums", "counts", "lately"):
+    for field in ("sums", "counts", "lately", "judged", "spent"):
         slot[field] = 0
     slot["level"], slot["due"], slot["until"], slot["since"] = 0, 0, 0.0, now
 
 
-def spend(slot: Any, new: int, terms: Terms, now: float) -> bool:
-    """Count new rows against the budget; tell whether it is spent. No budget is never spent."""
+def spend(slot: Any, new: int, terms: Terms, now: float) -> None:
+    """Count new rows against the budget of this window."""
     if now - float(slot["window"]) >= terms.window:
         slot["window"], slot["spent"] = now, 0
     slot["spent"] += new
-    return 0 < terms.budget < int(slot["spent"])
 
 
 def over(slot: Any, terms: Terms, now: float) -> float:
     """Return the seconds until the budget is a new one, 0 where it is not spent."""
     left = float(slot["window"]) + terms.window - now
-    return max(left, 0.0) if 0 < terms.budget < int(slot["spent"]) else 0.0
+    return max(left, 0.0) if 0 < terms.budget <= int(slot["spent"]) else 0.0

@@ -29,12 +29,14 @@ SLOT = np.dtype(
         ("due", "<u8"),  # the count of new rows before which the level does not rise
         ("kept", "<u8"),
         ("level", "<i4"),
+        ("steps", "<f8", (TESTS, BINS + 1)),  # what a row in each bin adds at present
+        ("judged", "<u8"),
         ("columns", "<i4"),  # how many numbers the bitmap speaks of
         ("until", "<f8"),  # before which a throttled party is not answered
         ("members", "<u8"),  # a bit for each client, of 64: are there several?
         ("sums", "<f8", (TESTS,)),
-        ("counts", "<u4", (TESTS, BINS)),
-        ("lately", "<f4", (TESTS, BINS)),  # the same, older rows weighing less
+        ("counts", "<u4", (TESTS, BINS + 1)),  # rows by bin; the last is for no word
+        ("lately", "<f4", (TESTS, BINS + 1)),  # the same, older rows weighing less
         ("mean", "<f4", (WIDTH,)),  # of rows lately
         ("ring", "<f4", (RING, WIDTH)),
         ("labels", "<i4", (RING,)),
@@ -45,6 +47,8 @@ SLOT = np.dtype(
 )
 
 Numbers = np.ndarray[Any, Any]
+_LANES = np.arange(BANDS)
+_BITS = np.left_shift(1, np.arange(8)).astype(np.uint8)
 
 
 class Memory:
@@ -56,27 +60,24 @@ class Memory:
     def new_among(self, whole: Numbers) -> Numbers:
         """Tell which rows were not sent before, and remember them all."""
         table = self.slot["whole"]
-        sets = (whole >> np.uint64(20)) % np.uint64(_SETS)
-        fresh: Numbers = (table[sets] != whole[:, None]).all(axis=1)
-        if len(whole) > 1 and fresh.any():
-            first = np.zeros(len(whole), dtype=bool)
-            first[np.unique(whole, return_index=True)[1]] = True
-            fresh &= first
-        for place, mark in zip(sets[fresh].tolist(), whole[fresh], strict=True):
-            line = table[place]
-            line[1:] = line[:-1].copy()  # the oldest of its set is forgotten
-            line[0] = mark
+        fresh = np.ones(len(whole), dtype=bool)
+        for row, mark in enumerate(whole.tolist()):
+            line = table[(mark >> 20) % _SETS]
+            known = line.tolist()
+            if mark in known:
+                fresh[row] = False
+            else:
+                line[:] = [mark, *known[:-1]]  # the oldest of its set is forgotten
         return fresh
 
     def meets(self, bands: Numbers) -> Numbers:
         """Tell which rows share a fingerprint with a row before them, and remember all prints."""
-        table, places = self.slot["prints"], bands % np.uint32(_PRINTS)
-        lanes = np.arange(BANDS)
-        found: Numbers = (table[lanes, places] == bands).any(axis=1)
+        table, places = self.slot["prints"], bands & np.uint32(_PRINTS - 1)
+        found: Numbers = (table[_LANES, places] == bands).any(axis=1)
         if len(bands) > 1:
             same = (bands[:, None] == bands[None]).any(axis=2)
             found |= np.tril(same, -1).any(axis=1)
-        table[lanes, places] = bands
+        table[_LANES, places] = bands
         return found
 
     def recent(self, width: int) -> tuple[Numbers, Numbers]:
@@ -90,19 +91,18 @@ class Memory:
 
     def keep(self, encoded: Numbers, labels: Numbers, bins: Numbers) -> None:
         """Remember rows for those that come, in place of the oldest."""
-        slot, kept = self.slot, int(self.slot["kept"])
-        places = (kept + np.arange(len(encoded))) % RING
-        slot["ring"][places, : encoded.shape[1]] = encoded
-        slot["labels"][places] = labels
-        slot["kept"] = kept + len(encoded)
-        mean = slot["mean"][: encoded.shape[1]]
-        mean += (encoded.mean(axis=0) - mean) * max(
-            1.0 / slot["kept"], 1.0 - _FORGET ** len(encoded)
-        )
-        columns = min(bins.shape[1], WIDTH)
-        marks = np.left_shift(1, bins[:, :columns], dtype=np.int64).astype(np.uint8)
+        slot, kept, many = self.slot, int(self.slot["kept"]), len(encoded)
+        width, columns = encoded.shape[1], min(bins.shape[1], WIDTH)
+        place: Any = kept % RING if many == 1 else (kept + np.arange(many)) % RING
+        slot["ring"][place, :width] = encoded[0] if many == 1 else encoded
+        slot["labels"][place] = labels[0] if many == 1 else labels
+        slot["kept"] = kept + many
+        mean = slot["mean"][:width]
+        middle = encoded[0] if many == 1 else encoded.mean(axis=0)
+        mean += (middle - mean) * max(many / (kept + many), 1.0 - _FORGET**many)
+        marks = _BITS[bins[:, :columns]]
         slot["columns"] = columns
-        slot["bitmap"][:columns] |= np.bitwise_or.reduce(marks, axis=0)
+        slot["bitmap"][:columns] |= marks[0] if many == 1 else np.bitwise_or.reduce(marks, axis=0)
 
     def coverage(self) -> float:
         """Return the share of quantile bins that rows have been in, over all columns in use."""

@@ -31,7 +31,7 @@ from secureml import (
 
 from .coarse import coarser, margins
 from .evidence import Scale, Seen, bare
-from .guard import ALL, BLOCK, CLIENT, Guard, Party, Standing, parties
+from .guard import ALL, BLOCK, CLIENT, Findings, Guard, Party, Standing, parties
 from .levels import COARSEN, HOLD, WATCHED, over
 from .register import Entry, Register
 from .settings import Config, terms_of
@@ -59,7 +59,7 @@ class TheftGuard(Plugin):
         every = {kind: terms_of(config, kind, draw) for kind in (CLIENT, BLOCK, ALL)}
         self._terms, self._coarse, self._now = every, config["coarse"], host.now
         self._exempt = frozenset(config["exempt"])
-        sizes = {CLIENT: config["clients"], BLOCK: config["clients"], ALL: 64}
+        sizes = {CLIENT: config["clients"], BLOCK: config["clients"], ALL: 16}
         self._slots = Slots(host.instance / config["file"], sizes)
         self._guard = Guard(self._slots, every, host.now)
         self._register = Register(host.store, host.now)
@@ -110,10 +110,12 @@ class TheftGuard(Plugin):
         scale = self._scale_of(model)
         seen = _look(scale, exchange.read_rows(), result, self._slots.key)
         client, coarse = _client(exchange), False
+        findings: Findings = []
         for party in parties(client, exchange.client_address, model.name):
-            if scale is None and party.kind != CLIENT:
-                break
-            found = self._guard.judge(party, client, seen, scale)
+            if party.kind == CLIENT:
+                found, findings = self._guard.judge(party, seen, scale)
+            elif scale is not None:
+                found = self._guard.share(party, client, len(seen), findings)
             free = client in self._exempt
             if found.moved is not None and not (free and found.level > 1):
                 self._tell(exchange, found)

@@ -44,6 +44,7 @@ ATTACK: dict[str, tuple[float, ...]] = {
     "spacing": (0.1,) * BINS,
 }
 _FORGET = 0.98  # a row: what came fifty rows ago weighs a third
+_RENEW = 8  # rows between two looks at what this party itself is like
 _PRIOR = 8.0  # rows of its own before a party's shares outweigh the attacker's above
 
 
@@ -77,22 +78,37 @@ def steps(lately: Numbers) -> Numbers:
 
 def advance(slot: Any, found: Numbers, cap: float) -> None:
     """Add the bins of some rows, (rows, tests), to a slot's sums; none exceeds ``cap``."""
+    rows = len(found)
+    if int(slot["judged"]) % _RENEW < rows:
+        slot["steps"] = steps(slot["lately"][:, :BINS])
+    slot["judged"] += rows
+    found = found.astype(np.intp)
+    added = slot["steps"][_LINES, found]
+    sums, counts = slot["sums"], slot["counts"]
+    if rows == 1:
+        total = sums + added[0]
+        counts[_LINES, found[0]] += np.uint32(1)
+    else:
+        total = sums + np.cumsum(added, axis=0)
+        # Page's recursion over the whole batch: what a sum lost below zero is given back.
+        total = (total - np.minimum(np.minimum.accumulate(total, axis=0), 0.0))[-1]
+        places = (_LINES * (BINS + 1) + found % (BINS + 1)).ravel()
+        here = np.bincount(places, minlength=counts.size).reshape(counts.shape)
+        counts += here.astype(np.uint32)
+    np.minimum(np.maximum(total, 0.0), cap, out=sums)
     lately = slot["lately"]
-    total = slot["sums"] + np.cumsum(steps(lately)[_LINES, found], axis=0)
-    # Page's recursion over the whole batch at once: what a sum lost below zero is given back.
-    total -= np.minimum(np.minimum.accumulate(total, axis=0), 0.0)
-    slot["sums"] = np.minimum(total[-1], cap)
-    counts = np.zeros((len(TESTS), BINS + 1), dtype=np.uint32)
-    np.add.at(counts, (_LINES, found), 1)
-    slot["counts"] += counts[:, :BINS]
-    lately *= _FORGET ** len(found)
-    lately += counts[:, :BINS]
+    lately *= _FORGET**rows
+    if rows == 1:
+        lately[_LINES, found[0]] += np.float32(1)
+    else:
+        lately += here
 
 
 def score(sums: Numbers) -> float:
     """Return one number for all tests: the logarithm of the mean of e to each sum."""
-    top = float(sums.max())
-    return top + math.log(float(np.exp(sums - top).mean()))
+    values = sums.tolist()
+    top = max(values)
+    return float(top + math.log(sum(math.exp(value - top) for value in values) / len(values)))
 
 
 def reasons(sums: Numbers, at_least: float) -> list[str]:

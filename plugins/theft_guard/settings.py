@@ -80,8 +80,8 @@ class Config(Schema):
         load_default=256,
         validate=validate.Range(8, 100_000),
         metadata={
-            "description": "Clients, times models, that are remembered at once, 74 KiB each, and as "
-            "many address blocks; beyond it the one silent longest is forgotten."
+            "description": "Clients, times models, that are remembered at once, 66 KiB each, as "
+            "many address blocks beside; beyond it the one silent longest is forgotten."
         },
     )
     file = fields.InstancePath(

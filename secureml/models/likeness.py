@@ -98,8 +98,9 @@ class Prints:
     def bands(self, encoded: Rows) -> Rows:
         """Return (rows, BANDS) unsigned 32-bit prints, none of them 0."""
         cells = np.floor(encoded[:, :, None] / _CELL + self._shift).astype(np.int64)
-        mixed = (cells * self._odd).sum(axis=1).view(np.uint64)
-        return ((mixed >> np.uint64(29)) & np.uint64(0xFFFFFFFF)).astype(np.uint32) | np.uint32(1)
+        mixed: Rows = (cells * self._odd).sum(axis=1).view(np.uint64)
+        prints: Rows = (mixed >> np.uint64(29)).astype(np.uint32) | np.uint32(1)
+        return prints
 
 
 class Likeness:
@@ -130,7 +131,7 @@ class Likeness:
         """Return the quantile bin of each compared number, (rows, numbers), 0 to 7."""
         many = self._edges.shape[1]
         numbers = encoded[:, :many] if self.plain else self._encoder.numbers(rows)
-        found: Rows = (numbers[:, None, :] > self._edges).sum(axis=1)
+        found: Rows = np.count_nonzero(numbers[:, None, :] > self._edges, axis=1)
         return found
 
 
