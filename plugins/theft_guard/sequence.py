@@ -79,7 +79,8 @@ def steps(lately: Numbers) -> Numbers:
 def advance(slot: Any, found: Numbers, cap: float) -> None:
     """Add the bins of some rows, (rows, tests), to a slot's sums; none exceeds ``cap``."""
     rows = len(found)
-    if int(slot["judged"]) % _RENEW < rows:
+    turn = int(slot["judged"]) % _RENEW
+    if turn == 0 or turn + rows > _RENEW:
         slot["steps"] = steps(slot["lately"][:, :BINS])
     slot["judged"] += rows
     found = found.astype(np.intp)

@@ -55,7 +55,7 @@ class Slots:
         """
         start, table = self._open()[kind]
         mark = self._mark(kind, name)
-        first = mark % (len(table) // WAYS) * WAYS
+        first = (mark >> 8) % (len(table) // WAYS) * WAYS
         with self._locked(start + first):
             found = table[first : first + WAYS]
             place = _place(found, mark)
@@ -70,7 +70,7 @@ class Slots:
         """Return the slot of a party as it stands, or None; raises OSError."""
         _, table = self._open()[kind]
         mark = self._mark(kind, name)
-        first = mark % (len(table) // WAYS) * WAYS
+        first = (mark >> 8) % (len(table) // WAYS) * WAYS
         found = table[first : first + WAYS]
         place = _place(found, mark)
         return None if place is None else found[place]

@@ -6,7 +6,6 @@ Each yields batches of rows; a thousand in all are taken of it.
 from __future__ import annotations
 
 import numpy as np
-
 from subjects import Subject, fit_to
 
 
@@ -61,7 +60,7 @@ def drifting(target: Subject, chance):
 
 
 def what_if(target: Subject, chance):
-    """Asks a row, then four variations of it by hand: one column moved, half a deviation or more."""
+    """Asks a row, then four variations: one column moved, half a deviation or more."""
     while True:
         row = next(plain(target, chance))
         yield row

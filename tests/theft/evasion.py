@@ -8,7 +8,6 @@ and tells the ``diary`` its nearest other-answered row for each target.
 from __future__ import annotations
 
 import numpy as np
-
 from subjects import Subject, fit_to
 
 STEPS_A_TARGET = 400

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from subjects import Subject
 
-from plugins.theft_guard import plugin as TheftGuard
+from plugins.theft_guard.plugin import TheftGuard
 from secureml import Principal, public
 from secureml.testing import Harness
 
