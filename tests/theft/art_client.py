@@ -48,10 +48,7 @@ class Remote:
         """Answer rows in deviations with probabilities, or with 0 and 1 where only labels come."""
         rows = np.clip(np.asarray(scaled, dtype=float) * self.scale, self.low, self.high)
         rows[:, self.whole] = np.round(rows[:, self.whole])
-        found = []
-        for first in range(0, len(rows), 100):
-            found.append(self._ask(rows[first : first + 100]))
-        return np.vstack(found)
+        return np.vstack([self._ask(rows[at : at + 100]) for at in range(0, len(rows), 100)])
 
     def _ask(self, rows: np.ndarray) -> np.ndarray:
         if len(self.rows) + len(rows) > self.most:
