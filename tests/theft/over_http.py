@@ -26,13 +26,13 @@ import customers
 import extraction
 from live_serving import Instance, Served, ask
 from run import report
-from subjects import subject
+from subjects import fit_to, subject
 
 PYTHON = CHECKOUT / ".venv" / "theft" / "bin" / "python"
 EVASION = ("HopSkipJump", "Boundary", "ZOO", "Square")
 POOLS = {
     "Knockoff, random rows": lambda t, c: c.uniform(t.low, t.high, (300, len(t.low))),
-    "Knockoff, real rows": lambda t, c: t.fresh[c.permutation(len(t.fresh) // 2)],
+    "Knockoff, real rows": lambda t, c: fit_to(t, t.fresh[c.permutation(len(t.fresh) // 2)]),
 }
 MOST, TARGETS = 3000, 5
 
@@ -117,7 +117,8 @@ def calm(made: Instance, served: Served, target, seed: int) -> dict:
     party = customers.plain(target, chance)
     with closing(served.connect()) as connection:
         for _ in range(300):
-            body = {"instances": next(party).tolist()}
+            # A row beyond the ranges would be refused by the input rules, before the guard.
+            body = {"instances": fit_to(target, next(party)).tolist()}
             answer = ask(connection, "POST", f"/v1/models/{target.name}/predict", key, body)
             if answer.status != 200:
                 raise SystemExit(f"a customer was refused: {answer.status}")
@@ -147,7 +148,7 @@ def main() -> None:
                 chance = np.random.default_rng(1)
                 lines += [calm(made, served, target, seed) for seed in range(2)]
                 pools = {name: make(target, chance) for name, make in POOLS.items()}
-                rows = target.fresh[chance.permutation(len(target.fresh))[:TARGETS]]
+                rows = fit_to(target, target.fresh[chance.permutation(len(target.fresh))[:TARGETS]])
                 for name, asked in {**pools, **dict.fromkeys(EVASION, rows)}.items():
                     told = attack(made, served, target, name, asked, 1)
                     lines.append(row_of(target, name, told, asked))
