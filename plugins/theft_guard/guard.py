@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address, ip_network
 from typing import Any, Protocol
@@ -67,6 +68,7 @@ def parties(client: str, address: str, model: str) -> Iterator[Party]:
     yield Party(ALL, EVERYONE, model)
 
 
+@lru_cache(4096)
 def block_of(address: str) -> str:
     """Return the /24 of an IPv4 address or the /48 of an IPv6 one; any other text as it is."""
     try:

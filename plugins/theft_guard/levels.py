@@ -45,6 +45,9 @@ class Terms:
 def settle(slot: Any, terms: Terms, now: float) -> str | None:
     """Move a slot's level by its sums; return the name of a level that is new, or None."""
     level = min(max(int(slot["level"]), 0), len(terms.ladder) - 1)
+    if level == 0 and float(slot["sums"].max()) < terms.threshold:
+        slot["level"] = level
+        return None
     reached, new = score(slot["sums"]), int(slot["new"])
     higher = level + 1 < len(terms.ladder) and reached >= terms.threshold * (level + 1)
     if higher and (level == 0 or new >= int(slot["due"])):

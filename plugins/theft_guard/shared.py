@@ -23,7 +23,7 @@ import numpy as np
 from .memory import SLOT
 
 WAYS = 8  # places a party may have its slot in; a new one takes that of the least watched
-_HEADER, _KEY, _STRIPES = 4096, 32, 64
+_HEADER, _KEY, _STRIPES, _REMEMBERED = 4096, 32, 64, 10_000
 _MAGIC = b"theft_guard slots 1\n"
 
 
@@ -38,6 +38,7 @@ class Slots:
         self._stem = path.name
         self._pid, self._file, self._key = 0, -1, b""
         self._tables: dict[str, tuple[int, Any]] = {}
+        self._places: dict[int, int] = {}
         self._opening = threading.Lock()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
@@ -57,23 +58,21 @@ class Slots:
         mark = self._mark(kind, name)
         first = (mark >> 8) % (len(table) // WAYS) * WAYS
         with self._locked(start + first):
-            found = table[first : first + WAYS]
-            place = _place(found, mark)
+            place = self._place(kind, mark)
             if place is None:
-                place = int(np.lexsort((found["seen"], found["level"]))[0])
-                found[place] = np.zeros((), SLOT)
-                found[place]["key"], found[place]["name"] = mark, name.encode()[:128]
-            found["seen"][place] = now
-            yield found[place]
+                found = table[first : first + WAYS]
+                place = first + int(np.lexsort((found["seen"], found["level"]))[0])
+                table[place] = np.zeros((), SLOT)
+                table[place]["key"], table[place]["name"] = mark, name.encode()[:128]
+            slot = table[place]
+            slot["seen"] = now
+            yield slot
 
     def peek(self, kind: str, name: str) -> Any | None:
         """Return the slot of a party as it stands, or None; raises OSError."""
         _, table = self._open()[kind]
-        mark = self._mark(kind, name)
-        first = (mark >> 8) % (len(table) // WAYS) * WAYS
-        found = table[first : first + WAYS]
-        place = _place(found, mark)
-        return None if place is None else found[place]
+        place = self._place(kind, self._mark(kind, name))
+        return None if place is None else table[place]
 
     def every(self, kind: str) -> list[Any]:
         """Return copies of all slots in use; raises OSError."""
@@ -90,6 +89,20 @@ class Slots:
             if self._pid == os.getpid() and self._file >= 0:
                 os.close(self._file)
             self._tables, self._pid, self._file = {}, 0, -1
+
+    def _place(self, kind: str, mark: int) -> int | None:
+        # Remembered, and looked at before it is believed: others may have taken the place.
+        table, known = self._tables[kind][1], self._places.get(mark)
+        if known is not None and int(table[known]["key"]) == mark:
+            return known
+        first = (mark >> 8) % (len(table) // WAYS) * WAYS
+        for place in range(first, first + WAYS):
+            if int(table[place]["key"]) == mark:
+                if len(self._places) > _REMEMBERED:
+                    self._places.clear()
+                self._places[mark] = place
+                return place
+        return None
 
     def _mark(self, kind: str, name: str) -> int:
         text = f"{kind} {name}".encode()
@@ -127,7 +140,7 @@ class Slots:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, 0)
         self._key = os.pread(self._file, _KEY, len(_MAGIC))
         mapped = mmap.mmap(self._file, size)
-        self._tables, place, start = {}, _HEADER, 0
+        self._tables, self._places, place, start = {}, {}, _HEADER, 0
         for kind, many in self._sizes.items():
             self._tables[kind] = (start, np.frombuffer(mapped, SLOT, many, place))
             place, start = place + many * SLOT.itemsize, start + many
@@ -142,8 +155,3 @@ class Slots:
         os.fsync(self._file)
         # Last: what has its name is whole.
         os.pwrite(self._file, _MAGIC, 0)
-
-
-def _place(found: Any, mark: int) -> int | None:
-    places = np.flatnonzero(found["key"] == np.uint64(mark))
-    return int(places[0]) if places.size else None

@@ -38,6 +38,7 @@ class Encoder:
         scale: Sequence[float],
     ) -> None:
         self._numbers = np.array(numbers, dtype=np.intp)
+        self._gaps = any(features[place].missing == "allow" for place in numbers)
         self._all = list(numbers) == list(range(len(features)))
         self._centre, self._inverse = np.array(centre), 1.0 / np.array(scale)
         self._words = [(place, _codes(features[place])) for place in words]
@@ -56,7 +57,8 @@ class Encoder:
         else:
             taken = rows.iloc[:, self._numbers].to_numpy(dtype=np.float64, na_value=np.nan)
         found: Rows = np.arcsinh((taken - self._centre) * self._inverse)
-        np.nan_to_num(found, copy=False, nan=0.0)
+        if self._gaps:
+            found[np.isnan(found)] = 0.0
         return found
 
     def __call__(self, rows: Any) -> Rows:
