@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 RING, WIDTH, BANDS = 128, 64, 4
-_PRINTS, _SETS, _WAYS = 1024, 512, 4
+_PRINTS, _SETS, _WAYS = 1024, 1024, 4
 TESTS, BINS = 8, 10
 _FORGET, _LEAST = 0.98, 30  # a row; rows before there is a mean
 

@@ -1,7 +1,7 @@
 """Theft guard: a model is not copied, nor its boundary felt out, without somebody noticing.
 
-Stands in VALIDATE (is this client throttled or held?), SHAPE (judge rows and answer, and give
-less of it where that is asked for) and RECORD (write down who rose). Name it before any plugin
+Stands in VALIDATE (is this client throttled or held?) and SHAPE (judge rows and answer, give
+less of it where that is due, write down who rose). Name it before any plugin
 that coarsens answers: it wants to see how sure the model was.
 """
 

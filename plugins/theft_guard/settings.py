@@ -80,7 +80,7 @@ class Config(Schema):
         load_default=256,
         validate=validate.Range(8, 100_000),
         metadata={
-            "description": "Clients, times models, that are remembered at once, 66 KiB each, as "
+            "description": "Clients, times models, that are remembered at once, 82 KiB each, as "
             "many address blocks beside; beyond it the one silent longest is forgotten."
         },
     )

@@ -19,7 +19,7 @@ warnings.simplefilter("ignore")
 
 from art.attacks.evasion import BoundaryAttack, HopSkipJump, SquareAttack, ZooAttack
 from art.attacks.extraction import KnockoffNets
-from art.estimators.classification import BlackBoxClassifier, SklearnClassifier
+from art.estimators.classification import BlackBoxClassifierNeuralNetwork, SklearnClassifier
 from sklearn.linear_model import LogisticRegression
 
 
@@ -97,6 +97,8 @@ def evade(remote: Remote, name: str, rows: np.ndarray, classifier) -> list:
 class Thief(LogisticRegression):
     """A copy that does not mind what the toolbox says to neural networks."""
 
+    __module__ = "sklearn.linear_model"  # the toolbox takes no other for scikit-learn's
+
     def fit(self, rows, answers, **_):
         return super().fit(rows, answers)
 
@@ -119,7 +121,10 @@ def main() -> None:
     remote = Remote(given)
     rows = (np.array(given["rows"]) / remote.scale).astype(np.float32)
     bounds = (float((remote.low / remote.scale).min()), float((remote.high / remote.scale).max()))
-    classifier = BlackBoxClassifier(remote, rows.shape[1:], len(remote.classes), clip_values=bounds)
+    # Named after networks because Square takes nothing else; it needs predictions alone.
+    classifier = BlackBoxClassifierNeuralNetwork(
+        remote, rows.shape[1:], len(remote.classes), clip_values=bounds, channels_first=True
+    )
     found: list = []
     error = ""
     try:

@@ -34,7 +34,7 @@ POOLS = {
     "Knockoff, random rows": lambda t, c: c.uniform(t.low, t.high, (300, len(t.low))),
     "Knockoff, real rows": lambda t, c: fit_to(t, t.fresh[c.permutation(len(t.fresh) // 2)]),
 }
-MOST, TARGETS = 1500, 5
+MOST, TARGETS = 1000, 5
 
 
 def make_instance(folder: Path, targets: list) -> Instance:
