@@ -53,7 +53,7 @@ def make_instance(folder: Path, targets: list) -> Instance:
 
 def attack(made: Instance, served: Served, target, name: str, rows, seed: int) -> dict:
     """Run one attack in the toolbox's own environment and say what came of it."""
-    client = f"{name.split(',', maxsplit=1)[0].lower()}-{len(rows)}-{seed}"
+    client = f"{name.split(',')[0].lower()}-{target.name}-{len(rows)}"
     given = {
         "path": f"/v1/models/{target.name}/predict",
         "port": served.port,

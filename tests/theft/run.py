@@ -1,6 +1,7 @@
 """Measure the theft guard: who is found, after how many questions, and what they had by then.
 
-    script/theft-bench [--seeds N] [--customers N] [--subjects a,b] [--json FILE]
+    script/theft-bench [--seeds N] [--customers N] [--first N] [--subjects a,b]
+                       [--only customers] [--json FILE]
 
 In process, through the plugin itself, so that many seeds are affordable; `over_http.py` takes
 the same to a live server with the attacks of adversarial-robustness-toolbox.
@@ -53,7 +54,7 @@ class Bench:
             service.close()
 
 
-def false_alarms(bench: Bench, name: str, seeds: int) -> list[dict]:
+def false_alarms(bench: Bench, name: str, seeds: int, first: int) -> list[dict]:
     """Let customers of each kind ask; return how many were flagged."""
     rows = []
     for kind, make in {**customers.CUSTOMERS, **customers.LOOK_ALIKE}.items():
@@ -64,7 +65,7 @@ def false_alarms(bench: Bench, name: str, seeds: int) -> list[dict]:
                 lambda target, make=make, seed=seed: make(target, np.random.default_rng(seed)),
                 QUERIES,
             )
-            for seed in range(seeds)
+            for seed in range(first, first + seeds)
         ]
         flagged = [case for case in cases if case.noticed]
         rows.append(
@@ -181,6 +182,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--customers", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first customer")
+    parser.add_argument("--only", choices=["customers"])
     parser.add_argument("--subjects", default=",".join(SUBJECTS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -188,7 +191,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench, begin = Bench(Path(folder)), time.monotonic()
         for name in options.subjects.split(","):
-            found["false"] += false_alarms(bench, name, options.customers)
+            found["false"] += false_alarms(bench, name, options.customers, options.first)
+            if options.only:
+                continue
             for fidelity in (FULL, LABELS):
                 found["stolen"] += stolen(bench, name, fidelity, options.seeds)
             found["evaded"] += evaded(bench, name, LABELS, options.seeds)
@@ -198,6 +203,8 @@ def main() -> None:
             if options.json:
                 options.json.write_text(json.dumps(found, indent=1))
     report("Customers flagged", found["false"])
+    if options.only:
+        return
     report("Extraction", found["stolen"])
     report("Evasion", found["evaded"])
     report("Class C", found["unguarded"])
