@@ -17,9 +17,9 @@ import numpy as np
 
 warnings.simplefilter("ignore")
 
-from art.attacks.evasion import BoundaryAttack, HopSkipJump, SquareAttack, ZooAttack
+from art.attacks.evasion import BoundaryAttack, HopSkipJump, ZooAttack
 from art.attacks.extraction import KnockoffNets
-from art.estimators.classification import BlackBoxClassifierNeuralNetwork, SklearnClassifier
+from art.estimators.classification import BlackBoxClassifier, SklearnClassifier
 from sklearn.linear_model import LogisticRegression
 
 
@@ -83,7 +83,6 @@ def evade(remote: Remote, name: str, rows: np.ndarray, classifier) -> list:
             classifier, max_iter=50, nb_parallel=5, use_resize=False, use_importance=False,
             variable_h=0.1, verbose=False,
         ),
-        "Square": lambda: SquareAttack(classifier, eps=0.5, max_iter=100, verbose=False),
     }[name]()  # fmt: skip
     done = []
     for row in rows:
@@ -121,10 +120,7 @@ def main() -> None:
     remote = Remote(given)
     rows = (np.array(given["rows"]) / remote.scale).astype(np.float32)
     bounds = (float((remote.low / remote.scale).min()), float((remote.high / remote.scale).max()))
-    # Named after networks because Square takes nothing else; it needs predictions alone.
-    classifier = BlackBoxClassifierNeuralNetwork(
-        remote, rows.shape[1:], len(remote.classes), clip_values=bounds, channels_first=True
-    )
+    classifier = BlackBoxClassifier(remote, rows.shape[1:], len(remote.classes), clip_values=bounds)
     found: list = []
     error = ""
     try:

@@ -32,15 +32,20 @@ class Service:
 
     def ask(self, rows: np.ndarray, client: str = "mallory", address: str = ""):
         """Return labels, what is seen of the probabilities, and the events; raises Problem."""
+        exchange = self.prepare(rows, client, address)
+        self.guard.validate(exchange)
+        result = self.guard.shape(exchange, self.target.handle.predict(exchange.read_rows()))
+        return result.predictions, self._seen(result.probabilities), exchange.events
+
+    def prepare(self, rows: np.ndarray, client: str = "mallory", address: str = ""):
+        """Return the exchange as the core hands it to VALIDATE."""
         exchange = self.harness.exchange(
             "POST", principal=Principal(client, client, frozenset(), frozenset("*"), "", "", "")
         )
         exchange.client_address = address
         exchange.policy = _policy()
         exchange.model, exchange.payload = self.target.handle, {"instances": rows.tolist()}
-        self.guard.validate(exchange)
-        result = self.guard.shape(exchange, self.target.handle.predict(exchange.read_rows()))
-        return result.predictions, self._seen(result.probabilities), exchange.events
+        return exchange
 
     def _seen(self, shares):
         if shares is None or self.fidelity == LABELS:
