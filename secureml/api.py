@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, ValidationError, fields
 
 from secureml.corridor.exchange import Exchange, invalid_input
-from secureml.corridor.payload import Limits, read_json
+from secureml.corridor.payload import Limits, read_form, read_json
 from secureml.corridor.pipeline import Pipeline
 from secureml.corridor.policy import public, requires
 from secureml.corridor.problems import Fault, Problem
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from secureml.models.registry import Registry
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 # Made once: json.dumps makes one a call for anything but its defaults.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -98,9 +99,13 @@ class Preparation:
             if exchange.model is None:
                 raise Problem("not_found", reason="model_unknown")
         policy = exchange.policy
-        if policy is None or policy.body is None:
+        if policy is None or (policy.body is None and not policy.form):
             return
-        body = _read_body(exchange, policy.body_limit or self._body_limit)
+        limit = policy.body_limit or self._body_limit
+        if policy.body is None:
+            exchange.payload = {**read_form(_read_body(exchange, limit, FORM), self._limits)}
+            return
+        body = _read_body(exchange, limit, JSON)
         value = read_json(body, self._limits)
         if not isinstance(value, dict):
             raise Problem(
@@ -132,9 +137,9 @@ def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
     return faults
 
 
-def _read_body(exchange: Exchange, limit: int) -> bytes:
+def _read_body(exchange: Exchange, limit: int, media_type: str) -> bytes:
     plain = exchange.request
-    _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain)
+    _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain, media_type)
     if plain.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise Problem("unsupported_media_type", reason="payload.encoded")
     # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops at
@@ -147,11 +152,11 @@ def _read_body(exchange: Exchange, limit: int) -> bytes:
     return body
 
 
-def _check_media_type(header: str, plain: Any) -> None:
-    if header == JSON:
+def _check_media_type(header: str, plain: Any, wanted: str) -> None:
+    if header == wanted:
         return
     charset = plain.mimetype_params.get("charset", "utf-8").lower()
-    if plain.mimetype != JSON or charset not in ("utf-8", "utf8"):
+    if plain.mimetype != wanted or charset not in ("utf-8", "utf8"):
         raise Problem("unsupported_media_type", reason="payload.media_type")
 
 
@@ -172,8 +177,10 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
     @requires("models:read")
     def list_models() -> dict[str, Any]:
         principal = g.exchange.principal
-        names = [name for name in models.names() if principal.may_use(name)]
-        return {"models": [_summary(models, name) for name in names]}
+        found = [_summary(models, name) for name in models.names()]
+        return {
+            "models": [each for each in found if principal.may_use(each["name"], each["version"])]
+        }
 
     @api.get("/v1/models/<model>", endpoint="model")
     @requires("models:read")

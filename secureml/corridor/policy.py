@@ -15,6 +15,7 @@ from secureml.config_error import ConfigError
 
 View = TypeVar("View", bound=Callable[..., Any])
 _MARK = "secureml_policy"
+Wording = Callable[..., tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,17 @@ class Policy:
     ``body`` is the envelope a JSON body must fit; None means the body is not read.
     ``body_limit`` is in bytes; None means the site's own limit.
     ``cost`` is what one call weighs in a rate limit.
+    ``form`` reads the body as a form instead of JSON, for protocols that say so.
+    ``wording`` words this route's refusals, where a protocol has words of its own (RFC 6749,
+    5.2): it takes the problem, its kind and the exchange and returns a body and its media type.
     """
 
     scope: str | None
     body: type[Schema] | None = None
     body_limit: int | None = None
     cost: int = 1
+    form: bool = False
+    wording: Wording | None = None
 
     @property
     def public(self) -> bool:
@@ -52,10 +58,15 @@ def requires(
 
 
 def public(
-    *, body: type[Schema] | None = None, body_limit: int | None = None, cost: int = 1
+    *,
+    body: type[Schema] | None = None,
+    body_limit: int | None = None,
+    cost: int = 1,
+    form: bool = False,
+    wording: Wording | None = None,
 ) -> Callable[[View], View]:
     """Open the view to strangers. Said aloud, because nothing is open by omission."""
-    return _marking(Policy(None, body, body_limit, cost))
+    return _marking(Policy(None, body, body_limit, cost, form, wording))
 
 
 def _marking(policy: Policy) -> Callable[[View], View]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 from live_serving import Instance, Served, until
-from outside_provider import SITE, OutsideProvider, installed, too_old
+from outside_provider import NODE, SITE, OutsideProvider, installed, too_old
 
 from plugins.oauth2.plugin import OAuth2
 from plugins.scopes.plugin import Scopes
@@ -23,11 +23,6 @@ from secureml.testing import Harness
 from tests.outside_issuer import proof
 
 pytestmark = pytest.mark.live
-
-NODE = (
-    "Node.js 20 or later with npm is missing; "
-    "pip install -r tests/requirements-node.txt in an environment of its own, on the PATH"
-)
 
 FIRST, SECOND = (ECKey.generate_key("P-256", {"kid": f"of-{when}"}) for when in ("may", "june"))
 HOLDER = ECKey.generate_key("P-256")
