@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from secureml.models.card import Card
     from secureml.models.handle import ModelHandle, Result
     from secureml.models.judging import Judge, Terms, Verdict
+    from secureml.models.likeness import Likeness
 
 _LAZY = {
     "Artifact": "secureml.models.artifact",
@@ -47,6 +48,7 @@ _LAZY = {
     "Judge": "secureml.models.judging",
     "Terms": "secureml.models.judging",
     "Verdict": "secureml.models.judging",
+    "Likeness": "secureml.models.likeness",
     "output": "secureml.cli",
     "signature": "secureml.models",
 }
@@ -63,6 +65,7 @@ __all__ = [
     "Host",
     "Judge",
     "Kind",
+    "Likeness",
     "LiveSecret",
     "Measure",
     "ModelHandle",

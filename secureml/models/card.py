@@ -13,10 +13,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from .artifact import ModelRefused
+from .reference import Reference, read_reference
 from .rules import ACTIONS, Rule
 
 Dtype = Literal["float", "integer", "category", "text", "boolean"]
 Scalar = str | int | float | bool
+# Keys that older cards lack, and what they mean there.
+_OPTIONAL: dict[str, Any] = {"rules": [], "reference": None}
 NUMBERS = frozenset({"float", "integer", "boolean"})
 _DTYPES = frozenset({*NUMBERS, "category", "text"})
 _KINDS = frozenset({"classifier", "regressor", "outlier", "cluster"})
@@ -67,12 +70,15 @@ class Card:
     digest: str
     golden: Golden
     rules: tuple[Rule, ...] = ()
+    # What usual rows look like; a card sealed without a table has none.
+    reference: Reference | None = None
 
     def to_json(self) -> bytes:
-        """Return the one spelling of this card; one without rules does not speak of them."""
+        """Return the one spelling of this card; it does not speak of what it has not."""
         raw = asdict(self)
-        if not self.rules:
-            del raw["rules"]
+        for name in _OPTIONAL:
+            if not raw[name]:
+                del raw[name]
         return json.dumps(raw, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -107,8 +113,9 @@ def _public_feature(feature: Feature) -> dict[str, Any]:
 
 
 def _card(raw: Any) -> Card:
-    raw = {"rules": [], **raw}
+    raw = {**_OPTIONAL, **raw}
     _exact_keys(raw, {field.name for field in fields(Card)}, "the card")
+    known = raw["reference"]
     card = Card(
         **{
             **raw,
@@ -116,6 +123,7 @@ def _card(raw: Any) -> Card:
             "classes": None if raw["classes"] is None else tuple(raw["classes"]),
             "globals": tuple(raw["globals"]),
             "golden": _golden(raw["golden"]),
+            "reference": None if known is None else read_reference(known, len(raw["features"])),
             "rules": tuple(_rule(item) for item in raw["rules"]),
         }
     )

@@ -16,6 +16,7 @@ from .artifact import Artifact, ModelRefused
 from .card import NUMBERS, Card, Feature, Golden, Scalar
 from .handle import parts
 from .proving import classes_of, versions_here
+from .referencing import learn_reference
 from .rows import RowReader
 from .rule_file import check_rules, check_table
 from .rules import Rule
@@ -57,7 +58,9 @@ def learn_card(
         golden=_NO_GOLDEN,
         rules=rules,
     )
-    return replace(card, golden=_answers(card, estimator, rows))
+    card = replace(card, golden=_answers(card, estimator, rows))
+    table = list(zip(*columns.values(), strict=True))
+    return replace(card, reference=learn_reference(card, estimator, table))
 
 
 def _width(estimator: Any) -> int:
@@ -104,6 +107,7 @@ def _classes(estimator: Any) -> tuple[Scalar, ...] | None:
 def _features(
     estimator: Any, width: int, data: Path | None, target: str | None
 ) -> tuple[tuple[Feature, ...], list[tuple[Any, ...]], dict[str, list[Any]]]:
+    """Return the columns, the golden rows, and all values of the table if there is one."""
     fitted = getattr(estimator, "feature_names_in_", None)
     names = None if fitted is None else [str(name) for name in fitted]
     if data is None:

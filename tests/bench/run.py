@@ -17,6 +17,7 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import guarding
 import identity
 import stages
 
@@ -227,7 +228,7 @@ def main() -> None:
         measure(targets, 1, 1)
         rows = report(measure(targets, options.rounds, options.seconds))
         print()
-        found = {"load": rows, "stages": stages.report(instance, key)}
+        found = {"load": rows, "stages": stages.report(instance, key), "guard": guarding.report()}
         found["identity"] = identity.report()
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))

@@ -30,6 +30,7 @@ ADAPTERS = {
     "plugins/rate_limit/storages.py",
     # Flask-Limiter wants an app.
     "plugins/rate_limit/declared.py",
+    "plugins/theft_guard/settings.py",
     # The same of the authorization server, and its routes for browsers.
     "plugins/oauth2/server/settings.py",
     "plugins/oauth2/server/server.py",
