@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -12,9 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.anomaly.drift import LEAST, LEVELS, SHARES, Bins, Tally, moved
-from plugins.anomaly.drift_ledger import DriftLedger
-from secureml import Store
-from secureml.testing import Clock
 
 Card = namedtuple("Card", "features reference")
 Reference = namedtuple("Reference", "numbers bins")
@@ -96,31 +92,6 @@ def test_a_card_without_a_table_has_nothing_to_compare():
     tally = Tally()
     tally.note("m", "1", Card(CARD.features, None), TABLE[:5])
     assert tally.take() == {}
-
-
-@pytest.fixture
-def workers(tmp_path):
-    clock = Clock(3600.0 * 1000)
-    url = f"sqlite:///{tmp_path / 's.db'}"
-    with closing(Store(url)) as one, closing(Store(url)) as other:
-        yield clock, [DriftLedger(store, clock, 86400.0) for store in (one, other)]
-
-
-def test_what_workers_counted_adds_up_over_the_span_and_ends_with_it(workers):
-    clock, (one, other) = workers
-    tally = Tally()
-    for ledger in (one, other, one):
-        tally.note("m", "1", CARD, TABLE[:10])
-        ledger.add(tally.take())
-    clock.advance(3600)
-    tally.note("m", "1", CARD, TABLE[:10])
-    other.add(tally.take())
-    assert one.total("m", "1").sum(axis=1).tolist() == [40, 40]
-    assert one.total("m", "2") is None
-    clock.advance(86400)
-    tally.note("m", "2", CARD, TABLE[:10])
-    one.add(tally.take())
-    assert one.total("m", "1").sum(axis=1).tolist() == [10, 10]
 
 
 def test_what_could_not_be_written_is_kept():
