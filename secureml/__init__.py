@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from secureml.config_error import ConfigError
 from secureml.corridor.events import Event, Measure
 from secureml.corridor.exchange import Exchange, Principal, Refusal, invalid_input
+from secureml.corridor.outline import Outline, Route, outline
 from secureml.corridor.phases import Phase
 from secureml.corridor.plugin import Host, Plugin
 from secureml.corridor.policy import Policy, public, requires
@@ -55,6 +56,7 @@ __all__ = [
     "Measure",
     "ModelHandle",
     "ModelRefused",
+    "Outline",
     "Phase",
     "Plugin",
     "Policy",
@@ -63,6 +65,7 @@ __all__ = [
     "Ranges",
     "Refusal",
     "Result",
+    "Route",
     "Secret",
     "SecretUnavailable",
     "SigningFault",
@@ -71,6 +74,7 @@ __all__ = [
     "StoreUnavailable",
     "fields",
     "invalid_input",
+    "outline",
     "output",
     "public",
     "requires",

@@ -33,6 +33,7 @@ from .problems import Catalogue, Problem, from_http
 
 log = logging.getLogger("secureml.corridor")
 _clock = time.perf_counter_ns
+EXTENSION = "secureml.corridor"  # where the app keeps its pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Pipeline:
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._steps = {phase: _steps(plugins, phase) for phase in Phase}
+        self.plugins, self.catalogue = tuple(plugins), catalogue
         self._answers = Answers(plugins, catalogue)
         self._carriers = _carriers(plugins)
         self._now, self._new_id = now, new_id
@@ -76,6 +78,7 @@ class Pipeline:
     def attach(self, app: Flask, routes: Routes) -> None:
         """Register the hooks with Flask; nobody else in the house registers one."""
         self._routes = routes
+        app.extensions[EXTENSION] = self
         for phase in BEFORE_VIEW:
             app.before_request(self._hook(phase))
         app.after_request(self.leave)

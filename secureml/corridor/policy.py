@@ -24,12 +24,16 @@ class Policy:
     ``body`` is the envelope a JSON body must fit; None means the body is not read.
     ``body_limit`` is in bytes; None means the site's own limit.
     ``cost`` is what one call weighs in a rate limit.
+    ``answer`` describes the JSON the view answers with, ``answered_at`` the statuses at which
+    it does; nothing is checked against it, it is for whoever reads the description.
     """
 
     scope: str | None
     body: type[Schema] | None = None
     body_limit: int | None = None
     cost: int = 1
+    answer: type[Schema] | None = None
+    answered_at: tuple[int, ...] = (200,)
 
     @property
     def public(self) -> bool:
@@ -43,18 +47,25 @@ def requires(
     body: type[Schema] | None = None,
     body_limit: int | None = None,
     cost: int = 1,
+    answer: type[Schema] | None = None,
+    answered_at: tuple[int, ...] = (200,),
 ) -> Callable[[View], View]:
     """Demand ``scope`` of whoever calls the view."""
     if not scope:
         raise ValueError("an empty scope would open the route; say public() if that is meant")
-    return _marking(Policy(scope, body, body_limit, cost))
+    return _marking(Policy(scope, body, body_limit, cost, answer, answered_at))
 
 
 def public(
-    *, body: type[Schema] | None = None, body_limit: int | None = None, cost: int = 1
+    *,
+    body: type[Schema] | None = None,
+    body_limit: int | None = None,
+    cost: int = 1,
+    answer: type[Schema] | None = None,
+    answered_at: tuple[int, ...] = (200,),
 ) -> Callable[[View], View]:
     """Open the view to strangers. Said aloud, because nothing is open by omission."""
-    return _marking(Policy(None, body, body_limit, cost))
+    return _marking(Policy(None, body, body_limit, cost, answer, answered_at))
 
 
 def _marking(policy: Policy) -> Callable[[View], View]:
