@@ -1,0 +1,148 @@
+"""The OpenAPI 3.1 document: routes, credentials, refusals, and a path for each model.
+
+Pure: what is described is handed in. The same app gives the same document, word for word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import model_shapes
+from .refusals import Kind, name_of, problem_shape, responses, statuses
+from .shapes import answer_shape, request_shape
+
+JSON = "application/json"
+# The core's routes that are about one model, and the argument that names it.
+_MODEL = "{model}"
+_NAME = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"}
+Card = Mapping[str, Any]
+# Where an answer of one route names what another asks for.
+_FIRST_MODEL = {"model": "$response.body#/models/0/name"}
+_LINKS = {"models": ("model", "predict")}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What is to be described; the fields are those of the outline of an app."""
+
+    routes: Sequence[Any]
+    problems: Sequence[Kind]
+    carriers: Sequence[str]
+    open_to_all: bool
+
+
+def document(title: str, found: Described, cards: Sequence[Card]) -> dict[str, Any]:
+    """Return the whole document; ``cards`` are what the cards of the visible models say."""
+    paths: dict[str, Any] = {}
+    for route in found.routes:
+        for method in route.methods:
+            paths.setdefault(route.path, {})[method.lower()] = _operation(route, found)
+            for card in cards if _MODEL in route.path else ():
+                path = route.path.replace(_MODEL, card["name"])
+                paths.setdefault(path, {})[method.lower()] = _of_model(route, found, card)
+    _link(paths)
+    return {
+        "openapi": "3.1.0",
+        # Of the API, not of the software: a version of that would help an attacker alone.
+        "info": {"title": title, "version": "1"},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": {"Problem": problem_shape()},
+            "responses": responses(found.problems),
+            "securitySchemes": {name: _scheme(name) for name in found.carriers},
+        },
+    }
+
+
+def _operation(route: Any, found: Described) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.endpoint.removeprefix("api.").replace(".", "_"),
+        "summary": route.summary,
+        "security": _security(route, found),
+        "responses": _responses(route, found),
+    }
+    if route.arguments:
+        operation["parameters"] = [_parameter(name) for name in route.arguments]
+    if route.policy.body is not None:
+        operation["requestBody"] = _body(request_shape(route.policy.body))
+    return operation
+
+
+def _of_model(route: Any, found: Described, card: Card) -> dict[str, Any]:
+    operation = _operation(route, found)
+    operation["operationId"] += f"_{card['name']}"
+    operation["summary"] += f": {card['name']}"
+    rest = [one for one in operation.pop("parameters") if one["name"] != "model"]
+    if rest:
+        operation["parameters"] = rest
+    answer = route.policy.answer
+    if route.policy.body is not None and "instances" in route.policy.body().fields:
+        operation["requestBody"] = _body(model_shapes.question(card))
+        if answer is not None and "predictions" in answer().fields:
+            shape = model_shapes.answer(card, answer_shape(answer))
+            operation["responses"]["200"]["content"] = {JSON: {"schema": shape}}
+    return operation
+
+
+def _link(paths: Mapping[str, Any]) -> None:
+    """Tell how the list of models leads to each of them."""
+    operations = {one["operationId"]: one for path in paths.values() for one in path.values()}
+    for name, targets in _LINKS.items():
+        links = {
+            target: {"operationId": target, "parameters": _FIRST_MODEL}
+            for target in targets
+            if target in operations
+        }
+        if name in operations and links:
+            operations[name]["responses"]["200"]["links"] = links
+
+
+def _body(shape: dict[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {JSON: {"schema": shape}}}
+
+
+def _parameter(name: str) -> dict[str, Any]:
+    shape = _NAME if name == "model" else {"type": "string", "minLength": 1}
+    return {"name": name, "in": "path", "required": True, "schema": shape}
+
+
+def _responses(route: Any, found: Described) -> dict[str, Any]:
+    policy = route.policy
+    refused = statuses(
+        found.problems,
+        guarded=not policy.public,
+        takes_body=policy.body is not None,
+        has_arguments=bool(route.arguments),
+    )
+    answers = {str(status): _answer(policy, found, status) for status in policy.answered_at}
+    refusals = {
+        str(status): {"$ref": f"#/components/responses/{name_of(status)}"} for status in refused
+    }
+    return {**refusals, **answers}
+
+
+def _answer(policy: Any, found: Described, status: int) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": "The answer"}
+    if policy.answer is not None:
+        answer["content"] = {JSON: {"schema": answer_shape(policy.answer)}}
+    refusal = responses(found.problems).get(name_of(status))
+    if refusal is None:
+        return answer
+    # A status at which the view answers and the doors refuse: the media type tells which.
+    return {**refusal, "content": {**answer.get("content", {}), **refusal["content"]}}
+
+
+def _security(route: Any, found: Described) -> list[dict[str, list[str]]]:
+    if route.policy.public:
+        return []
+    ways = [{name: [route.policy.scope]} for name in found.carriers]
+    return [*ways, {}] if found.open_to_all else ways
+
+
+def _scheme(header: str) -> dict[str, str]:
+    if header.lower() == "authorization":
+        return {"type": "http", "scheme": "bearer"}
+    return {"type": "apiKey", "in": "header", "name": header}
