@@ -9,14 +9,17 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from werkzeug.routing import Rule
 
-from .pipeline import EXTENSION, Pipeline
+from .phases import EXTENSION
 from .policy import Policy, policy_of
 from .problems import Kind
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
 
 _ARGUMENT = re.compile(r"<(?:[^<>:]+:)?(\w+)>")
 

@@ -27,13 +27,19 @@ from werkzeug.exceptions import HTTPException
 from .answers import Answers
 from .exchange import Exchange, Principal, Refusal
 from .loader import Loaded
-from .phases import BEFORE_VIEW, REFUSING, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
+from .phases import (
+    BEFORE_VIEW,
+    EXTENSION,
+    REFUSING,
+    SKIPPED_WHEN_PUBLIC,
+    SKIPPED_WHEN_UNKNOWN,
+    Phase,
+)
 from .policy import Policy
 from .problems import Catalogue, Problem, from_http
 
 log = logging.getLogger("secureml.corridor")
 _clock = time.perf_counter_ns
-EXTENSION = "secureml.corridor"  # where the app keeps its pipeline
 
 
 @dataclass(frozen=True, slots=True)
