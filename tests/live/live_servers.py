@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
+STATUS = "location = /status { stub_status; }"
 
 
 def free_port() -> int:
@@ -125,6 +126,15 @@ class Gunicorn:
             return b"".join(iter(lambda: channel.recv(65536), b""))
 
 
+def write_edited(folder: Path, name: str, edits: dict[str, str]) -> None:
+    """Copy a file of the checkout with some of its words changed; each must be there."""
+    text = (CHECKOUT / name).read_text("utf-8")
+    for old, new in edits.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    (folder / name).write_text(text, "utf-8")
+
+
 class Edge:
     """The checkout's nginx.conf with its site values replaced, in a folder of its own."""
 
@@ -136,8 +146,10 @@ class Edge:
         *,
         sites: dict[str, str] | None = None,
         edits: dict[str, str] | None = None,
+        ceilings: dict[str, str] | None = None,
     ) -> None:
         self.folder, self.port, self.plain_port = folder, free_port(), free_port()
+        self.status_port = free_port()
         self._nginx = nginx
         shutil.copytree(CHECKOUT / "deploy" / "nginx", folder / "deploy" / "nginx")
         (folder / "acme/.well-known/acme-challenge").mkdir(parents=True)
@@ -147,16 +159,14 @@ class Edge:
             "process": f"{user}worker_processes 1;\npid nginx.pid;\nerror_log error.log warn;",
             "listen": f"listen 127.0.0.1:{self.port} ssl http2;",
             "listen_http": f"listen 127.0.0.1:{self.plain_port};\nroot acme;",
+            "status": f"listen 127.0.0.1:{self.status_port};\n{STATUS}",
             "certificate": "ssl_certificate server.crt;\nssl_certificate_key server.key;",
             "upstream": "\n".join(f"server unix:{path};" for path in sockets),
         }
         for name, value in (values | (sites or {})).items():
             (folder / f"deploy/nginx/{name}.conf").write_text(value + "\n", "utf-8")
-        text = (CHECKOUT / "nginx.conf").read_text("utf-8")
-        for old, new in (edits or {}).items():
-            assert old in text, old
-            text = text.replace(old, new)
-        (folder / "nginx.conf").write_text(text, "utf-8")
+        write_edited(folder, "nginx.conf", edits or {})
+        write_edited(folder, "deploy/nginx/ceilings.conf", ceilings or {})
 
     def command(self, *arguments: str, nginx: str = "") -> subprocess.CompletedProcess[str]:
         """Run an nginx program on this folder."""
