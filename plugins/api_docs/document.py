@@ -20,7 +20,8 @@ _NAME = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"}
 Card = Mapping[str, Any]
 # Where an answer of one route names what another asks for.
 _FIRST_MODEL = {"model": "$response.body#/models/0/name"}
-_LINKS = {"models": ("model", "predict")}
+# Not to `predict`: a body that fits any model fits none, and each has a path of its own.
+_LINKS = {"models": ("model",)}
 
 
 @dataclass(frozen=True, slots=True)

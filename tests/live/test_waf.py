@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from live_servers import CHECKOUT
+from live_serving import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,8 @@ def test_an_attack_is_refused_in_our_words_and_its_id_is_in_both_logs(
     assert answer.all("Strict-Transport-Security") == ["max-age=63072000"]
     assert answer.all("Cache-Control") == ["no-store"]
     for log in ("access.log", "error.log"):
-        assert identifier in (walled.folder / log).read_text("utf-8")
+        file = walled.folder / log  # a line is written after its answer was sent
+        assert until(lambda file=file: identifier in file.read_text("utf-8")), log
 
 
 def test_an_attack_in_the_address_is_refused_as_well(walled: Edge) -> None:

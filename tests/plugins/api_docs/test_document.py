@@ -65,4 +65,4 @@ def test_a_view_that_answers_at_a_refusals_status_may_do_both(paths):
 
 def test_the_list_of_models_leads_to_each(paths):
     """By links, which a tester or a client can follow."""
-    assert set(paths["/v1/models"]["get"]["responses"]["200"]["links"]) == {"model", "predict"}
+    assert set(paths["/v1/models"]["get"]["responses"]["200"]["links"]) == {"model"}
