@@ -22,6 +22,9 @@ def _count(connection: Any) -> int:
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Answer with what arrived; /status/N answers N, /crash dies, /hang never answers."""
     path = environ["PATH_INFO"]
+    if "ECHO_SEEN" in os.environ:
+        with open(os.environ["ECHO_SEEN"], "a", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(f"{environ['REQUEST_METHOD']} {path}\n")
     if path == "/crash":
         with open(os.environ["ECHO_CRASHES"], "a", encoding="ascii") as file:  # noqa: PTH123
             file.write(environ["REQUEST_METHOD"] + "\n")

@@ -77,6 +77,8 @@ class Gunicorn:
         environment = os.environ | {"SECUREML_INSTANCE": str(folder), "ECHO_NAME": name}
         self._crashes = folder / "crashes"
         environment |= {"ECHO_CRASHES": str(self._crashes), "HOME": str(folder)}
+        self._seen = folder / "seen"
+        environment |= {"ECHO_SEEN": str(self._seen)}
         command = [
             sys.executable,
             "-m",
@@ -116,6 +118,10 @@ class Gunicorn:
     def crashes(self) -> list[str]:
         """The methods of the requests to /crash that arrived here."""
         return self._crashes.read_text("ascii").split() if self._crashes.exists() else []
+
+    def seen(self) -> list[str]:
+        """Method and path of every request that arrived here, in order."""
+        return self._seen.read_text("utf-8").splitlines() if self._seen.exists() else []
 
     def raw(self, request: bytes) -> bytes:
         """Send bytes straight to Gunicorn's socket and return all that it answers."""
