@@ -56,7 +56,7 @@ class House:
         return server
 
     def edge(self, *servers: Gunicorn | Path, start: bool = True, **values: Any) -> Edge:
-        nginx = require_tool("nginx", "apt-get install nginx-light")
+        nginx = values.pop("nginx", "") or require_tool("nginx", "apt-get install nginx-light")
         sockets = [server.socket if isinstance(server, Gunicorn) else server for server in servers]
         edge = Edge(self.folder(), sockets, nginx, **values)
         self._stack.callback(edge.stop)

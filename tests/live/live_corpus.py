@@ -27,13 +27,14 @@ _REPEATED = re.compile(r"\{\{(.+?)\*(\d+)\}\}", re.DOTALL)
 
 @dataclass(frozen=True)
 class Case:
-    """One raw request; ``answers`` are the statuses before ours, ``arrives`` what Gunicorn saw."""
+    """One raw request, and what must come of it by either way, in the words of `outcome`."""
 
     name: str
     sent: bytes
     why: str
     nginx: str
     gunicorn: str
+    nginx_current: str = ""
 
 
 def cases(name: str) -> dict[str, Case]:
@@ -66,7 +67,7 @@ def statuses(raw: bytes) -> list[str]:
     found = []
     while raw:
         head, _, rest = raw.partition(b"\r\n\r\n")
-        match = re.match(rb"HTTP/1\.1 (\d{3}) ", head)
+        match = re.match(rb"HTTP/1\.[01] (\d{3}) ", head)
         if match is None:
             found.append(f"bare:{json.loads(raw)['code']}")
             break
