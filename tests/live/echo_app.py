@@ -46,6 +46,6 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     headers = [("Content-Type", "application/json"), ("Strict-Transport-Security", "max-age=1")]
     if path == "/steer":
         headers.append(("X-Accel-Redirect", "/problem"))
-    body = json.dumps(seen).encode()
+    body = b" " * 1_000_000 if path == "/large" else json.dumps(seen).encode()
     start_response(f"{status} Echo", [*headers, ("Content-Length", str(len(body)))])
     return [body]

@@ -221,6 +221,13 @@ class Edge:
             answer = connection.getresponse()
             return Answer(answer.status, answer.getheaders(), answer.read())
 
+    def ask_status(self, path: str = "/status") -> str:
+        """Return what Nginx tells monitoring of itself."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.status_port, timeout=10)
+        with closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
     def connect(
         self, *, source: str = "127.0.0.1", plain: bool = False
     ) -> http.client.HTTPConnection:
