@@ -1,5 +1,7 @@
 """What Gunicorn serves; a start that must not happen ends with one line, not a traceback."""
 
+import gc
+
 from secureml.app import create_app
 from secureml.config_error import ConfigError
 
@@ -7,3 +9,8 @@ try:
     application = create_app()
 except ConfigError as error:
     raise SystemExit(f"secureml: {error}") from None
+
+# What the start has built lives as long as the process: the collector need never look at it
+# again, and the workers that are forked from here go on sharing its memory.
+gc.collect()
+gc.freeze()

@@ -15,7 +15,7 @@ from marshmallow import Schema, ValidationError, fields
 
 from secureml.answers import AliveAnswer, ModelAnswer, ModelsAnswer, PredictAnswer, ReadyAnswer
 from secureml.corridor.exchange import Exchange, invalid_input
-from secureml.corridor.payload import Limits, read_json
+from secureml.corridor.payload import Limits, read_form, read_json
 from secureml.corridor.pipeline import Pipeline
 from secureml.corridor.policy import public, requires
 from secureml.corridor.problems import Fault, Problem
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from secureml.models.registry import Registry
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 # Made once: json.dumps makes one a call for anything but its defaults.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -41,7 +42,7 @@ _PREDICT_KEYS = frozenset(PredictBody().fields)
 
 
 class Application(Flask):
-    """Flask, with one difference: a Result passes the SHAPE door before it is an answer."""
+    """Flask, with a difference: a Result passes the SHAPE door before it is an answer."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         # No static folder: it would be a route without a policy.
@@ -52,6 +53,13 @@ class Application(Flask):
         # An API does not redirect: a doubled or missing slash is another address.
         self.url_map.merge_slashes = False
         self.url_map.strict_slashes = True
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function: a view that is a coroutine stopped the start (see `policy`).
+
+        Flask would ask each hook and each view at each request.
+        """
+        return func
 
     def dispatch_request(self) -> Response:
         """Run the matched view and turn what it returns into a response."""
@@ -94,9 +102,13 @@ class Preparation:
             if exchange.model is None:
                 raise Problem("not_found", reason="model_unknown")
         policy = exchange.policy
-        if policy is None or policy.body is None:
+        if policy is None or (policy.body is None and not policy.form):
             return
-        body = _read_body(exchange, policy.body_limit or self._body_limit)
+        limit = policy.body_limit or self._body_limit
+        if policy.body is None:
+            exchange.payload = {**read_form(_read_body(exchange, limit, FORM), self._limits)}
+            return
+        body = _read_body(exchange, limit, JSON)
         value = read_json(body, self._limits)
         if not isinstance(value, dict):
             raise Problem(
@@ -128,9 +140,9 @@ def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
     return faults
 
 
-def _read_body(exchange: Exchange, limit: int) -> bytes:
+def _read_body(exchange: Exchange, limit: int, media_type: str) -> bytes:
     plain = exchange.request
-    _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain)
+    _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain, media_type)
     if plain.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise Problem("unsupported_media_type", reason="payload.encoded")
     # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops at
@@ -143,11 +155,11 @@ def _read_body(exchange: Exchange, limit: int) -> bytes:
     return body
 
 
-def _check_media_type(header: str, plain: Any) -> None:
-    if header == JSON:
+def _check_media_type(header: str, plain: Any, wanted: str) -> None:
+    if header == wanted:
         return
     charset = plain.mimetype_params.get("charset", "utf-8").lower()
-    if plain.mimetype != JSON or charset not in ("utf-8", "utf8"):
+    if plain.mimetype != wanted or charset not in ("utf-8", "utf8"):
         raise Problem("unsupported_media_type", reason="payload.media_type")
 
 

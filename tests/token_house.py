@@ -41,6 +41,7 @@ class TokenHouse:
         loaded = [self.harness.load(ApiKeys), self.harness.load(Jwt, {**TABLE, **table})]
         self.jwt = loaded[1].plugin
         loaded += [self.harness.load(cls) for cls in (Scopes, Errors, Witness, *more)]
+        self.loaded = loaded
         self._ring, self._witness = loaded[0].plugin._ring, loaded[4].plugin
         self.signing.rotate()
         self.harness.clients.add("acme", scopes=["token", "predict", "models:read"])

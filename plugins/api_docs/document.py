@@ -5,7 +5,7 @@ Pure: what is described is handed in. The same app gives the same document, word
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from .refusals import Kind, name_of, problem_shape, responses, statuses
 from .shapes import answer_shape, request_shape
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 # The core's routes that are about one model, and the argument that names it.
 _MODEL = "{model}"
 _NAME = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"}
@@ -37,12 +38,11 @@ class Described:
 def document(title: str, found: Described, cards: Sequence[Card]) -> dict[str, Any]:
     """Return the whole document; ``cards`` are what the cards of the visible models say."""
     paths: dict[str, Any] = {}
-    for route in found.routes:
-        for method in route.methods:
-            paths.setdefault(route.path, {})[method.lower()] = _operation(route, found)
-            for card in cards if _MODEL in route.path else ():
-                path = route.path.replace(_MODEL, card["name"])
-                paths.setdefault(path, {})[method.lower()] = _of_model(route, found, card)
+    for route, method, name in _named(found.routes):
+        paths.setdefault(route.path, {})[method] = _operation(route, found, name)
+        for card in cards if _MODEL in route.path else ():
+            path = route.path.replace(_MODEL, card["name"])
+            paths.setdefault(path, {})[method] = _of_model(route, found, name, card)
     _link(paths)
     return {
         "openapi": "3.1.0",
@@ -58,9 +58,22 @@ def document(title: str, found: Described, cards: Sequence[Card]) -> dict[str, A
     }
 
 
-def _operation(route: Any, found: Described) -> dict[str, Any]:
+def _named(routes: Sequence[Any]) -> Iterator[tuple[Any, str, str]]:
+    """Yield each route by each method, with a name that no other has."""
+    taken: set[str] = set()
+    for route in routes:
+        plain = route.endpoint.removeprefix("api.").replace(".", "_")
+        for method in map(str.lower, route.methods):
+            name = plain if plain not in taken else f"{plain}_{method}"
+            while name in taken:  # one view at several addresses
+                name += "_again"
+            taken.add(name)
+            yield route, method, name
+
+
+def _operation(route: Any, found: Described, name: str) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": route.endpoint.removeprefix("api.").replace(".", "_"),
+        "operationId": name,
         "summary": route.summary,
         "security": _security(route, found),
         "responses": _responses(route, found),
@@ -69,11 +82,14 @@ def _operation(route: Any, found: Described) -> dict[str, Any]:
         operation["parameters"] = [_parameter(name) for name in route.arguments]
     if route.policy.body is not None:
         operation["requestBody"] = _body(request_shape(route.policy.body))
+    elif route.policy.form:
+        # What fields a form has is said by the protocol it belongs to.
+        operation["requestBody"] = {"content": {FORM: {"schema": {"type": "object"}}}}
     return operation
 
 
-def _of_model(route: Any, found: Described, card: Card) -> dict[str, Any]:
-    operation = _operation(route, found)
+def _of_model(route: Any, found: Described, name: str, card: Card) -> dict[str, Any]:
+    operation = _operation(route, found, name)
     operation["operationId"] += f"_{card['name']}"
     operation["summary"] += f": {card['name']}"
     rest = [one for one in operation.pop("parameters") if one["name"] != "model"]
@@ -115,13 +131,16 @@ def _responses(route: Any, found: Described) -> dict[str, Any]:
     refused = statuses(
         found.problems,
         guarded=not policy.public,
-        takes_body=policy.body is not None,
+        takes_body=policy.body is not None or policy.form,
         has_arguments=bool(route.arguments),
     )
     answers = {str(status): _answer(policy, found, status) for status in policy.answered_at}
-    refusals = {
+    refusals: dict[str, Any] = {
         str(status): {"$ref": f"#/components/responses/{name_of(status)}"} for status in refused
     }
+    if policy.wording is not None:
+        # Such a route words its refusals as its protocol does, and Nginx's are worded as ours.
+        refusals = {status: {"description": "Refused"} for status in refusals}
     return {**refusals, **answers}
 
 

@@ -121,6 +121,7 @@ class Jwt(Plugin):
         lifetimes = {ACCESS: config["access_lifetime"], REFRESH: config["refresh_lifetime"]}
         _check_keys_outlive(lifetimes[REFRESH], host)
         rules = Rules(config["issuer"], config["audience"], lifetimes, config["leeway"])
+        self.issuers = (rules.issuer,)
         self._clients, self._store, self._now = host.clients, host.store, host.now
         self._signing, self._lifetimes = host.signing, lifetimes
         self._families = Families(host.store, host.now, _new_id, config["families"])

@@ -25,20 +25,27 @@ _REFUSED = frozenset({"jku", "x5u", "x5c", "crit", "b64", "zip"})
 
 
 class Asked(NamedTuple):
-    """What the proof must be for; ``path`` decoded, ``origins`` such as https://ml.example.org."""
+    """What the proof must be for; ``path`` decoded, ``origins`` such as https://ml.example.org.
+
+    Where a token is only asked for (RFC 9449, 5) there is no ``token`` yet, and any key may be
+    shown unless ``thumbprint`` says which.
+    """
 
     method: str
     path: str
     origins: Collection[str]
-    token: str
-    thumbprint: str
+    token: str | None
+    thumbprint: str | None
 
 
 class Proof(NamedTuple):
-    """A proof that holds: what names it, and the moment (epoch seconds) from which it is old."""
+    """A proof that holds: what names it, the moment (epoch seconds) from which it is old, and
+    the key it was made with.
+    """
 
     digest: str
     ends: float
+    thumbprint: str
 
 
 def check_proof(proof: str, asked: Asked, now: float) -> Proof:
@@ -47,7 +54,10 @@ def check_proof(proof: str, asked: Asked, now: float) -> Proof:
     if token is None:
         raise Unfit("dpop_malformed")
     key = _key(token)
-    if not hmac.compare_digest(key.key.thumbprint().encode(), asked.thumbprint.encode()):
+    thumbprint = key.key.thumbprint()
+    if asked.thumbprint is not None and not hmac.compare_digest(
+        thumbprint.encode(), asked.thumbprint.encode()
+    ):
         raise Unfit("dpop_other_key")
     if not key.verifies(proof):
         raise Unfit("dpop_signature")
@@ -56,11 +66,11 @@ def check_proof(proof: str, asked: Asked, now: float) -> Proof:
         raise Unfit("dpop_method")
     if not _same_address(claims.get("htu"), asked):
         raise Unfit("dpop_address")
-    if claims.get("ath") != _digest(asked.token):
+    if asked.token is not None and claims.get("ath") != _digest(asked.token):
         raise Unfit("dpop_other_token")
     issued = _issued(claims, now)
-    name = hashlib.sha256(f"{asked.thumbprint}\0{text(claims, 'jti')}".encode()).hexdigest()
-    return Proof(name, issued + WINDOW)
+    name = hashlib.sha256(f"{thumbprint}\0{text(claims, 'jti')}".encode()).hexdigest()
+    return Proof(name, issued + WINDOW, thumbprint)
 
 
 def _key(token: Token) -> TrustedKey:

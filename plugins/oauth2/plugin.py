@@ -1,4 +1,4 @@
-"""OAuth 2.0: callers prove who they are with tokens of identity providers named here.
+"""OAuth 2.0: callers prove who they are with tokens of named identity providers, or of ours.
 
 Stands in ADMIT, where a token in a URL is refused even on a public route, in IDENTIFY, and in
 RESPOND. A token of an issuer that is not in the settings is someone else's to judge; one of
@@ -10,69 +10,86 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from secureml import Exchange, Host, Plugin, Principal, Problem, StoreUnavailable
+from flask import Blueprint
+
+from secureml import (
+    ConfigError,
+    Exchange,
+    Host,
+    Kind,
+    Plugin,
+    Principal,
+    Problem,
+    SigningFault,
+    StoreUnavailable,
+)
 
 from . import dpop
-from .claims import MAX_TOKEN, Unfit, read, text
+from .claims import MAX_TOKEN, Token, Unfit, read, text
 from .issuer import Issuer, prove
-from .keys import Keys
 from .keysource import KeysUnavailable
+from .proven import Named, Proven, find, keep
 from .providers import provider, providers
 from .refresher import Refresher
 from .replay import Replays, TooManyProofs
+from .sender import Sender, Sent
+from .server import metadata, page_views, views
+from .server.families import Ended
+from .server.server import Server, build
+from .server.wording import ERRORS, FOREIGN_FORM
 from .settings import Config
 
 if TYPE_CHECKING:
     import click
     from werkzeug.datastructures import Headers
 
-CACHE_SIZE = 4096
 CHALLENGE = 'Bearer realm="secureml"'
 _DPOP = f'DPoP algs="{" ".join(dpop.ALGORITHMS)}"'
-_TOPICS = ("clients",)
-_IN_URL = re.compile(r"(?:^|&)access_token=|eyJ[\w-]+\.eyJ", re.ASCII)
+_IN_URL = re.compile(
+    r"(?:^|&)(?:access_token|refresh_token|client_secret)=|eyJ[\w-]+\.eyJ", re.ASCII
+)
 _JTI = re.compile(r"[A-Za-z0-9._:~-]{1,64}", re.ASCII)
 
 
-class _Named(NamedTuple):
-    """A token that was proven: until when, for whom, with which keys, bound to what."""
-
-    ends: float
-    principal: Principal
-    issuer: Issuer
-    keys: Keys
-    bound: str | None
-
-
-class _Cache(NamedTuple):
-    """The tokens proven while the store stood at ``versions``."""
-
-    versions: Mapping[str, int]
-    relevant: tuple[int, ...]
-    by_digest: dict[bytes, _Named]
-
-
 class OAuth2(Plugin):
-    """Names the caller whose token an identity provider of the settings has issued."""
+    """Names the caller whose token counts, and issues tokens where it is told to."""
 
     name = "oauth2"
     schema = Config
     carrier = "Authorization"
+    problems = (
+        *(Kind(f"oauth2.{word}", *said) for word, said in ERRORS.items()),
+        Kind("oauth2.foreign_form", *FOREIGN_FORM),
+    )
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._host = host
+        if not config["issuers"] and config["server"] is None:
+            raise ConfigError(
+                "there is nothing to do: no outside issuer is named, and none is issued here",
+                fix="write [[plugins.oauth2.issuers]] or [plugins.oauth2.server]",
+            )
         self._providers = providers(config["issuers"], host)
         self._issuers = {item.issuer.rules.issuer: item.issuer for item in self._providers}
         self._refreshers = [Refresher(issuer.source) for issuer in self._issuers.values()]
         for refresher in self._refreshers:
             refresher.source.ask = refresher.ask
-        self._origins = frozenset(config["origins"])
-        self._replays = Replays(host.store, host.now)
+        self._server = build(config["server"], host) if config["server"] else None
+        self.issuers = [*self._issuers, *([self._server.issuer] if self._server else [])]
+        if len(set(self.issuers)) < len(self.issuers):
+            raise ConfigError(
+                "an outside issuer is named like our own",
+                key="server.issuer",
+                fix="give ours another path of this service's address",
+            )
+        ours = [metadata.origin(self._server.issuer)] if self._server else []
+        replays = Replays(host.store, host.now)
+        self._sender = Sender([*config["origins"], *ours], replays, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
-        self._cache = _Cache({}, (), {})
-        self.challenge = f"{CHALLENGE}, {_DPOP}" if self._origins else CHALLENGE
+        self._proven = Proven(host.store.versions)
+        self.challenge = f"{CHALLENGE}, {_DPOP}" if self._sender.origins else CHALLENGE
 
     def admit(self, exchange: Exchange) -> None:
         """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
@@ -91,54 +108,55 @@ class OAuth2(Plugin):
         try:
             named = self._name(token)
             if named is not None:
-                self._check_sender(exchange, scheme, token, named.bound)
+                self._sender.check(_sent(exchange), scheme, token, named.bound)
         except Unfit as refused:
             raise _unauthorized(scheme, refused.reason) from None
         except (KeysUnavailable, TooManyProofs, StoreUnavailable) as error:
             # Nobody can tell now, and what was true a moment ago is no permission.
-            reason = f"oauth2.{type(error).__name__}"
-            raise Problem("unavailable", reason=reason, headers={"Retry-After": "30"}) from error
+            raise _unavailable(error) from error
         return named.principal if named is not None else None
 
-    def _name(self, token: str) -> _Named | None:
+    def _name(self, token: str) -> Named | None:
         """Return whom a token names; one proven before costs a digest and a look at the store."""
         if len(token) > MAX_TOKEN:
             raise Unfit("too_long")
-        by_digest = self._current()
         digest = sha256(token.encode("latin-1", "replace")).digest()
-        named = by_digest.get(digest)
-        if named is not None and self._stands(named):
-            return named
-        named = self._prove(token, digest)
-        if named is not None:
-            if len(by_digest) >= CACHE_SIZE:
-                # Tokens are short-lived: what fills the cache is mostly past.
-                by_digest.clear()
-            by_digest[digest] = named
+        known = self._proven.current()
+        named = find(known, digest, self._now())
+        if named is None:
+            named = self._prove(token, digest)
+            if named is not None:
+                keep(known, digest, named)
         return named
 
-    def _stands(self, named: _Named) -> bool:
-        return self._now() < named.ends and named.issuer.source.believes(named.keys)
-
-    def _current(self) -> dict[bytes, _Named]:
-        """Return what was proven since a client last changed."""
-        cache, versions = self._cache, self._store.versions()
-        if cache.versions is not versions:
-            # Most writes, each used proof among them, concern no token that was proven before.
-            relevant = tuple(versions.get(topic, 0) for topic in _TOPICS)
-            by_digest = cache.by_digest if relevant == cache.relevant else {}
-            cache = self._cache = _Cache(versions, relevant, by_digest)
-        return cache.by_digest
-
-    def _prove(self, token: str, digest: bytes) -> _Named | None:
+    def _prove(self, token: str, digest: bytes) -> Named | None:
         taken = read(token)
+        if taken is not None and self._server and taken.issuer == self._server.issuer:
+            return self._own(self._server, taken)
         issuer = self._issuers.get(taken.issuer) if taken is not None else None
         if taken is None or issuer is None:
             return None
         self._start()
         proven = prove(taken, issuer, self._now())
         principal = self._principal(issuer, proven.claims, digest)
-        return _Named(proven.ends, principal, issuer, proven.keys, proven.bound)
+        return Named(proven.ends, principal, proven.bound, issuer, proven.keys)
+
+    def _own(self, server: Server, taken: Token) -> Named:
+        try:
+            believed = server.resource.believe(taken)
+        except Ended as ended:
+            raise Unfit(ended.reason) from None
+        owner = believed.party.owner
+        principal = Principal(
+            client=owner.name,
+            subject=believed.subject,
+            scopes=believed.scopes,
+            models=believed.models,
+            tier=owner.tier,
+            method=self.name,
+            credential=believed.jti,
+        )
+        return Named(believed.ends, principal, believed.jkt)
 
     def _principal(self, issuer: Issuer, claims: Mapping[str, Any], digest: bytes) -> Principal:
         client = self._clients.get(issuer.rights.client_of(claims))
@@ -157,19 +175,17 @@ class OAuth2(Plugin):
             credential=str(jti) if plain_id else f"sha256:{digest.hex()[:16]}",
         )
 
-    def _check_sender(self, exchange: Exchange, scheme: str, token: str, bound: str | None) -> None:
-        """Demand a proof for a token bound to a key: without, it would be a bearer's again."""
-        if bound is None:
-            if scheme == "dpop":
-                raise Unfit("not_bound")
-            return
-        if scheme != "dpop":
-            raise Unfit("bound_token_as_bearer")
-        request = exchange.request
-        asked = dpop.Asked(request.method, request.path, self._origins, token, bound)
-        proof = dpop.check_proof(request.environ.get("HTTP_DPOP", ""), asked, self._now())
-        if not self._replays.first(proof.digest, proof.ends):
-            raise Unfit("dpop_replayed")
+    def _shown_key(self, exchange: Exchange) -> str | None:
+        """Return the key that a request for tokens proves, if it does."""
+        if "HTTP_DPOP" not in exchange.request.environ:
+            return None
+        try:
+            return self._sender.key(_sent(exchange))
+        except Unfit as refused:
+            reason = f"oauth2.{refused.reason}"
+            raise Problem("oauth2.invalid_dpop_proof", reason=reason) from None
+        except TooManyProofs as error:
+            raise _unavailable(error) from error
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
@@ -182,16 +198,40 @@ class OAuth2(Plugin):
             )
 
     def ready(self) -> str | None:
-        """Return a word while an issuer has never been reached; asking starts the fetching."""
+        """Return a word while an issuer has never been reached, or no token can be signed.
+
+        Asking starts the fetching.
+        """
         self._start()
+        if self._server is not None:
+            try:
+                self._host.signing.active()
+            except SigningFault:
+                return "no_signing_key"
+            except StoreUnavailable:
+                return "store_unavailable"
         reached = all(issuer.source.reached for issuer in self._issuers.values())
         return None if reached else "oauth2_issuer_unreached"
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes of the authorization server; none where it is not one."""
+        made = Blueprint("oauth2", __name__)
+        if self._server is not None:
+            signing = self._host.signing
+            desk = views.Desk(self._server, self._shown_key, signing)
+            views.add(made, desk, self._server.issuer, signing.jwks)
+            page_views.add(made, page_views.Reception(self._server))
+        return made
 
     def commands(self) -> click.Group:
         """Return `secureml oauth2 ...`."""
         from .cli import group
+        from .server.cli import Office, groups
 
-        return group(self._providers, lambda table: provider(table, self._host))
+        made = group(self._providers, lambda table: provider(table, self._host))
+        for more in groups(Office(self._server, self._clients.get, self._host.tell)):
+            made.add_command(more)
+        return made
 
     def close(self) -> None:
         """End the threads that fetch keys."""
@@ -201,6 +241,16 @@ class OAuth2(Plugin):
     def _start(self) -> None:
         for refresher in self._refreshers:
             refresher.start()
+
+
+def _sent(exchange: Exchange) -> Sent:
+    request = exchange.request
+    return Sent(request.method, request.path, request.environ.get("HTTP_DPOP", ""))
+
+
+def _unavailable(error: Exception) -> Problem:
+    reason = f"oauth2.{type(error).__name__}"
+    return Problem("unavailable", reason=reason, headers={"Retry-After": "30"})
 
 
 def _unauthorized(scheme: str, reason: str) -> Problem:

@@ -1,4 +1,4 @@
-"""The ``[plugins.oauth2]`` table: what an operator can say of outside identity providers."""
+"""The ``[plugins.oauth2]`` table: outside identity providers, and whether we issue ourselves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from marshmallow import fields as plain
 from secureml import fields
 
 from .places import UrlRefused, pin, place
+from .server.settings import ServerTable
 from .signature import ALGORITHMS
 
 DISCOVERY = "discovery"
@@ -191,15 +192,23 @@ class Config(Schema):
 
     issuers = plain.List(
         plain.Nested(IssuerTable),
-        required=True,
-        validate=validate.Length(min=1),
+        load_default=list,
         metadata={"description": "The identity providers whose tokens count."},
+    )
+    server = plain.Nested(
+        ServerTable,
+        load_default=None,
+        metadata={
+            "description": "Makes this an authorization server; without it, it is none.",
+            "enough": True,
+        },
     )
     origins = plain.List(
         plain.String(validate=validate.Regexp(r"https://[a-z0-9.:\[\]-]{1,255}(?<!:443)\Z")),
         load_default=list,
         metadata={
             "description": "The addresses callers know this service by, such as "
-            "`https://ml.example.org`: DPoP proofs must name one. Empty refuses bound tokens."
+            "`https://ml.example.org`: DPoP proofs must name one. With `server`, its own is "
+            "one; without any, bound tokens are refused."
         },
     )

@@ -7,11 +7,16 @@ exactly as on a production machine.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from secureml.config_error import ConfigError
+from secureml.state.secret import SecretSource
+
+REFERENCE = "file:keys/edge-token"  # where `secureml init` puts it
+_PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 # The includes that hold no site value are the checkout's own.
 FIXED = (
@@ -25,16 +30,25 @@ FIXED = (
 
 
 def command(
-    nginx: str, instance: Path, checkout: Path, hosts: Sequence[str], bind: str, port: int
+    nginx: str,
+    instance: Path,
+    checkout: Path,
+    hosts: Sequence[str],
+    bind: str,
+    port: int,
+    token: str = REFERENCE,
 ) -> list[str]:
-    """Write what Nginx needs into the instance folder and return the command that runs it."""
+    """Write what Nginx needs into the instance folder and return the command that runs it.
+
+    ``token`` is a reference to what Nginx proves itself with, as ``transport`` is told it.
+    """
     folder = instance / "nginx"
     sites = folder / "deploy" / "nginx"
     sites.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(checkout / "nginx.conf", folder / "nginx.conf")
     for name in FIXED:
         shutil.copyfile(checkout / "deploy" / "nginx" / name, sites / name)
-    for name, text in site_values(instance, hosts, bind, port).items():
+    for name, text in site_values(instance, hosts, bind, port, token).items():
         path = sites / name
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
@@ -42,9 +56,11 @@ def command(
     return [nginx, "-p", f"{folder}/", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
 
 
-def site_values(instance: Path, hosts: Sequence[str], bind: str, port: int) -> dict[str, str]:
+def site_values(
+    instance: Path, hosts: Sequence[str], bind: str, port: int, reference: str = REFERENCE
+) -> dict[str, str]:
     """Return the text of each include that differs between machines."""
-    token = _token(instance / "keys" / "edge-token")
+    token = _token(instance, reference)
     # Nginx drops to another user when root starts it; that user could not open our socket.
     user = "user root;\n" if os.geteuid() == 0 else ""
     return {
@@ -64,15 +80,17 @@ def site_values(instance: Path, hosts: Sequence[str], bind: str, port: int) -> d
     }
 
 
-def _token(path: Path) -> str:
-    try:
-        return path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
+def _token(instance: Path, reference: str) -> str:
+    token = SecretSource(reference).read(instance).reveal().decode("ascii", "replace")
+    # It is written between quotes into what Nginx reads, where $ and " mean something.
+    if not _PLAIN.fullmatch(token):
         raise ConfigError(
-            f"what Nginx proves itself with cannot be read ({type(error).__name__})",
-            file=str(path),
-            fix="run `secureml init`, which makes it where it is missing",
-        ) from None
+            "what Nginx proves itself with must be letters, digits, - _ . + / = and ~ only",
+            table="plugins.transport",
+            key="edge_token",
+            fix="make another: openssl rand -base64 32",
+        )
+    return token
 
 
 def bracketed(host: str) -> str:

@@ -52,7 +52,7 @@ def serve(
     _clear_sockets(instance / "run")
     _check_port(bind, port)
     nginx = None if no_nginx else _find_nginx()
-    front = edge.command(nginx, instance, CHECKOUT, hosts, bind, port) if nginx else None
+    front = _front(desk, nginx, hosts, bind, port) if nginx else None
     running = Running(CHECKOUT, instance)
     try:
         running.start(_gunicorn(None if front else f"{edge.bracketed(bind)}:{port}", instance))
@@ -66,6 +66,13 @@ def serve(
         click.echo("stopping", err=True)
     finally:
         running.stop()
+
+
+def _front(desk: Desk, nginx: str, hosts: list[str], bind: str, port: int) -> list[str]:
+    """Write what Nginx needs, the very token the application asks of it among it."""
+    table = desk.house.settings.plugin_tables.get("transport", {})
+    token = table.get("edge_token") or edge.REFERENCE
+    return edge.command(nginx, desk.instance, CHECKOUT, hosts, bind, port, token)
 
 
 def _hosts(desk: Desk) -> list[str]:

@@ -14,7 +14,7 @@ from flask import Response
 
 from .exchange import Exchange, Refusal
 from .loader import Loaded
-from .problems import MEDIA_TYPE, Catalogue, Problem, bare_body
+from .problems import MEDIA_TYPE, Catalogue, Kind, Problem, bare_body
 
 log = logging.getLogger("secureml.corridor")
 
@@ -39,15 +39,24 @@ class Answers:
         ):
             exchange.refusal = Refusal(None, "", problem)
         kind = self._catalogue.kind(problem.code)
-        body = json.dumps(self._body(problem, exchange))
-        response = Response(body, status=kind.status, content_type=MEDIA_TYPE)
+        body, media_type = self._worded(problem, kind, exchange)
+        response = Response(body, status=kind.status, content_type=media_type)
         response.headers.update(problem.headers)
         if kind.status == 401 and self._challenge:
             response.headers.setdefault("WWW-Authenticate", self._challenge)
         return response
 
-    def _body(self, problem: Problem, exchange: Exchange | None) -> object:
-        kind = self._catalogue.kind(problem.code)
+    def _worded(self, problem: Problem, kind: Kind, exchange: Exchange | None) -> tuple[str, str]:
+        """Return body and media type: in the route's own words where its protocol has some."""
+        policy = exchange.policy if exchange is not None else None
+        if policy is not None and policy.wording is not None:
+            try:
+                return policy.wording(problem, kind, exchange)
+            except Exception:  # as below: an error about an error still answers
+                log.exception("the wording of a route failed")
+        return json.dumps(self._body(problem, kind, exchange)), MEDIA_TYPE
+
+    def _body(self, problem: Problem, kind: Kind, exchange: Exchange | None) -> object:
         if self._render is not None and exchange is not None:
             try:
                 return self._render(problem, kind, exchange)

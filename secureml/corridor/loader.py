@@ -172,3 +172,18 @@ def check_company(plugins: Sequence[Loaded]) -> None:
             key="plugins",
             fix="keep one of them",
         )
+    _check_issuers(plugins)
+
+
+def _check_issuers(plugins: Sequence[Loaded]) -> None:
+    owners: dict[str, str] = {}
+    for loaded in plugins:
+        for issuer in loaded.plugin.issuers:
+            other = owners.setdefault(issuer, loaded.name)
+            if other != loaded.name:
+                raise ConfigError(
+                    f"{other} and {loaded.name} both believe tokens of {issuer}",
+                    table=f"plugins.{loaded.name}",
+                    key="issuer",
+                    fix="give each an issuer of its own, such as another path of one address",
+                )

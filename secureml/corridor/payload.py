@@ -1,4 +1,4 @@
-"""One strict reading of a JSON body: size, encoding, depth, keys, duplicates, numbers.
+"""One strict reading of a body: size, encoding, depth, keys, duplicates, numbers.
 
 Every body enters through ``read_json``; nothing downstream sees bytes. What it accepts
 is I-JSON (RFC 7493): UTF-8 without a mark, no duplicate names, no lone surrogates, only
@@ -6,6 +6,8 @@ finite numbers. Python's own parser takes more than that, each excess is closed 
 
 The checks run at C speed over the whole text instead of over each value, because this
 is on the path of every prediction.
+
+``read_form`` is for the few routes whose protocol sends forms, and as strict.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import re
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
+from urllib.parse import parse_qsl
 
 from .problems import Problem
 
@@ -128,3 +131,28 @@ def _refuse_lone_surrogates(value: Any) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise Problem("malformed_json", reason="payload.lone_surrogate") from None
+
+
+def read_form(body: bytes, limits: Limits) -> dict[str, str]:
+    """Parse a form in UTF-8, each name once; raises the Problem that names what is wrong.
+
+    A name without a value is left out, as if it had not been sent (RFC 6749, 3.2).
+    """
+    if not body:
+        return {}
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=limits.keys,
+        )
+    except ValueError:  # also what is not ASCII before, or not UTF-8 after the percent signs
+        raise Problem("malformed_request", reason="payload.form") from None
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Problem("malformed_request", reason="payload.repeated_parameter")
+    if max(map(len, found.values()), default=0) > limits.string:
+        raise Problem("malformed_request", reason="payload.long_parameter")
+    return {name: value for name, value in found.items() if value}

@@ -71,6 +71,9 @@ class Plugin:
     # The header an IDENTIFY plugin reads credentials from. A request that carries two such
     # headers of different plugins is refused: which of the two callers it is, nobody can know.
     carrier: str | None = None
+    # Whose tokens an IDENTIFY plugin believes, by their `iss`; set on the instance. Two plugins
+    # that claim one issuer stop the start: each would refuse what the other has issued.
+    issuers: Sequence[str] = ()
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         """Take the checked table; open no socket, thread or database handle here."""

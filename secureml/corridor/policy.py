@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from secureml.config_error import ConfigError
 
 View = TypeVar("View", bound=Callable[..., Any])
 _MARK = "secureml_policy"
+Wording = Callable[..., tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,9 @@ class Policy:
     ``body`` is the envelope a JSON body must fit; None means the body is not read.
     ``body_limit`` is in bytes; None means the site's own limit.
     ``cost`` is what one call weighs in a rate limit.
+    ``form`` reads the body as a form instead of JSON, for protocols that say so.
+    ``wording`` words this route's refusals, where a protocol has words of its own (RFC 6749,
+    5.2): it takes the problem, its kind and the exchange and returns a body and its media type.
     ``answer`` describes the JSON the view answers with, ``answered_at`` the statuses at which
     it does; nothing is checked against it, it is for whoever reads the description.
     """
@@ -32,6 +37,8 @@ class Policy:
     body: type[Schema] | None = None
     body_limit: int | None = None
     cost: int = 1
+    form: bool = False
+    wording: Wording | None = None
     answer: type[Schema] | None = None
     answered_at: tuple[int, ...] = (200,)
 
@@ -53,7 +60,7 @@ def requires(
     """Demand ``scope`` of whoever calls the view."""
     if not scope:
         raise ValueError("an empty scope would open the route; say public() if that is meant")
-    return _marking(Policy(scope, body, body_limit, cost, answer, answered_at))
+    return _marking(Policy(scope, body, body_limit, cost, answer=answer, answered_at=answered_at))
 
 
 def public(
@@ -61,11 +68,13 @@ def public(
     body: type[Schema] | None = None,
     body_limit: int | None = None,
     cost: int = 1,
+    form: bool = False,
+    wording: Wording | None = None,
     answer: type[Schema] | None = None,
     answered_at: tuple[int, ...] = (200,),
 ) -> Callable[[View], View]:
     """Open the view to strangers. Said aloud, because nothing is open by omission."""
-    return _marking(Policy(None, body, body_limit, cost, answer, answered_at))
+    return _marking(Policy(None, body, body_limit, cost, form, wording, answer, answered_at))
 
 
 def _marking(policy: Policy) -> Callable[[View], View]:
@@ -90,7 +99,13 @@ def collect(app: Flask) -> dict[str, Policy]:
 
 
 def _policy_of_rule(app: Flask, rule: Rule) -> Policy:
-    policy = policy_of(app.view_functions.get(rule.endpoint))
+    view = app.view_functions.get(rule.endpoint)
+    policy = policy_of(view)
+    if inspect.iscoroutinefunction(view):
+        raise ConfigError(
+            f"the view of {rule.rule} ({rule.endpoint}) is a coroutine, and nobody would await it",
+            fix="write it with def",
+        )
     if policy is None:
         raise ConfigError(
             f"the route {rule.rule} ({rule.endpoint}) carries no policy",

@@ -15,6 +15,8 @@ from secureml.config_error import ConfigError
 from .live_secret import LiveSecret, Terms
 from .secret_value import Reading
 
+# Not the process's own generator: a thread that draws from it would disturb whoever seeded it.
+_chance = random.SystemRandom().random
 WAKE = 5.0  # least seconds between two questions that a wrong offer may cause
 
 
@@ -27,7 +29,7 @@ class PolledSecret(LiveSecret):
         read: Callable[[], Reading],
         terms: Terms,
         monotonic: Callable[[], float],
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = _chance,
     ) -> None:
         self._read, self._chance = read, chance
         self._asked = monotonic()

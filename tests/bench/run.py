@@ -17,6 +17,7 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import identity
 import stages
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -221,9 +222,10 @@ def main() -> None:
         measure(targets, 1, 1)
         rows = report(measure(targets, options.rounds, options.seconds))
         print()
-        rows_by_stage = stages.report(instance, key)
+        found = {"load": rows, "stages": stages.report(instance, key)}
+        found["identity"] = identity.report()
     if options.json:
-        options.json.write_text(json.dumps({"load": rows, "stages": rows_by_stage}, indent=1))
+        options.json.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

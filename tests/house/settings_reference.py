@@ -49,6 +49,8 @@ def tables() -> Iterator[tuple[str, str, type[Schema], bool]]:
         )
         for key, schema in lists_of_tables(cls.schema):
             yield f"[plugins.{cls.name}.{key}]", first_sentence(schema), schema, False
+        for key, schema in nested(cls.schema):
+            yield f"plugins.{cls.name}.{key}", first_sentence(schema), schema, False
 
 
 def lists_of_tables(schema: type[Schema]) -> Iterator[tuple[str, type[Schema]]]:
@@ -111,6 +113,8 @@ def example_of(name: str, field: Any) -> Any:
         return value
     if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
         return [one_of(field.inner.schema)]
+    if isinstance(field, fields.Nested):
+        return one_of(field.schema)
     if isinstance(field, SecretRef):
         return f"file:keys/{name.replace('_', '-')}"
     if "example" not in field.metadata:

@@ -29,19 +29,23 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent / "oidc_provider"
 FILES = ("package.json", "package-lock.json", ".npmrc")
 LEAST_NODE = 20
+NODE = (
+    "Node.js 20 or later with npm is missing; "
+    "pip install -r tests/requirements-node.txt in an environment of its own, on the PATH"
+)
 SITE, BACK = "https://ml.example.org", "https://site.example.org/back"
 
 
-def installed(npm: str) -> Path:
-    """Return a folder with the provider installed exactly as locked."""
-    wanted = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in FILES)).hexdigest()
-    folder = Path(sys.prefix, "oidc-provider", wanted[:16])
+def installed(npm: str, locked: Path = HERE) -> Path:
+    """Return a folder with the packages of a lock file (the provider) installed exactly so."""
+    wanted = hashlib.sha256(b"".join((locked / name).read_bytes() for name in FILES)).hexdigest()
+    folder = Path(sys.prefix, locked.name.replace("_", "-"), wanted[:16])
     if folder.is_dir():
         return folder
     folder.parent.mkdir(exist_ok=True)
     making = Path(tempfile.mkdtemp(dir=folder.parent))
     for name in FILES:
-        shutil.copy(HERE / name, making)
+        shutil.copy(locked / name, making)
     done = subprocess.run(
         [npm, "ci", "--no-progress"], cwd=making, capture_output=True, text=True, timeout=300,
         check=False,

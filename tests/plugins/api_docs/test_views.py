@@ -6,7 +6,7 @@ import json
 
 from flask import Blueprint
 
-from secureml import Kind, Plugin, requires
+from secureml import Kind, Plugin, public, requires
 
 
 def admin():
@@ -51,3 +51,32 @@ def test_a_plugins_own_refusal_stands_with_every_route(describe):
 def test_the_same_app_describes_itself_the_same(describe):
     """Word for word, so that a client can see whether something changed."""
     assert describe()[2] == describe()[2]
+
+
+def forms():
+    """Return a page that is shown and sent back, as protocols have them."""
+    views = Blueprint("protocol", __name__)
+    told = public(form=True, wording=lambda problem, kind, exchange: ("{}", "text/plain"))
+
+    @views.route("/form", methods=["GET", "POST"], endpoint="form")
+    @told
+    def form():
+        return {"a": 1}
+
+    views.post("/again", endpoint="form")(form)
+    return views
+
+
+def test_a_form_says_so_and_promises_no_wording_of_ours(describe):
+    """A protocol may word its own refusals."""
+    way = describe(blueprints=[forms()])[2]["paths"]["/form"]["post"]
+    assert set(way["requestBody"]["content"]) == {"application/x-www-form-urlencoded"}
+    assert way["responses"]["400"] == {"description": "Refused"}
+
+
+def test_one_view_at_several_addresses_and_methods_has_as_many_names(describe):
+    """Generators would otherwise drop all but one."""
+    paths = describe(blueprints=[forms()])[2]["paths"]
+    names = [way["operationId"] for path in paths.values() for way in path.values()]
+    assert len(names) == len(set(names))
+    assert sum(name.startswith("protocol_form") for name in names) == 3

@@ -6,6 +6,7 @@ import importlib
 
 import pytest
 
+from plugins.oauth2 import proven
 from plugins.oauth2.plugin import OAuth2
 from plugins.scopes.plugin import Scopes
 from secureml import Principal, Problem
@@ -215,17 +216,17 @@ def test_the_cache_outlives_a_refresh_that_changed_nothing(harness, plugin, monk
 
 
 def test_the_cache_has_an_end(harness, plugin, monkeypatch):
-    monkeypatch.setattr(module, "CACHE_SIZE", 4)
+    monkeypatch.setattr(proven, "SIZE", 4)
     for number in range(10):
         named(harness, plugin, mint(sub=f"user-{number}"))
 
-    assert len(plugin._cache.by_digest) <= 4
+    assert len(plugin._proven.current()) <= 4
 
 
 def test_refused_tokens_are_not_kept(harness, plugin):
     refused(harness, plugin, mint(EC_OTHER))
 
-    assert not plugin._cache.by_digest
+    assert not plugin._proven.current()
 
 
 def test_keys_too_old_close_the_door_for_proven_tokens_too(harness, build):

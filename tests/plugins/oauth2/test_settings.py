@@ -102,7 +102,7 @@ def test_an_origin_may_have_a_port():
     assert loaded["origins"] == ["https://localhost:8443"]
 
 
-def test_without_issuers_there_is_nothing_to_do_here():
-    for words in ({}, {"issuers": []}):
+def test_a_server_needs_a_name_and_an_audience():
+    for words in ({"server": {}}, {"server": {"issuer": "https://ml.example.org"}}):
         with pytest.raises(ValidationError):
             Config().load(words)

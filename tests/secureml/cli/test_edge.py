@@ -18,7 +18,9 @@ HOSTS = ["localhost", "127.0.0.1", "::1"]
 @pytest.fixture
 def instance(tmp_path):
     (tmp_path / "keys").mkdir(mode=0o700)
-    (tmp_path / "keys" / "edge-token").write_text("TOKEN\n")
+    token = tmp_path / "keys" / "edge-token"
+    token.write_text("TOKEN\n")
+    token.chmod(0o600)
     (tmp_path / "nginx").mkdir()
     return tmp_path
 
@@ -88,15 +90,25 @@ def test_written_again_a_changed_port_is_the_new_one(instance):
     assert (sites(instance) / "listen.conf").read_text() == "listen 127.0.0.1:2 ssl http2;\n"
 
 
-@pytest.mark.parametrize("content", [None, b"\xff"])
-def test_a_token_that_cannot_be_read_is_told_in_one_line(instance, content):
+@pytest.mark.parametrize("content", [None, b"", b"\xff", b'a"; evil', b"a$b", b"two words"])
+def test_a_token_that_cannot_be_written_for_nginx_is_told_in_one_line(instance, content):
     token = instance / "keys" / "edge-token"
     token.unlink()
-    if content:
+    if content is not None:
         token.write_bytes(content)
-    with pytest.raises(ConfigError, match="fix: run `secureml init`") as refused:
+        token.chmod(0o600)
+    with pytest.raises(ConfigError) as refused:
         write(instance)
-    assert refused.value.file == str(token)
+    assert "\n" not in str(refused.value)
+    assert "fix: " in str(refused.value)
+
+
+def test_nginx_is_given_the_token_that_the_application_asks_for(instance, monkeypatch):
+    monkeypatch.setenv("EDGE", "from-elsewhere")
+    edge.command("nginx", instance, CHECKOUT, HOSTS, "127.0.0.1", 8443, "env:EDGE")
+    assert (sites(instance) / "edge_token.conf").read_text() == (
+        'set $edge_token "from-elsewhere";\n'
+    )
 
 
 @pytest.mark.parametrize(

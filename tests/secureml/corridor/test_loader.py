@@ -172,3 +172,12 @@ def test_at_most_one_plugin_words_refusals(tmp_path):
 
     with pytest.raises(ConfigError, match="two plugins word refusals: a, b"):
         loader.check_company(build(tmp_path, [Porter, one, two]))
+
+
+def test_two_plugins_that_believe_one_issuer_stop_the_start(tmp_path):
+    """Each would refuse what the other has issued."""
+    one, two = (type(name, (Plugin,), {"name": name, "issuers": ["https://i"]}) for name in "ab")
+
+    with pytest.raises(ConfigError, match="a and b both believe tokens of https://i"):
+        loader.check_company(build(tmp_path, [Porter, one, two]))
+    loader.check_company(build(tmp_path, [Porter, one]))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.corridor.payload import Limits, read_json
+from secureml.corridor.payload import Limits, read_form, read_json
 from secureml.corridor.problems import Problem
 
 LIMITS = Limits()
@@ -157,3 +157,32 @@ def test_the_corpus_of_broken_json_is_refused_and_of_sound_json_accepted():
     ]
 
     assert wrong == []
+
+
+# -- forms ----------------------------------------------------------------------------------
+
+
+def test_a_form_is_read_once_each_and_without_what_is_empty():
+    """RFC 6749, 3.2: a parameter without a value was not sent."""
+    assert read_form(b"a=1&b=%C3%A9+x&c=", Limits()) == {"a": "1", "b": "\xe9 x"}
+    assert read_form(b"", Limits()) == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"a=1&a=2", "payload.repeated_parameter"),
+        (b"a=1&a=", "payload.repeated_parameter"),
+        (b"a", "payload.form"),
+        (b"a=1&&b=2", "payload.form"),
+        (b"a=%ff", "payload.form"),
+        (b"a=\xc3\xa9", "payload.form"),
+        (b"&".join(b"x%d=1" % number for number in range(11)), "payload.form"),
+        (b"a=" + b"x" * 21, "payload.long_parameter"),
+    ],
+)
+def test_a_form_that_two_readers_could_read_differently_is_refused(body, reason):
+    """Nor one beyond the limits."""
+    with pytest.raises(Problem) as refused:
+        read_form(body, Limits(keys=10, string=20))
+    assert (refused.value.code, refused.value.reason) == ("malformed_request", reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from flask import Blueprint
+from flask import Blueprint, g
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -400,3 +400,44 @@ def test_adding_plugins_never_turns_a_refusal_into_an_answer(harness, some, more
     before, after = status(some), status([*some, *more])
 
     assert before == 200 or after != 200
+
+
+def form_app(tmp_path, wording):
+    """An app with one route that takes a form and words its refusals."""
+    views = Blueprint("words", __name__)
+
+    @views.post("/form")
+    @public(form=True, body_limit=20, wording=wording)
+    def form():
+        return {"payload": g.exchange.payload}
+
+    return Harness(tmp_path).app([], [views]).test_client()
+
+
+def test_a_route_with_words_of_its_own_refuses_in_them(tmp_path):
+    """The status and the headers stay the corridor's."""
+    client = form_app(tmp_path, lambda problem, kind, exchange: (f"<{kind.code}>", "text/html"))
+    assert client.post("/form", data={"a": "b"}).json == {"payload": {"a": "b"}}
+    for words, code, status in (
+        ({"data": {"a": "x" * 20}}, "body_too_large", 413),
+        ({"json": {}}, "unsupported_media_type", 415),
+        ({"data": {"a": ["1", "2"]}}, "malformed_request", 400),
+    ):
+        answer = client.post("/form", **words)
+        assert (answer.status_code, answer.text, answer.mimetype) == (
+            status, f"<{code}>", "text/html",
+        )  # fmt: skip
+    answer = client.get("/form")
+    assert (answer.status_code, answer.text, answer.headers["Allow"]) == (
+        405, "<method_not_allowed>", "POST",
+    )  # fmt: skip
+
+
+def test_words_that_fail_leave_the_bare_ones(tmp_path):
+    """An error about an error still answers."""
+
+    def broken(problem, kind, exchange):
+        raise ValueError
+
+    answer = form_app(tmp_path, broken).post("/form", data={"a": "x" * 20})
+    assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")

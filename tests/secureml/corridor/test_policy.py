@@ -62,3 +62,26 @@ def test_flasks_own_static_route_would_stop_the_start():
     """Pitfall 5, from the other side."""
     with pytest.raises(ConfigError, match="static"):
         collect(Flask("test"))
+
+
+def test_a_view_that_nobody_would_await_stops_the_start():
+    """The doors are plain functions; a coroutine would be answered before it ran."""
+
+    async def view():
+        return ""
+
+    app = Flask("test", static_folder=None)
+    app.add_url_rule("/a", "a", requires("x")(view))
+    with pytest.raises(ConfigError, match="write it with def"):
+        collect(app)
+
+
+def test_a_public_route_may_read_forms_and_word_its_refusals():
+    """For protocols that have bodies and words of their own."""
+
+    def words(problem, kind, exchange):
+        return kind.code, "text/plain"
+
+    policy = policy_of(public(form=True, wording=words)(lambda: ""))
+
+    assert policy == Policy(None, form=True, wording=words)

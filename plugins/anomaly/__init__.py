@@ -1,0 +1,5 @@
+"""Anomaly: behaviour that this site has not seen before is noticed, and can be stopped."""
+
+from .plugin import Anomaly as plugin
+
+__all__ = ["plugin"]

@@ -1,0 +1,90 @@
+"""Whom the guard keeps out: held until an operator says otherwise, or banned for a time.
+
+In the store, so that all workers keep the same people out from their next request on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+import sqlalchemy as sa
+
+TOPIC = "anomaly"
+HOLD, BAN = "hold", "ban"
+
+_metadata = sa.MetaData()
+_table = sa.Table(
+    "anomaly_bars",
+    _metadata,
+    sa.Column("subject", sa.String(128), primary_key=True),
+    sa.Column("kind", sa.String(4), nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("until", sa.Float, nullable=True),
+    sa.Column("why", sa.String(200), nullable=False),
+)
+
+
+class Bar(NamedTuple):
+    """Who is kept out; ``until`` is epoch seconds, None for until it is lifted."""
+
+    subject: str
+    kind: str
+    since: float
+    until: float | None
+    why: str
+
+
+class _Store(Protocol):
+    def register(self, metadata: sa.MetaData) -> None: ...
+    def begin(self) -> AbstractContextManager[sa.Connection]: ...
+    def read(self) -> AbstractContextManager[sa.Connection]: ...
+    def touch(self, connection: sa.Connection, topic: str) -> None: ...
+    def versions(self) -> Mapping[str, int]: ...
+
+
+class Bars:
+    """All bars, read again whenever any worker or command has changed the store."""
+
+    def __init__(self, store: _Store, now: Callable[[], float]) -> None:
+        store.register(_metadata)
+        self._store, self._now = store, now
+        self._known: tuple[int, dict[str, Bar]] = (-1, {})
+        self._versions: Mapping[str, int] | None = None
+
+    def standing(self, subject: str) -> Bar | None:
+        """Return the bar against a subject now; raises what the store raises."""
+        versions = self._store.versions()
+        if versions is not self._versions:
+            version = versions.get(TOPIC, 0)
+            if version != self._known[0]:
+                self._known = (version, self._read())
+            self._versions = versions
+        found = self._known[1].get(subject)
+        return found if found is not None and self._stands(found) else None
+
+    def list(self) -> list[Bar]:
+        """Return every bar that stands."""
+        return sorted(bar for bar in self._read().values() if self._stands(bar))
+
+    def set(self, connection: sa.Connection, bar: Bar) -> None:
+        """Keep somebody out, in the caller's transaction; an older bar is replaced."""
+        connection.execute(_table.delete().where(_table.c.subject == bar.subject))
+        connection.execute(_table.insert().values(bar._asdict()))
+        self._store.touch(connection, TOPIC)
+
+    def lift(self, subject: str) -> bool:
+        """Let somebody in again; tell whether a bar stood."""
+        with self._store.begin() as connection:
+            gone = connection.execute(_table.delete().where(_table.c.subject == subject)).rowcount
+            self._store.touch(connection, TOPIC)
+        return bool(gone)
+
+    def _read(self) -> dict[str, Bar]:
+        with self._store.read() as connection:
+            rows = connection.execute(sa.select(_table)).all()
+        return {row.subject: Bar(*row) for row in rows}
+
+    def _stands(self, bar: Bar) -> bool:
+        return bar.until is None or bar.until > self._now()

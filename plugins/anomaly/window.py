@@ -1,0 +1,126 @@
+"""What one caller did in one span of time, as a handful of numbers.
+
+Windows of several workers add up exactly: counts are added, sets of paths are bit masks.
+Nothing of what was asked is kept, only how much and how it went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from math import log1p
+from typing import Any, NamedTuple
+from zlib import crc32
+
+LABELS = 16  # buckets of predicted labels
+_MOST_LABELS = 32  # of one request: a batch of ten thousand rows is no reason to wait
+
+# What a window is judged by: (name, meaning, the least difference that could mean anything).
+FEATURES = (
+    ("requests", "requests, as log(1 + n)", 0.2),
+    ("refused", "share of requests refused", 0.02),
+    ("unauthorized", "share refused for want of a credential or a right", 0.02),
+    ("malformed", "share refused for what they contained", 0.02),
+    ("limited", "share refused for being too many", 0.02),
+    ("failed", "share that the server failed to answer", 0.02),
+    ("missing", "share that asked for what does not exist", 0.02),
+    ("paths", "different paths, up to 64", 0.5),
+    ("rows", "rows a request, as log(1 + n)", 0.2),
+    ("bytes", "bytes a request, as log(1 + n)", 0.2),
+    ("flagged", "share with input that a rule found odd", 0.02),
+    ("one_label", "share of the commonest answer among all answers", 0.05),
+)
+NAMES = tuple(name for name, _, _ in FEATURES)
+
+
+class Fact(NamedTuple):
+    """One request, as far as it matters here; ``labels`` are classes, [] for numbers."""
+
+    status: int
+    path: str
+    rows: int
+    bytes_in: int
+    flagged: bool
+    labels: Sequence[Any]
+
+
+@dataclass(slots=True)
+class Window:
+    """Counts of one caller in one span; ``paths`` is a mask of 64 bits."""
+
+    requests: int = 0
+    refused: int = 0
+    unauthorized: int = 0
+    malformed: int = 0
+    limited: int = 0
+    failed: int = 0
+    missing: int = 0
+    paths: int = 0
+    rows: int = 0
+    bytes_in: int = 0
+    flagged: int = 0
+    labels: list[int] = field(default_factory=lambda: [0] * LABELS)
+
+    def add(self, fact: Fact) -> None:
+        """Count one request."""
+        self.requests += 1
+        self.rows += fact.rows
+        self.bytes_in += fact.bytes_in
+        self.flagged += fact.flagged
+        self.paths |= 1 << (crc32(fact.path.encode("utf-8", "replace")) & 63)
+        if fact.status >= 400:
+            self.refused += 1
+            self._count(fact.status)
+        for label in fact.labels[:_MOST_LABELS]:
+            self.labels[crc32(repr(label).encode()) % LABELS] += 1
+
+    def _count(self, status: int) -> None:
+        if status in (401, 403):
+            self.unauthorized += 1
+        elif status in (404, 405):
+            self.missing += 1
+        elif status == 429:
+            self.limited += 1
+        elif status >= 500:
+            self.failed += 1
+        else:
+            self.malformed += 1
+
+    def merge(self, other: Window) -> None:
+        """Add what another worker counted."""
+        mine, theirs = asdict(self), asdict(other)
+        for name, value in theirs.items():
+            if name == "paths":
+                self.paths |= value
+            elif name == "labels":
+                self.labels = [a + b for a, b in zip(self.labels, value, strict=True)]
+            else:
+                setattr(self, name, mine[name] + value)
+
+    def features(self) -> list[float]:
+        """Return the numbers it is judged by, in the order of FEATURES."""
+        whole = max(self.requests, 1)
+        answers = sum(self.labels)
+        return [
+            log1p(self.requests),
+            self.refused / whole,
+            self.unauthorized / whole,
+            self.malformed / whole,
+            self.limited / whole,
+            self.failed / whole,
+            self.missing / whole,
+            float(self.paths.bit_count()),
+            log1p(self.rows / whole),
+            log1p(self.bytes_in / whole),
+            self.flagged / whole,
+            max(self.labels) / answers if answers else 0.0,
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON can carry it: the mask as text, because it has 64 bits."""
+        return asdict(self) | {"paths": f"{self.paths:x}"}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Window:
+        """Read what `to_json` wrote."""
+        return cls(**(data | {"paths": int(data["paths"], 16)}))

@@ -1,0 +1,167 @@
+"""Authlib's authorization server over our records; errors of the protocol are raised.
+
+The library decides in which order a grant is checked; who asks, what is issued and what is
+remembered is ours. Framework-free: a request comes in as ``Shown``, an answer goes out as
+data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import (
+    AuthorizationServer,
+    InvalidClientError,
+    InvalidRequestError,
+    InvalidScopeError,
+    UnauthorizedClientError,
+    UnsupportedResponseTypeError,
+)
+
+from .clients import DEVICE
+from .codes import Codes
+from .credentials import BASIC, NONE, POST, Credentials
+from .devices import INTERVAL, DeviceRefused, Devices
+from .families import Families
+from .grants import CodeGrant, DeviceGrant, MachineGrant, Pkce, RefreshGrant, back
+from .mint import Mint
+from .party import Parties, Party
+from .people import People
+from .request import Asked, Shown
+from .users import User
+
+ANY = (BASIC, POST, NONE)
+
+
+class ProofMissing(OAuth2Error):
+    """The client's tokens are bound to a key, and no key was shown (RFC 9449, 5)."""
+
+    error = "invalid_dpop_proof"
+
+
+@dataclass(frozen=True)
+class Records:
+    """What the engine works with."""
+
+    parties: Parties
+    credentials: Credentials
+    codes: Codes
+    devices: Devices
+    families: Families
+    mint: Mint
+    people: People
+
+
+class Engine(AuthorizationServer):
+    """Answers at the token endpoint, and asks a person before a code is given."""
+
+    def __init__(self, issuer: str, records: Records) -> None:
+        super().__init__()
+        self.issuer, self.records = issuer, records
+        self.codes, self.devices = records.codes, records.devices
+        self.families, self.mint, self.people = records.families, records.mint, records.people
+        self.register_grant(CodeGrant, [Pkce(required=True)])
+        for grant in (MachineGrant, RefreshGrant, DeviceGrant):
+            self.register_grant(grant)
+
+    # -- what we are asked ---------------------------------------------------------------
+
+    def token(self, shown: Shown) -> dict[str, Any]:
+        """Return the tokens for a grant; raises OAuth2Error."""
+        _status, body, _headers = self.create_token_response(Asked(shown))
+        found: dict[str, Any] = body
+        return found
+
+    def consent(self, shown: Shown) -> tuple[Asked, Any]:
+        """Return a request for a code that a person may be asked about, with its grant.
+
+        Raises OAuth2Error; one that names a ``redirect_uri`` may be told there, any other not.
+        """
+        asked = Asked(shown)
+        if asked.payload.response_type != "code":
+            raise self._unsupported(asked)
+        grant = self.get_consent_grant(asked)
+        return asked, grant
+
+    def decide(self, asked: Asked, grant: Any, user: User | None) -> str:
+        """Return where the browser goes; without a user, with the word that nobody agreed."""
+        try:
+            _status, _body, headers = self.create_authorization_response(asked, user, grant)
+        except OAuth2Error as error:
+            if not error.redirect_uri:
+                raise
+            return self.told(error, asked.payload.state)
+        return str(dict(headers)["Location"])
+
+    def told(self, error: OAuth2Error, state: str | None) -> str:
+        """Return where a browser goes with an error that its program may be told."""
+        return self.back(error.redirect_uri, {"error": error.error}, state)
+
+    def back(self, redirect: str, parameters: dict[str, str], state: str | None) -> str:
+        """Return an address of the program with what it is told."""
+        return back(redirect, parameters, self.issuer, state)
+
+    def device(self, shown: Shown, page: str) -> dict[str, Any]:
+        """Return the codes for a machine without a browser (RFC 8628, 3.2)."""
+        asked = Asked(shown)
+        party = self.records.credentials.authenticate(asked, ANY)
+        if not party.check_grant_type(DEVICE):
+            raise UnauthorizedClientError()
+        scopes = party.wanted(asked.form.get("scope"))
+        if scopes is None:
+            raise InvalidScopeError()
+        try:
+            text, typed = self.devices.begin(party.record.id, scopes)
+        except DeviceRefused as refused:
+            raise OAuth2Error(error=refused.error) from None
+        return {
+            "device_code": text,
+            "user_code": typed,
+            "verification_uri": page,
+            "verification_uri_complete": f"{page}?user_code={typed}",
+            "expires_in": int(self.devices.lifetime),
+            "interval": int(INTERVAL),
+        }
+
+    # -- what the library asks -----------------------------------------------------------
+
+    def query_client(self, client_id: str) -> Party | None:
+        """Return who has this id."""
+        return self.records.parties.get(client_id)
+
+    def authenticate_client(
+        self, request: Asked, methods: list[str], endpoint: str = "token"
+    ) -> Party:
+        """Return who asks; each may say so in any way that fits what it is."""
+        party = self.records.credentials.authenticate(request, ANY)
+        if party.record.dpop and request.thumbprint is None:
+            # Said before a code is used up for nothing.
+            raise ProofMissing()
+        return party
+
+    def create_oauth2_request(self, request: Asked) -> Asked:
+        """Return the request as it is."""
+        return request
+
+    def handle_response(self, status: int, body: Any, headers: Any) -> tuple[int, Any, Any]:
+        """Hand an answer on as it is."""
+        return status, body, headers
+
+    def handle_error_response(self, request: Asked, error: OAuth2Error) -> NoReturn:
+        """Raise what the library would have worded."""
+        raise error
+
+    def send_signal(self, name: str, *args: Any, **words: Any) -> None:
+        """Tell nobody: what happened is noted where it happens."""
+
+    def _unsupported(self, asked: Asked) -> OAuth2Error:
+        # The library's own way would echo what was sent, or fail on it.
+        party = self.records.parties.get(asked.payload.client_id)
+        uri = asked.payload.redirect_uri
+        if party is None:
+            return InvalidClientError()
+        if not uri or not party.check_redirect_uri(uri):
+            return InvalidRequestError()
+        return UnsupportedResponseTypeError("", redirect_uri=uri)

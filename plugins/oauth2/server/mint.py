@@ -1,0 +1,112 @@
+"""Issues tokens for a grant that was checked: one family on record, then what it is shown by.
+
+Nothing is issued that cannot be taken back: the record comes before the token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidScopeError
+
+from .digests import REFRESH, digest, new_id, new_text
+from .families import Ended, Families, Family
+from .party import Party
+from .request import Asked
+from .tokens import Tokens, Words
+from .users import User
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be issued; ``family`` is the id it begins under."""
+
+    grant: str
+    scopes: frozenset[str]
+    family: str
+    user: User | None
+    refresh: bool
+
+
+class Mint:
+    """Opens families and writes their tokens."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        families: Families,
+        now: Callable[[], float],
+        refresh_lifetime: float,
+    ) -> None:
+        self._tokens, self._families, self._now = tokens, families, now
+        self._refresh_lifetime = refresh_lifetime
+
+    def issue(self, asked: Asked, wanted: Wanted) -> dict[str, Any]:
+        """Return the answer to a grant that is good; raises InvalidGrantError."""
+        party: Party = asked.client
+        now = self._now()
+        life = self._refresh_lifetime if wanted.refresh else self._tokens.lifetime
+        refresh = new_text(REFRESH) if wanted.refresh else None
+        family = Family(
+            id=wanted.family or new_id(),
+            oauth_client=party.record.id,
+            client=party.record.client,
+            subject=wanted.user.name if wanted.user is not None else "",
+            grant=wanted.grant,
+            scopes=wanted.scopes,
+            jkt=asked.thumbprint,
+            created=now,
+            expires=now + life,
+            current=None if refresh is None else digest(refresh),
+            revoked=None,
+        )
+        try:
+            self._families.open(family)
+        except Ended:
+            raise InvalidGrantError() from None
+        return self._answer(asked, family, wanted.scopes, refresh)
+
+    def refresh(
+        self, asked: Asked, family: Family, spent: str, scopes: frozenset[str]
+    ) -> dict[str, Any]:
+        """Return the next pair for a refresh token, once; raises InvalidGrantError."""
+        if not scopes:
+            raise InvalidScopeError()
+        text = new_text(REFRESH)
+        try:
+            turned = self._families.turn(family, digest(spent), digest(text))
+        except Ended:
+            asked.note("authn_token_reuse", family.client, family=family.id)
+            raise InvalidGrantError() from None
+        return self._answer(asked, replace(turned, jkt=family.jkt), scopes, text)
+
+    def _answer(
+        self, asked: Asked, family: Family, scopes: frozenset[str], refresh: str | None
+    ) -> dict[str, Any]:
+        expires = min(self._now() + self._tokens.lifetime, family.expires)
+        subject = family.subject or family.oauth_client
+        jti = new_id()
+        access = self._tokens.write(
+            Words(family.oauth_client, subject, scopes, family.id, jti, expires, asked.thumbprint)
+        )
+        body: dict[str, Any] = {
+            "access_token": access,
+            "token_type": "DPoP" if asked.thumbprint is not None else "Bearer",
+            "expires_in": max(int(expires) - int(self._now()), 0),
+            "scope": " ".join(sorted(scopes)),
+        }
+        if refresh is not None:
+            body["refresh_token"] = refresh
+        asked.note(
+            "authn_token_created",
+            family.client,
+            jti=jti,
+            family=family.id,
+            oauth_client=family.oauth_client,
+            subject=subject,
+            grant=family.grant,
+            entitlements=body["scope"],
+        )
+        return body

@@ -1,0 +1,51 @@
+"""One request in the library's shape: its parameters, who authenticated, and what happened.
+
+The address is what the settings say, never what a Host header says. Every parameter stands
+once; whoever built the request has seen to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authlib.oauth2.rfc6749 import OAuth2Request
+from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+
+from .users import User
+
+# What happened, in the words of `secureml.Event`: name, house client, facts.
+Note = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What came with a request: parameters, headers, and the key of a proof that holds."""
+
+    uri: str
+    method: str
+    parameters: Mapping[str, str]
+    authorization: str
+    thumbprint: str | None
+    note: Note
+
+
+class Asked(OAuth2Request):
+    """A request as the library's grants see it."""
+
+    def __init__(self, shown: Shown, user: User | None = None) -> None:
+        super().__init__(shown.method, shown.uri, headers={"Authorization": shown.authorization})
+        self.payload = BasicOAuth2Payload(dict(shown.parameters))
+        self.shown, self.note, self.thumbprint = shown, shown.note, shown.thumbprint
+        self.user = user
+        # The family that a code, device code or refresh token stands for; None for a machine.
+        self.held: Any = None
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The parameters, as the library asks for those of a body."""
+        found: dict[str, str] = self.payload.data
+        return found
+
+    args = form

@@ -1,0 +1,84 @@
+"""The authorization server put together: from the settings to what the doors and views use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from secureml import ConfigError, Host
+
+from .clients import OAuthClients
+from .codes import Codes
+from .credentials import Credentials
+from .devices import Devices
+from .endpoints import Finder, Introspection, Revocation
+from .engine import Engine, Records
+from .families import Families
+from .mint import Mint
+from .party import Parties
+from .passwords import Passwords
+from .people import People
+from .resource import Resource
+from .sessions import Sessions
+from .tokens import Tokens
+from .users import Users
+
+
+@dataclass(frozen=True)
+class Server:
+    """All parts of the authorization server; nothing is open before it is used."""
+
+    table: Mapping[str, Any]
+    clients: OAuthClients
+    users: Users
+    families: Families
+    sessions: Sessions
+    people: People
+    parties: Parties
+    devices: Devices
+    resource: Resource
+    engine: Engine
+
+    @property
+    def issuer(self) -> str:
+        """What our tokens name as ``iss``."""
+        return str(self.table["issuer"])
+
+
+def build(table: Mapping[str, Any], host: Host) -> Server:
+    """Return the server of a checked table; raises ConfigError."""
+    if host.signing.schedule.retire_after < table["access_lifetime"]:
+        raise ConfigError(
+            "access tokens would outlive the keys that sign them",
+            key="server.access_lifetime",
+            fix="make [signing_keys] retire_after at least as long",
+        )
+    store, now, passwords = host.store, host.now, Passwords()
+    clients = OAuthClients(store, now, passwords.hash)
+    users = Users(store, now, passwords.hash)
+    parties = Parties(clients, host.clients.get)
+    people = People(users, passwords, host.clients.get)
+    families = Families(store, now, table["families"])
+    keep = table["refresh_lifetime"]
+    devices = Devices(store, now, table["device_lifetime"], keep)
+    lifetime = table["access_lifetime"]
+    tokens = Tokens(table["issuer"], table["audience"], lifetime, host.signing, now)
+    resource = Resource(tokens, families, parties, people)
+    records = Records(
+        parties,
+        Credentials(parties, passwords),
+        Codes(store, now, table["code_lifetime"], keep),
+        devices,
+        families,
+        Mint(tokens, families, now, table["refresh_lifetime"]),
+        people,
+    )
+    engine = Engine(table["issuer"], records)
+    finder = Finder(resource, families)
+    engine.register_endpoint(Introspection(engine, finder, tokens.issuer, tokens.audience))
+    engine.register_endpoint(Revocation(engine, finder))
+    sessions = Sessions(store, now, table["session_lifetime"])
+    return Server(
+        table, clients, users, families, sessions, people, parties, devices, resource, engine
+    )

@@ -1,0 +1,29 @@
+"""What the authorization server asks of the store, and the topic its changes count under."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import sqlalchemy as sa
+
+TOPIC = "oauth2"
+
+
+class Store(Protocol):
+    """The house's store, as far as it is needed here."""
+
+    def register(self, metadata: sa.MetaData) -> None:
+        """Have these tables made."""
+
+    def begin(self) -> AbstractContextManager[sa.Connection]:
+        """Open a transaction that may write."""
+
+    def read(self) -> AbstractContextManager[sa.Connection]:
+        """Open a transaction that reads."""
+
+    def touch(self, connection: sa.Connection, topic: str) -> None:
+        """Count a change."""
+
+    def version(self, topic: str) -> int:
+        """Tell how often a topic has changed."""

@@ -1,0 +1,132 @@
+"""What each way to prove who one is costs, in process: a credential met first, and met again.
+
+Real credentials of every kind through the real plugin at its real door; only the clock stands.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joserfc.jwk import ECKey
+
+from plugins.api_keys.plugin import ApiKeys
+from plugins.jwt.plugin import Jwt
+from plugins.oauth2.plugin import OAuth2
+from secureml.testing import Harness
+from tests import outside_issuer
+from tests.token_house import TokenHouse
+
+MET = 300  # credentials of each kind; each is met once, then again
+AGAIN = 5
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to prove who one is: the plugin that asks, where it stands, and the credentials."""
+
+    name: str
+    plugin: Any
+    harness: Harness
+    credential: Callable[[int], dict[str, str]]
+
+
+def ways_of_ours(house: TokenHouse) -> list[Way]:
+    """Return the ways whose credentials this house makes itself."""
+    plugins = {loaded.name: loaded.plugin for loaded in house.loaded}
+    return [
+        Way(
+            "API key",
+            plugins[ApiKeys.name],
+            house.harness,
+            lambda _: {"X-API-Key": house.api_key("acme")},
+        ),
+        Way(
+            "our token (ES256)",
+            plugins[Jwt.name],
+            house.harness,
+            lambda _: bearer(house.pair()["access_token"]),
+        ),
+    ]
+
+
+def outside_ways(folder: Path) -> list[Way]:
+    """Return the ways whose credentials come from another's identity provider."""
+    harness = Harness(folder)
+    harness.clients.add("acme", scopes=["predict", "models:read"])
+    outside_issuer.write_keys(folder, outside_issuer.EC)
+    table = {"issuers": [outside_issuer.table()], "origins": [outside_issuer.AUDIENCE]}
+    plugin, holder = harness.build(OAuth2, table), ECKey.generate_key("P-256")
+    token = outside_issuer.mint(jti="bound", cnf={"jkt": holder.thumbprint()})
+    return [
+        Way(
+            "an outside issuer's token (ES256)",
+            plugin,
+            harness,
+            lambda number: bearer(outside_issuer.mint(jti=f"t-{number}")),
+        ),
+        Way(
+            "the same known and bound, a DPoP proof each",
+            plugin,
+            harness,
+            lambda number: bound(holder, token, number),
+        ),
+    ]
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def bound(holder: ECKey, token: str, number: int) -> dict[str, str]:
+    """Return the headers of a token bound to a key, with a proof of its own (RFC 9449)."""
+    proof = outside_issuer.proof(holder, token, jti=f"p-{number}")
+    return {"Authorization": f"DPoP {token}", "DPoP": proof}
+
+
+def identify(way: Way, headers: dict[str, str]) -> float:
+    """Return the microseconds of one answer to: who is it?"""
+    exchange = way.harness.exchange("GET", "/v1/models", headers=headers)
+    exchange.settle_peer(address="192.0.2.1", scheme="https", host="ml.example.org")
+    begin = time.perf_counter_ns()
+    principal = way.plugin.identify(exchange)
+    spent = time.perf_counter_ns() - begin
+    if principal is None or principal.client != "acme":
+        raise SystemExit(f"{way.plugin.name} did not know the caller")
+    return spent / 1000
+
+
+def measure(way: Way) -> dict[str, Any]:
+    """Return the median microseconds of one way, met first and met again."""
+    credentials = [way.credential(number) for number in range(MET)]
+    first = statistics.median([identify(way, each) for each in credentials])
+    again = None
+    if "DPoP" not in credentials[0]:  # a proof of possession is for one request alone
+        repeated = [identify(way, each) for each in credentials for _ in range(AGAIN)]
+        again = statistics.median(repeated)
+    return {"way": way.name, "first": first, "again": again}
+
+
+def report() -> list[dict[str, Any]]:
+    """Print and return what each way costs."""
+    print(f"\n{'who is it? microseconds, median':<44}{'first':>10}{'again':>10}")
+    with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
+        house = TokenHouse(Path(ours))
+        found = []
+        with house.app.app_context():
+            for way in ways_of_ours(house) + outside_ways(Path(theirs)):
+                row = measure(way)
+                again = "-" if row["again"] is None else f"{row['again']:.1f}"
+                print(f"{row['way']:<44}{row['first']:>10.1f}{again:>10}")
+                found.append(row)
+    return found
+
+
+if __name__ == "__main__":
+    report()

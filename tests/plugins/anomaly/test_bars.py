@@ -1,0 +1,73 @@
+"""Who is kept out in one worker is kept out in all, until it is over or lifted."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from plugins.anomaly.bars import Bar, Bars
+from secureml import Store
+from secureml.testing import Clock
+
+WHO = "address:192.0.2.1"
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def workers(tmp_path, clock):
+    """Two workers on one store."""
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    with closing(Store(url)) as one, closing(Store(url)) as other:
+        yield [(store, Bars(store, clock)) for store in (one, other)]
+
+
+def bar(store, bars, until, kind="ban"):
+    with store.begin() as connection:
+        bars.set(connection, Bar(WHO, kind, 0.0, until, "why"))
+
+
+def test_a_bar_is_seen_by_the_other_worker_at_once(workers, clock):
+    (store, bars), (_, other) = workers
+    assert other.standing(WHO) is None
+    bar(store, bars, clock() + 60)
+    assert other.standing(WHO).kind == "ban"
+    assert other.standing("address:192.0.2.2") is None
+
+
+def test_a_ban_ends_by_itself_and_a_hold_does_not(workers, clock):
+    (store, bars), (_, other) = workers
+    bar(store, bars, clock() + 60)
+    clock.advance(60)
+    assert other.standing(WHO) is None
+    assert bars.list() == []
+    bar(store, bars, None, "hold")
+    clock.advance(10**8)
+    assert other.standing(WHO).kind == "hold"
+
+
+def test_what_is_lifted_is_gone_for_all(workers, clock):
+    (store, bars), (_, other) = workers
+    bar(store, bars, None, "hold")
+    assert other.standing(WHO)
+    assert bars.lift(WHO)
+    assert other.standing(WHO) is None
+    assert not bars.lift(WHO)
+
+
+def test_a_newer_bar_takes_the_place_of_an_older(workers, clock):
+    (store, bars), _ = workers
+    bar(store, bars, clock() + 60)
+    bar(store, bars, None, "hold")
+    assert [found.kind for found in bars.list()] == ["hold"]
+
+
+def test_looking_again_costs_no_question_while_nothing_changed(workers, monkeypatch):
+    (_, bars), _ = workers
+    bars.standing(WHO)
+    monkeypatch.setattr(bars, "_read", lambda: pytest.fail("read again"))
+    assert bars.standing(WHO) is None

@@ -1,0 +1,71 @@
+"""Counts of several workers are the counts of one; nothing of what was asked is in them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plugins.anomaly.window import NAMES, Fact, Window
+from tests import anomaly_traffic as traffic
+
+FACTS = st.builds(
+    Fact,
+    status=st.sampled_from([200, 400, 401, 403, 404, 405, 413, 422, 429, 500, 503]),
+    path=st.text(max_size=20),
+    rows=st.integers(0, 10_000),
+    bytes_in=st.integers(0, 10**7),
+    flagged=st.booleans(),
+    labels=st.lists(st.one_of(st.integers(0, 9), st.text(max_size=3)), max_size=40),
+)
+
+
+@given(st.lists(st.tuples(FACTS, st.integers(0, 2)), max_size=40))
+def test_windows_of_three_workers_add_up_to_the_window_of_one(facts):
+    whole, parts = Window(), [Window(), Window(), Window()]
+    for fact, worker in facts:
+        whole.add(fact)
+        parts[worker].add(fact)
+    parts[0].merge(parts[1])
+    parts[0].merge(parts[2])
+    assert parts[0] == whole
+
+
+@given(st.lists(FACTS, max_size=30))
+def test_a_window_survives_the_store(facts):
+    whole = traffic.window(facts)
+    assert Window.from_json(json.loads(json.dumps(whole.to_json()))) == whole
+
+
+@given(st.lists(FACTS, max_size=30))
+def test_every_feature_is_a_number_and_shares_are_shares(facts):
+    found = dict(zip(NAMES, traffic.window(facts).features(), strict=True))
+    assert all(0 <= value < 100 for value in found.values())
+    shares = set(NAMES) - {"requests", "paths", "rows", "bytes"}
+    assert all(found[name] <= 1 for name in shares)
+
+
+def test_each_way_to_be_refused_is_told_from_the_others():
+    dice = np.random.default_rng(0)
+    named = {401: "unauthorized", 403: "unauthorized", 404: "missing", 405: "missing"}
+    named |= {429: "limited", 500: "failed", 503: "failed", 413: "malformed", 422: "malformed"}
+    for status, name in named.items():
+        found = dict(
+            zip(NAMES, traffic.window([traffic.asked(dice, status=status)]).features(), strict=True)
+        )
+        assert {key for key, value in found.items() if value == 1.0} - {"paths"} == {
+            "refused",
+            name,
+        }
+
+
+def test_nothing_that_was_asked_is_kept():
+    fact = Fact(200, "/secret-path", 1, 10, flagged=False, labels=["secret-label"])
+    assert "secret" not in json.dumps(traffic.window([fact]).to_json())
+
+
+def test_a_batch_of_answers_costs_no_more_than_a_few():
+    many = Fact(200, "/", 10_000, 1, flagged=False, labels=[1] * 10_000)
+    assert sum(traffic.window([many]).labels) == 32

@@ -1,0 +1,136 @@
+"""The commands: what is shown once, what is told, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from plugins.oauth2.plugin import OAuth2
+from tests.outside_issuer import EC, table, write_keys
+
+ADD = ("clients", "add", "partner", "--grant", "client-credentials")
+
+
+@pytest.fixture
+def type_it(house):
+    """Type a command of the plugin; with a dict, answer its questions."""
+
+    def run(*words, code=0, answers=None):
+        done = CliRunner().invoke(house.plugin.commands(), list(words), input=answers)
+        assert done.exit_code == code, done.output
+        return done.output
+
+    return run
+
+
+def told(house):
+    return [(event.name, event.client) for event in house.harness.told]
+
+
+def test_a_secret_is_shown_once_and_opens(type_it, house):
+    made = json.loads(type_it(*ADD, "--scope", "predict", "--json"))
+    auth = (made["id"], made["secret"])
+    body = house.token(auth, grant_type="client_credentials").json
+    assert body["scope"] == "predict"
+    assert made["secret"] not in type_it("clients", "list", "--json")
+    assert told(house) == [("user_created", "partner")]
+
+
+def test_a_rotated_secret_is_the_only_one(type_it, house):
+    made = json.loads(type_it(*ADD, "--json"))
+    new = json.loads(type_it("clients", "rotate", made["id"], "--json"))
+    ask = {"grant_type": "client_credentials"}
+    assert house.token((made["id"], made["secret"]), **ask).status_code == 401
+    assert house.token((new["id"], new["secret"]), **ask).status_code == 200
+
+
+def test_a_revoked_program_and_its_tokens_are_gone(type_it, house):
+    made = json.loads(type_it(*ADD, "--json"))
+    auth = (made["id"], made["secret"])
+    token = house.token(auth, grant_type="client_credentials").json["access_token"]
+    assert house.ask(token).status_code == 200
+    done = json.loads(type_it("clients", "revoke", made["id"], "--json"))
+    assert done == {"revoked": made["id"], "families": 1}
+    assert house.ask(token).status_code == 401
+    assert ("authn_token_revoked", "partner") in told(house)
+    assert "revoked" in type_it("clients", "list", "--client", "partner")
+
+
+def test_a_public_program_with_everything(type_it):
+    made = json.loads(
+        type_it(
+            "clients", "add", "partner", "--grant", "code", "--grant", "refresh", "--redirect",
+            "https://a.example/back", "--public", "--dpop", "--name", "App", "--json",
+        )
+    )  # fmt: skip
+    assert (made["kind"], made["dpop"], made["name"]) == ("public", True, "App")
+    assert made["grants"] == ["code", "refresh"]
+    assert "secret" not in made
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("clients", "add", "nobody", "--grant", "device"), "no client 'nobody'"),
+        (("clients", "add", "partner"), "Missing option '--grant'"),
+        (("clients", "add", "partner", "--grant", "password"), "is not one of"),
+        (("clients", "add", "partner", "--grant", "code"), "go together"),
+        ((*ADD, "--redirect", "http://a.example/"), "RFC 8252"),
+        ((*ADD, "--scope", "No Scope"), "No Scope"),
+        ((*ADD, "--name", "x" * 81), "80 printable"),
+        (("clients", "rotate", "oc_x"), "no OAuth client"),
+        (("clients", "revoke", "oc_x"), "no OAuth client"),
+        (("users", "add", "Bob", "--client", "acme"), "no name"),
+        (("users", "add", "bob", "--client", "nobody"), "no client 'nobody'"),
+        (("users", "password", "bob"), "no user"),
+        (("users", "remove", "bob"), "no user"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_a_word(house, words, why):
+    done = CliRunner().invoke(house.plugin.commands(), list(words))
+    assert done.exit_code != 0
+    assert why in done.output
+
+
+def test_a_note_where_the_client_lacks_the_right_itself(type_it):
+    assert "does not hold root" in type_it(*ADD, "--scope", "root")
+
+
+def test_a_person_with_a_password_that_was_made(type_it, house):
+    made = json.loads(type_it("users", "add", "bob", "--client", "acme", "--json"))
+    assert house.sign_in(name="bob", password=made["password"]).status_code == 303
+    new = json.loads(type_it("users", "password", "bob", "--json"))
+    assert 'value="sign-in"' in house.get(house.request()).text  # signed out everywhere
+    assert house.sign_in(name="bob", password=made["password"]).status_code == 403
+    assert house.sign_in(name="bob", password=new["password"]).status_code == 303
+    assert "bob" in type_it("users", "list")
+    assert json.loads(type_it("users", "list", "--json"))[1]["client"] == "acme"
+
+
+def test_a_person_with_a_password_of_their_own(type_it, house):
+    typed = "a password of mine\na password of mine\n"
+    assert "mine" not in type_it(
+        "users", "add", "bob", "--client", "acme", "--prompt", answers=typed
+    )
+    assert house.sign_in(name="bob", password="a password of mine").status_code == 303
+    short = "short\nshort\n"
+    assert "12 characters" in type_it("users", "password", "bob", "--prompt", answers=short, code=1)
+
+
+def test_who_is_removed_takes_all_tokens_along(type_it, house):
+    token = house.pair()["access_token"]
+    done = json.loads(type_it("users", "remove", "ann", "--json"))
+    assert done == {"removed": "ann", "families": 1}
+    assert house.ask(token).status_code == 401
+    assert type_it("users", "list").strip() == "nobody yet"
+
+
+def test_where_no_tokens_are_issued_the_commands_say_so(harness):
+    write_keys(harness.folder, EC)
+    plugin = harness.build(OAuth2, {"issuers": [table()]})
+    done = CliRunner().invoke(plugin.commands(), ["clients", "list"])
+    plugin.close()
+    assert done.exit_code == 1
+    assert "[plugins.oauth2.server]" in done.output

@@ -1,0 +1,60 @@
+"""Who asks: one way at a time, read as RFC 6749 writes it."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError
+
+from plugins.oauth2.server.credentials import BASIC, NONE, POST, Given, read
+from plugins.oauth2.server.request import Asked, Shown
+
+
+def asked(authorization="", **form):
+    return Asked(Shown("https://ml.example.org/t", "POST", form, authorization, None, print))
+
+
+def basic(text):
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+def test_each_way_is_read():
+    assert read(asked(client_id="a")) == Given(NONE, "a", "")
+    assert read(asked(client_id="a", client_secret="s")) == Given(POST, "a", "s")
+    assert read(asked(basic("a:s:t"))) == Given(BASIC, "a", "s:t")
+    assert read(asked(basic("a:s"), client_id="a")) == Given(BASIC, "a", "s")
+
+
+def test_both_halves_were_form_encoded():
+    """openid-client writes even a hyphen so (RFC 6749, 2.3.1)."""
+    assert read(asked(basic("oc%5F1:a%2Db+c"))) == Given(BASIC, "oc_1", "a-b c")
+
+
+@pytest.mark.parametrize(
+    "header", ["Basic", "Basic !", basic("a"), basic("a:%ff"), "Bearer x", "Basic //8="]
+)
+def test_what_cannot_be_read_is_nobody(header):
+    with pytest.raises(InvalidClientError):
+        read(asked(header))
+
+
+def test_two_ways_or_two_names_at_once_are_refused():
+    with pytest.raises(InvalidRequestError):
+        read(asked(basic("a:s"), client_id="a", client_secret="s"))
+    with pytest.raises(InvalidRequestError):
+        read(asked(basic("a:s"), client_id="b"))
+
+
+def test_a_failure_is_told_without_what_was_sent(house):
+    house.token((house.machine, "wrong"), grant_type="client_credentials")
+    house.token(("wicked", "wrong"), grant_type="client_credentials")
+    known, unknown = house.happened("authn_login_fail")
+    assert known == {"oauth_client": house.machine, "by": BASIC}
+    assert unknown == {"oauth_client": "", "by": BASIC}
+
+
+def test_a_secret_in_the_body_counts_and_no_secret_does_not(house):
+    form = {"grant_type": "client_credentials", "client_id": house.machine}
+    assert house.token(client_secret=house.machine_secret, **form).status_code == 200
+    assert house.token(**form).status_code == 401

@@ -1,0 +1,138 @@
+"""Families: opened, turned once, ended whole; spent tokens known, made-up ones not."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.oauth2.server.families import Ended, Families, Family
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+
+
+@pytest.fixture
+def families(harness):
+    return Families(harness.store, harness.clock, most=3)
+
+
+@pytest.fixture
+def made(harness):
+    """Make a family, but for the changes."""
+
+    def make(name="f", **changed):
+        now = harness.clock()
+        words = {
+            "id": name, "oauth_client": "oc_1", "client": "acme", "subject": "ann",
+            "grant": "code", "scopes": frozenset({"predict"}), "jkt": None, "created": now,
+            "expires": now + 100, "current": None, "revoked": None,
+        }  # fmt: skip
+        return Family(**{**words, **changed})
+
+    return make
+
+
+def ended(call, *words):
+    with pytest.raises(Ended) as why:
+        call(*words)
+    return why.value.reason
+
+
+def test_a_family_stands_until_it_is_over(families, made, harness):
+    families.open(made())
+    assert families.standing("f", "j") == made()
+    harness.clock.advance(100)
+    assert ended(families.standing, "f", "j") == "family_expired"
+
+
+def test_what_is_not_on_record_does_not_stand(families):
+    assert ended(families.standing, "f", "j") == "family_unknown"
+    assert ended(families.holder, A) == "family_unknown"
+    assert ended(families.look, A) == "family_unknown"
+
+
+def test_a_refresh_token_is_turned_once(families, made):
+    family = made(current=A)
+    families.open(family)
+    assert families.holder(A) == family
+    assert families.turn(family, A, B).current == B
+    assert families.holder(B).current == B
+
+
+def test_a_spent_one_ends_its_family(families, made):
+    families.open(made(current=A))
+    families.turn(families.holder(A), A, B)
+    assert ended(families.look, A) == "family_unknown"  # looking ends nothing
+    assert ended(families.holder, A) == "replayed"
+    assert ended(families.holder, B) == "family_revoked"
+    assert ended(families.standing, "f", "j") == "family_revoked"
+
+
+def test_of_two_at_the_same_moment_the_second_is_a_replay(families, made):
+    families.open(made(current=A))
+    first = second = families.holder(A)
+    families.turn(first, A, B)
+    assert ended(families.turn, second, A, C) == "replayed"
+    assert ended(families.holder, B) == "family_revoked"
+
+
+def test_a_made_up_one_ends_nothing(families, made):
+    families.open(made(current=A))
+    assert ended(families.holder, C) == "family_unknown"
+    assert families.holder(A)
+
+
+def test_one_token_can_be_taken_back_alone(families, made, harness):
+    families.open(made())
+    families.end_token("j", harness.clock() + 50)
+    families.end_token("j", harness.clock() + 50)
+    assert ended(families.standing, "f", "j") == "token_revoked"
+    assert families.standing("f", "other")
+
+
+def test_a_family_that_was_ended_before_it_began_never_begins(families, made):
+    """Its code was shown twice while the first was still being traded."""
+    assert families.end("f") is False
+    assert ended(families.open, made()) == "replayed"
+    assert ended(families.standing, "f", "j") == "family_revoked"
+
+
+def test_ending_one_or_all(families, made):
+    for name, words in (
+        ("1", {}), ("2", {"oauth_client": "oc_2"}), ("3", {"oauth_client": "oc_3", "subject": ""}),
+    ):  # fmt: skip
+        families.open(made(name, **words))
+    assert families.end("1") is True
+    assert families.end("1") is False
+    assert families.end_all(subject="ann") == 1
+    assert families.end_all(oauth_client="oc_3") == 1
+    assert families.list(["oc_1", "oc_2", "oc_3"]) == []
+
+
+def test_a_list_holds_what_stands(families, made, harness):
+    families.open(made("1"))
+    harness.clock.advance(1)
+    families.open(made("2"))
+    assert [family.id for family in families.list(["oc_1"])] == ["1", "2"]
+    assert families.list(["oc_2"]) == []
+
+
+def test_a_client_has_only_so_many_of_one_kind(families, made, harness):
+    families.open(made("delegated", grant="refresh"))
+    for number in range(5):
+        harness.clock.advance(1)
+        families.open(made(str(number)))
+    assert ended(families.standing, "0", "j") == "family_unknown"
+    assert families.standing("4", "j")
+    assert families.standing("delegated", "j")  # another kind does not push it out
+
+
+def test_what_is_over_is_forgotten(families, made, harness):
+    families.open(made(current=A))
+    families.turn(families.holder(A), A, B)
+    families.end_token("j", harness.clock() + 10)
+    harness.clock.advance(200)
+    families.open(made("new"))
+    assert ended(families.holder, A) == "family_unknown"
+    with harness.store.read() as connection:
+        for table in ("oauth2_spent", "oauth2_refused"):
+            rows = connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
+            assert rows == 0

@@ -1,0 +1,66 @@
+"""Issuing: the record first, and nothing where the record cannot be."""
+
+from __future__ import annotations
+
+import pytest
+from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidScopeError
+
+from plugins.oauth2.server.clients import MACHINE
+from plugins.oauth2.server.digests import digest
+from plugins.oauth2.server.mint import Wanted
+from plugins.oauth2.server.request import Asked, Shown
+
+
+@pytest.fixture
+def asked(house):
+    told = []
+    shown = Shown("https://ml.example.org/t", "POST", {}, "", None, lambda *w, **f: told.append(w))
+    made = Asked(shown)
+    made.client, made.told = house.server.parties.get(house.web), told
+    return made
+
+
+def wanted(family="", refresh=True):
+    return Wanted(MACHINE, frozenset({"predict"}), family, None, refresh)
+
+
+def test_every_token_has_its_family_on_record(house, asked):
+    mint, families = house.server.engine.mint, house.server.families
+    body = mint.issue(asked, wanted())
+    family = families.holder(digest(body["refresh_token"]))
+    assert (family.oauth_client, family.subject) == (house.web, "")
+    assert "refresh_token" not in mint.issue(asked, wanted(refresh=False))
+    assert [words[0] for words in asked.told] == ["authn_token_created"] * 2
+
+
+def test_an_access_token_does_not_outlive_its_family(house, asked):
+    mint, families = house.server.engine.mint, house.server.families
+    text = mint.issue(asked, wanted())["refresh_token"]
+    house.clock.advance(30 * 86400 - 60)
+    body = mint.refresh(asked, families.holder(digest(text)), text, frozenset({"predict"}))
+    assert body["expires_in"] == 60
+
+
+def test_nothing_is_issued_for_what_was_ended_meanwhile(house, asked):
+    house.server.families.end("f" * 32)
+    with pytest.raises(InvalidGrantError):
+        house.server.engine.mint.issue(asked, wanted("f" * 32))
+    assert asked.told == []
+
+
+def test_of_two_refreshes_at_once_one_is_a_replay(house, asked):
+    mint, families = house.server.engine.mint, house.server.families
+    text = mint.issue(asked, wanted())["refresh_token"]
+    family = families.holder(digest(text))
+    mint.refresh(asked, family, text, frozenset({"predict"}))
+    with pytest.raises(InvalidGrantError):
+        mint.refresh(asked, family, text, frozenset({"predict"}))
+    assert asked.told[-1][0] == "authn_token_reuse"
+
+
+def test_a_refresh_with_no_right_left_gives_nothing_and_spends_nothing(house, asked):
+    mint, families = house.server.engine.mint, house.server.families
+    text = mint.issue(asked, wanted())["refresh_token"]
+    with pytest.raises(InvalidScopeError):
+        mint.refresh(asked, families.holder(digest(text)), text, frozenset())
+    assert families.holder(digest(text))

@@ -1,0 +1,42 @@
+"""Who asks, with the rights of this moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.oauth2.server.clients import CODE, MACHINE
+
+
+@pytest.fixture
+def party(house):
+    return house.server.parties.get(house.web)
+
+
+def test_what_is_asked_for_is_given_whole_or_not_at_all(party):
+    assert party.wanted(None) == party.rights == {"predict", "models:read", "other"}
+    assert party.get_allowed_scope("predict  other") == "other predict"
+    assert party.get_allowed_scope("predict root") is None
+    assert party.wanted("  ") is None
+
+
+def test_an_address_is_never_assumed(party):
+    assert party.get_default_redirect_uri() == ""
+    assert party.check_redirect_uri("https://app.example.org/back")
+    assert not party.check_redirect_uri("https://app.example.org/back\udc80")
+
+
+def test_only_its_own_grants(party):
+    assert party.check_grant_type(CODE)
+    assert not party.check_grant_type(MACHINE)
+    assert party.check_response_type("code")
+    assert not party.check_response_type("token")
+    assert party.get_client_id() == party.record.id
+
+
+def test_nobody_without_a_house_client_that_is_let_in(house):
+    parties = house.server.parties
+    assert parties.get(None) is parties.get("") is parties.get("x") is None
+    house.clients.set_enabled("partner", enabled=False)
+    assert parties.get(house.web) is None
+    orphan, _ = house.program("nobody", grants=[MACHINE])
+    assert parties.get(orphan) is None

@@ -1,0 +1,17 @@
+"""A request as the library sees it."""
+
+from __future__ import annotations
+
+from plugins.oauth2.server.request import Asked, Shown
+
+
+def test_its_address_is_what_we_say_and_its_parameters_stand_once():
+    shown = Shown(
+        "https://ml.example.org/oauth2/token", "POST", {"code": "c"}, "Basic x", "k", print
+    )
+    asked = Asked(shown)
+    assert asked.uri == shown.uri
+    assert asked.form == asked.args == {"code": "c"}
+    assert asked.payload.datalist == {"code": ["c"]}
+    assert asked.headers == {"Authorization": "Basic x"}
+    assert (asked.thumbprint, asked.note, asked.held) == ("k", print, None)

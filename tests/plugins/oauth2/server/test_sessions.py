@@ -1,0 +1,51 @@
+"""Sessions: new at each sign-in, short, ended; and forms that prove themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.oauth2.server.sessions import MISSES, Sessions, form_proof, proves
+
+
+@pytest.fixture
+def sessions(harness):
+    return Sessions(harness.store, harness.clock, 100.0)
+
+
+def test_a_cookie_names_a_person_for_a_while(sessions, harness):
+    text = sessions.begin("ann")
+    assert sessions.subject(text) == "ann"
+    assert (sessions.subject(""), sessions.subject("x")) == (None, None)
+    harness.clock.advance(100)
+    assert sessions.subject(text) is None
+
+
+def test_signing_in_again_ends_the_session_before(sessions):
+    first = sessions.begin("ann")
+    second = sessions.begin("ann", first)
+    assert (sessions.subject(first), sessions.subject(second)) == (None, "ann")
+
+
+def test_one_or_all_can_be_ended(sessions):
+    first, second, other = (sessions.begin(name) for name in ("ann", "ann", "bob"))
+    sessions.end(first)
+    assert [sessions.subject(text) for text in (first, second)] == [None, "ann"]
+    sessions.end_all("ann")
+    assert [sessions.subject(text) for text in (second, other)] == [None, "bob"]
+
+
+def test_guessing_ends_a_session(sessions):
+    text = sessions.begin("ann")
+    for _ in range(MISSES):
+        assert sessions.subject(text) == "ann"
+        sessions.miss(text)
+    assert sessions.subject(text) is None
+
+
+def test_a_form_proves_its_cookie_and_its_purpose():
+    proof = form_proof("cookie", "/a?b")
+    assert proves(proof, "cookie", "/a?b")
+    assert not proves(proof, "other", "/a?b")
+    assert not proves(proof, "cookie", "/a?c")
+    assert not proves("é", "cookie", "/a?b")
+    assert not proves(form_proof("", "/a"), "", "/a")

@@ -1,0 +1,20 @@
+"""What is asked of the store is what the house's store gives."""
+
+from __future__ import annotations
+
+import inspect
+
+from plugins.oauth2.server.store import TOPIC, Store
+from secureml import Store as HouseStore
+
+
+def test_the_house_has_all_that_is_asked():
+    for name in ("register", "begin", "read", "touch", "version"):
+        assert inspect.isfunction(getattr(Store, name))
+        assert callable(getattr(HouseStore, name))
+
+
+def test_the_topic_is_the_one_that_proven_tokens_watch():
+    from plugins.oauth2 import proven
+
+    assert TOPIC in proven._TOPICS
