@@ -30,7 +30,7 @@ class Described:
     """What is to be described; the fields are those of the outline of an app."""
 
     routes: Sequence[Any]
-    problems: Sequence[Kind]
+    problems: tuple[Kind, ...]
     carriers: Sequence[str]
     open_to_all: bool
 

@@ -7,6 +7,7 @@ a route takes. A plugin's own code may come from any door, so it stands with eve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Protocol
 
 MEDIA_TYPE = "application/problem+json"
@@ -70,7 +71,8 @@ def problem_shape() -> dict[str, Any]:
     }
 
 
-def responses(kinds: Iterable[Kind]) -> dict[str, Any]:
+@cache
+def responses(kinds: tuple[Kind, ...]) -> Mapping[str, Any]:
     """Return one response for each status of the catalogue, by `name_of`."""
     by_status: dict[int, list[Kind]] = {}
     for kind in kinds:

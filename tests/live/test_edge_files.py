@@ -45,6 +45,23 @@ def test_nginx_words_each_problem_as_the_catalogue_does(catalogue: Any) -> None:
     assert f'default                 "{catalogue["internal_error"].title}";' in text
 
 
+def test_nginx_words_what_the_waf_says_as_the_catalogue_does(catalogue: Any) -> None:
+    kind = catalogue["request_blocked"]
+    text = directives(NGINX / "problem_location.conf")
+    said = f'"title":"{kind.title}","status":{kind.status},"code":"{kind.code}"'
+    assert text.count(f'"type":"urn:secureml:problem:{kind.code}",{said}') == 1
+    words = directives(NGINX / "problems.conf")
+    assert f"error_page 418 ={kind.status} /problem/blocked;" in words
+
+
+def test_what_is_kept_for_everyone_is_said_once_and_only_of_two_addresses() -> None:
+    text = directives(CHECKOUT / "nginx.conf")
+    assert text.count("proxy_cache public;") == 1
+    start = text.index("proxy_cache public;")
+    place = text[text.rindex("location", 0, start) : start]
+    assert place.startswith(r'location ~ "^/(?:\.well-known/jwks\.json|openapi\.json)$" {')
+
+
 def test_every_status_nginx_words_has_a_code() -> None:
     text = directives(NGINX / "problems.conf")
     worded = re.search(r"error_page ([\d ]+) /problem;", text)
