@@ -68,7 +68,10 @@ def line_of(file: Path, identifier: str) -> dict[str, Any]:
 SENT = {
     "malformed_request": b"G\x00T / HTTP/1.1\r\n" + HEAD + b"\r\n",
     "method_not_allowed": b"TRACE / HTTP/1.1\r\n" + HEAD + b"\r\n",
-    "body_too_large": b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: 1048577\r\n\r\n",
+    "body_too_large": b"POST / HTTP/1.1\r\n"
+    + HEAD
+    + b"Content-Length: 1048577\r\n\r\n"
+    + b"a" * 1048577,
     "uri_too_long": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n",
     "misdirected_request": b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
     "headers_too_large": b"GET / HTTP/1.1\r\n" + HEAD + b"X: " + b"a" * 9000 + b"\r\n\r\n",

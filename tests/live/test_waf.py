@@ -30,6 +30,8 @@ def walled(house: House, gunicorn: Gunicorn, package: Callable[[str, str], None]
     package(RULES, INSTALL)
     process = house.edge(gunicorn, start=False).folder / "deploy/nginx/process.conf"
     waf = (CHECKOUT / "deploy/nginx/waf/waf.conf").read_text("utf-8")
+    assert " /etc/nginx/deploy/" in waf
+    waf = waf.replace("/etc/nginx/", f"{CHECKOUT}/")
     load = f"load_module {MODULE};\n{process.read_text('utf-8')}"
     return house.edge(gunicorn, sites={"process": load, "waf": waf})
 
