@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from secureml.config_error import ConfigError
 from secureml.corridor.events import Event, Measure
-from secureml.corridor.exchange import Exchange, Principal, Refusal, invalid_input
+from secureml.corridor.exchange import Credential, Exchange, Principal, Refusal, invalid_input
 from secureml.corridor.outline import Outline, Route, outline
 from secureml.corridor.phases import Phase
 from secureml.corridor.plugin import Host, Plugin
@@ -19,6 +19,7 @@ from secureml.corridor.policy import Policy, public, requires
 from secureml.corridor.problems import Fault, Kind, Problem
 from secureml.state import fields
 from secureml.state.clients import Client
+from secureml.state.rights import covers, covers_all, meet
 from secureml.state.secret import LiveSecret, Secret, SecretUnavailable
 from secureml.state.signing import SigningFault, SigningKeys
 from secureml.state.store import Store, StoreUnavailable
@@ -47,6 +48,7 @@ __all__ = [
     "Card",
     "Client",
     "ConfigError",
+    "Credential",
     "Event",
     "Exchange",
     "Fault",
@@ -72,8 +74,11 @@ __all__ = [
     "SigningKeys",
     "Store",
     "StoreUnavailable",
+    "covers",
+    "covers_all",
     "fields",
     "invalid_input",
+    "meet",
     "outline",
     "output",
     "public",

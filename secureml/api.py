@@ -182,8 +182,10 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
     def list_models() -> dict[str, Any]:
         """List the models this client may use."""
         principal = g.exchange.principal
-        names = [name for name in models.names() if principal.may_use(name)]
-        return {"models": [_summary(models, name) for name in names]}
+        found = [_summary(models, name) for name in models.names()]
+        return {
+            "models": [each for each in found if principal.may_use(each["name"], each["version"])]
+        }
 
     @api.get("/v1/models/<model>", endpoint="model")
     @requires("models:read", answer=ModelAnswer)

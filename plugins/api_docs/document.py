@@ -5,7 +5,7 @@ Pure: what is described is handed in. The same app gives the same document, word
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,20 +27,33 @@ _LINKS = {"models": ("model",)}
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What is to be described; the fields are those of the outline of an app."""
+    """What is to be described, and to whom; the first fields are those of the outline of an app.
+
+    ``permits`` tells whether the reader's rights allow a scope, on this version of a model
+    where one is named.
+    """
 
     routes: Sequence[Any]
     problems: tuple[Kind, ...]
     carriers: Sequence[str]
     open_to_all: bool
+    permits: Callable[[str, str, str], bool]
+
+    def shows(self, route: Any, model: str = "", version: str = "") -> bool:
+        """Tell whether a route is the reader's to know, for any model or for this one."""
+        scope: str | None = route.policy.scope
+        return scope is None or self.permits(scope, model, version)
 
 
 def document(title: str, found: Described, cards: Sequence[Card]) -> dict[str, Any]:
     """Return the whole document; ``cards`` are what the cards of the visible models say."""
     paths: dict[str, Any] = {}
     for route, method, name in _named(found.routes):
-        paths.setdefault(route.path, {})[method] = _operation(route, found, name)
+        if found.shows(route):
+            paths.setdefault(route.path, {})[method] = _operation(route, found, name)
         for card in cards if _MODEL in route.path else ():
+            if not found.shows(route, card["name"], card["version"]):
+                continue
             path = route.path.replace(_MODEL, card["name"])
             paths.setdefault(path, {})[method] = _of_model(route, found, name, card)
     _link(paths)

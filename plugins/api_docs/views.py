@@ -54,10 +54,8 @@ def blueprint(reading: Reading, models: _Models) -> Blueprint:
     def openapi() -> Response:
         """Describe this API."""
         principal: Principal | None = g.exchange.principal
-        scopes = principal.scopes if principal else reading.scopes
-        body = document(
-            reading.title, _described(outline(current_app), scopes), _cards(principal, models)
-        )
+        found = _described(outline(current_app), principal, reading.scopes)
+        body = document(reading.title, found, _cards(principal, models))
         # Not the same for everyone unless it is the same for strangers.
         cache = f"public, max-age={_PUBLIC_SECONDS}" if reading.public else "no-store"
         return Response(
@@ -69,15 +67,16 @@ def blueprint(reading: Reading, models: _Models) -> Blueprint:
     return views
 
 
-def _described(found: Outline, scopes: Collection[str]) -> Described:
-    routes = [
-        route for route in found.routes if route.policy.public or route.policy.scope in scopes
-    ]
-    return Described(routes, found.problems, found.carriers, found.open_to_all)
+def _described(found: Outline, principal: Principal | None, scopes: Collection[str]) -> Described:
+    def permits(scope: str, model: str, version: str) -> bool:
+        return principal.permits(scope, model, version) if principal else scope in scopes
+
+    return Described(found.routes, found.problems, found.carriers, found.open_to_all, permits)
 
 
 def _cards(principal: Principal | None, models: _Models) -> list[dict[str, Any]]:
     """Return what the cards of this caller's models say; a stranger learns of none."""
     if principal is None:
         return []
-    return [models.get(name).card.public() for name in models.names() if principal.may_use(name)]
+    cards = (models.get(name).card for name in models.names())
+    return [card.public() for card in cards if principal.may_use(card.name, card.version)]

@@ -14,7 +14,17 @@ from urllib.parse import unquote
 
 from marshmallow import Schema
 
-from secureml import Exchange, Host, Plugin, Principal, Problem, StoreUnavailable, fields
+from secureml import (
+    Credential,
+    Exchange,
+    Host,
+    Plugin,
+    Principal,
+    Problem,
+    StoreUnavailable,
+    fields,
+    meet,
+)
 
 from .key import PREFIX
 from .ring import CACHE_SIZE, KeyRecord, KeyRing
@@ -53,6 +63,7 @@ class ApiKeys(Plugin):
         self._variable = f"HTTP_{header.upper().replace('-', '_')}"
         self._ring = KeyRing(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
+        self._tell = host.tell
         self._named = _Named({}, {})
         self.challenge = f'ApiKey realm="secureml", header="{header}"'
 
@@ -94,7 +105,7 @@ class ApiKeys(Plugin):
         if client is None or not client.enabled:
             raise Problem("unauthorized", reason="api_keys.client_disabled")
         # A key never holds more than its client does now.
-        scopes = client.scopes if record.scopes is None else client.scopes & record.scopes
+        scopes = client.scopes if record.scopes is None else meet(client.scopes, record.scopes)
         return Principal(
             client=client.name,
             subject=client.name,
@@ -105,8 +116,16 @@ class ApiKeys(Plugin):
             credential=record.id,
         )
 
+    def credentials(self, client: str) -> list[Credential]:
+        """Return the keys of a client."""
+        now = self._now()
+        return [
+            Credential(record.id, self.name, record.scopes, record.state(now))
+            for record in self._ring.list(client)
+        ]
+
     def commands(self) -> click.Group:
         """Return `secureml api-keys ...`."""
         from .cli import Counter, group
 
-        return group(Counter(self._ring, self._clients, self._now))
+        return group(Counter(self._ring, self._clients, self._now, self._tell))

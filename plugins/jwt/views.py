@@ -10,7 +10,17 @@ from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import Client, Exchange, Principal, Problem, SigningFault, public, requires
+from secureml import (
+    Client,
+    Exchange,
+    Principal,
+    Problem,
+    SigningFault,
+    covers_all,
+    fields,
+    public,
+    requires,
+)
 
 from .families import Ended
 from .mint import Mint, Pair, Proven
@@ -20,6 +30,7 @@ SCOPE = "token"
 # An outside verifier may believe a key for so long after it was retired here.
 _KEYS_MAX_AGE = 300
 _SCHEME = "Bearer"
+_RIGHT = fields.Scope.shape.pattern
 
 
 class _Clients(Protocol):
@@ -35,7 +46,7 @@ class TokenBody(Schema):
 
     scope = plain.String(
         load_default=None,
-        validate=validate.Regexp(r"[a-z][a-z0-9:._-]{0,63}( [a-z][a-z0-9:._-]{0,63}){0,63}\Z"),
+        validate=validate.Regexp(rf"{_RIGHT}( {_RIGHT}){{0,63}}\Z"),
     )
 
 
@@ -92,7 +103,7 @@ class Counter:
             raise Problem("forbidden", reason=f"jwt.not_traded:{principal.method}")
         granted = principal.scopes - {SCOPE}
         wanted = granted if scope is None else frozenset(scope.split())
-        if not wanted or not wanted <= granted:
+        if not wanted or not covers_all(granted, wanted):
             raise Problem("forbidden", reason="jwt.scope_not_held")
         try:
             return self._mint.issue(principal.client, scopes=wanted, origin=principal.credential)
@@ -135,19 +146,31 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
         exchange: Exchange = g.exchange
         if exchange.principal is None or exchange.payload is None:
             raise RuntimeError("a trade without a principal or a payload")
-        return _pair(counter.trade(exchange.principal, exchange.payload["scope"]))
+        pair = counter.trade(exchange.principal, exchange.payload["scope"])
+        exchange.note("authn_token_created", scopes=" ".join(sorted(pair.scopes)))
+        return _pair(pair)
 
     @views.post("/v1/auth/refresh", endpoint="refresh")
     @public(body=RefreshBody, answer=PairAnswer)
     def refresh() -> Response:
         """Trade a refresh token for the next pair."""
-        return _pair(counter.refresh(g.exchange.payload["refresh_token"]))
+        exchange: Exchange = g.exchange
+        try:
+            pair = counter.refresh(_payload(exchange)["refresh_token"])
+        except Problem as refused:
+            if refused.reason == "jwt.replayed":
+                exchange.note("authn_token_reuse")
+            raise
+        exchange.note("authn_token_refreshed")
+        return _pair(pair)
 
     @views.post("/v1/auth/revoke", endpoint="revoke")
     @public(body=RevokeBody, answer=RevokedAnswer)
     def revoke() -> dict[str, Any]:
         """Take a token back."""
-        counter.revoke(g.exchange.payload["token"])
+        exchange: Exchange = g.exchange
+        counter.revoke(_payload(exchange)["token"])
+        exchange.note("authn_token_revoked", which="token")
         return {}
 
     @views.get("/.well-known/jwks.json", endpoint="jwks")
@@ -157,6 +180,12 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
         return _json(keys.jwks(), f"public, max-age={_KEYS_MAX_AGE}")
 
     return views
+
+
+def _payload(exchange: Exchange) -> dict[str, Any]:
+    if exchange.payload is None:
+        raise RuntimeError("a body without a payload")
+    return exchange.payload
 
 
 def _pair(pair: Pair) -> Response:

@@ -21,6 +21,7 @@ from secureml.state.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from secureml.app import House
+    from secureml.corridor.events import Fact
     from secureml.state.clients import Clients
     from secureml.state.store import Store
 
@@ -32,6 +33,7 @@ CORE = {
     "phases": "secureml.cli.inspect:phases",
     "routes": "secureml.cli.inspect:routes",
     "clients": "secureml.cli.clients:clients",
+    "access": "secureml.cli.access:access",
     "signing-keys": "secureml.cli.signing_keys:signing_keys",
     "models": "secureml.cli.models:models",
 }
@@ -61,6 +63,12 @@ class Desk:
     def clients(self) -> Clients:
         """The named clients."""
         return self.house.clients
+
+    def tell(self, name: str, client: str = "", **facts: Fact) -> None:
+        """Let whoever keeps records know what a command did."""
+        from secureml.corridor.events import Event
+
+        self.house.tell(Event(name, client, facts))
 
     @property
     def store(self) -> Store:

@@ -116,6 +116,9 @@ def _seal(desk: Desk, order: _Order, as_json: bool) -> None:
     )
     if order.use:
         _registry(desk).use(sealed.name, sealed.version)
+    _tell(desk, "model_sealed", sealed.name, sealed.version, digest=sealed.card.digest)
+    if order.use:
+        _tell(desk, "model_chosen", sealed.name, sealed.version)
     _say_sealed(sealed, as_json)
 
 
@@ -204,7 +207,7 @@ def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
 def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
     """Let VERSION of NAME serve from the next start or reload."""
     _registry(desk).use(name, version)
-    _chosen(name, version, as_json)
+    _chosen(desk, name, version, as_json)
 
 
 @models.command()
@@ -214,15 +217,22 @@ def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
 @_refusals_told
 def rollback(desk: Desk, name: str, as_json: bool) -> None:
     """Go back to the version that served before, from the next start or reload."""
-    _chosen(name, _registry(desk).rollback(name), as_json)
+    _chosen(desk, name, _registry(desk).rollback(name), as_json)
 
 
-def _chosen(name: str, version: str, as_json: bool) -> None:
+def _chosen(desk: Desk, name: str, version: str, as_json: bool) -> None:
+    _tell(desk, "model_chosen", name, version)
     emit(
         {"name": name, "version": version, "restart_needed": True},
         as_json,
         f"{name} {version} serves from the next start or reload",
     )
+
+
+def _tell(desk: Desk, event: str, name: str, version: str, **facts: str) -> None:
+    """Let records know; a machine that only seals keeps none."""
+    if (desk.instance / "secureml.toml").exists():
+        desk.tell(event, model=name, version=version, **facts)
 
 
 def _registry(desk: Desk) -> Registry:

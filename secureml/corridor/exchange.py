@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from secureml.models.cells import RowsRefused
+from secureml.state import rights
 
 from .events import Event, Fact
 from .problems import Fault, Problem
@@ -31,7 +32,7 @@ class Principal:
 
     ``client`` is the named owner, ``subject`` the end user where a token names one (else
     the client again), ``method`` the plugin that vouches, ``credential`` the id of the key
-    or token: never a secret. ``models`` holds names, or ``*`` for all.
+    or token: never a secret. ``scopes`` and ``models`` may be narrowed, see `rights`.
     """
 
     client: str
@@ -42,9 +43,26 @@ class Principal:
     method: str
     credential: str
 
-    def may_use(self, model: str) -> bool:
-        """Tell whether the model is among those granted."""
-        return "*" in self.models or model in self.models
+    def may_use(self, model: str, version: str = "") -> bool:
+        """Tell whether the model is among those granted, in this version."""
+        return rights.may_use(self.models, model, version)
+
+    def permits(self, scope: str, model: str = "", version: str = "") -> bool:
+        """Tell whether the rights allow an operation, on this model where there is one."""
+        return rights.permits(self.scopes, scope, model, version)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One way a client proves itself, for showing: ``scopes`` is None for all of its client's.
+
+    ``state`` is a word: active, expired, revoked. Never the credential itself.
+    """
+
+    id: str
+    method: str
+    scopes: frozenset[str] | None
+    state: str
 
 
 @dataclass(frozen=True, slots=True)

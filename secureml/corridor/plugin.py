@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from secureml.state.store import Store
 
 EXTRAS = frozenset(
-    {"vouch", "render", "blueprint", "commands", "panel", "ready", "hear", "measures", "close"}
+    {"vouch", "render", "blueprint", "commands", "panel", "ready", "hear", "measures"}
+    | {"credentials", "close"}
 )
 _KNOWN = frozenset(phase.value for phase in Phase) | EXTRAS
 

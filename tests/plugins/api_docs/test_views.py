@@ -80,3 +80,12 @@ def test_one_view_at_several_addresses_and_methods_has_as_many_names(describe):
     names = [way["operationId"] for path in paths.values() for way in path.values()]
     assert len(names) == len(set(names))
     assert sum(name.startswith("protocol_form") for name in names) == 3
+
+
+def test_a_right_narrowed_to_a_model_shows_that_model_alone(describe):
+    """Whoever may ask one model is not told that it may ask any."""
+    paths = describe("models:read,predict@loan *")[2]["paths"]
+    asked = {path for path in paths if path.endswith("/predict")}
+    assert asked == {"/v1/models/loan/predict"}
+    assert "/v1/models/loan/predict" in describe("models:read,predict@loan@1 *")[2]["paths"]
+    assert "/v1/models/loan/predict" not in describe("models:read,predict@loan@2 *")[2]["paths"]
