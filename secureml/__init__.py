@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from secureml.config_error import ConfigError
 from secureml.corridor.events import Event, Measure
-from secureml.corridor.exchange import Credential, Exchange, Principal, Refusal, invalid_input
+from secureml.corridor.exchange import (
+    Credential,
+    Exchange,
+    Notice,
+    Principal,
+    Refusal,
+    invalid_input,
+)
 from secureml.corridor.outline import Outline, Route, outline
 from secureml.corridor.phases import Phase
 from secureml.corridor.plugin import Host, Plugin
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
     from secureml.models.artifact import Artifact, ModelRefused
     from secureml.models.card import Card
     from secureml.models.handle import ModelHandle, Result
-    from secureml.models.rows import Ranges
+    from secureml.models.judging import Judge, Terms, Verdict
 
 _LAZY = {
     "Artifact": "secureml.models.artifact",
@@ -38,7 +45,9 @@ _LAZY = {
     "Card": "secureml.models.card",
     "ModelHandle": "secureml.models.handle",
     "Result": "secureml.models.handle",
-    "Ranges": "secureml.models.rows",
+    "Judge": "secureml.models.judging",
+    "Terms": "secureml.models.judging",
+    "Verdict": "secureml.models.judging",
     "output": "secureml.cli",
     "signature": "secureml.models",
 }
@@ -53,18 +62,19 @@ __all__ = [
     "Exchange",
     "Fault",
     "Host",
+    "Judge",
     "Kind",
     "LiveSecret",
     "Measure",
     "ModelHandle",
     "ModelRefused",
+    "Notice",
     "Outline",
     "Phase",
     "Plugin",
     "Policy",
     "Principal",
     "Problem",
-    "Ranges",
     "Refusal",
     "Result",
     "Route",
@@ -74,6 +84,8 @@ __all__ = [
     "SigningKeys",
     "Store",
     "StoreUnavailable",
+    "Terms",
+    "Verdict",
     "covers",
     "covers_all",
     "fields",

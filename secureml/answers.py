@@ -16,14 +16,27 @@ class ModelSummary(Schema):
     version = fields.String(required=True)
 
 
+class WarningAnswer(Schema):
+    """A value that breaks a rule which does not refuse: where, which, and what was done."""
+
+    path = fields.String(required=True)
+    rule = fields.String(required=True)
+    action = fields.String(required=True, validate=validate.OneOf(["clipped", "flagged"]))
+
+
 class PredictAnswer(Schema):
     """One prediction for each instance, in their order."""
 
     predictions = fields.List(fields.Raw(), required=True)
     probabilities = fields.List(
-        fields.List(fields.Float(validate=validate.Range(0, 1))),
-        metadata={"description": "One list for each instance, in the order of the classes."},
+        fields.List(fields.Float(validate=validate.Range(0, 1), allow_none=True)),
+        metadata={
+            "description": "One list for each instance, in the order of the classes; null where "
+            "one is withheld."
+        },
     )
+    warnings = fields.List(fields.Nested(WarningAnswer))
+    warning_count = fields.Integer(metadata={"description": "Of all, also of those not listed."})
     model = fields.Nested(ModelSummary, required=True)
     id = fields.String(required=True, metadata={"description": "Finds the line in the log."})
 
@@ -48,6 +61,14 @@ class FeatureAnswer(Schema):
     categories = fields.List(fields.String())
 
 
+class RuleAnswer(Schema):
+    """A rule that rows must keep, and what happens where one does not."""
+
+    name = fields.String(required=True)
+    rule = fields.String(required=True)
+    action = fields.String(required=True)
+
+
 class ModelAnswer(ModelSummary):
     """What a model expects and promises."""
 
@@ -58,6 +79,7 @@ class ModelAnswer(ModelSummary):
     classes = fields.List(fields.Raw(), required=True, allow_none=True)
     has_probabilities = fields.Boolean(required=True)
     features = fields.List(fields.Nested(FeatureAnswer), required=True)
+    rules = fields.List(fields.Nested(RuleAnswer))
 
 
 class AliveAnswer(Schema):

@@ -14,6 +14,7 @@ from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, ValidationError, fields
 
 from secureml.answers import AliveAnswer, ModelAnswer, ModelsAnswer, PredictAnswer, ReadyAnswer
+from secureml.corridor.coding import unpack
 from secureml.corridor.exchange import Exchange, invalid_input
 from secureml.corridor.payload import Limits, read_form, read_json
 from secureml.corridor.pipeline import Pipeline
@@ -83,6 +84,9 @@ def _prediction(exchange: Exchange) -> dict[str, Any]:
     body: dict[str, Any] = {"predictions": result.predictions}
     if result.probabilities is not None:
         body["probabilities"] = result.probabilities
+    if exchange.notices:
+        body["warnings"] = [notice._asdict() for notice in exchange.notices]
+        body["warning_count"] = exchange.notice_count
     body["model"] = {"name": model.name, "version": model.version}
     body["id"] = exchange.id
     return body
@@ -93,6 +97,7 @@ class Preparation:
 
     def __init__(self, models: Registry, limits: Limits, body_limit: int) -> None:
         self._models, self._limits, self._body_limit = models, limits, body_limit
+        self._gzip_ratio = limits.gzip_ratio if limits.gzip else None
         self._schemas: dict[type[Schema], Schema] = {}
 
     def __call__(self, exchange: Exchange) -> None:
@@ -106,15 +111,21 @@ class Preparation:
             return
         limit = policy.body_limit or self._body_limit
         if policy.body is None:
-            exchange.payload = {**read_form(_read_body(exchange, limit, FORM), self._limits)}
+            form = self._read_body(exchange, limit, FORM)
+            exchange.payload = {**read_form(form, self._limits)}
             return
-        body = _read_body(exchange, limit, JSON)
+        body = self._read_body(exchange, limit, JSON)
         value = read_json(body, self._limits)
         if not isinstance(value, dict):
             raise Problem(
                 "invalid_input", reason="payload.not_an_object", errors=[Fault("", "object")]
             )
         exchange.payload = self._fit(policy.body, value)
+
+    def _read_body(self, exchange: Exchange, limit: int, media_type: str) -> bytes:
+        body = _read_body(exchange, limit, media_type)
+        coding = exchange.request.environ.get("HTTP_CONTENT_ENCODING")
+        return body if coding is None else unpack(body, coding, limit, self._gzip_ratio)
 
     def _fit(self, schema: type[Schema], value: dict[str, Any]) -> dict[str, Any]:
         checker = self._schemas.get(schema) or self._schemas.setdefault(schema, schema())
@@ -143,8 +154,6 @@ def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
 def _read_body(exchange: Exchange, limit: int, media_type: str) -> bytes:
     plain = exchange.request
     _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain, media_type)
-    if plain.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise Problem("unsupported_media_type", reason="payload.encoded")
     # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops at
     # its limit without a word, and the beginning of a body must not pass for the body.
     plain.max_content_length = limit + 1

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from flask import Flask
 
-from secureml import api, program_log, settings
+from secureml import api, house_measures, program_log, settings
 from secureml import instance as instance_folder
 from secureml.config_error import ConfigError
 from secureml.corridor import events, loader, policy
-from secureml.corridor.events import Event
+from secureml.corridor.events import Event, Measure
 from secureml.corridor.loader import Loaded
 from secureml.corridor.phases import Phase
 from secureml.corridor.pipeline import Pipeline, Routes
@@ -49,6 +49,17 @@ class House:
     def tell(self, event: Event) -> None:
         """Let every plugin that has ears know what happened; raises where a vital one cannot."""
         events.tell([loaded.plugin for loaded in self.plugins], event)
+
+    def measures(self, now: float) -> list[Measure]:
+        """Return what the house and every plugin measure at ``now``, seconds since the epoch."""
+        own = house_measures.measures(self, now)
+        return own + events.measures([loaded.plugin for loaded in self.plugins])
+
+    def work(self, threads: int) -> None:
+        """Let every plugin that wants to know begin work in this worker process."""
+        for loaded in self.plugins:
+            if hasattr(loaded.plugin, "work"):
+                loaded.plugin.work(threads)
 
 
 def create_app(
@@ -112,7 +123,7 @@ def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
             house.models,
             house.signing,
             house.tell,
-            lambda: events.measures([loaded.plugin for loaded in house.plugins]),
+            lambda: house.measures(now()),
         )
 
     return lend

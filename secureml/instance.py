@@ -34,6 +34,7 @@ FOLDERS = (
     Entry("tls", 0o700, "development certificate authority and server certificate", secret=True),
     Entry("logs", 0o750, "access log and the like"),
     Entry("run", 0o750, "sockets while the server runs"),
+    Entry("run/metrics", 0o750, "counters of the workers"),
     Entry("nginx", 0o750, "what `secureml serve` writes for Nginx"),
 )
 

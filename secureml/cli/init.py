@@ -25,8 +25,8 @@ SETTINGS = """\
 
 [secureml]
 profile = "{profile}"
-plugins = ["transport", "api_keys", "scopes", "input_rules", "model_integrity",
-           "security_headers", "errors", "access_log"]
+plugins = ["transport", "api_keys", "scopes", "input_rules", "output_rules",
+           "model_integrity", "security_headers", "errors", "metrics", "access_log"]
 
 [plugins.transport]
 trusted = ["unix"]

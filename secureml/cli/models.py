@@ -34,6 +34,7 @@ class _Order:
     name: str
     data: Path | None = None
     target: str | None = None
+    rules: Path | None = None
     key: Path | None = None
     allow: frozenset[str] = frozenset()
     use: bool = False
@@ -65,6 +66,7 @@ def models() -> None:
 @click.option("--name", required=True, help="What clients will call the model.")
 @click.option("--data", type=_EXISTING, help="CSV table with a header; ranges are learned from it.")
 @click.option("--target", help="Column of the table that is the answer, not a feature.")
+@click.option("--rules", type=_EXISTING, help="TOML file of [[rules]] for rows; see input_rules.")
 @click.option(
     "--allow", multiple=True, help="Exact name of an extra class the file uses; repeatable."
 )
@@ -110,6 +112,7 @@ def _seal(desk: Desk, order: _Order, as_json: bool) -> None:
         root=_folder(desk),
         data=order.data,
         target=order.target,
+        rules=order.rules,
         key=_sealing_key(desk, order.key),
         allow=order.allow,
         now=time.time,
@@ -126,7 +129,11 @@ def _is_current(desk: Desk, order: _Order) -> bool:
     registry = _registry(desk)
     if registry.current(order.name) is None:
         return False
-    return registry.card(order.name).digest == sha256(order.file.read_bytes()).hexdigest()
+    from secureml.models.rule_file import read_rules
+
+    card = registry.card(order.name)
+    same_file = card.digest == sha256(order.file.read_bytes()).hexdigest()
+    return same_file and card.rules == read_rules(order.rules)
 
 
 def _say_sealed(sealed: Sealed, as_json: bool) -> None:

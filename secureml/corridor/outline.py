@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from werkzeug.routing import Rule
 
-from .phases import EXTENSION
-from .policy import Policy, policy_of
+from .policy import EXTENSION, Policy, policy_of
 from .problems import Kind
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-EXTENSION = "secureml.corridor"  # under this word an app keeps its pipeline
-
 
 class Phase(StrEnum):
     """One of eight doors; its value is the name of the method a plugin stands there with."""

@@ -27,15 +27,8 @@ from werkzeug.exceptions import HTTPException
 from .answers import Answers
 from .exchange import Exchange, Principal, Refusal
 from .loader import Loaded
-from .phases import (
-    BEFORE_VIEW,
-    EXTENSION,
-    REFUSING,
-    SKIPPED_WHEN_PUBLIC,
-    SKIPPED_WHEN_UNKNOWN,
-    Phase,
-)
-from .policy import Policy
+from .phases import BEFORE_VIEW, REFUSING, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
+from .policy import EXTENSION, Policy
 from .problems import Catalogue, Problem, from_http
 
 log = logging.getLogger("secureml.corridor")
@@ -142,9 +135,12 @@ class Pipeline:
         self._run(Phase.VALIDATE, exchange)
 
     def shape(self, exchange: Exchange, result: Any) -> Any:
-        """Let the SHAPE plugins coarsen a result, each in its turn."""
+        """Let the SHAPE plugins coarsen a result, each in its turn; none may make it finer."""
         for step in self._steps[Phase.SHAPE]:
-            result = self._take(Phase.SHAPE, step, exchange, result)
+            shaped = self._take(Phase.SHAPE, step, exchange, result)
+            if shaped is not result:
+                result.check_coarser(shaped)
+                result = shaped
         return result
 
     def _new_exchange(self) -> Exchange:
@@ -167,6 +163,7 @@ class Pipeline:
 
     def _take(self, phase: Phase, step: Step, exchange: Exchange, *more: Any) -> Any:
         begin = _clock()
+        exchange.observing = step.observe
         try:
             return step.call(exchange, *more)
         except Problem as problem:

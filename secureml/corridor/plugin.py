@@ -28,8 +28,19 @@ if TYPE_CHECKING:
     from secureml.state.store import Store
 
 EXTRAS = frozenset(
-    {"vouch", "render", "blueprint", "commands", "panel", "ready", "hear", "measures"}
-    | {"credentials", "close"}
+    {
+        "vouch",
+        "render",
+        "blueprint",
+        "commands",
+        "panel",
+        "ready",
+        "hear",
+        "measures",
+        "work",
+        "credentials",
+        "close",
+    }
 )
 _KNOWN = frozenset(phase.value for phase in Phase) | EXTRAS
 

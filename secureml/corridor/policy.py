@@ -15,6 +15,7 @@ from secureml.config_error import ConfigError
 
 View = TypeVar("View", bound=Callable[..., Any])
 _MARK = "secureml_policy"
+EXTENSION = "secureml.corridor"  # under this word an app keeps its pipeline
 Wording = Callable[..., tuple[str, str]]
 
 

@@ -55,6 +55,7 @@ CATALOGUE: dict[str, Kind] = {
     for kind in (
         Kind("malformed_request", 400, "The request is malformed"),
         Kind("malformed_json", 400, "The body is not valid JSON"),
+        Kind("malformed_encoding", 400, "The body does not decode as its encoding says"),
         Kind("duplicate_key", 400, "A JSON object names the same key twice"),
         Kind("not_a_number", 400, "The body holds a number JSON cannot carry"),
         Kind("json_too_deep", 400, "The JSON is nested too deeply"),
@@ -69,6 +70,7 @@ CATALOGUE: dict[str, Kind] = {
         Kind("not_acceptable", 406, "The answer cannot take the requested form"),
         Kind("request_timeout", 408, "The request took too long to arrive"),
         Kind("body_too_large", 413, "The body is too large"),
+        Kind("body_expands", 413, "The body unpacks to far more than was sent"),
         Kind("uri_too_long", 414, "The address is too long"),
         Kind("unsupported_media_type", 415, "The body must be application/json in UTF-8"),
         Kind("misdirected_request", 421, "This server does not answer for that host"),
