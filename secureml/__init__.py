@@ -19,6 +19,7 @@ from secureml.corridor.exchange import (
     Refusal,
     invalid_input,
 )
+from secureml.corridor.outline import Outline, Route, outline
 from secureml.corridor.phases import Phase
 from secureml.corridor.plugin import Host, Plugin
 from secureml.corridor.policy import Policy, public, requires
@@ -71,6 +72,7 @@ __all__ = [
     "ModelHandle",
     "ModelRefused",
     "Notice",
+    "Outline",
     "Phase",
     "Plugin",
     "Policy",
@@ -78,6 +80,7 @@ __all__ = [
     "Problem",
     "Refusal",
     "Result",
+    "Route",
     "Secret",
     "SecretUnavailable",
     "SigningFault",
@@ -91,6 +94,7 @@ __all__ = [
     "fields",
     "invalid_input",
     "meet",
+    "outline",
     "output",
     "public",
     "requires",

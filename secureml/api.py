@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, ValidationError, fields
 
+from secureml.answers import AliveAnswer, ModelAnswer, ModelsAnswer, PredictAnswer, ReadyAnswer
 from secureml.corridor.coding import unpack
 from secureml.corridor.exchange import Exchange, invalid_input
 from secureml.corridor.payload import Limits, read_form, read_json
@@ -33,7 +34,9 @@ _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 class PredictBody(Schema):
     """The envelope of a prediction request; the rows inside are read by the model's card."""
 
-    instances = fields.Raw(required=True, allow_none=False)
+    instances = fields.Raw(
+        required=True, allow_none=False, metadata={"type": "array", "minItems": 1}
+    )
 
 
 _PREDICT_KEYS = frozenset(PredictBody().fields)
@@ -174,8 +177,9 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
     api = Blueprint("api", __name__)
 
     @api.post("/v1/models/<model>/predict", endpoint="predict")
-    @requires("predict", body=PredictBody)
+    @requires("predict", body=PredictBody, answer=PredictAnswer)
     def predict(model: str) -> Any:  # a Result, which Application carries on
+        """Ask a model about rows."""
         exchange: Exchange = g.exchange
         rows = exchange.read_rows()
         if exchange.model is None:
@@ -183,8 +187,9 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         return exchange.model.predict(rows)
 
     @api.get("/v1/models", endpoint="models")
-    @requires("models:read")
+    @requires("models:read", answer=ModelsAnswer)
     def list_models() -> dict[str, Any]:
+        """List the models this client may use."""
         principal = g.exchange.principal
         found = [_summary(models, name) for name in models.names()]
         return {
@@ -192,21 +197,24 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         }
 
     @api.get("/v1/models/<model>", endpoint="model")
-    @requires("models:read")
+    @requires("models:read", answer=ModelAnswer)
     def describe(model: str) -> dict[str, Any]:
+        """Say what a model expects and promises."""
         found = models.get(model)
         if found is None:
             raise Problem("not_found", reason="model_unknown")
         return found.card.public()
 
     @api.get("/healthz", endpoint="healthz")
-    @public()
+    @public(answer=AliveAnswer)
     def alive() -> dict[str, str]:
+        """Tell that the process answers."""
         return {"status": "alive"}
 
     @api.get("/readyz", endpoint="readyz")
-    @public()
+    @public(answer=ReadyAnswer, answered_at=(200, 503))
     def ready() -> Response:
+        """Tell whether requests can be answered now."""
         reasons = [reason for ask in readiness if (reason := ask())]
         body: dict[str, Any] = {"status": "not_ready" if reasons else "ready"}
         if reasons:

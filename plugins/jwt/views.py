@@ -62,6 +62,27 @@ class RevokeBody(Schema):
     token = plain.String(required=True, validate=validate.Length(1, MAX_BYTES))
 
 
+class PairAnswer(Schema):
+    """A token for requests, and the one that is traded for the next pair."""
+
+    access_token = plain.String(required=True)
+    token_type = plain.String(required=True, validate=validate.Equal(_SCHEME))
+    expires_in = plain.Integer(required=True)
+    refresh_token = plain.String(required=True)
+    refresh_expires_in = plain.Integer(required=True)
+    scope = plain.String(required=True)
+
+
+class RevokedAnswer(Schema):
+    """Nothing: whether there was such a token is not told."""
+
+
+class KeysAnswer(Schema):
+    """A JSON Web Key Set (RFC 7517)."""
+
+    keys = plain.List(plain.Dict(), required=True)
+
+
 class Counter:
     """What the views ask of the mint, with our refusals for its faults."""
 
@@ -119,8 +140,9 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
     views.record_once(lambda state: attach(cast("Flask", state.app)))
 
     @views.post("/v1/auth/token", endpoint="token")
-    @requires(SCOPE, body=TokenBody)
+    @requires(SCOPE, body=TokenBody, answer=PairAnswer)
     def token() -> Response:
+        """Trade an API key for a pair of tokens."""
         exchange: Exchange = g.exchange
         if exchange.principal is None or exchange.payload is None:
             raise RuntimeError("a trade without a principal or a payload")
@@ -129,8 +151,9 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
         return _pair(pair)
 
     @views.post("/v1/auth/refresh", endpoint="refresh")
-    @public(body=RefreshBody)
+    @public(body=RefreshBody, answer=PairAnswer)
     def refresh() -> Response:
+        """Trade a refresh token for the next pair."""
         exchange: Exchange = g.exchange
         try:
             pair = counter.refresh(_payload(exchange)["refresh_token"])
@@ -142,16 +165,18 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
         return _pair(pair)
 
     @views.post("/v1/auth/revoke", endpoint="revoke")
-    @public(body=RevokeBody)
+    @public(body=RevokeBody, answer=RevokedAnswer)
     def revoke() -> dict[str, Any]:
+        """Take a token back."""
         exchange: Exchange = g.exchange
         counter.revoke(_payload(exchange)["token"])
         exchange.note("authn_token_revoked", which="token")
         return {}
 
     @views.get("/.well-known/jwks.json", endpoint="jwks")
-    @public()
+    @public(answer=KeysAnswer)
     def jwks() -> Response:
+        """Return the keys that verify our tokens."""
         return _json(keys.jwks(), f"public, max-age={_KEYS_MAX_AGE}")
 
     return views

@@ -63,6 +63,7 @@ CATALOGUE: dict[str, Kind] = {
         Kind("credential_in_url", 400, "Credentials do not belong in a URL"),
         Kind("unauthorized", 401, "Valid credentials are required"),
         Kind("forbidden", 403, "This credential may not do this"),
+        Kind("request_blocked", 403, "The request looks like an attack"),
         Kind("insecure_transport", 403, "This service answers over HTTPS only"),
         Kind("not_found", 404, "There is nothing at this address"),
         Kind("method_not_allowed", 405, "The method is not allowed here"),
