@@ -29,6 +29,9 @@ import gunicorn.util  # type: ignore[import-untyped]  # the same
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
 
+# Where the workers' counters lie. The library reads the name once, when it is first imported.
+_COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
+
 _DEFAULTS: dict[str, Any] = {"workers": 2, "threads": 4, "bind": "", "timeout": 30}
 
 # What Gunicorn may have to say before the application sees a request; words as in the catalogue
@@ -43,13 +46,17 @@ _PROBLEMS = {
 }
 
 
-def _server_table(instance: Path) -> dict[str, Any]:
-    """Return ``[server]`` over the defaults; a bad value stops the start in one line."""
-    file = instance / "secureml.toml"
+def _settings(file: Path) -> dict[str, Any]:
+    """Return the settings as they are written; a file that is no TOML stops the start."""
     try:
-        table = tomllib.loads(file.read_text("utf-8")).get("server", {}) if file.exists() else {}
+        return tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         sys.exit(f"{file}: {error}; fix: make it readable TOML in UTF-8")
+
+
+def _server_table(settings: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return ``[server]`` over the defaults; a bad value stops the start in one line."""
+    table = settings.get("server", {})
     if not isinstance(table, dict):
         sys.exit(f"{file}: [server]: must be a table; fix: write [server] on a line of its own")
     for key, value in table.items():
@@ -88,7 +95,9 @@ gunicorn.util.write_error = _write_problem
 gunicorn.http.wsgi.SERVER = "secureml"
 
 _instance = Path(os.environ.get("SECUREML_INSTANCE", "instance")).absolute()
-_server = _server_table(_instance)
+_file = _instance / "secureml.toml"
+_written = _settings(_file)
+_server = _server_table(_written, _file)
 
 wsgi_app = "wsgi:application"
 chdir = str(Path(__file__).absolute().parent.parent)  # the checkout, where wsgi.py stands
@@ -156,3 +165,53 @@ max_requests = 0
 # --- Words ------------------------------------------------------------------------------------
 errorlog = "-"
 accesslog = None  # plugins/access_log writes one line per request; two would disagree
+
+# --- The life of a worker ---------------------------------------------------------------------
+# What the plugins do in it is theirs; here they are told. Counters of all workers lie side by
+# side in files, so that any worker answers for all. A worker has a place, and who replaces it
+# goes on with the counters of that place: none goes down, and their number stays the same
+# however often workers end.
+_house = _written.get("secureml")
+if isinstance(_house, dict) and "metrics" in _house.get("plugins", []):
+    os.environ[_COUNTERS] = str(_instance / "run" / "metrics")
+else:
+    os.environ.pop(_COUNTERS, None)
+
+
+def on_starting(server: Any) -> None:
+    """Begin with empty counters, unless another master still counts (an upgrade by USR2)."""
+    if _COUNTERS in os.environ and not server.master_pid:
+        for old in Path(os.environ[_COUNTERS]).glob("*.db"):
+            old.unlink()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give a worker that is about to be made the first place that is free."""
+    taken = {other.place for other in server.WORKERS.values()}
+    number = next(n for n in range(len(taken) + 1) if f"{server.pid}-{n}" not in taken)
+    worker.place = f"{server.pid}-{number}"
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Have the worker count in the files of its place, before anything is counted."""
+    del server
+    if _COUNTERS in os.environ:
+        from prometheus_client import values  # noqa: PLC0415 - reads its folder at import
+
+        values.ValueClass = values.MultiProcessValue(lambda: worker.place)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Tell the plugins that the worker is ready to serve."""
+    house = getattr(worker.wsgi, "extensions", {}).get("secureml")
+    if house is not None:
+        house.work(worker.cfg.threads)
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """Take what only a living worker says of itself from the files of its place."""
+    del server
+    if _COUNTERS in os.environ:
+        from prometheus_client import multiprocess  # noqa: PLC0415 - likewise
+
+        multiprocess.mark_process_dead(worker.place)

@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from secureml.config_error import ConfigError
 from secureml.corridor.events import Event, Measure
-from secureml.corridor.exchange import Exchange, Principal, Refusal, invalid_input
+from secureml.corridor.exchange import (
+    Credential,
+    Exchange,
+    Notice,
+    Principal,
+    Refusal,
+    invalid_input,
+)
+from secureml.corridor.outline import Outline, Route, outline
 from secureml.corridor.phases import Phase
 from secureml.corridor.plugin import Host, Plugin
 from secureml.corridor.policy import Policy, public, requires
 from secureml.corridor.problems import Fault, Kind, Problem
 from secureml.state import fields
 from secureml.state.clients import Client
+from secureml.state.rights import covers, covers_all, meet
 from secureml.state.secret import LiveSecret, Secret, SecretUnavailable
 from secureml.state.signing import SigningFault, SigningKeys
 from secureml.state.store import Store, StoreUnavailable
@@ -28,7 +37,8 @@ if TYPE_CHECKING:
     from secureml.models.artifact import Artifact, ModelRefused
     from secureml.models.card import Card
     from secureml.models.handle import ModelHandle, Result
-    from secureml.models.rows import Ranges
+    from secureml.models.judging import Judge, Terms, Verdict
+    from secureml.models.likeness import Likeness
 
 _LAZY = {
     "Artifact": "secureml.models.artifact",
@@ -36,7 +46,10 @@ _LAZY = {
     "Card": "secureml.models.card",
     "ModelHandle": "secureml.models.handle",
     "Result": "secureml.models.handle",
-    "Ranges": "secureml.models.rows",
+    "Judge": "secureml.models.judging",
+    "Terms": "secureml.models.judging",
+    "Verdict": "secureml.models.judging",
+    "Likeness": "secureml.models.likeness",
     "output": "secureml.cli",
     "signature": "secureml.models",
 }
@@ -46,31 +59,42 @@ __all__ = [
     "Card",
     "Client",
     "ConfigError",
+    "Credential",
     "Event",
     "Exchange",
     "Fault",
     "Host",
+    "Judge",
     "Kind",
+    "Likeness",
     "LiveSecret",
     "Measure",
     "ModelHandle",
     "ModelRefused",
+    "Notice",
+    "Outline",
     "Phase",
     "Plugin",
     "Policy",
     "Principal",
     "Problem",
-    "Ranges",
     "Refusal",
     "Result",
+    "Route",
     "Secret",
     "SecretUnavailable",
     "SigningFault",
     "SigningKeys",
     "Store",
     "StoreUnavailable",
+    "Terms",
+    "Verdict",
+    "covers",
+    "covers_all",
     "fields",
     "invalid_input",
+    "meet",
+    "outline",
     "output",
     "public",
     "requires",

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, ValidationError, fields
 
+from secureml.answers import AliveAnswer, ModelAnswer, ModelsAnswer, PredictAnswer, ReadyAnswer
+from secureml.corridor.coding import unpack
 from secureml.corridor.exchange import Exchange, invalid_input
 from secureml.corridor.payload import Limits, read_form, read_json
 from secureml.corridor.pipeline import Pipeline
@@ -32,7 +34,9 @@ _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 class PredictBody(Schema):
     """The envelope of a prediction request; the rows inside are read by the model's card."""
 
-    instances = fields.Raw(required=True, allow_none=False)
+    instances = fields.Raw(
+        required=True, allow_none=False, metadata={"type": "array", "minItems": 1}
+    )
 
 
 _PREDICT_KEYS = frozenset(PredictBody().fields)
@@ -80,6 +84,9 @@ def _prediction(exchange: Exchange) -> dict[str, Any]:
     body: dict[str, Any] = {"predictions": result.predictions}
     if result.probabilities is not None:
         body["probabilities"] = result.probabilities
+    if exchange.notices:
+        body["warnings"] = [notice._asdict() for notice in exchange.notices]
+        body["warning_count"] = exchange.notice_count
     body["model"] = {"name": model.name, "version": model.version}
     body["id"] = exchange.id
     return body
@@ -90,6 +97,7 @@ class Preparation:
 
     def __init__(self, models: Registry, limits: Limits, body_limit: int) -> None:
         self._models, self._limits, self._body_limit = models, limits, body_limit
+        self._gzip_ratio = limits.gzip_ratio if limits.gzip else None
         self._schemas: dict[type[Schema], Schema] = {}
 
     def __call__(self, exchange: Exchange) -> None:
@@ -103,15 +111,21 @@ class Preparation:
             return
         limit = policy.body_limit or self._body_limit
         if policy.body is None:
-            exchange.payload = {**read_form(_read_body(exchange, limit, FORM), self._limits)}
+            form = self._read_body(exchange, limit, FORM)
+            exchange.payload = {**read_form(form, self._limits)}
             return
-        body = _read_body(exchange, limit, JSON)
+        body = self._read_body(exchange, limit, JSON)
         value = read_json(body, self._limits)
         if not isinstance(value, dict):
             raise Problem(
                 "invalid_input", reason="payload.not_an_object", errors=[Fault("", "object")]
             )
         exchange.payload = self._fit(policy.body, value)
+
+    def _read_body(self, exchange: Exchange, limit: int, media_type: str) -> bytes:
+        body = _read_body(exchange, limit, media_type)
+        coding = exchange.request.environ.get("HTTP_CONTENT_ENCODING")
+        return body if coding is None else unpack(body, coding, limit, self._gzip_ratio)
 
     def _fit(self, schema: type[Schema], value: dict[str, Any]) -> dict[str, Any]:
         checker = self._schemas.get(schema) or self._schemas.setdefault(schema, schema())
@@ -140,8 +154,6 @@ def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
 def _read_body(exchange: Exchange, limit: int, media_type: str) -> bytes:
     plain = exchange.request
     _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain, media_type)
-    if plain.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise Problem("unsupported_media_type", reason="payload.encoded")
     # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops at
     # its limit without a word, and the beginning of a body must not pass for the body.
     plain.max_content_length = limit + 1
@@ -165,8 +177,9 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
     api = Blueprint("api", __name__)
 
     @api.post("/v1/models/<model>/predict", endpoint="predict")
-    @requires("predict", body=PredictBody)
+    @requires("predict", body=PredictBody, answer=PredictAnswer)
     def predict(model: str) -> Any:  # a Result, which Application carries on
+        """Ask a model about rows."""
         exchange: Exchange = g.exchange
         rows = exchange.read_rows()
         if exchange.model is None:
@@ -174,28 +187,34 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         return exchange.model.predict(rows)
 
     @api.get("/v1/models", endpoint="models")
-    @requires("models:read")
+    @requires("models:read", answer=ModelsAnswer)
     def list_models() -> dict[str, Any]:
+        """List the models this client may use."""
         principal = g.exchange.principal
-        names = [name for name in models.names() if principal.may_use(name)]
-        return {"models": [_summary(models, name) for name in names]}
+        found = [_summary(models, name) for name in models.names()]
+        return {
+            "models": [each for each in found if principal.may_use(each["name"], each["version"])]
+        }
 
     @api.get("/v1/models/<model>", endpoint="model")
-    @requires("models:read")
+    @requires("models:read", answer=ModelAnswer)
     def describe(model: str) -> dict[str, Any]:
+        """Say what a model expects and promises."""
         found = models.get(model)
         if found is None:
             raise Problem("not_found", reason="model_unknown")
         return found.card.public()
 
     @api.get("/healthz", endpoint="healthz")
-    @public()
+    @public(answer=AliveAnswer)
     def alive() -> dict[str, str]:
+        """Tell that the process answers."""
         return {"status": "alive"}
 
     @api.get("/readyz", endpoint="readyz")
-    @public()
+    @public(answer=ReadyAnswer, answered_at=(200, 503))
     def ready() -> Response:
+        """Tell whether requests can be answered now."""
         reasons = [reason for ask in readiness if (reason := ask())]
         body: dict[str, Any] = {"status": "not_ready" if reasons else "ready"}
         if reasons:

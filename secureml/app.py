@@ -14,11 +14,11 @@ from pathlib import Path
 
 from flask import Flask
 
-from secureml import api, program_log, settings
+from secureml import api, house_measures, program_log, settings
 from secureml import instance as instance_folder
 from secureml.config_error import ConfigError
 from secureml.corridor import events, loader, policy
-from secureml.corridor.events import Event
+from secureml.corridor.events import Event, Measure
 from secureml.corridor.loader import Loaded
 from secureml.corridor.phases import Phase
 from secureml.corridor.pipeline import Pipeline, Routes
@@ -50,6 +50,17 @@ class House:
         """Let every plugin that has ears know what happened; raises where a vital one cannot."""
         events.tell([loaded.plugin for loaded in self.plugins], event)
 
+    def measures(self, now: float) -> list[Measure]:
+        """Return what the house and every plugin measure at ``now``, seconds since the epoch."""
+        own = house_measures.measures(self, now)
+        return own + events.measures([loaded.plugin for loaded in self.plugins])
+
+    def work(self, threads: int) -> None:
+        """Let every plugin that wants to know begin work in this worker process."""
+        for loaded in self.plugins:
+            if hasattr(loaded.plugin, "work"):
+                loaded.plugin.work(threads)
+
 
 def create_app(
     instance: str | Path | None = None, *, now: Callable[[], float] = time.time
@@ -61,6 +72,7 @@ def create_app(
     app = api.Application(pipeline)
     _register_routes(app, house)
     routes = Routes(_policies(app, house), _preparation(house))
+    _survey(app, house)
     pipeline.attach(app, routes)
     app.extensions["secureml"] = house
     _announce(house)
@@ -112,7 +124,7 @@ def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
             house.models,
             house.signing,
             house.tell,
-            lambda: events.measures([loaded.plugin for loaded in house.plugins]),
+            lambda: house.measures(now()),
         )
 
     return lend
@@ -133,6 +145,18 @@ def _register_routes(app: Flask, house: House) -> None:
     for loaded in house.plugins:
         if hasattr(loaded.plugin, "blueprint"):
             app.register_blueprint(loaded.plugin.blueprint())
+
+
+def _survey(app: Flask, house: House) -> None:
+    """Show every route to the plugins whose settings name some, before anything is served."""
+    found = frozenset(rule.rule for rule in app.url_map.iter_rules())
+    for loaded in house.plugins:
+        if hasattr(loaded.plugin, "survey"):
+            try:
+                loaded.plugin.survey(found)
+            except ConfigError as error:
+                table = f"plugins.{loaded.name}"
+                raise error.within(file=house.settings.file, table=table) from None
 
 
 def _policies(app: Flask, house: House) -> dict[str, policy.Policy]:

@@ -34,6 +34,7 @@ FOLDERS = (
     Entry("tls", 0o700, "development certificate authority and server certificate", secret=True),
     Entry("logs", 0o750, "access log and the like"),
     Entry("run", 0o750, "sockets while the server runs"),
+    Entry("run/metrics", 0o750, "counters of the workers"),
     Entry("nginx", 0o750, "what `secureml serve` writes for Nginx"),
 )
 
@@ -44,6 +45,8 @@ FILES = (
     Entry("secureml.db", 0o600, "clients and digests of their keys", secret=True),
     Entry(STORE_FOLDER, 0o700, "clients and digests of their keys", secret=True),
     Entry(f"{STORE_FOLDER}/secureml.db", 0o600, "clients and digests of their keys", secret=True),
+    Entry("counters.db", 0o600, "counters of rate limits", secret=True),
+    Entry("budgets.db", 0o600, "budgets of clients", secret=True),
     Entry("keys/model-signing.key", 0o600, "the key that seals models", secret=True),
     Entry("keys/edge-token", 0o600, "what Nginx proves itself with", secret=True),
     Entry("keys/audit.key", 0o600, "the key that seals audit records", secret=True),

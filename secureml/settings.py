@@ -188,7 +188,7 @@ def _freeze(
         models_folder=instance / tables["models"]["folder"],
         models_allow=frozenset(tables["models"]["allow"]),
         body_limit=payload["body"],
-        limits=Limits(payload["depth"], payload["keys"], payload["string"]),
+        limits=Limits(**{key: value for key, value in payload.items() if key != "body"}),
         signing=Schedule(**tables["signing_keys"]),
         secrets=secret_tables.terms(tables["secrets"], instance),
         plugin_tables=MappingProxyType(

@@ -34,9 +34,11 @@ class RootTable(Schema):
                 "api_keys",
                 "scopes",
                 "input_rules",
+                "output_rules",
                 "model_integrity",
                 "security_headers",
                 "errors",
+                "metrics",
                 "access_log",
                 "audit_log",
             ],
@@ -102,6 +104,20 @@ class PayloadTable(Schema):
     )
     string = ByteSize(
         load_default=4096, metadata={"description": "Longest string, in bytes of UTF-8."}
+    )
+    gzip = fields.Boolean(
+        load_default=False,
+        truthy={True},
+        falsy={False},
+        metadata={"description": "Read bodies packed with `Content-Encoding: gzip`."},
+    )
+    gzip_ratio = StrictInteger(
+        load_default=100,
+        validate=validate.Range(1, 1100),
+        metadata={
+            "description": "How many times its packed size a body beyond 64 KiB may unpack to; "
+            "`body` caps it besides."
+        },
     )
 
 

@@ -39,6 +39,7 @@ def line(exchange: Any) -> dict[str, Any]:
         "bytes_out": exchange.bytes_out,
         "rows": exchange.row_count,
         "milliseconds": round(exchange.elapsed_ns / 1e6, 3),
+        "doors": _at_doors(exchange.timings),
     }
     if exchange.model is not None:
         fields["model"] = exchange.model.name
@@ -47,7 +48,18 @@ def line(exchange: Any) -> dict[str, Any]:
         fields.update(_refused(exchange.refusal))
     if exchange.observed:
         fields["observed"] = [_refused(refusal) for refusal in exchange.observed]
+    if exchange.events:
+        fields["events"] = [event.name for event in exchange.events]
     return fields
+
+
+def _at_doors(timings: list[tuple[Any, str, int]]) -> dict[str, float]:
+    """Return milliseconds by door, of all its plugins together, in the order of the doors."""
+    spent: dict[str, int] = {}
+    for door, _, nanoseconds in timings:
+        name = door.name
+        spent[name] = spent.get(name, 0) + nanoseconds
+    return {door: round(nanoseconds / 1e6, 3) for door, nanoseconds in spent.items()}
 
 
 def _refused(refusal: Any) -> dict[str, str]:

@@ -14,6 +14,7 @@ from threading import Lock
 
 # Names of clients are not for every user of the machine, after a rotation as before it.
 MODE = 0o640
+_NONE, _STALE = (-1, -1, -1), (-2, -2, -2)
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -24,7 +25,7 @@ class LineFile:
         self._path = str(path)
         self._lock = Lock()
         self._descriptor = -1
-        self._identity = (-1, -1, -1)
+        self._identity = _NONE
 
     def write(self, line: str) -> None:
         """Append one line. Raises OSError when it cannot be written whole."""
@@ -35,6 +36,10 @@ class LineFile:
                 # A disk that filled up in mid-line: end the stump, so that the next is whole.
                 os.write(self._descriptor, b"\n")
                 raise OSError(f"only {written} of {len(content)} bytes were written")
+
+    def reopen(self) -> None:
+        """Have the next line open the path anew, whatever it looks like; safe in a signal."""
+        self._identity = _STALE
 
     def close(self) -> None:
         """Release the file; a later line opens it again."""
@@ -47,7 +52,7 @@ class LineFile:
             found = os.stat(self._path)  # noqa: PTH116 - on every request, half of Path.stat
             identity = (found.st_dev, found.st_ino, os.getpid())
         except FileNotFoundError:
-            identity = (-1, -1, -1)
+            identity = _NONE
         if identity != self._identity or self._descriptor < 0:
             self._release()
             self._descriptor = os.open(self._path, _FLAGS, MODE)

@@ -1,15 +1,18 @@
 """Access log: one JSON line a request, for people and machines alike.
 
 Stands in RECORD and is not vital: a full disk must not stop answers for want of this
-line (the audit log is there for that). The file is reopened when logrotate moves it.
+line (the audit log is there for that). The file is opened anew when logrotate has moved it,
+and at SIGUSR1.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any
 
 from marshmallow import Schema
@@ -49,6 +52,22 @@ class AccessLog(Plugin):
     def record(self, exchange: Exchange) -> None:
         """Write down what was asked, who asked, and what became of it."""
         self._write(self._json(line(exchange)))
+
+    def work(self, threads: int) -> None:
+        """Open the file anew at SIGUSR1, as Gunicorn does with its own (and as Nginx does)."""
+        del threads
+        if self._file is None:
+            return
+        file, before = self._file, signal.getsignal(signal.SIGUSR1)
+
+        def reopen(number: int, frame: FrameType | None) -> None:
+            file.reopen()
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(signal.SIGUSR1, reopen)
+        # Else it would break off whatever a request waits for.
+        signal.siginterrupt(signal.SIGUSR1, False)  # noqa: FBT003 - it knows no names
 
     def close(self) -> None:
         """Release the file."""

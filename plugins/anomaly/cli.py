@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from .guard import words
 if TYPE_CHECKING:
     from .bars import Bars
     from .baseline import Baseline
+    from .drift import Moved
     from .ledger import Ledger, Standing
 
 
@@ -32,6 +33,7 @@ class Counter:
     baseline: Baseline | None
     least: int
     now: Callable[[], float]
+    moved: Callable[[str], Sequence[Moved]]
 
 
 _at_counter = click.make_pass_decorator(Counter)
@@ -40,7 +42,7 @@ _at_counter = click.make_pass_decorator(Counter)
 def group(counter: Counter, tell: Callable[[Event], None]) -> click.Group:
     """Return the commands over one ledger."""
 
-    @click.group("anomaly", commands=[train, list_standings, show])
+    @click.group("anomaly", commands=[train, list_standings, show, drift])
     @click.pass_context
     def anomaly(ctx: click.Context) -> None:
         """Learn what is usual here, and see who behaves otherwise."""
@@ -119,6 +121,26 @@ def show(counter: Counter, subject: str, as_json: bool) -> None:
     row = _public(found, subject, bar)
     text = f"{subject}: score {found.score:.3f} at {row['window']}, {row['state']}"
     output.emit(row, as_json, f"{text}\n{row['why']}" if row["why"] else text)
+
+
+@click.command()
+@click.argument("model")
+@output.json_option
+@_at_counter
+def drift(counter: Counter, model: str, as_json: bool) -> None:
+    """Show how far each feature of MODEL has moved from its card (PSI; above 0.25 is far)."""
+    from secureml import ModelRefused
+
+    try:
+        found = counter.moved(model)
+    except ModelRefused as refused:
+        raise click.ClickException(str(refused)) from None
+    rows = [
+        {"feature": each.feature, "psi": round(each.psi, 4), "rows": each.rows} for each in found
+    ]
+    lines = [f"{row['psi']:>8.3f}  {row['feature']}" for row in rows]
+    empty = "too few rows so far, or a model that was sealed without a table"
+    output.emit(rows, as_json, "\n".join(lines) or empty)
 
 
 def _public(standing: Standing | None, subject: str, bar: Any) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from secureml import (
 )
 
 from .bars import BAN, Bars
+from .drift import Bins, Moved, Tally, moved
+from .drift_ledger import DriftLedger
 from .guard import ACTS, ADDRESS, ALERT, CLIENT, Deed, Terms, words
 from .ledger import Ledger
 from .watcher import Spans, Watcher
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from .baseline import Baseline
 
 FILE = "baseline.json"
+FARTHEST = 20  # features of a model that are measured: a metric has bounded labels
 
 
 class Config(Schema):
@@ -84,6 +87,11 @@ class Config(Schema):
         validate=validate.Range(1, 100_000),
         metadata={"description": "Requests in a window below which nothing is said about it."},
     )
+    drift_span = fields.Duration(
+        load_default=86400.0,
+        validate=validate.Range(3600, 30 * 86400),
+        metadata={"description": "The time over which what is asked is compared with the card."},
+    )
     keep = fields.StrictInteger(
         load_default=200_000,
         validate=validate.Range(1000, 10_000_000),
@@ -111,6 +119,10 @@ class Anomaly(Plugin):
         self._watcher = Watcher(
             self._ledger, self._bars, spans, terms, self._least, host.now, self._tell
         )
+        self._tally = Tally()
+        self._drift = DriftLedger(host.store, host.now, config["drift_span"])
+        self._models = host.models
+        self._watcher.also = self._write_tally
         self._file = host.folder / FILE
         self._baseline = _read(self._file)
         self._watcher.baseline = lambda: self._baseline
@@ -144,7 +156,27 @@ class Anomaly(Plugin):
         if policy is not None and policy.public and exchange.status < 400:
             return  # whoever watches over the server asks all day
         self._watcher.note(subjects(exchange), fact(exchange))
+        if exchange.result is not None and exchange.model is not None:
+            model = exchange.model
+            self._tally.note(model.name, model.version, model.card, exchange.read_rows())
         self._watcher.run()
+
+    def _write_tally(self) -> None:
+        taken = self._tally.take()
+        try:
+            self._drift.add(taken)
+        except Exception:
+            self._tally.put_back(taken)
+            raise
+
+    def _moved(self, model: str) -> list[Moved]:
+        """Return how far the features of a model's current version have moved."""
+        handle = self._models.get(model)
+        card = handle.card if handle is not None else self._models.card(model)
+        counts = self._drift.total(model, card.version)
+        if card.reference is None or counts is None:
+            return []
+        return moved(Bins(card, card.reference).names, counts)
 
     def _tell(self, deed: Deed) -> None:
         standing = deed.standing
@@ -168,6 +200,16 @@ class Anomaly(Plugin):
         if self._baseline is not None:
             age = self._now() - self._baseline.made
             found.append(Measure("anomaly_baseline_age_seconds", age, "Since it was trained."))
+        for model in self._models.names():
+            found += [
+                Measure(
+                    "anomaly_drift_psi",
+                    each.psi,
+                    "Population stability index against the card.",
+                    {"model": model, "feature": each.feature},
+                )
+                for each in self._moved(model)[:FARTHEST]
+            ]
         return found
 
     def commands(self) -> click.Group:
@@ -175,7 +217,13 @@ class Anomaly(Plugin):
         from .cli import Counter, group
 
         counter = Counter(
-            self._ledger, self._bars, self._file, self._baseline, self._least, self._now
+            self._ledger,
+            self._bars,
+            self._file,
+            self._baseline,
+            self._least,
+            self._now,
+            self._moved,
         )
         return group(counter, self._host_tell)
 

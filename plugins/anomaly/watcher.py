@@ -60,6 +60,7 @@ class Watcher:
         self._ledger, self._bars, self._spans = ledger, bars, spans
         self._terms, self._least, self._now, self._tell = terms, least, now, tell
         self.baseline: Callable[[], Baseline | None] = lambda: None
+        self.also: Callable[[], None] = lambda: None  # what else is written each time
         self._forget()
 
     def _forget(self) -> None:
@@ -107,6 +108,7 @@ class Watcher:
             over = self._over.wait(self._spans.flush)
             try:
                 self.flush()
+                self.also()
                 self.judge()
             except Exception:  # a store that is away for a while must not end the watching
                 log.exception("windows could not be written or judged")

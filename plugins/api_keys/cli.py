@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import click
 from marshmallow import ValidationError
 
-from secureml import Client, fields, output
+from secureml import Client, Event, fields, output
 
 from .key import Key
 from .ring import KeyFault, KeyRecord, KeyRing
@@ -27,6 +27,7 @@ class Counter:
     ring: KeyRing
     clients: _Clients
     now: Callable[[], float]
+    tell: Callable[[Event], None]
 
 
 _at_counter = click.make_pass_decorator(Counter)
@@ -101,7 +102,9 @@ def issue(
     if beyond and not as_json:
         # Not refused: the key holds what its client holds, and that is asked at each request.
         click.echo(f"note: {client} itself does not hold {', '.join(beyond)}", err=True)
-    _show(counter.ring.issue(client, lifetime=expires, scopes=scopes or None), as_json)
+    made = counter.ring.issue(client, lifetime=expires, scopes=scopes or None)
+    counter.tell(Event("authn_key_created", client, {"credential": made[1].id}))
+    _show(made, as_json)
 
 
 @click.command("list")
@@ -138,7 +141,12 @@ def rotate(counter: Counter, key_id: str, overlap: float | None, as_json: bool) 
         made = counter.ring.rotate(key_id, overlap=overlap)
     except KeyFault as fault:
         raise click.ClickException(str(fault)) from None
-    _show(made, as_json)
+    key, record = made
+    # Whatever came of the old key ends with it, not when it would have ended by itself.
+    ends = counter.now() + overlap
+    facts: dict[str, str | float] = {"credential": key_id, "successor": record.id, "ends": ends}
+    counter.tell(Event("authn_key_rotated", record.client, facts))
+    _show((key, record), as_json)
 
 
 @click.command()
@@ -151,6 +159,7 @@ def revoke(counter: Counter, key_id: str, as_json: bool) -> None:
         record = counter.ring.revoke(key_id)
     except KeyFault as fault:
         raise click.ClickException(str(fault)) from None
+    counter.tell(Event("authn_key_revoked", record.client, {"credential": record.id}))
     output.emit(
         {"id": record.id, "revoked": _time(record.revoked)}, as_json, f"{record.id} is revoked"
     )

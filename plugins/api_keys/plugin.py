@@ -14,7 +14,18 @@ from urllib.parse import unquote
 
 from marshmallow import Schema
 
-from secureml import Exchange, Host, Plugin, Principal, Problem, StoreUnavailable, fields
+from secureml import (
+    Credential,
+    Exchange,
+    Host,
+    Measure,
+    Plugin,
+    Principal,
+    Problem,
+    StoreUnavailable,
+    fields,
+    meet,
+)
 
 from .key import PREFIX
 from .ring import CACHE_SIZE, KeyRecord, KeyRing
@@ -53,6 +64,7 @@ class ApiKeys(Plugin):
         self._variable = f"HTTP_{header.upper().replace('-', '_')}"
         self._ring = KeyRing(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
+        self._tell = host.tell
         self._named = _Named({}, {})
         self.challenge = f'ApiKey realm="secureml", header="{header}"'
 
@@ -63,7 +75,7 @@ class ApiKeys(Plugin):
         if query and PREFIX in unquote(query):
             # Refused even where it is valid: by now it stands in every log on the way.
             raise Problem("credential_in_url", reason="api_keys.in_url")
-        offered: str | None = environ.get(self._variable)
+        offered = self._offered(environ)
         if offered is None:
             return None
         try:
@@ -71,6 +83,20 @@ class ApiKeys(Plugin):
         except StoreUnavailable as error:
             # What was true a moment ago is no permission now.
             raise Problem("unavailable", reason="api_keys.store") from error
+
+    def _offered(self, environ: Mapping[str, Any]) -> str | None:
+        """Return the key of the header, or of `Authorization: ApiKey` for tools that know no other.
+
+        Prometheus is one of them.
+        """
+        plain: str | None = environ.get(self._variable)
+        spoken: str = environ.get("HTTP_AUTHORIZATION", "")
+        if spoken[:7].lower() != "apikey ":
+            return plain
+        if plain is not None and plain is not spoken:
+            # As the corridor does with two headers of two plugins: which caller is it?
+            raise Problem("malformed_request", reason="two_credentials")
+        return spoken[7:]
 
     def _name(self, offered: str) -> Principal:
         """Return who holds the key; a key named before costs a digest and a look at the store."""
@@ -94,7 +120,7 @@ class ApiKeys(Plugin):
         if client is None or not client.enabled:
             raise Problem("unauthorized", reason="api_keys.client_disabled")
         # A key never holds more than its client does now.
-        scopes = client.scopes if record.scopes is None else client.scopes & record.scopes
+        scopes = client.scopes if record.scopes is None else meet(client.scopes, record.scopes)
         return Principal(
             client=client.name,
             subject=client.name,
@@ -105,8 +131,31 @@ class ApiKeys(Plugin):
             credential=record.id,
         )
 
+    def credentials(self, client: str) -> list[Credential]:
+        """Return the keys of a client."""
+        now = self._now()
+        return [
+            Credential(record.id, self.name, record.scopes, record.state(now))
+            for record in self._ring.list(client)
+        ]
+
+    def measures(self) -> list[Measure]:
+        """Return how many keys there are, the age of the oldest, and when the next one ends."""
+        number, created, expires = self._ring.census()
+        found = [Measure("api_keys_active", number, "API keys that are good now.")]
+        if created is not None:
+            age = self._now() - created
+            found.append(Measure("api_key_oldest_age_seconds", age, "Age of the oldest of them."))
+        if expires is not None:
+            found.append(
+                Measure(
+                    "api_key_next_expiry_timestamp_seconds", expires, "When the next of them ends."
+                )
+            )
+        return found
+
     def commands(self) -> click.Group:
         """Return `secureml api-keys ...`."""
         from .cli import Counter, group
 
-        return group(Counter(self._ring, self._clients, self._now))
+        return group(Counter(self._ring, self._clients, self._now, self._tell))

@@ -111,6 +111,18 @@ class KeyRing:
         with self._store.read() as connection:
             return [_record(row) for row in connection.execute(query)]
 
+    def census(self) -> tuple[int, float | None, float | None]:
+        """Return how many keys are good now, when the oldest was made and the next one ends."""
+        now = self._now()
+        good = sa.and_(
+            _table.c.revoked.is_(None),
+            sa.or_(_table.c.expires.is_(None), _table.c.expires > now),
+        )
+        columns = sa.func.count(), sa.func.min(_table.c.created), sa.func.min(_table.c.expires)
+        with self._store.read() as connection:
+            number, created, expires = connection.execute(sa.select(*columns).where(good)).one()
+        return number, created, expires
+
     def rotate(self, key_id: str, *, overlap: float) -> tuple[Key, KeyRecord]:
         """Issue a successor with the same client, scopes and lifetime.
 

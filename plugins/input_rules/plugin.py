@@ -1,8 +1,9 @@
 """Input rules: a question the model was not trained for is not asked.
 
 Stands in VALIDATE. The model's signed card says how many columns there are, what they
-are called, what they hold and how far training went; this plugin holds requests to it.
-Values never appear in a refusal, only where they stood and which rule they broke.
+are called, what they hold, how far training went and which rules rows keep; this plugin
+holds requests to it. Values never appear in a refusal, only where they stood and which rule
+they broke.
 """
 
 from __future__ import annotations
@@ -12,8 +13,25 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from marshmallow import Schema, validate
+from marshmallow import fields as plain
 
-from secureml import Exchange, Fault, Host, ModelHandle, Plugin, Problem, Ranges, fields
+from secureml import (
+    Exchange,
+    Fault,
+    Host,
+    Judge,
+    ModelHandle,
+    Notice,
+    Plugin,
+    Problem,
+    Terms,
+    Verdict,
+    fields,
+    invalid_input,
+)
+
+ACTIONS = ("refuse", "clip", "flag")
+_DONE = {"clip": "clipped", "flag": "flagged"}
 
 
 class Config(Schema):
@@ -32,6 +50,32 @@ class Config(Schema):
             "share of that range."
         },
     )
+    ranges = plain.String(
+        load_default="refuse",
+        validate=validate.OneOf(ACTIONS),
+        metadata={
+            "description": "What becomes of a value beyond its range: `refuse`, `clip` it to the "
+            "bound, or `flag` it. A card's own `in range` rule goes before."
+        },
+    )
+    text_length = fields.StrictInteger(
+        load_default=4096,
+        validate=validate.Range(1, 10_000_000),
+        metadata={"description": "Most characters of a text feature."},
+    )
+    long_text = plain.String(
+        load_default="refuse",
+        validate=validate.OneOf(ACTIONS),
+        metadata={"description": "What becomes of a longer one: `refuse`, `clip` or `flag`."},
+    )
+    control_characters = plain.String(
+        load_default="clip",
+        validate=validate.OneOf(ACTIONS),
+        metadata={
+            "description": "What becomes of control characters in a text feature: `clip` takes "
+            "them out, `refuse` or `flag`."
+        },
+    )
 
 
 class InputRules(Plugin):
@@ -42,9 +86,15 @@ class InputRules(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._max_rows: int = config["max_rows"]
-        self._margin: float = config["range_margin"]
+        self._terms = Terms(
+            config["range_margin"],
+            config["ranges"],
+            config["text_length"],
+            config["long_text"],
+            config["control_characters"],
+        )
         # Weak: a model that was swapped out must not live on here.
-        self._ranges: WeakKeyDictionary[ModelHandle, Ranges] = WeakKeyDictionary()
+        self._judges: WeakKeyDictionary[ModelHandle, Judge] = WeakKeyDictionary()
 
     def validate(self, exchange: Exchange) -> None:
         """Raise the Problem that names the faults, at most twenty of them."""
@@ -60,16 +110,35 @@ class InputRules(Plugin):
                 errors=[Fault("/instances", "max_rows")],
             )
         rows = exchange.read_rows()
-        faults = self._ranges_of(model).faults(rows, instances)
-        if faults:
-            raise Problem(
-                "invalid_input",
-                reason=f"input_rules.range:{faults[0][0]}",
-                errors=[Fault(*fault) for fault in faults],
-            )
+        verdict = self._judge_of(model).judge(rows, instances)
+        if not verdict.faults:
+            return
+        if refused := verdict.faults.get("refuse"):
+            path, rule = refused[0]
+            raise invalid_input(refused, f"input_rules.{_kind(rule)}:{path}")
+        if verdict.rows is not rows:
+            exchange.amend_rows(verdict.rows)
+        _tell(exchange, verdict)
 
-    def _ranges_of(self, model: ModelHandle) -> Ranges:
-        ranges = self._ranges.get(model)
-        if ranges is None:
-            ranges = self._ranges[model] = Ranges(model.card, self._margin)
-        return ranges
+    def _judge_of(self, model: ModelHandle) -> Judge:
+        judge = self._judges.get(model)
+        if judge is None:
+            judge = self._judges[model] = Judge(model.card, self._terms)
+        return judge
+
+
+def _kind(rule: str) -> str:
+    return "range" if rule in ("below_minimum", "above_maximum") else rule.partition(":")[0]
+
+
+def _tell(exchange: Exchange, verdict: Verdict) -> None:
+    """Say what was clipped and flagged, to the caller and to whoever keeps records."""
+    for action, faults in verdict.faults.items():
+        count, done = verdict.counts[action], _DONE[action]
+        exchange.warn([Notice(path, rule, done) for path, rule in faults], count)
+        exchange.note(
+            "input_validation_fail",
+            action=done,
+            count=count,
+            rules=",".join(sorted({rule for _, rule in faults})),
+        )

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import click
 
-from secureml import output
+from secureml import Event, output
 
 from .families import Families, Family
 from .mint import LONGEST_ACCESS
@@ -46,7 +46,13 @@ class Moment(click.ParamType[float]):
         return moment.timestamp()
 
 
-def group(families: Families, keys: _Keys, now: Callable[[], float], longest: float) -> click.Group:
+def group(
+    families: Families,
+    keys: _Keys,
+    now: Callable[[], float],
+    longest: float,
+    tell: Callable[[Event], None],
+) -> click.Group:
     """Return the commands over one mint; ``longest`` is the longest life of a token, seconds."""
 
     @click.group()
@@ -67,6 +73,8 @@ def group(families: Families, keys: _Keys, now: Callable[[], float], longest: fl
             raise click.UsageError("name one: --token, --client, --origin, --before or --key")
         ((word, value),) = named.items()
         ended = _revoke(word, value)
+        concerns = str(value) if word == "client" else ""
+        tell(Event("authn_token_revoked", concerns, {"which": word, "value": str(value)}))
         what = f"{word} {value}" if word != "before" else f"begun until {_time(value)}"
         count = {} if ended is None else {"families": ended}
         output.emit({"revoked": word, **count}, as_json, f"revoked: {what}")

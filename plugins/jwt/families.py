@@ -144,6 +144,18 @@ class Families:
         with self._store.begin() as connection:
             return self._end(connection, _families.c.origin == credential)
 
+    def limit_origin(self, credential: str, moment: float) -> int:
+        """Let no family traded for a credential outlive a moment; return how many would have."""
+        with self._store.begin() as connection:
+            limited = connection.execute(
+                _families.update()
+                .where(_families.c.origin == credential, _families.c.expires > moment)
+                .values(expires=moment)
+            )
+            if limited.rowcount:
+                self._store.touch(connection, TOPIC)
+            return limited.rowcount
+
     def end_before(self, moment: float) -> int:
         """End all families begun at or before a moment; return how many stood."""
         with self._store.begin() as connection:

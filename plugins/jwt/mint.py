@@ -148,7 +148,7 @@ class Mint:
             raise Unfit("not_of_its_family")
         scopes = frozenset(claims.get("scope", "").split())
         longest = claims["iat"] + self._rules.lifetimes[kind]
-        ends = min(min(claims["exp"], longest) + self._rules.leeway, key.ends)
+        ends = min(min(claims["exp"], longest) + self._rules.leeway, key.ends, family.expires)
         return Proven(family.client, jti, sid, scopes, ends)
 
     def _stands(self, header: dict[str, Any], claims: dict[str, Any]) -> bool:

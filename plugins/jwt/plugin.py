@@ -19,6 +19,7 @@ from marshmallow import fields as plain
 
 from secureml import (
     ConfigError,
+    Event,
     Exchange,
     Host,
     Plugin,
@@ -27,6 +28,7 @@ from secureml import (
     SigningFault,
     StoreUnavailable,
     fields,
+    meet,
 )
 
 from .families import TOPIC, Ended, Families
@@ -124,6 +126,7 @@ class Jwt(Plugin):
         self.issuers = (rules.issuer,)
         self._clients, self._store, self._now = host.clients, host.store, host.now
         self._signing, self._lifetimes = host.signing, lifetimes
+        self._tell = host.tell
         self._families = Families(host.store, host.now, _new_id, config["families"])
         self._mint = Mint(
             rules, host.signing, self._families, now=host.now, new_id=_new_id, refuse=_answer
@@ -185,12 +188,23 @@ class Jwt(Plugin):
             client=client.name,
             subject=client.name,
             # A token never holds more than its client does now.
-            scopes=client.scopes & proven.scopes,
+            scopes=meet(client.scopes, proven.scopes),
             models=client.models,
             tier=client.tier,
             method=self.name,
             credential=proven.jti,
         )
+
+    def hear(self, event: Event) -> None:
+        """End what was traded for an API key together with the key."""
+        credential = event.facts.get("credential")
+        if not isinstance(credential, str):
+            return
+        if event.name == "authn_key_revoked":
+            self._families.end_origin(credential)
+        elif event.name == "authn_key_rotated":
+            ends = event.facts.get("ends")
+            self._families.limit_origin(credential, float(ends or 0))
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
@@ -220,7 +234,8 @@ class Jwt(Plugin):
         """Return `secureml jwt ...`."""
         from .cli import group
 
-        return group(self._families, self._signing, self._now, max(self._lifetimes.values()))
+        longest = max(self._lifetimes.values())
+        return group(self._families, self._signing, self._now, longest, self._tell)
 
 
 def _check_keys_outlive(refresh_lifetime: float, host: Host) -> None:

@@ -10,7 +10,17 @@ from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import Client, Exchange, Principal, Problem, SigningFault, public, requires
+from secureml import (
+    Client,
+    Exchange,
+    Principal,
+    Problem,
+    SigningFault,
+    covers_all,
+    fields,
+    public,
+    requires,
+)
 
 from .families import Ended
 from .mint import Mint, Pair, Proven
@@ -20,6 +30,7 @@ SCOPE = "token"
 # An outside verifier may believe a key for so long after it was retired here.
 _KEYS_MAX_AGE = 300
 _SCHEME = "Bearer"
+_RIGHT = fields.Scope.shape.pattern
 
 
 class _Clients(Protocol):
@@ -35,7 +46,7 @@ class TokenBody(Schema):
 
     scope = plain.String(
         load_default=None,
-        validate=validate.Regexp(r"[a-z][a-z0-9:._-]{0,63}( [a-z][a-z0-9:._-]{0,63}){0,63}\Z"),
+        validate=validate.Regexp(rf"{_RIGHT}( {_RIGHT}){{0,63}}\Z"),
     )
 
 
@@ -49,6 +60,27 @@ class RevokeBody(Schema):
     """The token to take back, of either kind."""
 
     token = plain.String(required=True, validate=validate.Length(1, MAX_BYTES))
+
+
+class PairAnswer(Schema):
+    """A token for requests, and the one that is traded for the next pair."""
+
+    access_token = plain.String(required=True)
+    token_type = plain.String(required=True, validate=validate.Equal(_SCHEME))
+    expires_in = plain.Integer(required=True)
+    refresh_token = plain.String(required=True)
+    refresh_expires_in = plain.Integer(required=True)
+    scope = plain.String(required=True)
+
+
+class RevokedAnswer(Schema):
+    """Nothing: whether there was such a token is not told."""
+
+
+class KeysAnswer(Schema):
+    """A JSON Web Key Set (RFC 7517)."""
+
+    keys = plain.List(plain.Dict(), required=True)
 
 
 class Counter:
@@ -71,7 +103,7 @@ class Counter:
             raise Problem("forbidden", reason=f"jwt.not_traded:{principal.method}")
         granted = principal.scopes - {SCOPE}
         wanted = granted if scope is None else frozenset(scope.split())
-        if not wanted or not wanted <= granted:
+        if not wanted or not covers_all(granted, wanted):
             raise Problem("forbidden", reason="jwt.scope_not_held")
         try:
             return self._mint.issue(principal.client, scopes=wanted, origin=principal.credential)
@@ -108,30 +140,52 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
     views.record_once(lambda state: attach(cast("Flask", state.app)))
 
     @views.post("/v1/auth/token", endpoint="token")
-    @requires(SCOPE, body=TokenBody)
+    @requires(SCOPE, body=TokenBody, answer=PairAnswer)
     def token() -> Response:
+        """Trade an API key for a pair of tokens."""
         exchange: Exchange = g.exchange
         if exchange.principal is None or exchange.payload is None:
             raise RuntimeError("a trade without a principal or a payload")
-        return _pair(counter.trade(exchange.principal, exchange.payload["scope"]))
+        pair = counter.trade(exchange.principal, exchange.payload["scope"])
+        exchange.note("authn_token_created", scopes=" ".join(sorted(pair.scopes)))
+        return _pair(pair)
 
     @views.post("/v1/auth/refresh", endpoint="refresh")
-    @public(body=RefreshBody)
+    @public(body=RefreshBody, answer=PairAnswer)
     def refresh() -> Response:
-        return _pair(counter.refresh(g.exchange.payload["refresh_token"]))
+        """Trade a refresh token for the next pair."""
+        exchange: Exchange = g.exchange
+        try:
+            pair = counter.refresh(_payload(exchange)["refresh_token"])
+        except Problem as refused:
+            if refused.reason == "jwt.replayed":
+                exchange.note("authn_token_reuse")
+            raise
+        exchange.note("authn_token_refreshed")
+        return _pair(pair)
 
     @views.post("/v1/auth/revoke", endpoint="revoke")
-    @public(body=RevokeBody)
+    @public(body=RevokeBody, answer=RevokedAnswer)
     def revoke() -> dict[str, Any]:
-        counter.revoke(g.exchange.payload["token"])
+        """Take a token back."""
+        exchange: Exchange = g.exchange
+        counter.revoke(_payload(exchange)["token"])
+        exchange.note("authn_token_revoked", which="token")
         return {}
 
     @views.get("/.well-known/jwks.json", endpoint="jwks")
-    @public()
+    @public(answer=KeysAnswer)
     def jwks() -> Response:
+        """Return the keys that verify our tokens."""
         return _json(keys.jwks(), f"public, max-age={_KEYS_MAX_AGE}")
 
     return views
+
+
+def _payload(exchange: Exchange) -> dict[str, Any]:
+    if exchange.payload is None:
+        raise RuntimeError("a body without a payload")
+    return exchange.payload
 
 
 def _pair(pair: Pair) -> Response:

@@ -24,6 +24,7 @@ from secureml import (
     Problem,
     SigningFault,
     StoreUnavailable,
+    meet,
 )
 
 from . import dpop
@@ -168,7 +169,7 @@ class OAuth2(Plugin):
             client=client.name,
             subject=text(claims, "sub"),
             # A token never holds more than its client does now.
-            scopes=client.scopes & issuer.rights.scopes_of(claims),
+            scopes=meet(client.scopes, issuer.rights.scopes_of(claims)),
             models=issuer.rights.models_of(client.models),
             tier=client.tier,
             method=self.name,

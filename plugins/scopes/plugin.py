@@ -6,7 +6,12 @@ forgotten here.
 
 from __future__ import annotations
 
-from secureml import Exchange, Plugin, Problem
+from collections.abc import Mapping
+from typing import Any
+
+from secureml import Exchange, Host, Plugin, Problem
+
+from .decision import Demand, refusal
 
 
 class Scopes(Plugin):
@@ -14,14 +19,16 @@ class Scopes(Plugin):
 
     name = "scopes"
 
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        self._models = host.models
+
     def authorize(self, exchange: Exchange) -> None:
-        """Raise Problem("forbidden") unless scope and model are both granted."""
+        """Raise Problem("forbidden") unless scope, model and version are all granted."""
         principal, policy = exchange.principal, exchange.policy
         if principal is None or policy is None or policy.scope is None:
             raise Problem("forbidden", reason="scopes.nothing_to_compare")
-        if policy.scope not in principal.scopes:
-            raise Problem("forbidden", reason=f"scopes.missing:{policy.scope}")
-        # A model that does not exist and one that is not granted answer alike,
-        # so names cannot be found out by asking.
-        if exchange.model_name and not principal.may_use(exchange.model_name):
-            raise Problem("forbidden", reason="scopes.model_not_granted")
+        name = exchange.model_name
+        model = self._models.get(name) if name else None
+        demand = Demand(policy.scope, name, model.version if model is not None else "")
+        if reason := refusal(principal, demand):
+            raise Problem("forbidden", reason=reason)

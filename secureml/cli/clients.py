@@ -14,7 +14,7 @@ from secureml.state.clients import Client, ClientError
 
 @click.group()
 def clients() -> None:
-    """Add, list and switch off clients."""
+    """Add, change, list and switch off clients."""
 
 
 @clients.command()
@@ -44,6 +44,33 @@ def add(
         client = desk.clients.add(name, tier=tier, scopes=scopes or None, models=models or None)
     except ClientError as error:
         raise click.ClickException(str(error)) from None
+    desk.tell("user_created", client.name, **_facts(client))
+    emit(_public(client), as_json, _line(client))
+
+
+@clients.command("set")
+@click.argument("name")
+@click.option("--tier", help="What limits it belongs to.")
+@click.option("--scope", "scopes", multiple=True, help="The rights it has from now on; repeatable.")
+@click.option("--model", "models", multiple=True, help="The models it may use from now on.")
+@json_option
+@click.pass_obj
+def set_rights(
+    desk: Desk,
+    name: str,
+    tier: str | None,
+    scopes: tuple[str, ...],
+    models: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Change what the client NAME may do, from its next request on; what is not named stays."""
+    if not (tier or scopes or models):
+        raise click.UsageError("say what changes: --tier, --scope or --model")
+    try:
+        client = desk.clients.change(name, tier=tier, scopes=scopes or None, models=models or None)
+    except ClientError as error:
+        raise click.ClickException(str(error)) from None
+    desk.tell("privilege_permissions_changed", client.name, **_facts(client))
     emit(_public(client), as_json, _line(client))
 
 
@@ -95,11 +122,20 @@ def _switch(desk: Desk, name: str, *, enabled: bool, as_json: bool) -> None:
         desk.clients.set_enabled(name, enabled=enabled)
     except ClientError as error:
         raise click.ClickException(str(error)) from None
+    desk.tell("user_enabled" if enabled else "user_disabled", name)
     emit(
         {"name": name, "enabled": enabled},
         as_json,
         f"{name} is {'enabled' if enabled else 'disabled'}",
     )
+
+
+def _facts(client: Client) -> dict[str, str]:
+    return {
+        "tier": client.tier,
+        "scopes": " ".join(sorted(client.scopes)),
+        "models": " ".join(sorted(client.models)),
+    }
 
 
 def _public(client: Client) -> dict[str, Any]:

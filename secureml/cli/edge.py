@@ -19,7 +19,14 @@ REFERENCE = "file:keys/edge-token"  # where `secureml init` puts it
 _PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 # The includes that hold no site value are the checkout's own.
-FIXED = ("forwarded.conf", "groups.conf", "problem_location.conf", "problems.conf")
+FIXED = (
+    "ceilings.conf",
+    "forwarded.conf",
+    "groups.conf",
+    "problem_location.conf",
+    "problems.conf",
+    "waf.conf",
+)
 
 
 def command(
@@ -64,6 +71,7 @@ def site_values(
         "listen.conf": f"listen {bracketed(bind)}:{port} ssl http2;\n",
         # Plain HTTP is for a public site; here it lies on a socket and takes no port.
         "listen_http.conf": f'listen "unix:{instance}/run/http.sock";\nroot "{instance}/nginx";\n',
+        "status.conf": f'listen "unix:{instance}/run/status.sock";\n{_STATUS}',
         "names.conf": f"server_name {' '.join(map(bracketed, hosts))};\n",
         # A client that goes to a bare address names no server; it must get an answer here.
         "strangers.conf": "ssl_reject_handshake off;\n",
@@ -90,10 +98,12 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+_STATUS = "location = /status { stub_status; default_type text/plain; }\n"
 _PATHS = """\
 access_log ../logs/nginx.log secureml;
 client_body_temp_path body_temp;
 proxy_temp_path proxy_temp;
+proxy_cache_path cache keys_zone=public:1m max_size=1m inactive=1m use_temp_path=off;
 fastcgi_temp_path fastcgi_temp;
 scgi_temp_path scgi_temp;
 uwsgi_temp_path uwsgi_temp;

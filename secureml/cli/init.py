@@ -25,8 +25,8 @@ SETTINGS = """\
 
 [secureml]
 profile = "{profile}"
-plugins = ["transport", "api_keys", "scopes", "input_rules", "model_integrity",
-           "security_headers", "errors", "access_log", "audit_log"]
+plugins = ["transport", "rate_limit", "api_keys", "scopes", "input_rules", "output_rules",
+           "model_integrity", "security_headers", "errors", "metrics", "access_log", "audit_log"]
 
 [plugins.transport]
 trusted = ["unix"]
@@ -44,6 +44,10 @@ checkpoint_key = "file:keys/audit-checkpoint.key"
 STORE = """
 [store]
 url = {url}
+
+[plugins.rate_limit]
+counters = "{folder}/counters.db"
+budgets = "{folder}/budgets.db"
 """
 
 
@@ -111,7 +115,8 @@ def _store(instance: Path) -> str:
     folder.mkdir(mode=0o700, exist_ok=True)
     url = sa.URL.create("sqlite", database=str(folder / "secureml.db"))
     # What JSON quotes, TOML reads.
-    return STORE.format(url=json.dumps(url.render_as_string(), ensure_ascii=False))
+    quoted = json.dumps(url.render_as_string(), ensure_ascii=False)
+    return STORE.format(url=quoted, folder=STORE_FOLDER)
 
 
 def _keys(instance: Path) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def check(desk: Desk, as_json: bool) -> None:
     """Go through the whole start and stop before serving; exit 0 when it may start, else 2."""
     from secureml.app import create_app
-    from secureml.cli.secret_ages import ages
+    from secureml.secret_ages import ages
 
     try:
         app = create_app(desk.instance)

@@ -21,6 +21,7 @@ from secureml.state.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from secureml.app import House
+    from secureml.corridor.events import Fact
     from secureml.state.clients import Clients
     from secureml.state.store import Store
 
@@ -32,6 +33,7 @@ CORE = {
     "phases": "secureml.cli.inspect:phases",
     "routes": "secureml.cli.inspect:routes",
     "clients": "secureml.cli.clients:clients",
+    "access": "secureml.cli.access:access",
     "signing-keys": "secureml.cli.signing_keys:signing_keys",
     "models": "secureml.cli.models:models",
     "events": "secureml.cli.events:events",
@@ -63,6 +65,12 @@ class Desk:
         """The named clients."""
         return self.house.clients
 
+    def tell(self, name: str, client: str = "", **facts: Fact) -> None:
+        """Let whoever keeps records know what a command did."""
+        from secureml.corridor.events import Event
+
+        self.house.tell(Event(name, client, facts))
+
     @property
     def store(self) -> Store:
         """The store."""
@@ -90,11 +98,15 @@ class Root(click.Group):
 
 
 def _plugin_commands(house: House) -> dict[str, click.Command]:
-    return {
-        loaded.name.replace("_", "-"): loaded.plugin.commands()
-        for loaded in house.plugins
-        if hasattr(loaded.plugin, "commands")
-    }
+    offering = [loaded.plugin for loaded in house.plugins if hasattr(loaded.plugin, "commands")]
+    found: dict[str, click.Command] = {}
+    # Names first: another plugin's second word takes nobody's name away.
+    for plugin in offering:
+        found[plugin.name.replace("_", "-")] = plugin.commands()
+    for plugin in offering:
+        for word in plugin.also_known_as:
+            found.setdefault(word, found[plugin.name.replace("_", "-")])
+    return found
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})

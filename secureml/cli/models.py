@@ -34,6 +34,7 @@ class _Order:
     name: str
     data: Path | None = None
     target: str | None = None
+    rules: Path | None = None
     key: Path | None = None
     allow: frozenset[str] = frozenset()
     use: bool = False
@@ -65,6 +66,7 @@ def models() -> None:
 @click.option("--name", required=True, help="What clients will call the model.")
 @click.option("--data", type=_EXISTING, help="CSV table with a header; ranges are learned from it.")
 @click.option("--target", help="Column of the table that is the answer, not a feature.")
+@click.option("--rules", type=_EXISTING, help="TOML file of [[rules]] for rows; see input_rules.")
 @click.option(
     "--allow", multiple=True, help="Exact name of an extra class the file uses; repeatable."
 )
@@ -110,12 +112,16 @@ def _seal(desk: Desk, order: _Order, as_json: bool) -> None:
         root=_folder(desk),
         data=order.data,
         target=order.target,
+        rules=order.rules,
         key=_sealing_key(desk, order.key),
         allow=order.allow,
         now=time.time,
     )
     if order.use:
         _registry(desk).use(sealed.name, sealed.version)
+    _tell(desk, "model_sealed", sealed.name, sealed.version, digest=sealed.card.digest)
+    if order.use:
+        _tell(desk, "model_chosen", sealed.name, sealed.version)
     _say_sealed(sealed, as_json)
 
 
@@ -123,7 +129,11 @@ def _is_current(desk: Desk, order: _Order) -> bool:
     registry = _registry(desk)
     if registry.current(order.name) is None:
         return False
-    return registry.card(order.name).digest == sha256(order.file.read_bytes()).hexdigest()
+    from secureml.models.rule_file import read_rules
+
+    card = registry.card(order.name)
+    same_file = card.digest == sha256(order.file.read_bytes()).hexdigest()
+    return same_file and card.rules == read_rules(order.rules)
 
 
 def _say_sealed(sealed: Sealed, as_json: bool) -> None:
@@ -204,7 +214,7 @@ def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
 def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
     """Let VERSION of NAME serve from the next start or reload."""
     _registry(desk).use(name, version)
-    _chosen(name, version, as_json)
+    _chosen(desk, name, version, as_json)
 
 
 @models.command()
@@ -214,15 +224,22 @@ def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
 @_refusals_told
 def rollback(desk: Desk, name: str, as_json: bool) -> None:
     """Go back to the version that served before, from the next start or reload."""
-    _chosen(name, _registry(desk).rollback(name), as_json)
+    _chosen(desk, name, _registry(desk).rollback(name), as_json)
 
 
-def _chosen(name: str, version: str, as_json: bool) -> None:
+def _chosen(desk: Desk, name: str, version: str, as_json: bool) -> None:
+    _tell(desk, "model_chosen", name, version)
     emit(
         {"name": name, "version": version, "restart_needed": True},
         as_json,
         f"{name} {version} serves from the next start or reload",
     )
+
+
+def _tell(desk: Desk, event: str, name: str, version: str, **facts: str) -> None:
+    """Let records know; a machine that only seals keeps none."""
+    if (desk.instance / "secureml.toml").exists():
+        desk.tell(event, model=name, version=version, **facts)
 
 
 def _registry(desk: Desk) -> Registry:

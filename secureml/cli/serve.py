@@ -109,7 +109,7 @@ def _find_nginx() -> str | None:
 
 def _clear_sockets(folder: Path) -> None:
     """Remove what a killed server left behind; refuse a folder whose sockets cannot be bound."""
-    for name in ("gunicorn.sock", "http.sock"):
+    for name in ("gunicorn.sock", "http.sock", "status.sock"):
         path = folder / name
         # The kernel's sockaddr_un holds 108 bytes, the closing zero among them.
         if len(os.fsencode(path)) > 107:

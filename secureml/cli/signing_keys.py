@@ -35,6 +35,7 @@ def rotate(desk: Desk, *, if_due: bool, algorithm: str | None, as_json: bool) ->
         emit({"rotated": False}, as_json, "not due yet")
         return
     made = ring.rotate(algorithm)
+    desk.tell("crypto_key_rotated", kid=made.kid, algorithm=made.algorithm)
     emit(
         {"rotated": True, "kid": made.kid, "algorithm": made.algorithm},
         as_json,
@@ -69,6 +70,7 @@ def retire(desk: Desk, kid: str, as_json: bool) -> None:
         active = ring.active().kid
     except SigningFault as fault:
         raise click.ClickException(str(fault)) from None
+    desk.tell("crypto_key_retired", kid=record.kid, successor=active)
     emit(
         {"kid": record.kid, "state": "retired", "active": active},
         as_json,

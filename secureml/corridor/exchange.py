@@ -1,19 +1,21 @@
 """One request and its answer as the doors see them.
 
 Facts that two plugins need are fields here, so that plugins need not know one another.
-The pipeline writes; plugins read. There are two exceptions: the peer, which ``transport``
-settles once (a second attempt is a fault of ours and fails the request), and `note`.
+The pipeline writes; plugins read. The exceptions are methods: the peer, which ``transport``
+settles once (a second attempt is a fault of ours and fails the request), what is told with
+`note` and `warn`, and `amend_rows`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from secureml.models.cells import RowsRefused
+from secureml.state import rights
 
 from .events import Event, Fact
-from .problems import Fault, Problem
+from .problems import MAX_FAULTS, Fault, Problem
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +33,7 @@ class Principal:
 
     ``client`` is the named owner, ``subject`` the end user where a token names one (else
     the client again), ``method`` the plugin that vouches, ``credential`` the id of the key
-    or token: never a secret. ``models`` holds names, or ``*`` for all.
+    or token: never a secret. ``scopes`` and ``models`` may be narrowed, see `rights`.
     """
 
     client: str
@@ -42,9 +44,26 @@ class Principal:
     method: str
     credential: str
 
-    def may_use(self, model: str) -> bool:
-        """Tell whether the model is among those granted."""
-        return "*" in self.models or model in self.models
+    def may_use(self, model: str, version: str = "") -> bool:
+        """Tell whether the model is among those granted, in this version."""
+        return rights.may_use(self.models, model, version)
+
+    def permits(self, scope: str, model: str = "", version: str = "") -> bool:
+        """Tell whether the rights allow an operation, on this model where there is one."""
+        return rights.permits(self.scopes, scope, model, version)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One way a client proves itself, for showing: ``scopes`` is None for all of its client's.
+
+    ``state`` is a word: active, expired, revoked. Never the credential itself.
+    """
+
+    id: str
+    method: str
+    scopes: frozenset[str] | None
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +73,17 @@ class Refusal:
     phase: Phase | None
     plugin: str
     problem: Problem
+
+
+class Notice(NamedTuple):
+    """Something a caller should know about an answer it got: where, which rule, and what was done.
+
+    ``action`` is ``clipped`` (another value was asked about) or ``flagged`` (the very value was).
+    """
+
+    path: str
+    rule: str
+    action: str
 
 
 @dataclass(slots=True)
@@ -66,6 +96,9 @@ class Exchange:
     ``route`` is the rule as written in the app, "" for an unknown path: bounded, so it
     may label a metric, unlike the path.
     ``events`` are what happened beside the answer, written with `note`.
+    ``notices`` are what the caller is told beside a prediction, written with `warn`: at most
+    twenty, of ``notice_count``.
+    ``observing`` is true while a plugin runs that may change nothing: see `amend_rows`.
     ``model_name`` is what the path says, ``model`` what was found under that name.
     """
 
@@ -94,6 +127,9 @@ class Exchange:
     elapsed_ns: int = 0
     timings: list[tuple[Phase, str, int]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    notice_count: int = 0
+    observing: bool = False
     _rows: np.ndarray[Any, Any] | None = None
     _peer_settled: bool = False
 
@@ -119,6 +155,22 @@ class Exchange:
                 raise invalid_input(refused.faults, "payload.rows") from None
             self.row_count = len(self._rows)
         return self._rows
+
+    def amend_rows(self, rows: np.ndarray[Any, Any]) -> None:
+        """Have the model asked about these rows instead; each is still the row it was.
+
+        Said to the caller with `warn`, always. A plugin that only observes changes nothing.
+        """
+        if self._rows is None or len(rows) != len(self._rows):
+            raise RuntimeError("rows are amended one for one, after they were read")
+        if not self.observing:
+            self._rows = rows
+
+    def warn(self, notices: list[Notice], count: int) -> None:
+        """Tell the caller beside the answer; ``count`` is of all there were."""
+        if not self.observing:
+            self.notices += notices[: MAX_FAULTS - len(self.notices)]
+            self.notice_count += count
 
     def note(self, name: str, client: str = "", **facts: Fact) -> None:
         """Say what happened here beside the answer, for all who record: see `Event`.

@@ -27,17 +27,26 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 # A number can only exceed a double (1.8e308) with an exponent of three digits or with
 # 200 digits in a row: 199 digits and e99 stay below 1e299. Only then is each number
-# looked at on its own, which costs a Python call for every float.
-_MAY_OVERFLOW = re.compile(rb"[eE]\+?\d{3}|\d{200}")
+# looked at on its own, which costs a Python call for every float. All digits are made one,
+# so that both are searches for fixed bytes: a regular expression took longer than the parser.
+_ONE_DIGIT = bytes.maketrans(b"123456789E", b"000000000e")
+_MANY_DIGITS = b"0" * 200
+_LARGE_EXPONENT = re.compile(rb"e\+?000")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a JSON text may be: nesting levels, names in one object, bytes in one string."""
+    """How large a JSON text may be: nesting levels, names in one object, bytes in one string.
+
+    ``gzip`` says whether a packed body is read at all, ``gzip_ratio`` how many bytes may come
+    out of one.
+    """
 
     depth: int = 8
     keys: int = 1000
     string: int = 4096
+    gzip: bool = False
+    gzip_ratio: int = 100
 
 
 class _Duplicate(ValueError):
@@ -59,7 +68,7 @@ def read_json(body: bytes, limits: Limits) -> Any:
     except UnicodeDecodeError:
         raise Problem("malformed_json", reason="payload.not_utf8") from None
     value = _parse(text, body, limits.keys)
-    _check_structure(body, limits)
+    _check_structure(value, body, limits)
     if _SURROGATE.search(body):
         _refuse_lone_surrogates(value)
     return value
@@ -74,7 +83,7 @@ def _parse(text: str, body: bytes, max_keys: int) -> Any:
             raise _Duplicate
         return found
 
-    suspect = _MAY_OVERFLOW.search(body) is not None
+    suspect = _may_overflow(body)
     try:
         return json.loads(
             text,
@@ -95,6 +104,13 @@ def _parse(text: str, body: bytes, max_keys: int) -> Any:
         raise Problem("malformed_json", reason="payload.malformed") from None
 
 
+def _may_overflow(body: bytes) -> bool:
+    digits = body.translate(_ONE_DIGIT)
+    if _MANY_DIGITS in digits:
+        return True
+    return b"0e" in digits and _LARGE_EXPONENT.search(digits) is not None
+
+
 def _refuse_constant(word: str) -> float:
     raise _NotFinite(word)
 
@@ -111,10 +127,13 @@ def _small_enough(text: str) -> int:
     return int(text)
 
 
-def _check_structure(body: bytes, limits: Limits) -> None:
+def _check_structure(value: Any, body: bytes, limits: Limits) -> None:
     """Refuse deep nesting and long strings in a text already known to be well formed."""
     parts = (_ESCAPE.sub(b"_", body) if b"\\" in body else body).split(b'"')
-    if max(map(len, parts[1::2]), default=0) > limits.string:
+    if max(map(len, parts[1::2]), default=0) > limits.string and (
+        # What is written \u00e9 takes more bytes than it is: only then is it worth a walk.
+        b"\\u" not in body or _longest_string(value) > limits.string
+    ):
         raise Problem("json_too_large", reason="payload.long_string")
     brackets = b"".join(parts[::2]).translate(_ONE_KIND, _NOT_BRACKETS)
     # Each pass takes away the innermost level; what is left after `depth` passes is deeper.
@@ -124,6 +143,21 @@ def _check_structure(body: bytes, limits: Limits) -> None:
         brackets = brackets.replace(b"[]", b"")
     if brackets:
         raise Problem("json_too_deep", reason="payload.depth")
+
+
+def _longest_string(value: Any) -> int:
+    """Return the bytes of UTF-8 in the longest string or name, however deep it lies."""
+    longest, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        if type(one) is str:
+            longest = max(longest, len(one.encode("utf-8", "surrogatepass")))
+        elif type(one) is dict:
+            waiting += one.keys()
+            waiting += one.values()
+        elif type(one) is list:
+            waiting += one
+    return longest
 
 
 def _refuse_lone_surrogates(value: Any) -> None:

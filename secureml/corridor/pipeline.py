@@ -28,7 +28,7 @@ from .answers import Answers
 from .exchange import Exchange, Principal, Refusal
 from .loader import Loaded
 from .phases import BEFORE_VIEW, REFUSING, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
-from .policy import Policy
+from .policy import EXTENSION, Policy
 from .problems import Catalogue, Problem, from_http
 
 log = logging.getLogger("secureml.corridor")
@@ -68,6 +68,7 @@ class Pipeline:
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ) -> None:
         self._steps = {phase: _steps(plugins, phase) for phase in Phase}
+        self.plugins, self.catalogue = tuple(plugins), catalogue
         self._answers = Answers(plugins, catalogue)
         self._carriers = _carriers(plugins)
         self._now, self._new_id = now, new_id
@@ -76,6 +77,7 @@ class Pipeline:
     def attach(self, app: Flask, routes: Routes) -> None:
         """Register the hooks with Flask; nobody else in the house registers one."""
         self._routes = routes
+        app.extensions[EXTENSION] = self
         for phase in BEFORE_VIEW:
             app.before_request(self._hook(phase))
         app.after_request(self.leave)
@@ -133,9 +135,12 @@ class Pipeline:
         self._run(Phase.VALIDATE, exchange)
 
     def shape(self, exchange: Exchange, result: Any) -> Any:
-        """Let the SHAPE plugins coarsen a result, each in its turn."""
+        """Let the SHAPE plugins coarsen a result, each in its turn; none may make it finer."""
         for step in self._steps[Phase.SHAPE]:
-            result = self._take(Phase.SHAPE, step, exchange, result)
+            shaped = self._take(Phase.SHAPE, step, exchange, result)
+            if shaped is not result:
+                result.check_coarser(shaped)
+                result = shaped
         return result
 
     def _new_exchange(self) -> Exchange:
@@ -158,6 +163,7 @@ class Pipeline:
 
     def _take(self, phase: Phase, step: Step, exchange: Exchange, *more: Any) -> Any:
         begin = _clock()
+        exchange.observing = step.observe
         try:
             return step.call(exchange, *more)
         except Problem as problem:

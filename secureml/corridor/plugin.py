@@ -38,6 +38,9 @@ EXTRAS = frozenset(
         "hear",
         "recall",
         "measures",
+        "work",
+        "credentials",
+        "survey",
         "close",
     }
 )
@@ -77,6 +80,8 @@ class Plugin:
     vital: ClassVar[bool] = False
     # Problem codes the plugin adds, each beginning with its own name and a dot.
     problems: ClassVar[tuple[Kind, ...]] = ()
+    # Other words its commands answer to, beside its name: `secureml limits` is `rate-limit`.
+    also_known_as: ClassVar[tuple[str, ...]] = ()
     # What an IDENTIFY plugin puts into WWW-Authenticate; set on the instance where it varies.
     challenge: str | None = None
     # The header an IDENTIFY plugin reads credentials from. A request that carries two such

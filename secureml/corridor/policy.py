@@ -15,6 +15,7 @@ from secureml.config_error import ConfigError
 
 View = TypeVar("View", bound=Callable[..., Any])
 _MARK = "secureml_policy"
+EXTENSION = "secureml.corridor"  # under this word an app keeps its pipeline
 Wording = Callable[..., tuple[str, str]]
 
 
@@ -29,6 +30,8 @@ class Policy:
     ``form`` reads the body as a form instead of JSON, for protocols that say so.
     ``wording`` words this route's refusals, where a protocol has words of its own (RFC 6749,
     5.2): it takes the problem, its kind and the exchange and returns a body and its media type.
+    ``answer`` describes the JSON the view answers with, ``answered_at`` the statuses at which
+    it does; nothing is checked against it, it is for whoever reads the description.
     """
 
     scope: str | None
@@ -37,6 +40,8 @@ class Policy:
     cost: int = 1
     form: bool = False
     wording: Wording | None = None
+    answer: type[Schema] | None = None
+    answered_at: tuple[int, ...] = (200,)
 
     @property
     def public(self) -> bool:
@@ -50,11 +55,13 @@ def requires(
     body: type[Schema] | None = None,
     body_limit: int | None = None,
     cost: int = 1,
+    answer: type[Schema] | None = None,
+    answered_at: tuple[int, ...] = (200,),
 ) -> Callable[[View], View]:
     """Demand ``scope`` of whoever calls the view."""
     if not scope:
         raise ValueError("an empty scope would open the route; say public() if that is meant")
-    return _marking(Policy(scope, body, body_limit, cost))
+    return _marking(Policy(scope, body, body_limit, cost, answer=answer, answered_at=answered_at))
 
 
 def public(
@@ -64,9 +71,11 @@ def public(
     cost: int = 1,
     form: bool = False,
     wording: Wording | None = None,
+    answer: type[Schema] | None = None,
+    answered_at: tuple[int, ...] = (200,),
 ) -> Callable[[View], View]:
     """Open the view to strangers. Said aloud, because nothing is open by omission."""
-    return _marking(Policy(None, body, body_limit, cost, form, wording))
+    return _marking(Policy(None, body, body_limit, cost, form, wording, answer, answered_at))
 
 
 def _marking(policy: Policy) -> Callable[[View], View]:

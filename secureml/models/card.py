@@ -13,15 +13,21 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from .artifact import ModelRefused
+from .reference import Reference, read_reference
+from .rules import ACTIONS, Rule
 
 Dtype = Literal["float", "integer", "category", "text", "boolean"]
 Scalar = str | int | float | bool
+# Keys that older cards lack, and what they mean there.
+_OPTIONAL: dict[str, Any] = {"rules": [], "reference": None}
 NUMBERS = frozenset({"float", "integer", "boolean"})
 _DTYPES = frozenset({*NUMBERS, "category", "text"})
 _KINDS = frozenset({"classifier", "regressor", "outlier", "cluster"})
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 LIBRARIES = frozenset({"python", "numpy", "scipy", "scikit-learn", "joblib"})
+_RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+RULE_LIMIT = 100
 _PUBLIC = ("name", "version", "kind", "classes", "has_probabilities")
 
 
@@ -63,12 +69,17 @@ class Card:
     globals: tuple[str, ...]
     digest: str
     golden: Golden
+    rules: tuple[Rule, ...] = ()
+    # What usual rows look like; a card sealed without a table has none.
+    reference: Reference | None = None
 
     def to_json(self) -> bytes:
-        """Return the one spelling of this card."""
-        return json.dumps(
-            asdict(self), allow_nan=False, sort_keys=True, separators=(",", ":")
-        ).encode()
+        """Return the one spelling of this card; it does not speak of what it has not."""
+        raw = asdict(self)
+        for name in _OPTIONAL:
+            if not raw[name]:
+                del raw[name]
+        return json.dumps(raw, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Card:
@@ -90,7 +101,8 @@ class Card:
         """Return what a client may see: enough to ask well, nothing about the inside."""
         shown = {key: getattr(self, key) for key in _PUBLIC}
         shown["classes"] = None if self.classes is None else list(self.classes)
-        return {**shown, "features": [_public_feature(feature) for feature in self.features]}
+        shown["features"] = [_public_feature(feature) for feature in self.features]
+        return {**shown, "rules": [asdict(rule) for rule in self.rules]} if self.rules else shown
 
 
 def _public_feature(feature: Feature) -> dict[str, Any]:
@@ -101,7 +113,9 @@ def _public_feature(feature: Feature) -> dict[str, Any]:
 
 
 def _card(raw: Any) -> Card:
+    raw = {**_OPTIONAL, **raw}
     _exact_keys(raw, {field.name for field in fields(Card)}, "the card")
+    known = raw["reference"]
     card = Card(
         **{
             **raw,
@@ -109,6 +123,8 @@ def _card(raw: Any) -> Card:
             "classes": None if raw["classes"] is None else tuple(raw["classes"]),
             "globals": tuple(raw["globals"]),
             "golden": _golden(raw["golden"]),
+            "reference": None if known is None else read_reference(known, len(raw["features"])),
+            "rules": tuple(_rule(item) for item in raw["rules"]),
         }
     )
     _check(card)
@@ -118,11 +134,13 @@ def _card(raw: Any) -> Card:
 def _check(card: Card) -> None:
     names = [feature.name for feature in card.features]
     texts = (*names, card.name, card.version, *card.globals, *card.versions.values())
+    laws = [rule.name for rule in card.rules]
     rules: tuple[tuple[bool, str], ...] = (
         (all(type(text) is str and text for text in texts), "a name is not text"),
         (bool(names) and len(set(names)) == len(names), "feature names are not unique"),
         (_CREATED.fullmatch(card.created) is not None, "created"),
         (_DIGEST.fullmatch(card.digest) is not None, "digest"),
+        (len(set(laws)) == len(laws) <= RULE_LIMIT, "rule names are not unique, or too many"),
         (card.kind in _KINDS, "kind"),
         (card.container in ("array", "frame"), "container"),
         (card.source in ("table", "none"), "source"),
@@ -165,6 +183,16 @@ def _golden(raw: Any) -> Golden:
         tuple(raw["predictions"]),
         None if probabilities is None else tuple(tuple(row) for row in probabilities),
     )
+
+
+def _rule(raw: Any) -> Rule:
+    _exact_keys(raw, {"name", "rule", "action"}, "a rule")
+    rule = Rule(**raw)
+    if type(rule.name) is not str or not _RULE_NAME.fullmatch(rule.name):
+        raise ValueError("a rule's name")
+    if type(rule.rule) is not str or rule.action not in ACTIONS:
+        raise ValueError("a rule's text or action")
+    return rule
 
 
 def _exact_keys(raw: Any, expected: set[str], what: str) -> None:

@@ -28,11 +28,30 @@ class ModelFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Answers in plain Python values: one a row, and probabilities in the order of classes."""
+    """Answers in plain Python values: one a row, and probabilities in the order of classes.
+
+    A probability that was withheld is None, in its place.
+    """
 
     predictions: list[Any]
-    probabilities: list[list[float]] | None = None
+    probabilities: list[list[float | None]] | None = None
     classes: tuple[Scalar, ...] | None = None
+
+    def check_coarser(self, other: Result) -> None:
+        """Raise ValueError where another result tells of what this one withholds.
+
+        Numbers may differ, for instance where noise was added; what is not there stays away.
+        """
+        if len(other.predictions) != len(self.predictions):
+            raise ValueError("another number of predictions")
+        if other.probabilities is None:
+            return
+        if self.probabilities is None:
+            raise ValueError("probabilities that were withheld are back")
+        for before, after in zip(self.probabilities, other.probabilities, strict=True):
+            for was, share in zip(before, after, strict=True):
+                if was is None and share is not None:
+                    raise ValueError("a probability that was withheld is back")
 
 
 class ModelHandle:

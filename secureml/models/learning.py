@@ -16,7 +16,10 @@ from .artifact import Artifact, ModelRefused
 from .card import NUMBERS, Card, Feature, Golden, Scalar
 from .handle import parts
 from .proving import classes_of, versions_here
+from .referencing import learn_reference
 from .rows import RowReader
+from .rule_file import check_rules, check_table
+from .rules import Rule
 from .table import choose_columns, learn, read_table
 
 GOLDEN_ROWS = 20
@@ -31,10 +34,13 @@ def learn_card(
     data: Path | None,
     target: str | None,
     created: str,
+    rules: tuple[Rule, ...] = (),
 ) -> Card:
     """Return the card of a loaded estimator; raises ModelRefused when it cannot be served."""
     width = _width(estimator)
-    features, rows = _features(estimator, width, data, target)
+    features, rows, columns = _features(estimator, width, data, target)
+    check_rules(rules, features)
+    check_table(rules, features, columns)
     container = _container(estimator, features)
     card = Card(
         name=artifact.name,
@@ -50,8 +56,11 @@ def learn_card(
         globals=tuple(sorted(names)),
         digest=artifact.digest,
         golden=_NO_GOLDEN,
+        rules=rules,
     )
-    return replace(card, golden=_answers(card, estimator, rows))
+    card = replace(card, golden=_answers(card, estimator, rows))
+    table = list(zip(*columns.values(), strict=True))
+    return replace(card, reference=learn_reference(card, estimator, table))
 
 
 def _width(estimator: Any) -> int:
@@ -97,19 +106,21 @@ def _classes(estimator: Any) -> tuple[Scalar, ...] | None:
 
 def _features(
     estimator: Any, width: int, data: Path | None, target: str | None
-) -> tuple[tuple[Feature, ...], list[tuple[Any, ...]]]:
+) -> tuple[tuple[Feature, ...], list[tuple[Any, ...]], dict[str, list[Any]]]:
+    """Return the columns, the golden rows, and all values of the table if there is one."""
     fitted = getattr(estimator, "feature_names_in_", None)
     names = None if fitted is None else [str(name) for name in fitted]
     if data is None:
         plain = tuple(Feature(name) for name in names or [f"x{i}" for i in range(width)])
-        return plain, _made_up(width)
+        return plain, _made_up(width), {}
     table = read_table(data)
     columns = choose_columns(table, target, names, width, classes_of(estimator))
     learned = [learn(name, cells) for name, cells in columns.items()]
     # Spread over the table, ends included: tables are often sorted by their answer.
     chosen = sorted({round(place) for place in np.linspace(0, table.length - 1, GOLDEN_ROWS)})
     rows = [tuple(values[row] for _, values in learned) for row in chosen]
-    return tuple(feature for feature, _ in learned), rows
+    features = tuple(feature for feature, _ in learned)
+    return features, rows, {feature.name: values for feature, values in learned}
 
 
 def _made_up(width: int) -> list[tuple[Any, ...]]:

@@ -22,6 +22,7 @@ from .artifact import Artifact, ModelRefused
 from .card import Card
 from .cells import RowsRefused
 from .handle import ModelFailed, ModelHandle, parts
+from .rule_file import check_rules
 from .unpickling import load_estimator
 
 Voucher = Callable[[Artifact], None]
@@ -38,6 +39,7 @@ def prove(
             vouch(artifact)
         card = Card.from_json(artifact.card_bytes)
         check_card(artifact, card)
+        check_rules(card.rules, card.features)
         check_versions(card)
         allowed = frozenset(card.globals) & allowed_names(extra)
         estimator = load_estimator(artifact.model_bytes, allowed)

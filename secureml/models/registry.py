@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Registry:
         # Kept, not copied: the plugins that vouch are built after the registry.
         self._root, self._vouchers, self._extra = root, vouchers, extra_allowed
         self._serving: dict[str, ModelHandle] = {}
+        self._seconds: dict[str, float] = {}
 
     def load_all(self) -> None:
         """Prove and load the current version of every name; raises ModelRefused, all or none."""
@@ -44,7 +46,9 @@ class Registry:
                     f"no version of {name} is chosen",
                     f"run `secureml models use {name} VERSION`",
                 )
+            begin = time.perf_counter()
             serving[name] = self.prove(name, version)
+            self._seconds[name] = time.perf_counter() - begin
         self._serving = serving
 
     def prove(self, name: str, version: str) -> ModelHandle:
@@ -54,6 +58,10 @@ class Registry:
     def get(self, name: str) -> ModelHandle | None:
         """Return the model that answers to a name."""
         return self._serving.get(name)
+
+    def load_seconds(self, name: str) -> float:
+        """Return how long it took to prove and load the model that answers to a name."""
+        return self._seconds[name]
 
     def names(self) -> list[str]:
         """Return the names that answer."""

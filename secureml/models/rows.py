@@ -3,7 +3,7 @@
 Nothing is converted that a person would not call the same value: a string never becomes a
 number, a bool neither, and null only where the card says a value may be missing.
 On the request path: the ordinary case (all numbers, nothing missing) is a handful of C
-calls; only when one of them disagrees is anything looked at cell by cell.
+calls, other cards a few a column; only when one disagrees is anything looked at cell by cell.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 
 from .card import NUMBERS, Card
-from .cells import LIMIT, CellReader, RowsRefused, escape
+from .cells import CellReader, RowsRefused
+from .columns import ColumnReader
 
 Rows = np.ndarray[Any, Any]
 _ROW_KINDS = ({list}, {dict})
+_FEW = 4  # below so many rows, cells are as fast as columns
 _NUMBER_TYPES = frozenset({int, float})
 
 
@@ -45,6 +47,7 @@ class RowReader:
             and card.container == "array"
         )
         self._numeric = all(feature.dtype in NUMBERS for feature in card.features)
+        self._columns = ColumnReader(card.features)
         self._cells = CellReader(card)
         self._frame = FrameMaker(card) if card.container == "frame" else None
 
@@ -53,23 +56,29 @@ class RowReader:
 
         Raises RowsRefused.
         """
-        if self._plain and type(instances) is list and instances:
-            rows = self._read_plain(instances)
+        if type(instances) is list and instances:
+            rows = self._read_at_once(instances)
             if rows is not None:
                 return rows
-        return self._build(self._cells.read(instances))
+        # A few rows, or something is wrong with them: cell by cell, every fault by name.
+        return self._build(list(zip(*self._cells.read(instances), strict=True)), len(instances))
 
-    def _read_plain(self, instances: list[Any]) -> Rows | None:
+    def _read_at_once(self, instances: list[Any]) -> Rows | None:
         """Return the rows when every one is as it should be, None when one is not."""
         kinds = set(map(type, instances))
         if kinds not in _ROW_KINDS or set(map(len, instances)) != {self._width}:
             return None
         try:
             if kinds == {dict}:
-                return self._numbers(list(map(self._pick, instances)))
-            return self._numbers(instances)
+                instances = list(map(self._pick, instances))
+            if self._plain:
+                return self._numbers(instances)
         except (KeyError, OverflowError):
             return None
+        if len(instances) < _FEW:
+            return None
+        columns = self._columns.read(instances)
+        return None if columns is None else self._build(columns, len(instances))
 
     def _numbers(self, instances: list[Any]) -> Rows | None:
         cells = list(chain.from_iterable(instances))
@@ -85,13 +94,12 @@ class RowReader:
         whole = rows[:, self._whole]
         return bool((whole == np.floor(whole)).all())
 
-    def _build(self, values: list[list[Any]]) -> Any:
+    def _build(self, columns: Sequence[Any], length: int) -> Any:
         if self._frame is not None:
-            return self._frame.make(values)
-        if self._numeric:
-            return np.array(values, dtype=np.float64)
-        rows = np.empty((len(values), self._width), dtype=object)
-        rows[:] = values
+            return self._frame.make(columns)
+        rows = np.empty((length, self._width), dtype=np.float64 if self._numeric else object)
+        for place, column in enumerate(columns):
+            rows[:, place] = column
         return rows
 
 
@@ -111,65 +119,12 @@ class FrameMaker:
             for feature in card.features
         ]
 
-    def make(self, values: list[list[Any]]) -> Any:
-        """Return a frame with the card's columns in the card's order."""
-        columns = zip(self._names, zip(*values, strict=True), self._dtypes, strict=True)
+    def make(self, columns: Sequence[Any]) -> Any:
+        """Return a frame of the card's columns in the card's order."""
+        parts = zip(self._names, columns, self._dtypes, strict=True)
         return self._pandas.DataFrame(
-            {
-                name: self._pandas.Series(list(column), dtype=dtype)
-                for name, column, dtype in columns
-            }
+            {name: self._pandas.Series(list(column), dtype=dtype) for name, column, dtype in parts}
         )
 
 
-class Ranges:
-    """How far a value may lie from what training saw; ``margin`` is a share of each range."""
-
-    def __init__(self, card: Card, margin: float = 0.0) -> None:
-        self._names = [feature.name for feature in card.features]
-        bounded = [
-            (i, feature.minimum, feature.maximum)
-            for i, feature in enumerate(card.features)
-            if feature.minimum is not None and feature.maximum is not None
-        ]
-        self._columns = np.array([i for i, _, _ in bounded], dtype=np.intp)
-        lowest = np.array([low for _, low, _ in bounded], dtype=np.float64)
-        highest = np.array([high for _, _, high in bounded], dtype=np.float64)
-        slack = margin * (highest - lowest)
-        self._lowest, self._highest = lowest - slack, highest + slack
-        self._all = len(bounded) == len(self._names)
-
-    def faults(self, rows: Any, instances: Sequence[Any]) -> list[tuple[str, str]]:
-        """Return at most twenty (path, rule) of values beyond the bounds; missing is within."""
-        if not self._columns.size:
-            return []
-        values = self._bounded(rows)
-        # Written so that NaN, which is missing, is beyond neither bound.
-        below, above = values < self._lowest, values > self._highest
-        if not (below | above).any():
-            return []
-        found = [
-            (int(row), int(self._columns[column]), bool(below[row, column]))
-            for row, column in np.argwhere(below | above)[:LIMIT]
-        ]
-        return [
-            (self._cell(row, column, instances), "below_minimum" if under else "above_maximum")
-            for row, column, under in found
-        ]
-
-    def _bounded(self, rows: Any) -> Rows:
-        if self._all and isinstance(rows, np.ndarray) and rows.dtype == np.float64:
-            return rows
-        taken = (
-            rows[:, self._columns]
-            if isinstance(rows, np.ndarray)
-            else (rows.iloc[:, self._columns].to_numpy())
-        )
-        return np.asarray(taken, dtype=np.float64)
-
-    def _cell(self, row: int, column: int, instances: Sequence[Any]) -> str:
-        label = escape(self._names[column]) if isinstance(instances[row], dict) else column
-        return f"/instances/{row}/{label}"
-
-
-__all__ = ["Ranges", "RowReader", "Rows", "RowsRefused"]
+__all__ = ["RowReader", "Rows", "RowsRefused"]

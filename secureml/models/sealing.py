@@ -31,6 +31,7 @@ from .card import Card
 from .learning import learn_card
 from .proving import prove
 from .registry import Registry, check_name, point
+from .rule_file import read_rules
 from .unpickling import load_recorded
 
 
@@ -54,6 +55,7 @@ def seal(
     key: Ed25519PrivateKey,
     allow: frozenset[str],
     now: Callable[[], float],
+    rules: Path | None = None,
 ) -> Sealed:
     """Make a model file the next version of a name; raises ModelRefused and leaves nothing."""
     folder = root / check_name(name)
@@ -61,7 +63,9 @@ def seal(
     draft = Artifact(name, version, read_model_file(model_path), b"", None)
     estimator, names = load_recorded(draft.model_bytes, allowed_names(allow))
     created = datetime.fromtimestamp(now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    card = learn_card(draft, estimator, names, data=data, target=target, created=created)
+    card = learn_card(
+        draft, estimator, names, data=data, target=target, created=created, rules=read_rules(rules)
+    )
     card_bytes = card.to_json()
     seal_bytes = signature.sign(draft.model_bytes, card_bytes, key)
     made_folder = not folder.exists()

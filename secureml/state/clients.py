@@ -7,11 +7,13 @@ never older than the request: see ``Store.version``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
+from .rights import MODEL, RIGHT
 from .store import Store
 
 TOPIC = "clients"
@@ -19,14 +21,13 @@ DEFAULT_SCOPES = frozenset({"predict", "models:read"})
 ALL_MODELS = frozenset({"*"})
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _WORD = re.compile(r"[a-z][a-z0-9:._-]{0,63}")
-_MODEL = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 CACHE_SIZE = 4096  # names that are asked for may come from outside, so they are bounded
 
 _FIX = {
     "client name": "up to 63 of a-z 0-9 . _ - and a letter or digit first",
     "tier": "up to 64 of a-z 0-9 : . _ - and a letter first",
-    "scope": "up to 64 of a-z 0-9 : . _ - and a letter first, such as models:read",
-    "model name": "up to 63 of A-Z a-z 0-9 . _ - and a letter or digit first, or * for all",
+    "scope": "write models:read, predict@MODEL or predict@MODEL@VERSION",
+    "model name": "write MODEL or MODEL@VERSION, or * for all",
 }
 
 _metadata = sa.MetaData()
@@ -91,29 +92,42 @@ class Clients:
 
         An empty list is no right at all, and means it. Raises ClientError.
         """
-        client = Client(
-            _shaped(name, _NAME, "client name"),
-            _shaped(tier, _WORD, "tier"),
-            frozenset(_shaped(s, _WORD, "scope") for s in _default(scopes, DEFAULT_SCOPES)),
-            frozenset(_shaped(m, _MODEL, "model name") for m in _default(models, ALL_MODELS)),
-            enabled=True,
-            created=self._now(),
-        )
-        row = {
-            "name": name,
-            "tier": tier,
-            "scopes": sorted(client.scopes),
-            "models": sorted(client.models),
-            "enabled": True,
-            "created": client.created,
-        }
+        rights = _rights(tier, _default(scopes, DEFAULT_SCOPES), _default(models, ALL_MODELS))
+        created = self._now()
+        row = {"name": _shaped(name, _NAME, "client name"), "enabled": True, "created": created}
         try:
             with self._store.begin() as connection:
-                connection.execute(_table.insert().values(row))
+                connection.execute(_table.insert().values(row | rights))
                 self._store.touch(connection, TOPIC)
         except sa.exc.IntegrityError:
             raise ClientError(f"there is a client {name!r} already") from None
-        return client
+        return _client_of(row | rights)
+
+    def change(
+        self,
+        name: str,
+        *,
+        tier: str | None = None,
+        scopes: Iterable[str] | None = None,
+        models: Iterable[str] | None = None,
+    ) -> Client:
+        """Change what a client may, from the next request in every worker; None leaves as it is.
+
+        Raises ClientError.
+        """
+        with self._store.begin() as connection:
+            row = connection.execute(_table.select().where(_table.c.name == name)).first()
+            if row is None:
+                raise ClientError(f"there is no client {name!r}")
+            before = _client(row)
+            rights = _rights(
+                before.tier if tier is None else tier,
+                _default(scopes, before.scopes),
+                _default(models, before.models),
+            )
+            connection.execute(_table.update().where(_table.c.name == name).values(rights))
+            self._store.touch(connection, TOPIC)
+            return _client_of({**row._mapping, **rights})  # noqa: SLF001 - as below
 
     def list(self) -> list[Client]:
         """Return all clients by name."""
@@ -136,8 +150,19 @@ class Clients:
         return _client(row) if row is not None else None
 
 
+def _rights(tier: str, scopes: Iterable[str], models: Iterable[str]) -> dict[str, Any]:
+    return {
+        "tier": _shaped(tier, _WORD, "tier"),
+        "scopes": sorted({_shaped(scope, RIGHT, "scope") for scope in scopes}),
+        "models": sorted({_shaped(model, MODEL, "model name") for model in models}),
+    }
+
+
 def _client(row: sa.Row[tuple[object, ...]]) -> Client:
-    found = row._mapping  # noqa: SLF001 - SQLAlchemy's documented name for it
+    return _client_of(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's documented name for it
+
+
+def _client_of(found: Mapping[str, Any]) -> Client:
     return Client(
         found["name"],
         found["tier"],

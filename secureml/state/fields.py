@@ -15,6 +15,7 @@ from typing import Any
 from marshmallow import ValidationError
 from marshmallow import fields as plain
 
+from .rights import RIGHT
 from .secret import SecretSource, is_reference, literal_refused
 
 _DURATION = re.compile(r"([0-9]{1,10})(s|m|h|d)")
@@ -22,7 +23,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 36500 * 86400  # a hundred years: beyond it, dates overflow and somebody mistyped
 _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)?")
 _BYTES = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_SCOPE = re.compile(r"[a-z][a-z0-9:._-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\.?")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 
@@ -40,9 +40,9 @@ class _Text(plain.Field[str]):
 
 
 class Scope(_Text):
-    """A right, such as ``predict`` or ``models:read``."""
+    """A right, such as ``predict``, ``models:read`` or ``predict@churn`` (see `rights`)."""
 
-    shape, kind = _SCOPE, "a scope such as models:read"
+    shape, kind = RIGHT, "a scope such as models:read or predict@churn"
 
 
 class HeaderName(_Text):

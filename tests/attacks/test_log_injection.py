@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import re
+from types import SimpleNamespace
 
 import pytest
 from flask import Blueprint
@@ -21,7 +22,7 @@ from plugins.anonymous.plugin import Anonymous
 from plugins.errors.plugin import Errors
 from plugins.scopes.plugin import Scopes
 from plugins.transport.plugin import Transport
-from secureml import Problem, program_log, public
+from secureml import Event, Phase, Principal, Problem, Refusal, program_log, public
 from secureml.testing import Harness
 
 FORGED = '{"time": "2026-01-01T00:00:00.000Z", "id": "forged", "status": 200}'
@@ -203,3 +204,70 @@ def test_a_client_cannot_write_a_body_into_a_header_of_the_answer(server, progra
     for place in PLACES:
         _, answer = send(app, {place: "/split\r\nSet-Cookie: forged=1"})
         assert "forged" not in answer
+
+
+ANY = st.text(max_size=60) | st.sampled_from(PAYLOADS)
+TEXTS = [
+    "id", "foreign_id", "address", "method", "route", "client", "credential", "auth",
+    "model", "version", "code", "plugin", "reason",
+]  # fmt: skip
+
+
+def filled(exchange, text):
+    """Put texts where every field of a line comes from, whoever may write there."""
+    names = ("client", "subject", "tier", "auth", "credential")
+    client, subject, tier, method, credential = (text.get(name, "") for name in names)
+    principal = Principal(client, subject, frozenset(), frozenset(), tier, method, credential)
+    refusal = Refusal(Phase.LIMIT, text["plugin"], Problem(text["code"], reason=text["reason"]))
+    exchange.id, exchange.foreign_id, exchange.route = (
+        text["id"], text["foreign_id"], text["route"],
+    )  # fmt: skip
+    exchange.client_address, exchange.request.method = text["address"], text["method"]
+    exchange.principal, exchange.refusal, exchange.observed = principal, refusal, [refusal]
+    exchange.model = SimpleNamespace(name=text["model"], version=text["version"])
+    exchange.note("authn_token_revoked", jti=text["reason"])
+    return exchange
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.fixed_dictionaries(dict.fromkeys(TEXTS, ANY)))
+def test_whatever_stands_in_any_field_a_line_is_one_object_that_says_just_that(tmp_path, text):
+    """Not only what a request can carry: what a plugin, a store or a provider may hold."""
+    harness = Harness(tmp_path)
+    log = harness.build(AccessLog)
+    file = tmp_path / "logs" / "access.log"
+    file.write_text("")
+    log.record(filled(harness.exchange(), text))
+    log.close()
+
+    (line,) = check_lines(file.read_text("ascii"), 1)
+    expected = text | {"reason": text["reason"] or text["code"]}
+    assert {name: line[name] for name in TEXTS} == expected
+    assert [line["observed"][0][name] for name in ("code", "plugin", "reason")] == [
+        expected[name] for name in ("code", "plugin", "reason")
+    ]
+    assert line["events"] == ["authn_token_revoked"]
+    harness.store.close()
+
+
+def test_every_text_of_a_line_is_among_those_that_are_attacked(tmp_path):
+    """A field that is added is attacked from its first day."""
+    harness = Harness(tmp_path)
+    log = harness.build(AccessLog)
+    log.record(filled(harness.exchange(), dict.fromkeys(TEXTS, "x")))
+    log.close()
+    (line,) = check_lines((tmp_path / "logs" / "access.log").read_text(), 1)
+
+    ours = {"time", "door"}  # made of a number, and of a name of ours
+    assert {name for name, value in line.items() if isinstance(value, str)} - ours == set(TEXTS)
+    harness.store.close()
+
+
+@given(ANY)
+def test_an_event_cannot_be_named_by_a_caller(text):
+    """Its name is a word of the vocabulary, or there is no event."""
+    try:
+        name = Event(text).name
+    except ValueError:
+        return
+    assert re.fullmatch(r"[a-z0-9_]+", name)

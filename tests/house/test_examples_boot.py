@@ -14,6 +14,8 @@ from marshmallow import missing
 
 from secureml.app import create_app
 from secureml.cli.main import Desk, secureml
+from secureml.models.rule_file import read_rules
+from secureml.models.rule_text import parse
 from secureml.settings import read
 from secureml.tables import TABLES
 
@@ -31,6 +33,9 @@ BLOCKS = [
     for page in PAGES
     for number, block in enumerate(re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL), 1)
 ]
+# A file of rules for a model is no file of settings.
+RULES = [block for block in BLOCKS if str(block.values[0]).startswith("[[rules]]")]
+BLOCKS = [block for block in BLOCKS if block not in RULES]
 # What stands in the example to choose from: the other way is meant to be left out.
 OTHER_WAYS = {"secrets.vault": ("role_id", "secret_id")}
 ELSEWHERE = re.compile(r'"(systemd|vault|aws):')
@@ -103,6 +108,13 @@ def test_a_printed_block_starts_on_top_of_what_init_wrote(block: str, instance: 
     file.write_text(toml(merged(tomllib.loads(file.read_text()), tomllib.loads(block))))
     # Where a secret lies with others the start would ask them; here it can only be read.
     read(instance) if ELSEWHERE.search(block) else create_app(instance)
+
+
+@pytest.mark.parametrize("block", RULES)
+def test_a_printed_file_of_rules_is_one(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(block)
+    assert all(parse(rule.rule) for rule in read_rules(file))
 
 
 def test_the_example_starts_with_the_comment_signs_removed(instance: Path) -> None:

@@ -25,6 +25,12 @@ ADAPTERS = {
     # A table of settings too large to stand in the plugin's own file, and what is made of it.
     "plugins/oauth2/settings.py",
     "plugins/oauth2/providers.py",
+    "plugins/rate_limit/settings.py",
+    "plugins/rate_limit/making.py",
+    "plugins/rate_limit/storages.py",
+    # Flask-Limiter wants an app.
+    "plugins/rate_limit/declared.py",
+    "plugins/theft_guard/settings.py",
     # The same of the authorization server, and its routes for browsers.
     "plugins/oauth2/server/settings.py",
     "plugins/oauth2/server/server.py",

@@ -1,4 +1,4 @@
-"""On a public server the service writes its store and its logs and nothing else."""
+"""On a public server the service writes its store, logs and counters and nothing else."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_second_init_leaves_all_of_it_alone(instance: Path) -> None:
 
 def test_all_that_serving_writes_lies_where_the_unit_lets_it_write(instance: Path) -> None:
     allowed = writable("secureml.service")
-    assert allowed == {"store", "logs"}
+    assert allowed == {"store", "logs", "run/metrics"}
     before = {path: path.stat().st_mtime_ns for path in instance.rglob("*") if path.is_file()}
     caller = create_app(instance).test_client()
     assert caller.get("/healthz").status_code in {403, 421}  # refused, and written down

@@ -24,13 +24,20 @@ if TYPE_CHECKING:
 def require_tool(name: str, install: str) -> str:
     """Return the path of a program; without it skip and name the cure, or fail when CI=true."""
     venv = Path(sys.prefix)  # scanner and secrets managers have environments inside ours
-    inside = [str(venv / name) for name in ("bin", "scan/bin", "managers/bin")]
+    inside = [str(venv / name) for name in ("bin", "scan/bin", "managers/bin", "contract/bin")]
     places = [*inside, os.environ.get("PATH", ""), "/usr/sbin"]
     path = shutil.which(name, path=os.pathsep.join(places))
     if path is None:
         missing = f"{name} is missing; {install}"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
     return path
+
+
+def require_package(file: str, install: str) -> None:
+    """Skip and name the cure unless a file that is no program is there, or fail when CI=true."""
+    if not Path(file).exists():
+        missing = f"{file} is missing; {install}"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
 
 
 class House:
@@ -49,7 +56,7 @@ class House:
         return server
 
     def edge(self, *servers: Gunicorn | Path, start: bool = True, **values: Any) -> Edge:
-        nginx = require_tool("nginx", "apt-get install nginx-light")
+        nginx = values.pop("nginx", "") or require_tool("nginx", "apt-get install nginx-light")
         sockets = [server.socket if isinstance(server, Gunicorn) else server for server in servers]
         edge = Edge(self.folder(), sockets, nginx, **values)
         self._stack.callback(edge.stop)
@@ -78,6 +85,12 @@ def edge(house: House, gunicorn: Gunicorn) -> Edge:
 def tool() -> Callable[[str, str], str]:
     """The function that finds a program or skips, for tests that need one more."""
     return require_tool
+
+
+@pytest.fixture(scope="session")
+def package() -> Callable[[str, str], None]:
+    """The function that skips where a package is not installed."""
+    return require_package
 
 
 @pytest.fixture(scope="session")

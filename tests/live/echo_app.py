@@ -22,6 +22,9 @@ def _count(connection: Any) -> int:
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """Answer with what arrived; /status/N answers N, /crash dies, /hang never answers."""
     path = environ["PATH_INFO"]
+    if "ECHO_SEEN" in os.environ:
+        with open(os.environ["ECHO_SEEN"], "a", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(f"{environ['REQUEST_METHOD']} {path}\n")
     if path == "/crash":
         with open(os.environ["ECHO_CRASHES"], "a", encoding="ascii") as file:  # noqa: PTH123
             file.write(environ["REQUEST_METHOD"] + "\n")
@@ -43,6 +46,6 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     headers = [("Content-Type", "application/json"), ("Strict-Transport-Security", "max-age=1")]
     if path == "/steer":
         headers.append(("X-Accel-Redirect", "/problem"))
-    body = json.dumps(seen).encode()
+    body = b" " * 1_000_000 if path == "/large" else json.dumps(seen).encode()
     start_response(f"{status} Echo", [*headers, ("Content-Length", str(len(body)))])
     return [body]

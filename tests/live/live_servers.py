@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
+STATUS = "location = /status { stub_status; }"
 
 
 def free_port() -> int:
@@ -76,6 +77,8 @@ class Gunicorn:
         environment = os.environ | {"SECUREML_INSTANCE": str(folder), "ECHO_NAME": name}
         self._crashes = folder / "crashes"
         environment |= {"ECHO_CRASHES": str(self._crashes), "HOME": str(folder)}
+        self._seen = folder / "seen"
+        environment |= {"ECHO_SEEN": str(self._seen)}
         command = [
             sys.executable,
             "-m",
@@ -116,6 +119,10 @@ class Gunicorn:
         """The methods of the requests to /crash that arrived here."""
         return self._crashes.read_text("ascii").split() if self._crashes.exists() else []
 
+    def seen(self) -> list[str]:
+        """Method and path of every request that arrived here, in order."""
+        return self._seen.read_text("utf-8").splitlines() if self._seen.exists() else []
+
     def raw(self, request: bytes) -> bytes:
         """Send bytes straight to Gunicorn's socket and return all that it answers."""
         with closing(socket.socket(socket.AF_UNIX)) as channel:
@@ -123,6 +130,15 @@ class Gunicorn:
             channel.connect(str(self.socket))
             channel.sendall(request)
             return b"".join(iter(lambda: channel.recv(65536), b""))
+
+
+def write_edited(folder: Path, name: str, edits: dict[str, str]) -> None:
+    """Copy a file of the checkout with some of its words changed; each must be there."""
+    text = (CHECKOUT / name).read_text("utf-8")
+    for old, new in edits.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    (folder / name).write_text(text, "utf-8")
 
 
 class Edge:
@@ -136,8 +152,10 @@ class Edge:
         *,
         sites: dict[str, str] | None = None,
         edits: dict[str, str] | None = None,
+        ceilings: dict[str, str] | None = None,
     ) -> None:
         self.folder, self.port, self.plain_port = folder, free_port(), free_port()
+        self.status_port = free_port()
         self._nginx = nginx
         shutil.copytree(CHECKOUT / "deploy" / "nginx", folder / "deploy" / "nginx")
         (folder / "acme/.well-known/acme-challenge").mkdir(parents=True)
@@ -147,16 +165,14 @@ class Edge:
             "process": f"{user}worker_processes 1;\npid nginx.pid;\nerror_log error.log warn;",
             "listen": f"listen 127.0.0.1:{self.port} ssl http2;",
             "listen_http": f"listen 127.0.0.1:{self.plain_port};\nroot acme;",
+            "status": f"listen 127.0.0.1:{self.status_port};\n{STATUS}",
             "certificate": "ssl_certificate server.crt;\nssl_certificate_key server.key;",
             "upstream": "\n".join(f"server unix:{path};" for path in sockets),
         }
         for name, value in (values | (sites or {})).items():
             (folder / f"deploy/nginx/{name}.conf").write_text(value + "\n", "utf-8")
-        text = (CHECKOUT / "nginx.conf").read_text("utf-8")
-        for old, new in (edits or {}).items():
-            assert old in text, old
-            text = text.replace(old, new)
-        (folder / "nginx.conf").write_text(text, "utf-8")
+        write_edited(folder, "nginx.conf", edits or {})
+        write_edited(folder, "deploy/nginx/ceilings.conf", ceilings or {})
 
     def command(self, *arguments: str, nginx: str = "") -> subprocess.CompletedProcess[str]:
         """Run an nginx program on this folder."""
@@ -204,6 +220,13 @@ class Edge:
             connection.endheaders(body or None)
             answer = connection.getresponse()
             return Answer(answer.status, answer.getheaders(), answer.read())
+
+    def ask_status(self, path: str = "/status") -> str:
+        """Return what Nginx tells monitoring of itself."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.status_port, timeout=10)
+        with closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
 
     def connect(
         self, *, source: str = "127.0.0.1", plain: bool = False

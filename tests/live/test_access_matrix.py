@@ -50,7 +50,7 @@ def keys(instance: Instance) -> dict[str, str]:
         "disabled": instance.key("matrix-disabled"),
         "scope": instance.key("matrix-scope", scopes=["something:else"]),
         "model": instance.key("matrix-model", models=["another"]),
-        "good": instance.key("matrix-good"),
+        "good": instance.key("matrix-good", scopes=["predict", "models:read", "metrics"]),
     }
     instance.run("api-keys", "revoke", made["revoked"].split("_")[1])
     instance.run("clients", "disable", "matrix-disabled")

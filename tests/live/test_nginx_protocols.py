@@ -97,7 +97,7 @@ def test_the_connection_to_gunicorn_is_kept_open(edge: Edge) -> None:
 def test_the_ceilings_hold_for_others_but_not_for_this_machine(
     house: House, gunicorn: Gunicorn
 ) -> None:
-    edge = house.edge(gunicorn, edits={"rate=500r/s": "rate=1r/m", "burst=1000": "burst=2"})
+    edge = house.edge(gunicorn, ceilings={"rate=500r/s": "rate=1r/m", "burst=1000": "burst=2"})
     assert {edge.ask("GET", "/").status for _ in range(6)} == {200}
     answers = [edge.ask("GET", "/", source="127.0.0.2") for _ in range(6)]
     assert [answer.status for answer in answers] == [200] * 3 + [429] * 3
@@ -107,7 +107,7 @@ def test_the_ceilings_hold_for_others_but_not_for_this_machine(
 
 
 def test_one_connection_too_many_is_refused(house: House, gunicorn: Gunicorn) -> None:
-    edge = house.edge(gunicorn, edits={"limit_conn connections 100": "limit_conn connections 1"})
+    edge = house.edge(gunicorn, ceilings={"connections 100": "connections 1"})
     first = edge.connect(source="127.0.0.2")
     with closing(first):
         first.putrequest("POST", "/")

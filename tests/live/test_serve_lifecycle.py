@@ -77,7 +77,7 @@ def test_what_a_killed_server_leaves_does_not_stop_the_next_which_sigint_ends(
     server.stop()
     assert until(lambda: not any(map(alive, below)))
     left = {path.name for path in (own.folder / "run").iterdir()}
-    assert left == {"gunicorn.sock", "http.sock"}
+    assert left == {"gunicorn.sock", "http.sock", "status.sock", "metrics"}
     server = serve()
     assert server.ask("GET", "/readyz").status == 200
     below = descendants(server.process.pid)

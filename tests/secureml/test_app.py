@@ -51,6 +51,11 @@ class Renderer(Plugin):
     name = "renderer"
     def render(self, problem, exchange): return {}
 
+class Worker(Plugin):
+    name = "worker"
+    def __init__(self, config, host): self.threads = []
+    def work(self, threads): self.threads.append(threads)
+
 not_a_plugin = 5
 '''
 
@@ -246,10 +251,10 @@ def test_the_table_of_doors_is_in_the_operators_order_and_marks_who_only_observe
         file.write('[plugins.spare]\nmode = "observe"\n')
     doors = dict(table_of_doors(furnish(site).plugins))
     assert list(doors) == list(Phase)
-    assert doors[Phase.ADMIT] == ["transport", "spare?"]
+    assert doors[Phase.ADMIT] == ["transport", "rate_limit", "spare?"]
     assert doors[Phase.IDENTIFY] == ["api_keys", "door"]
     assert doors[Phase.AUTHORIZE] == ["scopes", "door"]
-    assert doors[Phase.SHAPE] == []
+    assert doors[Phase.SHAPE] == ["output_rules"]
 
 
 def test_the_table_is_logged_once_at_the_start(site, caplog):
@@ -258,3 +263,23 @@ def test_the_table_is_logged_once_at_the_start(site, caplog):
         create_app(site)
     assert [line.split()[0] for line in caplog.messages] == [phase.name for phase in Phase]
     assert "IDENTIFY  api_keys" in caplog.messages
+
+
+def test_plugins_that_want_to_know_are_told_that_a_worker_has_started(site):
+    add(site, "site_plugins:Worker")
+    house = furnish(site)
+    house.work(4)
+    told = [loaded.plugin.threads for loaded in house.plugins if loaded.name == "worker"]
+    assert told == [[4]]
+    house.store.close()
+
+
+def test_a_limit_on_a_route_that_is_not_there_stops_the_start(site):
+    with (site / "secureml.toml").open("a") as file:
+        file.write(
+            '[[plugins.rate_limit.limits]]\nfor = "client"\nallow = "5 per minute"\n'
+            'route = "/v1/models/<name>/predict"\n'
+        )
+    with pytest.raises(ConfigError, match="which is no route") as refused:
+        create_app(site)
+    assert (refused.value.table, refused.value.key) == ("plugins.rate_limit", "limits")

@@ -105,7 +105,7 @@ def test_a_production_app_starts_with_it_by_its_import_path(instance: Path) -> N
 @pytest.mark.usefixtures("package")
 def test_the_commands_show_it_at_its_door(instance: Path) -> None:
     done = CliRunner().invoke(secureml, ["phases"], obj=Desk(str(instance)))
-    assert re.search(r"^LIMIT +opening_hours$", done.output, re.MULTILINE), done.output
+    assert re.search(r"^LIMIT +rate_limit, opening_hours$", done.output, re.MULTILINE), done.output
 
 
 def test_the_printed_tests_pass(package: Path) -> None:

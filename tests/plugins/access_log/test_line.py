@@ -12,9 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plugins.access_log.line import line, rfc3339
-from secureml import Phase, Principal, Problem, Refusal
+from secureml import Event, Phase, Principal, Problem, Refusal
 from secureml.testing import START, Harness
+from tests.json_schema import faults
 
+SCHEMA = json.loads(
+    (Path(__file__).parents[3] / "plugins" / "access_log" / "line.schema.json").read_text("utf-8")
+)
 README = Path(__file__).parents[3] / "plugins" / "access_log" / "README.md"
 ALICE = Principal("alice", "bob", frozenset({"predict"}), frozenset({"*"}), "gold", "badge", "k7")
 SECRET = "s3cr3t"
@@ -56,6 +60,12 @@ def full(harness):
         bytes_in=17,
         bytes_out=99,
         row_count=2,
+        timings=[
+            (Phase.ADMIT, "one", 1_000_000),
+            (Phase.ADMIT, "two", 500_000),
+            (Phase.LIMIT, "gate", 2_345),
+        ],
+        events=[Event("authn_token_revoked"), Event("user_updated", "alice", {"tier": SECRET})],
     )
 
 
@@ -83,6 +93,7 @@ def test_a_plain_line(harness):
         "bytes_out": 0,
         "rows": 0,
         "milliseconds": 1.235,
+        "doors": {},
     }
 
 
@@ -105,10 +116,12 @@ def test_a_full_line(harness):
         "bytes_out": 99,
         "rows": 2,
         "milliseconds": 1.235,
+        "doors": {"ADMIT": 1.5, "LIMIT": 0.002},
         "model": "iris",
         "version": "3",
         **refused,
         "observed": [refused],
+        "events": ["authn_token_revoked", "user_updated"],
     }
 
 
@@ -144,3 +157,49 @@ def test_whatever_text_the_facts_hold_a_line_is_json(harness, method, foreign_id
     said = json.loads(json.dumps(line(exchange)))
     assert (said["method"], said["foreign_id"]) == (method, foreign_id)
     assert said["reason"] == (reason or "not_found")
+
+
+def test_every_line_fits_the_schema(harness):
+    """Whoever reads the log with a program relies on it."""
+    for exchange in (finished(harness), full(harness)):
+        exchange.id = "0123456789abcdef" * 2
+        assert faults(SCHEMA, json.loads(json.dumps(line(exchange)))) == []
+
+
+def test_the_schema_names_exactly_the_fields_that_are_written(harness):
+    """None more: a program would wait for it in vain."""
+    assert list(SCHEMA["properties"]) == list(line(full(harness)))
+    assert SCHEMA["required"] == list(line(finished(harness)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("time", "2026-01-01 00:00:00"),
+        ("id", "0"),
+        ("status", 1000),
+        ("status", "200"),
+        ("status", True),
+        ("rows", -1),
+        ("route", "nowhere"),
+        ("doors", {"CELLAR": 1.0}),
+        ("doors", {"ADMIT": -1.0}),
+        ("door", "CELLAR"),
+        ("observed", [{"code": "rate_limited"}]),
+        ("events", ["Something else"]),
+        ("body", "secret"),
+        ("version", None),
+    ],
+)
+def test_the_schema_refuses_what_is_no_line(harness, field, value):
+    """One wrong field is enough."""
+    said = line(full(harness)) | {field: value}
+    assert faults(SCHEMA, said) != []
+
+
+@pytest.mark.parametrize("field", SCHEMA["required"])
+def test_the_schema_refuses_a_line_that_lacks_a_field(harness, field):
+    """Each that every line has."""
+    said = line(full(harness))
+    del said[field]
+    assert faults(SCHEMA, said) == ["/: required"]

@@ -196,3 +196,25 @@ def test_attack_letters_beyond_ascii_are_escaped(file, tmp_path, text):
     assert content.isascii()
     assert content.count(b"\n") == 1
     assert content.endswith(b"\n")
+
+
+def test_asked_to_reopen_it_lets_the_old_file_go_whatever_stands_there(file, tmp_path):
+    """The same file, another one, none: the next line goes to the path."""
+    path = tmp_path / "lines.log"
+    file.write("one")
+    held = descriptors()
+    file.reopen()
+    file.write("two")
+    assert path.read_text() == "one\ntwo\n"
+
+    path.rename(tmp_path / "old")
+    file.reopen()
+    file.write("three")
+    assert (path.read_text(), (tmp_path / "old").read_text()) == ("three\n", "one\ntwo\n")
+    assert descriptors() == held
+
+
+def test_asked_to_reopen_before_the_first_line_nothing_is_opened(file, tmp_path):
+    """A worker that has served nobody yet is asked like the others."""
+    file.reopen()
+    assert not (tmp_path / "lines.log").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import stat
 
 import pytest
@@ -320,3 +321,32 @@ def test_a_file_that_cannot_be_written_stops_the_start(harness, file):
 
     with pytest.raises(ConfigError, match=r"^\[plugins\.access_log\] file: .* cannot be written"):
         harness.build(AccessLog, {"file": file})
+
+
+def test_sigusr1_opens_the_file_anew_and_still_reaches_whoever_listened_before(harness, log):
+    """Gunicorn opens its own files at the same signal."""
+    heard = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    try:
+        log.plugin.work(4)
+        client = harness.app([harness.load(Door), log], [views()]).test_client()
+        client.get("/open")
+        # A mark on what is open: what is opened anew does not have it. Nothing but the signal
+        # says that it should be, the path and its file stay.
+        os.set_blocking(log.plugin._file._descriptor, False)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        client.get("/guarded")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert heard == [signal.SIGUSR1]
+    assert os.get_blocking(log.plugin._file._descriptor)
+    assert [line["route"] for line in lines(harness)] == ["/open", "/guarded"]
+
+
+def test_a_log_on_stderr_has_nothing_to_open_anew(harness):
+    """The signal stays whose it was."""
+    before = signal.getsignal(signal.SIGUSR1)
+    harness.build(AccessLog, {"file": "-"}).work(4)
+
+    assert signal.getsignal(signal.SIGUSR1) is before

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 from plugins.anomaly.bars import Bar
@@ -14,6 +16,7 @@ from plugins.anomaly.plugin import Anomaly, address_subject
 from plugins.anonymous.plugin import Anonymous
 from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Plugin, Principal, Problem, StoreUnavailable, public
+from secureml.models.registry import Registry
 from secureml.testing import Harness
 from tests import anomaly_traffic as traffic
 
@@ -220,4 +223,29 @@ def test_an_attack_through_the_corridor_ends_in_a_ban(harness):
     told = [event.facts for event in harness.told if event.facts["subject"].startswith("address")]
     assert [facts["act"] for facts in told] == ["alert", "alert", "ban"]
     assert "missing" in told[0]["why"]
+    guard.plugin._watcher._over.set()
+
+
+def test_what_is_asked_is_compared_with_the_card(harness, demo_instance):
+    """Through the corridor, with a sealed model: the one feature that moved is measured first."""
+    shutil.copytree(demo_instance / "models", harness.folder / "models")
+    harness.models = Registry(harness.folder / "models")
+    harness.models.load_all()
+    card = harness.models.card("breast-cancer")
+    guard = harness.load(Anomaly, {"flush": "600s"})
+    http = harness.app([guard, harness.load(Anonymous), harness.load(Scopes)]).test_client()
+    dice = np.random.default_rng(0)
+    edges = np.array(card.reference.bins)
+    rows = [
+        [float(dice.choice(edges[column])) for column in range(len(card.features))]
+        for _ in range(300)
+    ]
+    for row in rows:
+        row[4] = float(edges[4][-1] * 3)
+    answer = http.post("/v1/models/breast-cancer/predict", json={"instances": rows})
+    assert answer.status_code == 200, answer.json
+    guard.plugin._write_tally()
+    found = [m for m in guard.plugin.measures() if m.name == "anomaly_drift_psi"]
+    assert found[0].labels == {"model": "breast-cancer", "feature": card.features[4].name}
+    assert found[0].value > 2
     guard.plugin._watcher._over.set()

@@ -269,3 +269,61 @@ def test_its_commands_stand_under_its_name(plugin):
     group = plugin.commands()
     assert group.name == "api-keys"
     assert sorted(group.commands) == ["issue", "list", "revoke", "rotate"]
+
+
+def asked_by(harness, plugin, **headers):
+    """Return the principal of these headers, or why there is none."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        return plugin.identify(harness.exchange("GET", "/v1/models", headers=named))
+    except Problem as refused:
+        return (refused.code, refused.reason)
+
+
+@pytest.mark.parametrize("scheme", ["ApiKey", "apikey", "APIKEY"])
+def test_a_tool_that_knows_authorization_alone_is_named(harness, plugin, key, scheme):
+    """Schemes have no case (RFC 9110, 11.1)."""
+    assert asked_by(harness, plugin, Authorization=f"{scheme} {key}").client == "acme"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic", "ApiKeys", "ApiKey\t", ""])
+def test_a_key_under_another_scheme_is_for_someone_else_to_name(harness, plugin, key, scheme):
+    assert asked_by(harness, plugin, Authorization=f"{scheme} {key}") is None
+
+
+def test_attack_two_keys_at_once_are_nobodys(harness, plugin, key):
+    """Which of the two callers it is, nobody can know; not even where both are one."""
+    other = plugin._ring.issue("acme", lifetime=DAY)[0].text
+    for second in (key, other):
+        assert asked_by(harness, plugin, X_API_Key=key, Authorization=f"ApiKey {second}") == (
+            "malformed_request",
+            "two_credentials",
+        )
+
+
+def test_where_authorization_is_the_header_a_key_may_have_its_scheme(harness, plugin, key):
+    by_header = harness.build(ApiKeys, {"header": "Authorization"})
+    for value in (key, f"ApiKey {key}"):
+        assert asked_by(harness, by_header, Authorization=value).client == "acme"
+
+
+def test_the_ages_of_keys_that_are_good_are_measured(harness, plugin):
+    """Revoked and expired ones are nobody's worry any more."""
+
+    def measured():
+        return {measure.name: measure.value for measure in plugin.measures()}
+
+    assert measured() == {"api_keys_active": 0}
+    gone = plugin._ring.issue("acme", lifetime=None)[1]
+    plugin._ring.issue("acme", lifetime=DAY)
+    harness.clock.advance(2 * DAY)
+    plugin._ring.revoke(gone.id)
+    plugin._ring.issue("acme", lifetime=None)
+    assert measured() == {"api_keys_active": 1, "api_key_oldest_age_seconds": 0}
+    plugin._ring.issue("acme", lifetime=DAY)
+    harness.clock.advance(DAY / 2)
+    assert measured() == {
+        "api_keys_active": 2,
+        "api_key_oldest_age_seconds": DAY / 2,
+        "api_key_next_expiry_timestamp_seconds": harness.clock() + DAY / 2,
+    }

@@ -274,3 +274,44 @@ def test_another_plugins_callers_may_trade_where_it_is_named(tmp_path):
         folder.mkdir()
         house = TokenHouse(folder, more=[Card], traded=traded)
         assert house.http.post("/v1/auth/token", json={}).status_code == status
+
+
+def test_what_was_traded_for_a_key_ends_with_the_key(tmp_path):
+    """The command runs in another process; what it writes is read by every worker."""
+    from secureml import Event
+    from tests.token_house import TokenHouse
+
+    house = TokenHouse(tmp_path)
+    token, other = house.pair()["access_token"], house.trade(key=house.api_key("acme")).json
+    assert house.ask(token).status_code == 200
+    origin = house.key.split("_")[1]
+    house.jwt.hear(Event("authn_key_revoked", "acme", {"credential": origin}))
+    assert house.ask(token).status_code == 401
+    assert house.ask(other["access_token"]).status_code == 200
+
+
+def test_what_was_traded_for_a_rotated_key_ends_with_the_overlap(tmp_path):
+    from secureml import Event
+    from tests.token_house import TokenHouse
+
+    house = TokenHouse(tmp_path)
+    pair = house.pair()
+    assert house.ask(pair["access_token"]).status_code == 200
+    facts = {"credential": house.key.split("_")[1], "ends": house.clock() + 60}
+    house.jwt.hear(Event("authn_key_rotated", "acme", facts))
+    assert house.ask(pair["access_token"]).status_code == 200
+    house.clock.advance(61)
+    assert house.ask(pair["access_token"]).status_code == 401
+    assert house.refresh(pair["refresh_token"]).status_code == 401
+
+
+def test_other_events_end_nothing(tmp_path):
+    from secureml import Event
+    from tests.token_house import TokenHouse
+
+    house = TokenHouse(tmp_path)
+    token = house.pair()["access_token"]
+    for event in (Event("authn_key_created", "acme", {"credential": house.key.split("_")[1]}),
+                  Event("user_disabled", "acme"), Event("authn_key_revoked", "acme")):  # fmt: skip
+        house.jwt.hear(event)
+    assert house.ask(token).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from flask import Blueprint
@@ -153,7 +154,11 @@ def test_every_route_of_the_app_demands_its_scope(harness):
 )
 def test_attack_model_names_cannot_be_found_by_asking(harness, monkeypatch, method, path):
     """A model that is not granted and one that does not exist answer alike, byte for byte."""
-    monkeypatch.setattr(harness.models, "get", lambda name: object() if name == "secret" else None)
+    monkeypatch.setattr(
+        harness.models,
+        "get",
+        lambda name: SimpleNamespace(version="1") if name == "secret" else None,
+    )
     client = app_for(harness, caller("predict", "models:read", models=("iris",))).test_client()
 
     def answer(name):

@@ -7,6 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from secureml import Event
 from secureml.cli.clients import clients as commands
 from secureml.testing import Harness
 
@@ -18,6 +19,9 @@ class Desk:
         self.harness = Harness(folder)
         self.instance, self.store = folder, self.harness.store
         self.clients = self.harness.clients
+
+    def tell(self, name, client="", **facts):
+        self.harness.told.append(Event(name, client, facts))
 
     def type(self, *words):
         return CliRunner().invoke(commands, list(words), obj=self)
@@ -111,3 +115,43 @@ def test_a_store_that_cannot_be_asked_is_one_line(desk, tmp_path):
     done = desk.type("disable", "acme")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: the store cannot be asked (FileNotFoundError)\n"
+
+
+def test_what_a_client_may_is_changed_and_what_is_not_named_stays(desk):
+    desk.run("add", "acme", "--tier", "gold", "--scope", "predict")
+    found = desk.run("set", "acme", "--scope", "predict@churn@2", "--scope", "token")
+    assert found["scopes"] == ["predict@churn@2", "token"]
+    assert (found["tier"], found["models"]) == ("gold", ["*"])
+    assert desk.run("set", "acme", "--model", "churn@1")["models"] == ["churn@1"]
+    assert desk.run("show", "acme")["scopes"] == ["predict@churn@2", "token"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("set", "nobody", "--tier", "gold"), 1),
+        (("set", "acme"), 2),
+        (("set", "acme", "--scope", "predict@"), 1),
+        (("set", "acme", "--model", "a@b"), 1),
+    ],
+)
+def test_a_change_that_makes_no_sense_changes_nothing(desk, words, code):
+    desk.run("add", "acme")
+    before = desk.run("show", "acme")
+    assert desk.type(*words).exit_code == code
+    assert desk.run("show", "acme") == before
+
+
+def test_every_change_is_told(desk):
+    desk.run("add", "acme", "--scope", "predict")
+    desk.run("set", "acme", "--tier", "gold")
+    desk.run("disable", "acme")
+    desk.run("enable", "acme")
+    desk.run("list")
+    rights = {"tier": "standard", "scopes": "predict", "models": "*"}
+    assert desk.harness.told == [
+        Event("user_created", "acme", rights),
+        Event("privilege_permissions_changed", "acme", rights | {"tier": "gold"}),
+        Event("user_disabled", "acme"),
+        Event("user_enabled", "acme"),
+    ]

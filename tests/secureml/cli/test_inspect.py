@@ -159,16 +159,17 @@ def test_check_changes_nothing(ask, fresh_instance):
 def test_the_doors_are_shown_in_order_also_to_scripts(ask):
     found = json.loads(ask("phases", "--json").out)
     assert list(found) == [phase.value for phase in Phase]
-    assert (found["admit"], found["identify"]) == (["transport"], ["api_keys"])
+    assert (found["admit"], found["identify"]) == (["transport", "rate_limit"], ["api_keys"])
     lines = ask("phases").out.splitlines()
     assert [line.split()[0] for line in lines] == [phase.name for phase in Phase]
-    assert lines[0].split() == ["ADMIT", "transport"]
-    assert lines[3].split() == ["LIMIT", "-"]
+    assert lines[0].split() == ["ADMIT", "transport,", "rate_limit"]
+    assert lines[3].split() == ["LIMIT", "rate_limit"]
+    assert lines[5].split() == ["SHAPE", "-"]
 
 
 def test_one_who_only_observes_is_marked(ask, fresh_instance):
     append(fresh_instance, '[plugins.input_rules]\nmode = "observe"\n')
-    assert json.loads(ask("phases", "--json").out)["validate"] == ["input_rules?"]
+    assert json.loads(ask("phases", "--json").out)["validate"] == ["rate_limit", "input_rules?"]
 
 
 def test_the_doors_can_be_seen_while_a_model_is_bad(ask, fresh_instance):

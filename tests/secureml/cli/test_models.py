@@ -84,6 +84,25 @@ def test_the_file_that_serves_is_not_sealed_again_when_asked_not_to(run, materia
     assert run("seal", second, "--name", "new", "--data", table, "--unless-same")["version"] == "1"
 
 
+def test_rules_are_sealed_with_the_model_and_other_rules_are_another_version(
+    run, ask, material, tmp_path
+):
+    first, _, table = material
+    rules = tmp_path / "rules.toml"
+    words = ["--name", "ruled", "--data", table, "--rules", rules, "--unless-same"]
+    rules.write_text('[[rules]]\nname = "order"\nrule = "`mean radius` <= `worst radius`"\n')
+
+    assert run("seal", first, *words)["version"] == "1"
+    assert run("seal", first, *words) == {"name": "ruled", "made": False}
+    assert run("show", "ruled")["rules"][0]["name"] == "order"
+    rules.write_text(rules.read_text() + 'action = "flag"\n')
+    assert run("seal", first, *words)["version"] == "2"
+    rules.write_text('[[rules]]\nname = "order"\nrule = "`mean radius` > `worst radius`"\n')
+    refused = ask("seal", first, *words)
+    assert refused.code
+    assert "broken by" in refused.err
+
+
 def test_the_demo_is_made_once(run):
     assert run("demo") == {"name": "breast-cancer", "made": False}
     assert run("demo", "--name", "other")["version"] == "1"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from secureml import Principal, Problem
-from secureml.corridor.exchange import Refusal, invalid_input
+from secureml.corridor.exchange import Notice, Refusal, invalid_input
 from secureml.testing import Harness
 
 
@@ -70,3 +70,44 @@ def test_faulty_input_tells_at_most_twenty_places():
     problem = invalid_input([(f"/{n}", "type") for n in range(30)], "why")
 
     assert (len(problem.errors), problem.errors[0].path) == (20, "/0")
+
+
+class Doubling:
+    """A model that reads rows as they are."""
+
+    def read(self, instances):
+        return np.array(instances)
+
+
+def test_rows_are_amended_one_for_one_and_after_they_were_read(exchange):
+    """What the model is asked is still the caller's rows, in their order."""
+    exchange.model, exchange.payload = Doubling(), {"instances": [[1.0], [2.0]]}
+    with pytest.raises(RuntimeError, match="one for one"):
+        exchange.amend_rows(np.array([[5.0], [2.0]]))
+    exchange.read_rows()
+    with pytest.raises(RuntimeError, match="one for one"):
+        exchange.amend_rows(np.array([[5.0]]))
+
+    exchange.amend_rows(np.array([[5.0], [2.0]]))
+    assert exchange.read_rows().tolist() == [[5.0], [2.0]]
+
+
+def test_who_only_observes_amends_nothing_and_warns_of_nothing(exchange):
+    """An answer is as if the plugin were not there."""
+    exchange.model, exchange.payload = Doubling(), {"instances": [[1.0]]}
+    exchange.read_rows()
+    exchange.observing = True
+    exchange.amend_rows(np.array([[5.0]]))
+    exchange.warn([Notice("/instances/0", "r", "clipped")], 1)
+
+    assert exchange.read_rows().tolist() == [[1.0]]
+    assert (exchange.notices, exchange.notice_count) == ([], 0)
+
+
+def test_at_most_twenty_notices_are_kept_and_all_are_counted(exchange):
+    """Of however many plugins."""
+    for _ in range(3):
+        exchange.warn([Notice(f"/instances/{n}", "r", "flagged") for n in range(15)], 40)
+
+    assert len(exchange.notices) == 20
+    assert exchange.notice_count == 120

@@ -57,6 +57,9 @@ def code_of(body: bytes, limits: Limits = LIMITS) -> str:
         (b'[{"a":' * 5 + b"1" + b"}]" * 5, "json_too_deep"),
         (json.dumps({"a": "x" * 4097}).encode(), "json_too_large"),
         (json.dumps({"k" * 4097: 1}).encode(), "json_too_large"),
+        (json.dumps({"a": [["\u00e9" * 2049]]}).encode(), "json_too_large"),
+        (json.dumps({"\U0001f600" * 1025: 1}).encode(), "json_too_large"),
+        (json.dumps({"a": "x" * 4097, "b": "\u00e9"}).encode(), "json_too_large"),
         (json.dumps({str(n): n for n in range(1001)}).encode(), "json_too_large"),
     ],
 )
@@ -79,6 +82,8 @@ def test_what_is_not_strict_json_is_refused_with_its_own_code(body, code):
         '{"ä": "\U0001f600"}'.encode(),
         b'{"a": "\\ud83d\\ude00"}',
         json.dumps({"a": "x" * 4096}).encode(),
+        json.dumps({"a": "\u00e9" * 2048}).encode(),
+        json.dumps({"\U0001f600" * 1024: ["\u00e9" * 2048]}).encode(),
         json.dumps({str(n): n for n in range(1000)}).encode(),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from secureml.config_error import ConfigError
+from secureml.state.local_secrets import SCHEMES
 from secureml.state.secret import SecretSource
 
 if TYPE_CHECKING:
@@ -33,11 +34,16 @@ class SecretAge(NamedTuple):
         return f"{self.line()}: rotate it"
 
 
-def ages(house: House, now: float) -> list[SecretAge]:
-    """Return every reference in use with its age now, epoch seconds, in the order of settings."""
+def ages(house: House, now: float, *, managers: bool = True) -> list[SecretAge]:
+    """Return every reference in use with its age now, epoch seconds, in the order of settings.
+
+    Without ``managers`` no secrets manager is asked: its secrets are left out, and nobody waits.
+    """
     base, oldest = house.settings.instance, house.settings.secrets.warn_age
     found = []
     for table, key, source in _references(house):
+        if not managers and source.reference.partition(":")[0] not in SCHEMES:
+            continue
         age = _age(source, base, now)
         old = age is not None and age > oldest
         found.append(SecretAge(table, key, source.reference, age, old))

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from secureml import program_log
 from secureml.cli.main import Desk, secureml
-from secureml.cli.secret_ages import SecretAge
+from secureml.secret_ages import SecretAge
 
 DAY = 86400
 

@@ -1,0 +1,93 @@
+"""From a model's card to the shapes of its questions and answers.
+
+A row is a list in the card's order or an object by name, and both say what each column may
+hold. Whatever fits these shapes is read by the server; how far beyond the range of training
+it still reads is the operator's to say, and is not promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Shape = dict[str, Any]
+_TYPES = {
+    "float": "number",
+    "integer": "integer",
+    "boolean": "boolean",
+    "text": "string",
+    "category": "string",
+}
+_SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def question(card: Mapping[str, Any]) -> Shape:
+    """Return the body that asks this model."""
+    features = card["features"]
+    rows = {"anyOf": [_listed(features), _named(features)]}
+    return {
+        "type": "object",
+        "required": ["instances"],
+        "additionalProperties": False,
+        "properties": {"instances": {"type": "array", "minItems": 1, "items": rows}},
+        "examples": [{"instances": [[_example(feature) for feature in features]]}],
+    }
+
+
+def answer(card: Mapping[str, Any], plain: Shape) -> Shape:
+    """Return the plain answer of predictions, narrowed to what this model can say."""
+    predictions: Shape = {"type": "array", "items": _prediction(card)}
+    return {**plain, "properties": {**plain["properties"], "predictions": predictions}}
+
+
+def _listed(features: list[Mapping[str, Any]]) -> Shape:
+    count = len(features)
+    return {
+        "type": "array",
+        "title": "A row in the card's order",
+        "minItems": count,
+        "maxItems": count,
+        "prefixItems": [_cell(feature) for feature in features],
+        "items": False,
+    }
+
+
+def _named(features: list[Mapping[str, Any]]) -> Shape:
+    return {
+        "type": "object",
+        "title": "A row by name",
+        "required": [feature["name"] for feature in features],
+        "additionalProperties": False,
+        "properties": {feature["name"]: _cell(feature) for feature in features},
+    }
+
+
+def _cell(feature: Mapping[str, Any]) -> Shape:
+    may_be_missing = feature["missing"] == "allow"
+    kind = _TYPES[feature["dtype"]]
+    cell: Shape = {"type": [kind, "null"] if may_be_missing else kind}
+    cell |= {key: feature[key] for key in ("minimum", "maximum") if key in feature}
+    if "categories" in feature:
+        cell["enum"] = [*feature["categories"], *([None] if may_be_missing else [])]
+    return cell
+
+
+def _example(feature: Mapping[str, Any]) -> Any:
+    if feature["dtype"] == "boolean":
+        return False
+    if feature["dtype"] == "category":
+        return feature["categories"][0]
+    if feature["dtype"] == "text":
+        return "text"
+    middle = (feature.get("minimum", 0) + feature.get("maximum", 0)) / 2
+    if feature["dtype"] == "float":
+        return middle
+    return round(max(feature.get("minimum", middle), min(middle, feature.get("maximum", middle))))
+
+
+def _prediction(card: Mapping[str, Any]) -> Shape:
+    if card["classes"]:
+        types = sorted({_SCALARS[type(one)] for one in card["classes"]})
+        return {"type": types[0] if len(types) == 1 else types, "enum": list(card["classes"])}
+    # A classifier without classes answers with a list a row; the others with a number.
+    return {} if card["kind"] == "classifier" else {"type": "number"}

@@ -1,0 +1,47 @@
+"""``secureml brute-force list | lift``: who waits, and who need not any longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import click
+
+from secureml import Event, output
+
+from .ledger import Ledger
+
+
+def group(ledger: Ledger, tell: Callable[[Event], None]) -> click.Group:
+    """Return the commands over one ledger."""
+
+    @click.group("brute-force")
+    def brute_force() -> None:
+        """See who waits for wrong guesses, and let them try again."""
+
+    @brute_force.command("list")
+    @output.json_option
+    def list_waits(as_json: bool) -> None:
+        """List who must wait now."""
+        rows = [
+            {"subject": wait.subject, "failures": wait.failures, "until": _time(wait.until)}
+            for wait in ledger.list()
+        ]
+        lines = [f"{row['subject']:<60} {row['failures']:>5}  {row['until']}" for row in rows]
+        output.emit(rows, as_json, "\n".join(lines) or "nobody waits")
+
+    @brute_force.command()
+    @click.argument("subject")
+    @output.json_option
+    def lift(subject: str, as_json: bool) -> None:
+        """Forget the failures of SUBJECT, as `list` shows it."""
+        if not ledger.lift(subject):
+            raise click.ClickException(f"{subject!r} has failed at nothing")
+        tell(Event("authn_login_lifted", "", {"subject": subject}))
+        output.emit({"lifted": subject}, as_json, f"{subject} may try again")
+
+    return brute_force
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,66 @@
+"""Whom a request claims to be, as far as its headers say, without asking whether it is true.
+
+Only the public half of a credential is looked at: the id within an API key, the name in Basic.
+What is kept of it is a digest, for it may be anything at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from hashlib import sha256
+from ipaddress import IPv6Address, ip_address
+
+_LONGEST = 8192
+
+
+def claimed(environ: Mapping[str, str], headers: tuple[str, ...]) -> str:
+    """Return who is claimed, "" where no credential is offered or it names nobody."""
+    for name in headers:
+        offered = environ.get(name, "")
+        if not offered:
+            continue
+        scheme, _, rest = offered.partition(" ")
+        if scheme.lower() == "basic":
+            return _digest(_user(rest))
+        if rest and scheme.lower() != "apikey":
+            return ""  # a token names its owner inside, and cannot be guessed
+        parts = (rest or offered).split("_")
+        return _digest(parts[1] if len(parts) > 1 else "")
+    return ""
+
+
+def offers(environ: Mapping[str, str], headers: tuple[str, ...]) -> bool:
+    """Tell whether a request carries any credential."""
+    return any(environ.get(name) for name in headers)
+
+
+def named(client: str) -> str:
+    """Return a name that was said elsewhere, such as on a sign-in page, in the same shape."""
+    return _digest(client)
+
+
+def place(address: str) -> str:
+    """Return an address as its owner has it: one home has a whole /64 of IPv6."""
+    if ":" not in address:
+        return address
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
+        return f"{IPv6Address(int(found) >> 64 << 64)}/64"
+    return address
+
+
+def _user(text: str) -> str:
+    try:
+        decoded = base64.b64decode(text[:_LONGEST], validate=True)
+    except (binascii.Error, ValueError):
+        return ""
+    return decoded.partition(b":")[0].decode("utf-8", "replace")
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "replace")).hexdigest()[:24] if text else ""

@@ -1,0 +1,177 @@
+"""Brute force: whoever guesses credentials waits, longer each time; nobody else does.
+
+Stands in ADMIT (must this one wait?) and RECORD (was that a wrong guess?). An identity waits
+only where it was guessed from, so nobody can lock another out from elsewhere, and whoever has
+proven itself from an address lately does not wait for its neighbours' guesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from marshmallow import Schema, validate
+from marshmallow import fields as plain
+
+from secureml import (
+    Event,
+    Exchange,
+    Host,
+    Kind,
+    Measure,
+    Plugin,
+    Problem,
+    StoreUnavailable,
+    fields,
+)
+
+from .identity import claimed, named, offers, place
+from .ledger import Ledger
+from .waits import Rules
+
+if TYPE_CHECKING:
+    import click
+
+FAILED = "authn_login_fail"
+_SEEN = 4096  # proven pairs that a worker need not write down again
+_AGAIN = 3600.0
+
+
+class Config(Schema):
+    """The ``[plugins.brute_force]`` table."""
+
+    headers = plain.List(
+        fields.HeaderName(),
+        load_default=lambda: ["X-API-Key", "Authorization"],
+        validate=validate.Length(min=1),
+        metadata={"description": "The headers that carry credentials."},
+    )
+    free = fields.StrictInteger(
+        load_default=5,
+        validate=validate.Range(1, 1000),
+        metadata={"description": "Wrong guesses at one identity from one address at no cost."},
+    )
+    free_address = fields.StrictInteger(
+        load_default=20,
+        validate=validate.Range(1, 100_000),
+        metadata={"description": "Wrong guesses of any kind from one address at no cost."},
+    )
+    first = fields.Duration(
+        load_default=1.0,
+        validate=validate.Range(1, 3600),
+        metadata={"description": "The first wait; each one after it is twice as long."},
+    )
+    longest = fields.Duration(
+        load_default=900.0,
+        validate=validate.Range(1, 86400),
+        metadata={"description": "The longest wait."},
+    )
+    forget = fields.Duration(
+        load_default=3600.0,
+        validate=validate.Range(60, 30 * 86400),
+        metadata={"description": "After how long without a wrong guess all are forgotten."},
+    )
+    remember = fields.Duration(
+        load_default=30 * 86400.0,
+        validate=validate.Range(3600, 365 * 86400),
+        metadata={"description": "How long whoever proved itself from an address is known there."},
+    )
+
+
+class BruteForce(Plugin):
+    """Keeps those who guess waiting."""
+
+    name = "brute_force"
+    schema = Config
+    problems = (Kind("brute_force.wait", 429, "Too many wrong credentials; wait and try again"),)
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        self._headers = tuple(f"HTTP_{h.upper().replace('-', '_')}" for h in config["headers"])
+        times = (config["first"], config["longest"], config["forget"])
+        self._pair, self._address = (
+            Rules(config["free"], *times),
+            Rules(config["free_address"], *times),
+        )
+        self._ledger = Ledger(host.store, host.now, config["remember"])
+        self._now, self._tell = host.now, host.tell
+        self._seen: dict[str, float] = {}
+
+    def admit(self, exchange: Exchange) -> None:
+        """Raise Problem while this address, or this identity from here, must wait."""
+        environ = exchange.request.environ
+        if not exchange.client_address or not self._tries(exchange):
+            return
+        address = place(exchange.client_address)
+        pair = _pair(claimed(environ, self._headers), address)
+        try:
+            left = self._ledger.waits(pair) if pair else 0.0
+            if not left and not (pair and self._ledger.proven(pair)):
+                left = self._ledger.waits(_address(address))
+        except StoreUnavailable as error:
+            # Who must wait cannot be asked, so nobody may try.
+            raise Problem("unavailable", reason="brute_force.store") from error
+        if left:
+            wait = {"Retry-After": str(ceil(left))}
+            raise Problem("brute_force.wait", reason="brute_force.wait", headers=wait)
+
+    def _tries(self, exchange: Exchange) -> bool:
+        """Tell whether a request tries a credential, in a header or at an open endpoint."""
+        policy = exchange.policy
+        if offers(exchange.request.environ, self._headers):
+            return True
+        return policy is not None and policy.public and exchange.request.method == "POST"
+
+    def record(self, exchange: Exchange) -> None:
+        """Count a wrong guess, or remember who proved itself."""
+        if not exchange.client_address:
+            return
+        environ, address = exchange.request.environ, place(exchange.client_address)
+        identity = claimed(environ, self._headers)
+        told = [event for event in exchange.events if event.name == FAILED]
+        if told or (exchange.status == 401 and offers(environ, self._headers)):
+            who = identity or next((named(event.client) for event in told if event.client), "")
+            self._count(who, address)
+        elif identity and exchange.principal is not None:
+            self._remember(_pair(identity, address))
+
+    def _count(self, identity: str, address: str) -> None:
+        waits = [self._ledger.fail(_address(address), self._address)]
+        if identity:
+            waits.append(self._ledger.fail(_pair(identity, address), self._pair))
+        for wait in waits:
+            if wait is not None:
+                facts: dict[str, str | int] = {
+                    "subject": wait.subject,
+                    "failures": wait.failures,
+                }
+                self._tell(Event("authn_login_fail_max", "", facts))
+
+    def _remember(self, pair: str) -> None:
+        now = self._now()
+        if now - self._seen.get(pair, 0.0) < _AGAIN:
+            return
+        if len(self._seen) >= _SEEN:
+            self._seen.clear()
+        self._seen[pair] = now
+        if not self._ledger.proven(pair):
+            self._ledger.succeed(pair)
+
+    def measures(self) -> list[Measure]:
+        """Return how many wait."""
+        waiting = float(len(self._ledger.list()))
+        return [Measure("brute_force_waiting", waiting, "Addresses and identities that wait.")]
+
+    def commands(self) -> click.Group:
+        """Return `secureml brute-force ...`."""
+        from .cli import group
+
+        return group(self._ledger, self._tell)
+
+
+def _address(address: str) -> str:
+    return f"address:{address}"
+
+
+def _pair(identity: str, address: str) -> str:
+    return f"pair:{identity}@{address}" if identity else ""

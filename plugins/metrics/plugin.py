@@ -1,0 +1,137 @@
+"""Metrics: what the server does, in numbers for Prometheus.
+
+Stands in RECORD, where each request is counted, refused ones too. It is not vital: an answer
+is not withheld because it could not be counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint
+from marshmallow import Schema, ValidationError, validate
+from marshmallow import fields as plain
+
+from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin, fields
+
+from .certificate import validities
+from .counts import Counts
+from .exposition import VARIABLE, Exposition, Measured
+from .listener import Listener, split
+from .views import blueprint
+
+log = logging.getLogger("secureml.plugins.metrics")
+
+
+def _loopback(address: str) -> None:
+    try:
+        if address:
+            split(address)
+    except ValueError:
+        raise ValidationError(
+            "This is not an address of this machine alone, such as 127.0.0.1:9464."
+        ) from None
+
+
+class Config(Schema):
+    """The ``[plugins.metrics]`` table."""
+
+    listen = plain.String(
+        load_default="",
+        validate=_loopback,
+        metadata={
+            "description": "Empty for the route `/metrics` behind the scope `metrics`; or a "
+            "loopback address such as `127.0.0.1:9464`, served there alone and without credentials."
+        },
+    )
+    clients = fields.StrictInteger(
+        load_default=0,
+        validate=validate.Range(0, 10_000),
+        metadata={
+            "description": "Count requests and rows of single clients as well: so many in each "
+            "worker, the rest together as `other`; 0 counts none."
+        },
+    )
+    certificates = plain.List(
+        plain.String(validate=validate.Length(min=1)),
+        load_default=["tls/server.crt"],
+        metadata={
+            "description": "Certificates (PEM) whose validity is shown; relative to the instance "
+            "folder. A file that is not there is left out."
+        },
+    )
+
+
+class Metrics(Plugin):
+    """Counts each finished request, and tells whoever may look."""
+
+    name = "metrics"
+    schema = Config
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        self._counts = Counts(config["clients"])
+        self._exposition = Exposition(self._counts.registry, Measured(host.measures))
+        self._certificates: list[str] = config["certificates"]
+        self._instance = host.instance
+        self._listen: str = config["listen"]
+        _demand_folder(host.instance)
+
+    def record(self, exchange: Exchange) -> None:
+        """Count what was asked and what became of it."""
+        self._counts.request(exchange)
+
+    def hear(self, event: Event) -> None:
+        """Count what happened outside a request."""
+        self._counts.event(event.name)
+
+    def work(self, threads: int) -> None:
+        """Say that this worker serves, and listen where the operator asks for it."""
+        self._counts.worker(threads)
+        if not self._listen:
+            return
+        try:
+            Listener(self._listen, self._exposition.text).start()
+        except OSError as error:
+            # The model goes on answering: whoever scrapes sees that nothing does there.
+            log.error("metrics: cannot listen on %s (%s)", self._listen, error.strerror)  # noqa: TRY400
+
+    def blueprint(self) -> Blueprint:
+        """Return the route, or none where a socket of its own serves."""
+        if self._listen:
+            return Blueprint("metrics", __name__)
+        return blueprint(self._exposition.text)
+
+    def measures(self) -> list[Measure]:
+        """Return from when until when the certificates hold."""
+        found = []
+        for file, begins, ends in validities(self._certificates, self._instance):
+            for name, value, what in (
+                ("certificate_not_before_timestamp_seconds", begins, "From when"),
+                ("certificate_not_after_timestamp_seconds", ends, "Until when"),
+            ):
+                labels = {"file": file}
+                found.append(Measure(name, value, f"{what} a certificate holds.", labels))
+        return found
+
+
+def _demand_folder(instance: Path) -> None:
+    """Refuse to start where the workers could not count; a command counts nothing."""
+    place = os.environ.get(VARIABLE)
+    if not place:
+        return
+    folder = Path(place)
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        name = folder.relative_to(instance) if folder.is_relative_to(instance) else folder
+        raise ConfigError(
+            f"counters cannot be written to {name}",
+            fix="make the folder in the instance folder, and the service its owner",
+        )

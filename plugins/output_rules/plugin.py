@@ -1,0 +1,179 @@
+"""Output rules: an answer is no finer than its caller may see.
+
+Stands in SHAPE. Probabilities to the last bit are what a copy of a model is trained from and
+what tells whether a row was in its training data, so who needs labels only gets labels only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from marshmallow import Schema, ValidationError, validate, validates_schema
+from marshmallow import fields as plain
+
+from secureml import ConfigError, Exchange, Host, Plugin, Result, fields
+
+from .fidelity import FULL, LABELS, Fidelity, coarsen
+
+ANSWERS = ("labels", "probabilities")
+
+
+class Grant(Schema):
+    """The ``[[plugins.output_rules.grants]]`` table: who sees how much; the first that fits."""
+
+    scope = fields.Scope(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": "A right the caller must hold, such as `predict:full`.",
+            "example": "predict:full",
+        },
+    )
+    tier = plain.String(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "The tier the caller must be of.", "example": "gold"},
+    )
+    client = plain.String(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "The client the caller must be.", "example": "ward-7"},
+    )
+    model = plain.String(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "The model the question must be for.", "example": "iris"},
+    )
+    answer = plain.String(
+        required=True,
+        validate=validate.OneOf(ANSWERS),
+        metadata={
+            "description": "`labels` alone, or `probabilities` too.",
+            "example": "probabilities",
+        },
+    )
+    top = fields.StrictInteger(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(1, 1000),
+        metadata={
+            "description": "How many probabilities of a row, the highest; the others are `null`.",
+            "example": 3,
+        },
+    )
+    decimals = fields.StrictInteger(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(0, 15),
+        metadata={
+            "description": "Places that probabilities and a regressor's numbers keep.",
+            "example": 2,
+        },
+    )
+
+    @validates_schema
+    def check_top(self, data: Mapping[str, Any], **_: Any) -> None:
+        """A number of probabilities without probabilities would look like a promise of some."""
+        if data.get("answer") == "labels" and data.get("top") is not None:
+            raise ValidationError("Labels have no probabilities to count.", "top")
+
+
+class Config(Schema):
+    """The ``[plugins.output_rules]`` table."""
+
+    otherwise = plain.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.OneOf(ANSWERS),
+        metadata={
+            "description": "What a caller sees whom no grant fits: `labels` or `probabilities`. "
+            "Left out, it is `probabilities` while there are no grants and `labels` once there "
+            "is one.",
+            "example": "labels",
+        },
+    )
+    decimals = fields.StrictInteger(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Range(0, 15),
+        metadata={
+            "description": "Places that numbers keep for everybody, whatever a grant says.",
+            "example": 4,
+        },
+    )
+    grants = plain.List(
+        plain.Nested(Grant),
+        load_default=list,
+        metadata={"description": "Who sees how much; the first that fits the caller counts."},
+    )
+
+
+class OutputRules(Plugin):
+    """Makes each answer as coarse as its caller's first fitting grant says."""
+
+    name = "output_rules"
+    schema = Config
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        grants: Sequence[Mapping[str, Any]] = config["grants"]
+        self._ceiling: int | None = config["decimals"]
+        self._grants = [(_fits(grant), self._fidelity(grant)) for grant in grants]
+        otherwise = config["otherwise"] or ("labels" if grants else "probabilities")
+        self._otherwise = self._fidelity({"answer": otherwise})
+        _check_order(grants)
+
+    def shape(self, exchange: Exchange, result: Result) -> Result:
+        """Return the result, equal or coarser."""
+        fidelity = self._fidelity_for(exchange)
+        if fidelity.full:
+            return result
+        kind = exchange.model.card.kind if exchange.model is not None else ""
+        predictions, probabilities = coarsen(
+            result.predictions,
+            result.probabilities,
+            fidelity,
+            # A label may be a number, too; only a regressor's numbers are amounts.
+            amounts=kind == "regressor",
+        )
+        return replace(result, predictions=predictions, probabilities=probabilities)
+
+    def _fidelity_for(self, exchange: Exchange) -> Fidelity:
+        for fits, fidelity in self._grants:
+            if fits(exchange):
+                return fidelity
+        return self._otherwise
+
+    def _fidelity(self, grant: Mapping[str, Any]) -> Fidelity:
+        found = LABELS if grant["answer"] == "labels" else replace(FULL, top=grant.get("top"))
+        wanted = [one for one in (grant.get("decimals"), self._ceiling) if one is not None]
+        return replace(found, decimals=min(wanted, default=None))
+
+
+def _fits(grant: Mapping[str, Any]) -> Callable[[Exchange], bool]:
+    scope, tier, client, model = (grant[key] for key in ("scope", "tier", "client", "model"))
+
+    def fits(exchange: Exchange) -> bool:
+        caller = exchange.principal
+        if caller is None:
+            return False
+        return (
+            (scope is None or scope in caller.scopes)
+            and (tier is None or tier == caller.tier)
+            and (client is None or client == caller.client)
+            and (model is None or model == exchange.model_name)
+        )
+
+    return fits
+
+
+def _check_order(grants: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a grant that no caller can reach, because an earlier one asks for nothing."""
+    for number, grant in enumerate(grants[:-1]):
+        if all(grant[key] is None for key in ("scope", "tier", "client", "model")):
+            raise ConfigError(
+                "this grant fits everybody, so those behind it count for nobody",
+                key=f"grants.{number}",
+                fix="put it last, or name a scope, tier, client or model in it",
+            )

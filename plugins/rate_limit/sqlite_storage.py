@@ -1,0 +1,255 @@
+"""A storage for `limits` in one SQLite file, exact for every process and thread of a host.
+
+Registered as ``sqlite+counters:///path/to/counters.db``; any user of `limits` or Flask-Limiter
+may import this module and name that URL. Each hit is one transaction, so of any burst exactly
+as many pass as the limit says: fixed window, moving window and sliding window counter alike.
+A process that is killed takes nothing along. Rows whose time is over are removed beside the
+requests, and the file never grows beyond ``size``.
+
+Beside the methods `limits` asks for there are three that say what was found in the same
+transaction: ``take_fixed``, ``take_moving`` and ``take_sliding``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from math import floor
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from limits.storage import Storage
+from limits.storage.base import MovingWindowSupport, SlidingWindowCounterSupport
+
+from .handle import Handle
+from .sweeper import Sweeper
+
+SCHEME = "sqlite+counters"
+_FIXED = "SELECT current, expires FROM windows WHERE key = ?"
+_SLIDING = "SELECT number, previous, current FROM windows WHERE key = ?"
+_PUT = "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?)"
+_NEWEST = "SELECT at, total FROM entries WHERE key = ? ORDER BY at DESC, total DESC LIMIT 1"
+_OLDEST = (
+    "SELECT at, total - amount FROM entries WHERE key = ? AND at >= ? ORDER BY at, total LIMIT 1"
+)
+_LEAVES = (
+    "SELECT at FROM entries WHERE key = ? AND at >= ? AND total >= ? ORDER BY at, total LIMIT 1"
+)
+
+
+class Fixed(NamedTuple):
+    """What a fixed window holds; ``ends`` in epoch seconds."""
+
+    allowed: bool
+    used: int
+    ends: float
+
+
+class Moving(NamedTuple):
+    """What a moving window holds; what was asked for fits after ``frees``, epoch seconds."""
+
+    allowed: bool
+    used: int
+    frees: float
+
+
+class Sliding(NamedTuple):
+    """What two windows hold, and seconds until each is forgotten, as `limits` counts them."""
+
+    allowed: bool
+    previous: int
+    previous_ttl: float
+    current: int
+    current_ttl: float
+
+
+class SQLiteStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
+    """Counters in one file. Options: ``clock``, ``busy`` and ``sweep`` in seconds, ``size`` in
+    bytes; ``capacity`` is the number of keys beyond which those that end soonest give way,
+    0 for never."""
+
+    STORAGE_SCHEME = [SCHEME]
+
+    def __init__(
+        self,
+        uri: str,
+        wrap_exceptions: bool = False,
+        *,
+        clock: Callable[[], float] = time.time,
+        busy: float = 0.25,
+        size: int = 64 * 1024 * 1024,
+        capacity: int = 100_000,
+        sweep: float = 10.0,
+    ) -> None:
+        super().__init__(uri, wrap_exceptions=wrap_exceptions)
+        place = urlsplit(uri)
+        self.path = Path(unquote(place.netloc + place.path))
+        self.clock = clock
+        self._handle = Handle(self.path, busy=busy, size=size)
+        self._sweeper = Sweeper(self._handle, clock, every=sweep, capacity=capacity)
+
+    @property
+    def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
+        """Name what a failing file raises; it is a StorageError in any case."""
+        return (sqlite3.Error, OSError)
+
+    # -- fixed window ----------------------------------------------------------------------
+
+    def take_fixed(self, key: str, limit: int | None, expiry: int, amount: int) -> Fixed:
+        """Count ``amount`` unless that exceeds ``limit``; None counts whatever it comes to."""
+        self._sweeper.nudge()
+        return self._handle.write(self._take_fixed, key, limit, expiry, amount)
+
+    def _take_fixed(
+        self, file: sqlite3.Connection, key: str, limit: int | None, expiry: int, amount: int
+    ) -> Fixed:
+        now = self.clock()  # asked inside the transaction, so that time goes one way for all
+        used, ends = file.execute(_FIXED, (key,)).fetchone() or (0, 0.0)
+        if not now < ends <= now + expiry:  # over; or the clock was set back since
+            used, ends = 0, now + expiry
+        if limit is not None and used + amount > limit:
+            return Fixed(allowed=False, used=used, ends=ends)
+        file.execute(_PUT, (key, 0, 0, used + amount, ends))
+        return Fixed(allowed=True, used=used + amount, ends=ends)
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count and return the count; the window begins with the first."""
+        return self.take_fixed(key, None, int(expiry), amount).used
+
+    def get(self, key: str) -> int:
+        """Return the count of a window that is not over, else 0."""
+        used, ends = self._look(_FIXED, key) or (0, 0.0)
+        return int(used) if ends > self.clock() else 0
+
+    def get_expiry(self, key: str) -> float:
+        """Return when a window ends, else now; epoch seconds."""
+        _, ends = self._look(_FIXED, key) or (0, 0.0)
+        return float(max(ends, self.clock()))
+
+    # -- moving window ---------------------------------------------------------------------
+
+    def take_moving(self, key: str, limit: int, expiry: int, amount: int) -> Moving:
+        """Enter ``amount`` at this moment if with it no window of ``expiry`` holds too much."""
+        self._sweeper.nudge()
+        return self._handle.write(self._take_moving, key, limit, expiry, amount)
+
+    def _take_moving(
+        self, file: sqlite3.Connection, key: str, limit: int, expiry: int, amount: int
+    ) -> Moving:
+        now = self.clock()
+        newest, total = file.execute(_NEWEST, (key,)).fetchone() or (now, 0)
+        if newest > now + expiry:  # the clock was set back, far
+            file.execute("DELETE FROM entries WHERE key = ?", (key,))
+            newest, total = now, 0
+        since = now - expiry
+        _, before = file.execute(_OLDEST, (key, since)).fetchone() or (now, total)
+        used = total - before
+        if used + amount > limit:
+            # All up to the last of those that are too many must have left.
+            leaver = before + used + amount - limit
+            found = file.execute(_LEAVES, (key, since, min(leaver, total))).fetchone() or (now,)
+            return Moving(allowed=False, used=used, frees=found[0] + expiry)
+        at = max(now, newest)
+        row = (key, at, total + amount, amount, at + expiry + 1)
+        file.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", row)
+        return Moving(allowed=True, used=used + amount, frees=now)
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Enter ``amount`` if it fits."""
+        return self.take_moving(key, limit, int(expiry), amount).allowed
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        """Return the oldest moment that counts, else now, and how much does."""
+        now = self.clock()
+        _, total = self._look(_NEWEST, key) or (now, 0)
+        oldest, before = self._look(_OLDEST, key, now - expiry) or (now, total)
+        return float(oldest), int(total - before)
+
+    # -- sliding window counter --------------------------------------------------------------
+
+    def take_sliding(self, key: str, limit: int, expiry: int, amount: int) -> Sliding:
+        """Count ``amount`` if with it, and what weighs from the window before, it is not too much.
+
+        The weight is ``floor(previous * share still in sight) + current``, as in `limits`.
+        """
+        self._sweeper.nudge()
+        return self._handle.write(self._take_sliding, key, limit, expiry, amount)
+
+    def _take_sliding(
+        self, file: sqlite3.Connection, key: str, limit: int, expiry: int, amount: int
+    ) -> Sliding:
+        key = f"{key}/sliding"
+        row = file.execute(_SLIDING, (key,)).fetchone()
+        number, previous, current, ttl = _windows(row, self.clock(), expiry)
+        allowed = floor(previous * ttl / expiry) + current + amount <= limit
+        if allowed:
+            current += amount
+            file.execute(_PUT, (key, number, previous, current, (number + 2) * expiry))
+        return Sliding(allowed, previous, ttl, current, ttl + expiry)
+
+    def acquire_sliding_window_entry(
+        self, key: str, limit: int, expiry: int, amount: int = 1
+    ) -> bool:
+        """Count ``amount`` if it fits."""
+        return self.take_sliding(key, limit, int(expiry), amount).allowed
+
+    def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
+        """Return both windows: previous count and ttl, current count and ttl."""
+        row = self._look(_SLIDING, f"{key}/sliding")
+        _, previous, current, ttl = _windows(row, self.clock(), expiry)
+        return previous, ttl if previous else 0.0, current, ttl + expiry
+
+    def clear_sliding_window(self, key: str, expiry: int) -> None:
+        """Forget both windows."""
+        self.clear(f"{key}/sliding")
+
+    # -- the whole file -----------------------------------------------------------------------
+
+    def check(self) -> bool:
+        """Tell whether the file can be read."""
+        self._handle.read(lambda file: file.execute("SELECT 1 FROM windows LIMIT 1").fetchone())
+        return True
+
+    def clear(self, key: str) -> None:
+        """Forget all that is counted under a key."""
+
+        def forget(file: sqlite3.Connection) -> None:
+            file.execute("DELETE FROM windows WHERE key = ?", (key,))
+            file.execute("DELETE FROM entries WHERE key = ?", (key,))
+
+        self._handle.write(forget)
+
+    def reset(self) -> int | None:
+        """Forget everything; return the number of rows that were there."""
+
+        def forget(file: sqlite3.Connection) -> int:
+            gone = (file.execute(f"DELETE FROM {table}") for table in ("windows", "entries"))  # noqa: S608 - two names of ours
+            return sum(one.rowcount for one in gone)
+
+        return self._handle.write(forget)
+
+    def close(self) -> None:
+        """Stop the sweeper and close the file; the next use opens it again."""
+        self._sweeper.stop()
+        self._handle.close()
+
+    def _look(self, query: str, *words: object) -> tuple[float, ...] | None:
+        found: tuple[float, ...] | None = self._handle.read(
+            lambda file: file.execute(query, words).fetchone()
+        )
+        return found
+
+
+def _windows(row: tuple[float, ...] | None, now: float, expiry: int) -> tuple[int, int, int, float]:
+    """Return the window's number, what came before and in it, and the seconds it has left."""
+    number = int(now // expiry)
+    left = (number + 1) * expiry - now
+    if row is None or not number - 1 <= row[0] <= number + 1:
+        return number, 0, 0, left
+    there, previous, current = (int(value) for value in row)
+    if there < number:
+        return number, current, 0, left
+    # A clock that went back by a moment: what was counted stays counted.
+    return there, previous, current, left if there == number else float(expiry)

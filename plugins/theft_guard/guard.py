@@ -1,0 +1,142 @@
+"""One batch through all its parties: the client, its address block, and everyone together.
+
+What each of some colluding clients sends may look like little; their evidence is added up for
+their block and for the model. A block counts only while several clients are seen in it, else it
+says what the client says. Everyone together is only ever flagged: a crowd cannot be held for
+one of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from ipaddress import ip_address, ip_network
+from typing import Any, Protocol
+
+import numpy as np
+
+from .evidence import CHUNK, Scale, Seen
+from .levels import HOLD, THROTTLE, Terms, forgive, settle, spend
+from .memory import Memory
+from .sequence import advance, reasons, score
+
+Findings = list[np.ndarray[Any, Any]]
+CLIENT, BLOCK, ALL = "client", "block", "all"
+EVERYONE = "*"
+
+
+class Table(Protocol):
+    """Slots by party, see `shared`."""
+
+    def held(self, kind: str, name: str, now: float) -> AbstractContextManager[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Somebody whose rows for one model are judged together."""
+
+    kind: str
+    name: str
+    model: str
+
+    @property
+    def slot(self) -> str:
+        """The name of its slot; a model's name holds no space."""
+        return f"{self.model} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A party after a batch; ``moved`` names a level that is new, and the score is of then."""
+
+    party: Party
+    level: int
+    score: float
+    rows: int
+    reasons: tuple[str, ...]
+    moved: str | None
+
+
+def parties(client: str, address: str, model: str) -> Iterator[Party]:
+    """Yield whom a request is judged with, the client first."""
+    yield Party(CLIENT, client, model)
+    if address:
+        yield Party(BLOCK, block_of(address), model)
+    yield Party(ALL, EVERYONE, model)
+
+
+@lru_cache(4096)
+def block_of(address: str) -> str:
+    """Return the /24 of an IPv4 address or the /48 of an IPv6 one; any other text as it is."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address[:64]
+    return str(ip_network((found, 24 if found.version == 4 else 48), strict=False))
+
+
+class Guard:
+    """Judges batches; the memory is the table's, so this may stand in any worker."""
+
+    def __init__(self, table: Table, terms: dict[str, Terms], now: Callable[[], float]) -> None:
+        self._table, self._terms, self._now = table, terms, now
+
+    def judge(self, party: Party, seen: Seen, scale: Scale | None) -> tuple[Standing, Findings]:
+        """Judge a batch against a client's own memory; without a scale only count its rows."""
+        terms, now = self._terms[party.kind], self._now()
+        with self._table.held(party.kind, party.slot, now) as slot:
+            memory, findings = Memory(slot), []
+            new = 0
+            for first in range(0, len(seen), CHUNK):
+                part = seen if len(seen) <= CHUNK else seen.part(slice(first, first + CHUNK))
+                if scale is None:
+                    new += int(memory.new_among(part.whole).sum())
+                elif len(found := scale.judge(part, memory)):
+                    findings.append(found)
+                    advance(slot, found, terms.cap)
+                    new += len(found)
+            return self._settled(slot, party, len(seen), new, now), findings
+
+    def share(self, party: Party, client: str, rows: int, findings: Findings) -> Standing:
+        """Add what was found about a client to those it is among."""
+        terms, now = self._terms[party.kind], self._now()
+        with self._table.held(party.kind, party.slot, now) as slot:
+            if _several(slot, client):
+                # One client's evidence is the client's own; a block's begins with the second.
+                for found in findings:
+                    advance(slot, found, terms.cap)
+            return self._settled(slot, party, rows, sum(map(len, findings)), now)
+
+    def _settled(self, slot: Any, party: Party, rows: int, new: int, now: float) -> Standing:
+        terms = self._terms[party.kind]
+        slot["rows"] += rows
+        slot["new"] += new
+        moved = settle(slot, terms, now)
+        spend(slot, new, terms, now)
+        _throttle(slot, terms, new, now)
+        level, height = int(slot["level"]), 0.0
+        why: tuple[str, ...] = ()
+        if moved is not None:
+            sums = slot["sums"].copy()
+            height, why = score(sums), tuple(reasons(sums, terms.threshold / 3))
+        return Standing(party, level, height, int(slot["rows"]), why, moved)
+
+    def forgive(self, party: Party) -> None:
+        """Begin again with a party."""
+        now = self._now()
+        with self._table.held(party.kind, party.slot, now) as slot:
+            forgive(slot, now)
+
+
+def _several(slot: Any, client: str) -> bool:
+    bit = blake2b(client.encode(), digest_size=1).digest()[0] % 64
+    slot["members"] = slot["members"] | np.uint64(1 << bit)
+    return int(slot["members"]).bit_count() > 1
+
+
+def _throttle(slot: Any, terms: Terms, new: int, now: float) -> None:
+    if terms.ladder[int(slot["level"])] in (THROTTLE, HOLD) and new:
+        slot["until"] = now + terms.pause * new

@@ -1,0 +1,85 @@
+"""From a score to an answer: step by step, and never at the threshold itself.
+
+Whoever is refused the moment a threshold is passed learns where it lies, and how to stay below
+it (arXiv 2405.20641). So the first step is a flag that nobody but the operator sees, each
+further one needs as much evidence again, and comes a random number of rows later.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .evidence import TESTS
+from .sequence import score
+
+WATCHED, FLAG, COARSEN, THROTTLE, HOLD = "watched", "flag", "coarsen", "throttle", "hold"
+STEPS = (COARSEN, THROTTLE, HOLD)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is done, and when; ``chance(low, high)`` returns a whole number, both ends included."""
+
+    answers: tuple[str, ...]
+    threshold: float
+    delay: int
+    pause: float
+    budget: int
+    window: float
+    chance: Callable[[int, int], int]
+
+    @property
+    def ladder(self) -> tuple[str, ...]:
+        """What each level is called, the lowest first."""
+        return (WATCHED, FLAG, *self.answers)
+
+    @property
+    def cap(self) -> float:
+        """The most a sum may hold: enough for the last step, and no grudge beyond it."""
+        return self.threshold * len(self.ladder) + math.log(len(TESTS))
+
+
+def settle(slot: Any, terms: Terms, now: float) -> str | None:
+    """Move a slot's level by its sums; return the name of a level that is new, or None."""
+    level = min(max(int(slot["level"]), 0), len(terms.ladder) - 1)
+    if level == 0 and float(slot["sums"].max()) < terms.threshold:
+        slot["level"] = level
+        return None
+    reached, new = score(slot["sums"]), int(slot["new"])
+    higher = level + 1 < len(terms.ladder) and reached >= terms.threshold * (level + 1)
+    if higher and (level == 0 or new >= int(slot["due"])):
+        return _move(slot, level + 1, terms, now)
+    cleared = level > 0 and reached < terms.threshold / 4 and new >= int(slot["due"])
+    if cleared and terms.ladder[level] != HOLD:
+        return _move(slot, 0, terms, now)
+    slot["level"] = level
+    return None
+
+
+def _move(slot: Any, level: int, terms: Terms, now: float) -> str:
+    slot["level"], slot["since"] = level, now
+    slot["due"] = int(slot["new"]) + terms.chance(terms.delay // 2, terms.delay + terms.delay // 2)
+    return terms.ladder[level]
+
+
+def forgive(slot: Any, now: float) -> None:
+    """Begin again with a party: no evidence, no level; what it sent stays known."""
+    for field in ("sums", "counts", "lately", "judged", "spent"):
+        slot[field] = 0
+    slot["level"], slot["due"], slot["until"], slot["since"] = 0, 0, 0.0, now
+
+
+def spend(slot: Any, new: int, terms: Terms, now: float) -> None:
+    """Count new rows against the budget of this window."""
+    if now - float(slot["window"]) >= terms.window:
+        slot["window"], slot["spent"] = now, 0
+    slot["spent"] += new
+
+
+def over(slot: Any, terms: Terms, now: float) -> float:
+    """Return the seconds until the budget is a new one, 0 where it is not spent."""
+    left = float(slot["window"]) + terms.window - now
+    return max(left, 0.0) if 0 < terms.budget <= int(slot["spent"]) else 0.0

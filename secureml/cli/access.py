@@ -1,0 +1,205 @@
+"""``secureml access explain CLIENT METHOD PATH``: may they, and why, asked of those who decide.
+
+The route is matched by the application's own map and the plugins at AUTHORIZE are asked with
+the client's rights, so what is explained is what would happen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from secureml.cli.main import Desk
+from secureml.cli.output import emit, json_option
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from secureml.app import House
+    from secureml.corridor.exchange import Credential, Exchange, Principal
+    from secureml.corridor.policy import Policy
+    from secureml.state.clients import Client
+
+
+@dataclass(frozen=True)
+class Step:
+    """One question on the way, and how it was answered."""
+
+    ask: str
+    ok: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a method and a path lead to."""
+
+    rule: str
+    policy: Policy
+    model: str
+
+
+@click.group()
+def access() -> None:
+    """Explain who may do what."""
+
+
+@access.command()
+@click.argument("client")
+@click.argument("method")
+@click.argument("path")
+@json_option
+@click.pass_obj
+def explain(desk: Desk, client: str, method: str, path: str, as_json: bool) -> None:
+    """Say whether CLIENT may send METHOD to PATH, and why; exit 0 when it may, else 1."""
+    from secureml.app import create_app
+
+    app = create_app(desk.instance)
+    steps, credentials = _explain(app, client, method.upper(), path)
+    allowed = all(step.ok for step in steps)
+    answer = {
+        "allowed": allowed,
+        "steps": [asdict(step) for step in steps],
+        "credentials": credentials,
+    }
+    lines = [f"{'yes' if step.ok else 'NO ':<4} {step.ask:<12} {step.why}" for step in steps]
+    lines += [f"     {row['method']} {row['id']}: {row['why']}" for row in credentials]
+    emit(answer, as_json, "\n".join([*lines, "allowed" if allowed else "not allowed"]))
+    if not allowed:
+        raise SystemExit(1)
+
+
+def _explain(
+    app: Flask, name: str, method: str, path: str
+) -> tuple[list[Step], list[dict[str, Any]]]:
+    house: House = app.extensions["secureml"]
+    step, place = _route(app, method, path)
+    if place is None:
+        return [step], []
+    if place.policy.public:
+        return [step, Step("policy", ok=True, why="the route is public: nobody is asked")], []
+    client = house.clients.get(name)
+    steps = [step, _client_step(name, client)]
+    if client is None:
+        return steps, []
+    principal = _principal(client)
+    exchange = _exchange(place, method, path, principal)
+    steps += _model_step(house, place)
+    steps += _decisions(house, exchange)
+    return steps, _credentials(house, exchange, principal) if client.enabled else []
+
+
+def _route(app: Flask, method: str, path: str) -> tuple[Step, Place | None]:
+    from werkzeug.exceptions import MethodNotAllowed, NotFound
+
+    from secureml.corridor.policy import policy_of
+
+    try:
+        rule, words = app.url_map.bind("localhost").match(path, method, return_rule=True)
+    except MethodNotAllowed as refused:
+        known = ", ".join(sorted(refused.valid_methods or ()))
+        return Step("route", ok=False, why=f"{path} takes {known} only"), None
+    except NotFound:
+        return Step("route", ok=False, why=f"there is no {path}"), None
+    policy = policy_of(app.view_functions[rule.endpoint])
+    if policy is None:
+        raise RuntimeError(f"{rule.rule} carries no policy")
+    demand = "is public" if policy.public else f"demands {policy.scope}"
+    return Step("route", ok=True, why=f"{method} {rule.rule} {demand}"), Place(
+        rule.rule, policy, words.get("model", "")
+    )
+
+
+def _client_step(name: str, client: Client | None) -> Step:
+    if client is None:
+        return Step("client", ok=False, why=f"there is no client {name!r}")
+    if not client.enabled:
+        return Step("client", ok=False, why=f"{name} is disabled")
+    scopes, models = ", ".join(sorted(client.scopes)), ", ".join(sorted(client.models))
+    return Step("client", ok=True, why=f"{name} holds {scopes or 'no scope'}; models {models}")
+
+
+def _model_step(house: House, place: Place) -> list[Step]:
+    if not place.model:
+        return []
+    model = house.models.get(place.model)
+    if model is None:
+        return [Step("model", ok=False, why=f"no model answers to {place.model!r}")]
+    return [Step("model", ok=True, why=f"{model.name} serves version {model.version}")]
+
+
+def _principal(client: Client) -> Principal:
+    from secureml.corridor.exchange import Principal
+
+    return Principal(
+        client=client.name,
+        subject=client.name,
+        scopes=client.scopes,
+        models=client.models,
+        tier=client.tier,
+        method="access explain",
+        credential="",
+    )
+
+
+def _exchange(place: Place, method: str, path: str, principal: Principal) -> Exchange:
+    from flask import Request
+    from werkzeug.test import EnvironBuilder
+
+    from secureml.corridor.exchange import Exchange
+
+    request = Request(EnvironBuilder(path=path, method=method).get_environ())
+    return Exchange(
+        "0" * 32,
+        request,
+        0.0,
+        0,
+        policy=place.policy,
+        route=place.rule,
+        known=True,
+        principal=principal,
+        model_name=place.model,
+    )
+
+
+def _decisions(house: House, exchange: Exchange) -> list[Step]:
+    """Ask every plugin at AUTHORIZE, as the corridor would."""
+    from secureml.corridor.problems import Problem
+
+    found = []
+    for loaded in house.plugins:
+        if not hasattr(loaded.plugin, "authorize"):
+            continue
+        try:
+            loaded.plugin.authorize(exchange)
+            found.append(Step(loaded.name, ok=True, why="agrees"))
+        except Problem as problem:
+            found.append(Step(loaded.name, ok=False, why=problem.reason or problem.code))
+    return found
+
+
+def _credentials(house: House, exchange: Exchange, principal: Principal) -> list[dict[str, Any]]:
+    """Say of each credential of the client whether it would do."""
+    return [
+        {"id": each.id, "method": each.method, "state": each.state, "why": why, "ok": not why}
+        | ({} if why else {"why": "would do"})
+        for loaded in house.plugins
+        if hasattr(loaded.plugin, "credentials")
+        for each in loaded.plugin.credentials(principal.client)
+        for why in [_against(house, exchange, principal, each)]
+    ]
+
+
+def _against(house: House, exchange: Exchange, principal: Principal, held: Credential) -> str:
+    from secureml.state.rights import meet
+
+    if held.state != "active":
+        return held.state
+    if held.scopes is not None:
+        exchange.principal = replace(principal, scopes=meet(principal.scopes, held.scopes))
+    try:
+        return ", ".join(step.why for step in _decisions(house, exchange) if not step.ok)
+    finally:
+        exchange.principal = principal

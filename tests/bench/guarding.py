@@ -1,0 +1,42 @@
+"""What the theft guard costs a row: rows it has not seen, for one that is sent again is free."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from stages import timed
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "theft"))
+
+
+def report() -> list[dict]:
+    """Print microseconds for 1 and 100 rows of the breast-cancer model, in process."""
+    import numpy as np
+    from service import Service
+    from subjects import subject
+
+    found = []
+    with tempfile.TemporaryDirectory() as place:
+        target = subject("cancer", "logistic", Path(place))
+        service, chance = Service(target, Path(place) / "service"), np.random.default_rng(0)
+        for many in (1, 100):
+            chosen = target.fresh[chance.integers(len(target.fresh), size=(4000 // many, many))]
+            rows = iter(chosen + chance.normal(0, 1e-3, chosen.shape) * target.spread)
+            exchange = service.prepare(next(rows))
+            result = target.handle.predict(exchange.read_rows())
+
+            def judge():
+                exchange._rows = next(rows)
+                service.guard.shape(exchange, result)
+
+            line = {"rows": many, "shape": timed(judge, 4000 // many - 1)}
+            line["validate"] = timed(lambda: service.guard.validate(exchange), 300)
+            found.append(line)
+            print(
+                f"theft_guard, {many:>3} new rows: shape {line['shape']:.0f} us "
+                f"({line['shape'] / many:.1f} a row), validate {line['validate']:.0f} us"
+            )
+        service.close()
+    return found

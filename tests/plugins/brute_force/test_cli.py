@@ -1,0 +1,41 @@
+"""The commands speak to people and to scripts."""
+
+from __future__ import annotations
+
+import json
+
+from click.testing import CliRunner
+
+from plugins.brute_force.cli import group
+from plugins.brute_force.ledger import Wait
+
+
+class Ledger:
+    """Waits that were counted elsewhere."""
+
+    def list(self):
+        return [Wait("address:192.0.2.1", 21, 1_767_225_660.0)]
+
+    def lift(self, subject):
+        return subject == "address:192.0.2.1"
+
+
+def ask(*words):
+    told = []
+    return CliRunner().invoke(group(Ledger(), told.append), list(words)), told
+
+
+def test_scripts_read_json_and_people_a_line():
+    done, _ = ask("list", "--json")
+    assert json.loads(done.output) == [
+        {"subject": "address:192.0.2.1", "failures": 21, "until": "2026-01-01T00:01:00Z"}
+    ]
+    done, _ = ask("list")
+    assert "address:192.0.2.1" in done.output
+
+
+def test_a_lift_is_told_and_one_of_nothing_is_not():
+    done, told = ask("lift", "address:192.0.2.1")
+    assert (done.exit_code, [event.name for event in told]) == (0, ["authn_login_lifted"])
+    done, told = ask("lift", "nobody")
+    assert (done.exit_code, told) == (1, [])

@@ -1,0 +1,70 @@
+"""What a request claims is read, never believed; its secret half is not even looked at."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plugins.brute_force.identity import claimed, named, offers, place
+
+HEADERS = ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION")
+
+
+def basic(text):
+    return {"HTTP_AUTHORIZATION": "Basic " + base64.b64encode(text.encode()).decode()}
+
+
+def test_a_key_is_known_by_its_public_half():
+    one, other = ({"HTTP_X_API_KEY": f"sml_abc_{rest}"} for rest in ("x1", "y2"))
+    assert claimed(one, HEADERS) == claimed(other, HEADERS) == named("abc")
+    assert claimed({"HTTP_X_API_KEY": "sml_abd_x1"}, HEADERS) != named("abc")
+    assert claimed({"HTTP_AUTHORIZATION": "ApiKey sml_abc_x1"}, HEADERS) == named("abc")
+
+
+def test_a_name_in_basic_is_the_same_whatever_the_password():
+    assert claimed(basic("bob:one"), HEADERS) == claimed(basic("bob:two"), HEADERS) == named("bob")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"HTTP_X_API_KEY": ""},
+        {"HTTP_X_API_KEY": "nothing"},
+        {"HTTP_AUTHORIZATION": "Bearer a.b.c"},
+        {"HTTP_AUTHORIZATION": "Basic !!!"},
+        {"HTTP_AUTHORIZATION": "Basic"},
+        {"HTTP_AUTHORIZATION": "DPoP x"},
+    ],
+)
+def test_who_names_nobody_is_nobody(environ):
+    assert claimed(environ, HEADERS) == ""
+
+
+def test_nothing_of_what_was_sent_is_kept():
+    found = claimed({"HTTP_X_API_KEY": "sml_secretish_verysecret"}, HEADERS)
+    assert "secret" not in found
+
+
+@given(st.text(), st.text())
+def test_any_header_at_all_has_an_answer(key, authorization):
+    environ = {"HTTP_X_API_KEY": key, "HTTP_AUTHORIZATION": authorization}
+    found = claimed(environ, HEADERS)
+    assert found == "" or len(found) == 24
+    assert offers(environ, HEADERS) is bool(key or authorization)
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
+        ("a:b", "a:b"),
+    ],
+)
+def test_an_address_is_as_its_owner_has_it(address, found):
+    assert place(address) == found

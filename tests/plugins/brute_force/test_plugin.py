@@ -1,0 +1,183 @@
+"""Whoever guesses waits; nobody else does, and nobody is locked out from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from click.testing import CliRunner
+
+from plugins.api_keys.plugin import ApiKeys
+from plugins.brute_force.plugin import BruteForce
+from plugins.errors.plugin import Errors
+from plugins.scopes.plugin import Scopes
+from secureml import ConfigError, Event, Plugin, Problem, StoreUnavailable
+from secureml.testing import Harness
+
+HOME, AWAY = "192.0.2.1", "198.51.100.9"
+
+
+class Peer(Plugin):
+    """Settles whoever the test says."""
+
+    name = "peer"
+
+    def admit(self, exchange):
+        address = exchange.request.headers["X-Test-Address"]
+        exchange.settle_peer(address=address, scheme="https", host="x")
+
+
+class House:
+    def __init__(self, folder, **table):
+        self.harness = Harness(folder)
+        loaded = [self.harness.load(cls) for cls in (Peer, ApiKeys, Scopes, Errors)]
+        self.guard = self.harness.load(BruteForce, table or None)
+        loaded.insert(1, self.guard)
+        self._ring = loaded[2].plugin._ring
+        self.http = self.harness.app(loaded).test_client()
+        self.harness.clients.add("acme")
+        self.key = self._ring.issue("acme", lifetime=None)[0].text
+        self.clock = self.harness.clock
+
+    def wrong(self, key=None):
+        """A key of the same id that is not the key."""
+        text = key or self.key
+        prefix, name, secret = text.split("_", 2)
+        return f"{prefix}_{name}_{secret[::-1]}"
+
+    def ask(self, key="", address=HOME, **headers):
+        if key:
+            headers["X-API-Key"] = key
+        headers["X-Test-Address"] = address
+        return self.http.get("/v1/models", headers=headers)
+
+    def guess(self, times, key=None, address=HOME):
+        return [self.ask(key or self.wrong(), address).status_code for _ in range(times)]
+
+
+@pytest.fixture
+def house(tmp_path):
+    made = House(tmp_path)
+    yield made
+    made.harness.store.close()
+
+
+def test_after_a_few_wrong_guesses_even_the_right_key_waits_where_it_was_guessed(house):
+    assert house.guess(6) == [401] * 6
+    answer = house.ask(house.key)
+    assert (answer.status_code, answer.json["code"]) == (429, "brute_force.wait")
+    assert answer.headers["Retry-After"] == "1"
+    house.clock.advance(1)
+    assert house.ask(house.key).status_code == 200
+
+
+def test_each_wait_is_twice_the_one_before_and_never_ends_early(house):
+    house.guess(5)
+    for wait in (1, 2, 4, 8):
+        assert house.ask(house.wrong()).status_code == 401
+        house.clock.advance(wait - 0.01)
+        refused = house.ask(house.wrong())
+        assert refused.status_code == 429
+        house.clock.advance(float(refused.headers["Retry-After"]))
+
+
+def test_attack_nobody_is_locked_out_from_elsewhere(house):
+    house.guess(50, address=AWAY)
+    assert house.ask(house.key, HOME).status_code == 200
+
+
+def test_attack_many_names_from_one_address_wait_as_one(house):
+    other = [house.wrong().replace(house.key.split("_")[1], f"{n:016x}") for n in range(21)]
+    assert [house.ask(key, AWAY).status_code for key in other] == [401] * 21
+    assert house.ask(house.key, AWAY).status_code == 429
+
+
+def test_who_is_known_at_an_address_does_not_wait_for_its_neighbours(house):
+    assert house.ask(house.key, AWAY).status_code == 200
+    other = [house.wrong().replace(house.key.split("_")[1], f"{n:016x}") for n in range(25)]
+    for key in other:
+        house.ask(key, AWAY)
+    assert house.ask(house.key, AWAY).status_code == 200
+    assert house.ask(other[0], AWAY).status_code == 429
+
+
+def test_who_offers_nothing_is_told_so_and_never_waits(house):
+    assert [house.ask().status_code for _ in range(50)] == [401] * 50
+    assert house.ask(house.key).status_code == 200
+
+
+def test_a_wait_lengthens_no_further_by_asking_while_it_lasts(house):
+    house.guess(6)
+    assert house.guess(30) == [429] * 30
+    house.clock.advance(1)
+    assert house.ask(house.key).status_code == 200
+
+
+def test_the_wait_is_told_once_it_begins_and_names_no_secret(house):
+    house.guess(6)
+    [event] = house.harness.told
+    assert event.name == "authn_login_fail_max"
+    assert event.facts["failures"] == 6
+    assert house.key not in str(event)
+
+
+def test_unknown_and_wrong_wait_alike(house):
+    """Else the wait would tell which names there are."""
+    unknown = house.wrong().replace(house.key.split("_")[1], "0" * 16)
+    known = [(house.ask(house.wrong(), HOME).status_code) for _ in range(8)]
+    assert [house.ask(unknown, AWAY).status_code for _ in range(8)] == known
+
+
+def test_a_sign_in_that_failed_counts_for_the_name_that_was_tried(house):
+    guard = house.guard.plugin
+    for _ in range(6):
+        exchange = house.harness.exchange("POST", "/sign-in", address=AWAY)
+        exchange.status = 200
+        exchange.note("authn_login_fail", client="bob")
+        guard.record(exchange)
+    again = {"HTTP_AUTHORIZATION": "Basic " + base64.b64encode(b"bob:x").decode()}
+    exchange = house.harness.exchange("GET", "/", address=AWAY, environ_overrides=again)
+    with pytest.raises(Problem):
+        guard.admit(exchange)
+
+
+def test_a_store_that_is_away_lets_nobody_try(house, monkeypatch):
+    def away():
+        raise StoreUnavailable
+
+    exchange = house.harness.exchange(address=HOME, headers={"X-API-Key": house.key})
+    monkeypatch.setattr(house.harness.store, "versions", away)
+    with pytest.raises(Problem) as refused:
+        house.guard.plugin.admit(exchange)
+    assert (refused.value.code, refused.value.reason) == ("unavailable", "brute_force.store")
+
+
+def test_before_the_peer_is_known_nothing_is_asked(house):
+    exchange = house.harness.exchange(headers={"X-API-Key": house.key})
+    house.guard.plugin.admit(exchange)
+    house.guard.plugin.record(exchange)
+
+
+def test_an_operator_sees_who_waits_and_lets_them_try(house):
+    house.guess(6)
+    commands = house.guard.plugin.commands()
+    listed = CliRunner().invoke(commands, ["list", "--json"])
+    assert listed.exit_code == 0
+    assert "pair:" in listed.output
+    subject = house.harness.told[0].facts["subject"]
+    assert CliRunner().invoke(commands, ["lift", subject]).exit_code == 0
+    assert house.ask(house.key).status_code == 200
+    assert house.harness.told[-1] == Event("authn_login_lifted", "", {"subject": subject})
+    assert CliRunner().invoke(commands, ["lift", subject]).exit_code == 1
+    assert CliRunner().invoke(commands, ["list"]).output == "nobody waits\n"
+
+
+def test_how_many_wait_is_measured(house):
+    house.guess(6)
+    assert [measure.value for measure in house.guard.plugin.measures()] == [1.0]
+
+
+@pytest.mark.parametrize("table", [{"free": 0}, {"first": "0s"}, {"headers": []}, {"x": 1}])
+def test_a_setting_that_makes_no_sense_stops_the_start(tmp_path, table):
+    with pytest.raises(ConfigError):
+        Harness(tmp_path).build(BruteForce, table)

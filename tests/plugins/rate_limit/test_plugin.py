@@ -1,0 +1,349 @@
+"""The plugin at its doors."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from plugins.rate_limit.plugin import RateLimit
+from secureml import ConfigError, Plugin, Policy, Problem, requires
+from secureml.testing import Harness
+
+CLIENT_3 = {"for": "client", "allow": "3 per minute", "strategy": "fixed-window"}
+
+
+def test_a_client_has_what_it_is_allowed_and_others_have_their_own(desk):
+    one = desk(CLIENT_3)
+    assert one.passed(5) == 3
+    assert one.passed(5, client="other") == 3
+
+
+def test_the_wait_that_is_told_is_enough_and_a_second_less_is_not(desk):
+    one = desk(CLIENT_3)
+    one.passed(3)
+    problem, _ = one.ask()
+    assert (problem.code, problem.reason) == ("rate_limited", "rate_limit.client")
+    wait = int(problem.headers["Retry-After"])
+    one.clock.advance(wait - 2)
+    assert one.passed(1) == 0
+    one.clock.advance(2)
+    assert one.passed(1) == 1
+
+
+def test_the_wait_is_long_enough_for_every_limit_that_is_full(desk):
+    """Not only for the first that says no."""
+    minute = {"for": "client", "allow": "2 per minute", "strategy": "fixed-window"}
+    second = {"for": "client", "allow": "2 per second", "strategy": "fixed-window"}
+    one = desk(minute, second)
+    assert one.passed(2) == 2
+    problem, headers = one.ask()
+    assert int(problem.headers["Retry-After"]) >= 60
+    assert headers["RateLimit"].count(";r=0") == 2
+
+
+def test_what_is_left_is_told_on_every_answer(desk):
+    one = desk(CLIENT_3)
+    _, headers = one.ask()
+    assert headers["RateLimit-Policy"] == '"client";q=3;w=60'
+    assert headers["RateLimit"] == '"client";r=2;t=60'
+    one.passed(2)
+    problem, headers = one.ask()
+    assert headers["RateLimit-Policy"] == '"client";q=3;w=60'
+    seconds = re.search(r";t=(\d+)", headers["RateLimit"])[1]
+    assert int(problem.headers["Retry-After"]) >= int(seconds)
+
+
+def test_an_address_is_refused_before_anyone_asks_who_it_is(desk):
+    one = desk({"for": "address", "allow": "2 per minute"})
+    one.passed(2)
+    with pytest.raises(Problem) as refused:
+        one.plugin.admit(one.exchange(client=None))
+    assert refused.value.code == "rate_limited"
+    assert one.passed(1, address="192.0.2.2") == 1
+
+
+def test_an_ipv6_subscriber_cannot_change_its_address_to_get_more(desk):
+    one = desk({"for": "address", "allow": "2 per minute"})
+    found = [one.passed(1, address=f"2001:db8::{n:x}") for n in range(1, 6)]
+    assert sum(found) == 2
+
+
+def test_this_machine_itself_is_not_counted_by_address(desk):
+    assert desk({"for": "address", "allow": "1 per minute"}).passed(5, address="127.0.0.1") == 5
+
+
+def test_failures_count_and_successes_do_not(desk):
+    one = desk({"for": "address", "allow": "3 per minute", "unit": "failures"})
+    assert one.passed(10) == 10
+    for _ in range(3):
+        assert one.ask(status=401, client=None)[0] is None
+    problem, _ = one.ask()
+    assert problem.code == "rate_limited"
+    one.clock.advance(121)
+    assert one.passed(1) == 1
+
+
+def test_rows_are_what_is_counted_and_a_large_request_that_is_refused_takes_none(desk):
+    one = desk({"for": "client", "allow": "100 per minute", "unit": "rows"})
+    assert one.ask(rows=60)[0] is None
+    assert one.ask(rows=60)[0].code == "rate_limited"
+    _, headers = one.ask(rows=40)
+    assert headers["RateLimit-Policy"] == '"client-rows";q=100;w=60;secureml-unit="rows"'
+    assert headers["RateLimit"].startswith('"client-rows";r=0')
+
+
+def test_a_request_that_can_never_fit_is_not_told_to_wait(desk):
+    problem, _ = desk({"for": "client", "allow": "100 per minute", "unit": "rows"}).ask(rows=101)
+    assert (problem.code, problem.headers) == ("rate_limit.too_much", {})
+
+
+def test_a_dear_model_costs_more(desk):
+    one = desk({"for": "client", "allow": "10 per minute"}, costs=[{"model": "big", "weighs": 5}])
+    assert one.passed(5, model_name="big") == 2
+    rows = desk(
+        {"for": "client", "allow": "10 per minute", "unit": "rows"},
+        costs=[{"model": "big", "weighs": 5}],
+    )
+    assert rows.ask(rows=2, model_name="big", client="rows")[0] is None
+    assert rows.ask(rows=1, model_name="big", client="rows")[0] is not None
+
+
+def test_a_route_that_costs_more_says_so_in_its_policy(desk):
+    one = desk({"for": "client", "allow": "10 per minute"})
+    assert one.passed(5, policy=Policy("predict", cost=5)) == 2
+
+
+def test_a_tier_has_its_own_and_a_named_client_its_own(desk):
+    one = desk(
+        CLIENT_3,
+        {"for": "tier:gold", "allow": "5 per minute"},
+        {"for": "client:vip", "allow": "7 per minute"},
+    )
+    assert one.passed(9) == 3
+    assert one.passed(9, client="rich", tier="gold") == 5
+    assert one.passed(9, client="vip", tier="gold") == 7
+
+
+def test_everyone_together(desk):
+    one = desk({"for": "everyone", "allow": "5 per minute"})
+    assert sum(one.passed(2, client=f"c{n}") for n in range(5)) == 5
+
+
+def test_a_route_by_itself(desk):
+    one = desk(CLIENT_3 | {"route": "/v1/models"})
+    assert one.passed(5, route="/other") == 5
+    assert one.passed(5, route="/v1/models") == 3
+
+
+def test_a_budget_outlives_the_process_and_never_comes_back(desk):
+    table = {"for": "client", "allow": "5 ever"}
+    assert desk(table).passed(4) == 4
+    again = desk(table)
+    assert again.passed(4) == 1
+    again.clock.advance(365 * 86400)
+    assert again.passed(1) == 0
+
+
+def test_a_budget_of_the_month_comes_back_with_the_next(desk):
+    one = desk({"for": "client", "allow": "5 per calendar month"})  # the clock stands at January 1
+    assert one.passed(9) == 5
+    problem, _ = one.ask()
+    assert int(problem.headers["Retry-After"]) == 31 * 86400 + 1
+    one.clock.advance(31 * 86400 - 1)
+    assert one.passed(1) == 0
+    one.clock.advance(1)
+    assert one.passed(9) == 5
+
+
+def test_so_many_at_once_and_the_newcomer_waits(desk):
+    one = desk({"for": "everyone", "allow": "2 at once"})
+    first, second = one.exchange(), one.exchange(client="other")
+    one.enter(first)
+    one.enter(second)
+    problem, _ = one.ask(client="third")
+    assert (problem.code, problem.headers) == ("rate_limit.busy", {"Retry-After": "1"})
+    one.leave(first)
+    assert one.passed(5, client="third") == 5
+    one.leave(second)
+
+
+def test_one_client_at_once_is_its_own_fault_and_nobody_elses(desk):
+    one = desk({"for": "client", "allow": "1 at once"})
+    mine = one.exchange()
+    one.enter(mine)
+    assert one.ask()[0].code == "rate_limited"
+    assert one.passed(1, client="other") == 1
+    one.leave(mine)
+    assert one.passed(1) == 1
+
+
+def test_whether_we_live_does_not_depend_on_how_busy_we_are(desk):
+    one = desk({"for": "everyone", "allow": "1 at once"})
+    one.enter(held := one.exchange())
+    assert one.ask(client=None, policy=Policy(None))[0] is None
+    one.leave(held)
+
+
+def test_who_ignores_refusals_is_banned_for_longer_each_time(desk):
+    one = desk(CLIENT_3, ban_after=5)
+    lengths = []
+    for _ in range(3):
+        while (problem := one.ask()[0]) is None or problem.code != "rate_limit.banned":
+            pass
+        lengths.append(int(problem.headers["Retry-After"]) - 1)
+        assert one.passed(1, client="other") <= 1, "nobody else is"
+        one.clock.advance(lengths[-1] + 1)
+    assert lengths == [60, 120, 240]
+
+
+def test_the_refusal_that_brings_a_ban_tells_its_end(desk):
+    one = desk(CLIENT_3, ban_after=2, ban_first="10m")
+    one.passed(3)
+    waits = [int(one.ask()[0].headers["Retry-After"]) for _ in range(3)]
+    assert waits[:2] == [61, 61]
+    assert waits[2] >= 600
+    one.clock.advance(waits[2])
+    assert one.passed(1) == 1
+
+
+def test_a_ban_and_what_led_to_it_are_told(desk):
+    one = desk(CLIENT_3, ban_after=1)
+    one.passed(3)
+    names = []
+    for _ in range(2):
+        exchange = one.exchange()
+        with pytest.raises(Problem):
+            one.enter(exchange)
+        names += [event.name for event in exchange.events]
+        one.leave(exchange, 429)
+    assert names.count("excess_rate_limit_exceeded") == 2
+    assert names.count("excess_rate_limit_banned") == 1
+
+
+def test_ban_after_0_bans_nobody(desk):
+    one = desk(CLIENT_3, ban_after=0)
+    assert one.passed(50) == 3
+    assert one.ask()[0].code == "rate_limited"
+
+
+def test_without_a_word_there_are_limits_that_trouble_nobody(tmp_path):
+    plugin = Harness(tmp_path).build(RateLimit)
+    assert {(rule.whom, rule.unit) for rule in plugin.rules} == {
+        ("address", "failures"),
+        ("client", "requests"),
+    }
+    assert {rule.source for rule in plugin.rules} == {"default"}
+    plugin.close()
+
+
+def test_nothing_is_opened_before_the_first_request(tmp_path):
+    harness = Harness(tmp_path)
+    harness.build(RateLimit, {"limits": [CLIENT_3, {"for": "client", "allow": "5 ever"}]})
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+class Names(Plugin):
+    """Names everyone acme, and lets everyone do everything."""
+
+    name = "names"
+
+    def identify(self, exchange):
+        from secureml import Principal
+
+        return Principal("acme", "acme", frozenset({"go"}), frozenset("*"), "t", "names", "k")
+
+    def authorize(self, exchange):
+        """Agree."""
+
+
+def app_of(tmp_path, table, mode="enforce"):
+    from flask import Blueprint
+
+    harness = Harness(tmp_path)
+    views = Blueprint("views", __name__)
+    views.get("/go", endpoint="go")(requires("go")(lambda: {"ok": True}))
+    loaded = [harness.load(RateLimit, table | {"mode": mode}), harness.load(Names)]
+    return harness, loaded[0].plugin, harness.app(loaded, [views])
+
+
+def test_flask_limiter_knows_every_limit_and_runs_no_hook(tmp_path):
+    table = {"limits": [CLIENT_3, {"for": "client", "allow": "9 ever"}]}
+    _, plugin, app = app_of(tmp_path, table)
+    hooks = [*app.before_request_funcs[None], *app.after_request_funcs[None]]
+    assert len(hooks) == 6, "the corridor's doors"
+    assert not app.teardown_request_funcs
+    declared = [
+        limit for one in app.extensions["limiter"] for limit in one.limit_manager.application_limits
+    ]
+    assert sorted(str(limit.limit) for limit in declared) == [
+        "100 per 1 minute", "3 per 1 minute", "300 per 1 minute", "9 per 100 year",
+    ]  # fmt: skip
+    assert app.test_client().get("/go").status_code == 200
+    plugin.close()
+
+
+def test_through_the_whole_corridor_the_fourth_is_refused_with_all_it_needs(tmp_path):
+    _, plugin, app = app_of(tmp_path, {"limits": [CLIENT_3]})
+    caller = app.test_client()
+    answers = [caller.get("/go") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[-1].json["code"] == "rate_limited"
+    assert answers[-1].headers["Retry-After"] == "61"
+    assert answers[0].headers["RateLimit"] == '"client";r=2;t=60'
+    plugin.close()
+
+
+def test_observed_it_refuses_nobody(tmp_path):
+    _, plugin, app = app_of(tmp_path, {"limits": [CLIENT_3]}, mode="observe")
+    assert {app.test_client().get("/go").status_code for _ in range(8)} == {200}
+    plugin.close()
+
+
+def test_no_visit_is_kept_when_a_request_is_over(tmp_path):
+    _, plugin, app = app_of(tmp_path, {"limits": [CLIENT_3]})
+    for path in ("/go", "/nowhere", "/healthz", "/go", "/go", "/go"):
+        app.test_client().get(path)
+    assert plugin._visits == {}
+    plugin.close()
+
+
+@pytest.mark.parametrize(
+    ("handling", "status", "ready"),
+    [("refuse", 503, 503), ("allow", 200, 200), ("degrade", 200, 200)],
+)
+def test_a_store_that_fails_is_handled_as_the_limit_says(tmp_path, handling, status, ready):
+    """And it shows: in readiness where it refuses, in the measures always."""
+    table = {"limits": [CLIENT_3 | {"when_store_fails": handling}], "defaults": False,
+             "counters": "gone/counters.db"}  # fmt: skip
+    harness, plugin, app = app_of(tmp_path, table)
+    caller = app.test_client()
+    answer = caller.get("/go")
+    assert answer.status_code == status
+    if status == 503:
+        assert (answer.json["code"], answer.headers["Retry-After"]) == ("unavailable", "1")
+    found = caller.get("/readyz")
+    assert found.status_code == ready
+    assert found.json.get("reasons", []) == (["rate_limit_store"] if ready == 503 else [])
+    failing = [m for m in plugin.measures() if m.name == "rate_limit_store_failing"]
+    assert [(m.value, m.labels["handling"]) for m in failing] == [(1.0, handling)]
+    assert caller.get("/healthz").status_code == 200
+    (tmp_path / "gone").mkdir()
+    assert plugin.ready() is None
+    plugin.close()
+    harness.store.close()
+
+
+def test_a_strangers_flood_of_health_checks_is_counted_and_never_refused_by_a_broken_store(
+    tmp_path,
+):
+    table = {"limits": [{"for": "address", "allow": "5 per minute"}], "defaults": False,
+             "counters": "gone/counters.db"}  # fmt: skip
+    _, plugin, app = app_of(tmp_path, table)
+    assert app.test_client().get("/healthz").status_code == 200
+    plugin.close()
+
+
+def test_two_files_that_are_one_stop_the_start(tmp_path):
+    with pytest.raises(ConfigError, match="both"):
+        Harness(tmp_path).build(RateLimit, {"counters": "a.db", "budgets": "a.db"})

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plugins.theft_guard.evidence import CHUNK, TESTS, Scale, bare, digests
+from plugins.theft_guard.memory import SLOT, Memory
+from secureml import Likeness
+
+
+@pytest.fixture
+def scale(target):
+    return Scale(Likeness(target.handle.card, target.handle.card.reference), b"key")
+
+
+@pytest.fixture
+def memory():
+    return Memory(np.zeros(1, SLOT)[0:1].reshape(()))
+
+
+def look(scale, rows, margin=1.0, label=0):
+    many = len(rows)
+    return scale.look(rows, np.full(many, margin), np.full(many, label))
+
+
+def test_one_at_a_time_and_all_at_once_are_the_same(scale, target):
+    rows = target.fresh[:CHUNK]
+    one, many = (Memory(np.zeros(1, SLOT)[0:1].reshape(())) for _ in range(2))
+    singly = np.vstack([scale.judge(look(scale, row[None]), one) for row in rows])
+    # The mean of what came lately moves at the end of a batch; all else is row by row.
+    assert np.array_equal(scale.judge(look(scale, rows), many), singly)
+
+
+def test_a_row_sent_again_is_not_judged(scale, target, memory):
+    assert len(scale.judge(look(scale, target.fresh[:3]), memory)) == 3
+    assert len(scale.judge(look(scale, target.fresh[:4]), memory)) == 1
+
+
+def test_a_small_step_is_near_and_one_that_turns_the_answer_is_a_chain(scale, target, memory):
+    row = target.fresh[:1]
+    scale.judge(look(scale, row), memory)
+    (stepped,) = scale.judge(look(scale, row + 1e-3 * target.spread), memory)
+    (turned,) = scale.judge(look(scale, row + 2e-3 * target.spread, label=1), memory)
+
+    assert stepped[TESTS.index("near")] == 2
+    assert stepped[TESTS.index("prints")] == 1
+    assert stepped[TESTS.index("chain")] == 0
+    assert turned[TESTS.index("chain")] == 1
+
+
+def test_nonsense_is_off_the_manifold_and_real_rows_are_on_it(scale, target, nonsense):
+    place = TESTS.index("manifold")
+    usual = scale.judge(look(scale, target.fresh[:16]), Memory(np.zeros(1, SLOT)[0]))
+    odd = scale.judge(look(scale, nonsense(16)), Memory(np.zeros(1, SLOT)[0]))
+
+    assert (usual[:, place] <= 1).mean() > 0.9
+    assert (odd[:, place] == 3).all()
+
+
+def test_an_unsure_answer_is_near_the_boundary_and_no_margin_says_nothing(scale, target, memory):
+    place = TESTS.index("boundary")
+    assert scale.judge(look(scale, target.fresh[:1], margin=0.0), memory)[0, place] == 2
+    assert scale.judge(look(scale, target.fresh[1:2], margin=1.0), memory)[0, place] == 0
+    unknown = scale.look(target.fresh[2:3], None, np.array([0]))
+    assert scale.judge(unknown, memory)[0, place] == -1
+
+
+def test_the_first_row_has_nothing_to_be_near_to(scale, target, memory):
+    (first,) = scale.judge(look(scale, target.fresh[:1]), memory)
+    assert first[[TESTS.index(t) for t in ("near", "chain", "spacing")]].tolist() == [-1, -1, -1]
+
+
+def test_digests_know_every_column_and_the_key():
+    words = np.array([[1.0, "a"], [1.0, "b"]], dtype=object)
+    assert len(set(digests(words, b"k").tolist())) == 2
+    assert digests(words, b"k")[0] != digests(words, b"l")[0]
+    assert digests(np.zeros((1, 2)), b"k")[0] == digests(np.zeros((2, 2)), b"k")[1]
+    assert len(bare(np.zeros((2, 2)), b"k")) == 2

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from marshmallow import ValidationError
+from service import Service, _policy
+
+from plugins.theft_guard.settings import Config
+from secureml import ConfigError, Problem
+from secureml.models import sealing, signature
+from secureml.models.registry import Registry
+
+EVERY = ["coarsen", "throttle", "hold"]
+
+
+def provoke(service, rows, times=60, **words):
+    """Ask until refused or done; wait out every throttle. Return what was seen."""
+    seen = []
+    for _ in range(times):
+        try:
+            labels, shares, events = service.ask(rows(), **words)
+        except Problem as problem:
+            seen.append(problem.code)
+            service.harness.clock.advance(3600)
+        else:
+            seen.append("full" if shares is not None else "labels")
+            seen += [event.name for event in events]
+            assert labels
+    return seen
+
+
+def test_rows_like_no_real_one_are_flagged_and_nobody_outside_can_tell(serve, nonsense):
+    service = serve(answers=[])
+    seen = provoke(service, nonsense, 20)
+
+    assert "model_theft_flag" in seen
+    assert set(seen) == {"full", "model_theft_flag"}
+
+
+def test_steps_follow_one_another_and_none_at_the_threshold_itself(serve, nonsense):
+    seen = provoke(serve(answers=EVERY, delay=10), nonsense, 120)
+    names = ["flag", "coarsen", "throttle", "hold"]
+    places = [seen.index(f"model_theft_{name}") for name in names]
+
+    assert places == sorted(places)
+    assert all(later - sooner > 4 for sooner, later in pairwise(places))
+    assert seen[places[1] - 1] == "labels"
+    assert seen[-1] == "theft_guard.held"
+    assert "theft_guard.throttled" in seen[places[2] : places[3]]
+
+
+def test_rounded_probabilities_are_what_coarse_leaves_where_that_is_said(serve, nonsense):
+    service = serve(answers=["coarsen"], coarse="rounded", delay=2)
+    for _ in range(40):
+        _, shares, _ = service.ask(nonsense())
+
+    assert np.array_equal(np.round(shares, 1), shares)
+
+
+def test_a_customer_gets_everything(serve, target):
+    service = serve(answers=EVERY)
+    for row in target.fresh:
+        _, shares, events = service.ask(row[None])
+        assert shares is not None
+        assert events == []
+
+
+def test_the_same_row_a_thousand_times_is_no_attack(serve, target):
+    service = serve(answers=EVERY)
+    for _ in range(1000):
+        assert service.ask(target.fresh[:1])[2] == []
+
+
+def test_an_exempt_client_is_flagged_and_goes_on(serve, nonsense):
+    seen = provoke(serve(answers=EVERY, exempt=["mallory"], delay=2), nonsense, 60)
+
+    assert set(seen) == {"full", "model_theft_flag"}
+
+
+def test_a_held_client_is_let_in_by_the_command_and_judged_anew(serve, nonsense, target):
+    service = serve(answers=EVERY, delay=2)
+    assert provoke(service, nonsense, 90)[-1] == "theft_guard.held"
+    service.harness.clock.advance(60)
+
+    done = CliRunner().invoke(service.guard.commands(), ["lift", "mallory", "--json"])
+    assert done.exit_code == 0, done.output
+    assert service.harness.told[-1].name == "model_theft_lifted"
+    assert service.ask(target.fresh[:1])[1] is not None
+    assert "model_theft_flag" in provoke(service, nonsense, 20)
+
+
+def test_a_hold_outlives_the_memory(serve, nonsense, target):
+    service = serve(answers=EVERY, delay=2)
+    provoke(service, nonsense, 90)
+    service.guard.close()
+    for file in (service.folder / "store").iterdir():
+        file.unlink()
+
+    with pytest.raises(Problem) as refused:
+        service.ask(target.fresh[:1])
+    assert refused.value.code == "theft_guard.held"
+
+
+def test_a_budget_is_spent_by_different_rows_alone_and_comes_back(serve, target):
+    service = serve(budget=5, window="1h")
+    for window in range(3):
+        mine = target.fresh[window * 5 : window * 5 + 5]
+        for _ in range(3):
+            service.ask(mine[:4])
+        service.ask(mine)
+        service.harness.clock.advance(1)
+        with pytest.raises(Problem) as refused:
+            service.ask(mine[:1])
+        assert refused.value.code == "theft_guard.budget"
+        assert 0 < int(refused.value.headers["Retry-After"]) <= 3600
+        service.harness.clock.advance(3600)
+
+
+def test_clients_who_share_the_work_are_flagged_as_one_block(serve, target, chance):
+    service = serve(answers=[], threshold=12)
+    parties = set()
+    for number in range(40):
+        row = chance.uniform(target.low, target.high)[None]
+        _, _, events = service.ask(row, f"client-{number % 20}", f"192.0.2.{number}")
+        parties |= {event.facts["party"] for event in events}
+
+    assert "block:192.0.2.0/24" in parties
+    assert "all:*" in parties
+    assert not any(party.startswith("client:") for party in parties)
+
+
+def test_a_block_is_never_shut_out(serve, nonsense, target):
+    service = serve(answers=EVERY, delay=2)
+    for number in range(150):
+        try:
+            service.ask(nonsense(), f"client-{number % 30}", "192.0.2.1")
+        except Problem as problem:
+            assert problem.code == "theft_guard.throttled"
+            service.harness.clock.advance(3600)
+
+
+def test_memory_that_cannot_be_used_refuses_and_shows(serve, target):
+    service = serve()
+    (service.folder / "store").write_text("a file where the folder should be")
+
+    assert service.guard.ready() == "theft_guard_file"
+    with pytest.raises(Problem) as refused:
+        service.ask(target.fresh[:1])
+    assert refused.value.code == "unavailable"
+    (service.folder / "store").unlink()
+    assert service.guard.ready() is None
+
+
+def test_a_model_sealed_without_a_table_keeps_its_budget_and_says_so(
+    target, tmp_path, caplog, nonsense
+):
+    sealing.seal(
+        target.folder / "cancer-logistic.joblib",
+        name="bare",
+        root=tmp_path / "models",
+        data=None,
+        target=None,
+        key=signature.generate_key(),
+        allow=frozenset(),
+        now=lambda: 1_767_225_600.0,
+    )
+    handle = Registry(tmp_path / "models").prove("bare", "1")
+    bare = type(target)("bare", handle, target.train, target.fresh, tmp_path)
+    service = Service(bare, tmp_path / "service", budget=30)
+    for _ in range(30):
+        assert service.ask(nonsense())[2] == []
+
+    assert "without a table" in caplog.text
+    with pytest.raises(Problem) as refused:
+        service.ask(nonsense())
+    assert refused.value.code == "theft_guard.budget"
+    service.close()
+
+
+def test_a_client_without_a_body_is_no_ones_business(serve):
+    service = serve()
+    exchange = service.harness.exchange("GET", "/v1/models")
+    service.guard.validate(exchange)
+    assert service.guard.shape(exchange, "data") == "data"
+
+
+def test_measures_count_who_stands_where(serve, nonsense):
+    service = serve(answers=["coarsen"], delay=2)
+    provoke(service, nonsense, 30)
+    found = {m.labels["level"]: m.value for m in service.guard.measures()}
+
+    assert found == {"flag": 0, "coarsen": 1}
+
+
+def test_answers_out_of_order_stop_the_start(tmp_path, target):
+    with pytest.raises((ConfigError, ValidationError)):
+        Service(target, tmp_path / "s", answers=["hold", "coarsen"])
+    with pytest.raises(ValidationError):
+        Config().load({"answers": ["coarsen", "coarsen"]})
+
+
+def test_a_caller_without_a_name_is_watched_as_anonymous(serve, target, nonsense):
+    service = serve(answers=[])
+    names = set()
+    for _ in range(20):
+        exchange = service.harness.exchange("POST")
+        exchange.policy, exchange.model = _policy(), target.handle
+        exchange.payload = {"instances": nonsense().tolist()}
+        service.guard.validate(exchange)
+        service.guard.shape(exchange, target.handle.predict(exchange.read_rows()))
+        names |= {event.facts["party"] for event in exchange.events}
+
+    assert names == {"client:anonymous"}

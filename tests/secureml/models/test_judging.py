@@ -1,0 +1,164 @@
+"""Everything a card says, asked of rows at once: what is refused, clipped, flagged, and told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secureml.models.card import Feature
+from secureml.models.judging import Judge, Terms
+from secureml.models.rows import RowReader
+from secureml.models.rules import Rule
+from tests.made_card import card
+
+NUMBERS = (Feature("a", "float", 0.0, 10.0), Feature("n", "integer", 0, 10), Feature("c/d"))
+WORDS = (Feature("a", "float", 0.0, 10.0, missing="allow"), Feature("t", "text", missing="allow"))
+
+
+def judged(features, instances, *rules, container="array", **terms):
+    """Return the verdict on rows, as lists or objects."""
+    about = card(*features, rules=rules, container=container)
+    rows = RowReader(about).read(instances)
+    verdict = Judge(about, Terms(**terms)).judge(rows, instances)
+    return rows, verdict
+
+
+def listed(rows):
+    return rows.tolist() if isinstance(rows, np.ndarray) else rows.to_numpy().tolist()
+
+
+def test_rows_that_keep_everything_are_the_very_rows():
+    rows, verdict = judged(NUMBERS, [[1, 2, 3]], Rule("r", "a < n"))
+
+    assert verdict.rows is rows
+    assert (verdict.faults, verdict.counts) == ({}, {})
+
+
+def test_what_is_refused_is_told_by_place_and_rule():
+    _, verdict = judged(
+        NUMBERS, [[1, 2, 3], {"n": 99, "a": 5, "c/d": 4}, [9, 1, 2]],
+        Rule("order", "a <= n"), Rule("small", "`c/d` < 4"),
+    )  # fmt: skip
+
+    assert verdict.faults == {
+        "refuse": [
+            ("/instances/1/n", "above_maximum"),
+            ("/instances/2", "rule:order"),
+            ("/instances/1/c~1d", "rule:small"),
+        ]
+    }
+    assert verdict.counts == {"refuse": 3}
+
+
+def test_a_value_beyond_its_range_is_clipped_to_the_bound():
+    rows, verdict = judged(NUMBERS, [[99, 5, 0], [1, -7, 0], [1, 1, 1]], ranges="clip", margin=0.05)
+
+    assert verdict.rows.tolist() == [[10.5, 5, 0], [1, 0, 0], [1, 1, 1]]  # 10.5 is no whole number
+    assert verdict.faults == {
+        "clip": [("/instances/0/0", "above_maximum"), ("/instances/1/1", "below_minimum")]
+    }
+    assert rows.tolist()[0] == [99, 5, 0]
+
+
+def test_a_value_beyond_its_range_may_only_be_flagged():
+    rows, verdict = judged(NUMBERS, [[99, 5, 0]], ranges="flag")
+
+    assert verdict.rows is rows
+    assert verdict.faults == {"flag": [("/instances/0/0", "above_maximum")]}
+
+
+def test_the_cards_own_word_on_a_range_goes_before_the_operators():
+    rules = (Rule("free", "a in range", "flag"), Rule("near", "n in range", "clip"))
+    _, verdict = judged(NUMBERS, [[99, 99, 0], [-99, 5, 0]], *rules)
+
+    assert verdict.faults == {
+        "flag": [("/instances/0/0", "above_maximum"), ("/instances/1/0", "below_minimum")],
+        "clip": [("/instances/0/1", "above_maximum")],
+    }
+    assert verdict.rows.tolist() == [[99, 11, 0], [-99, 5, 0]]
+
+
+def test_a_bound_of_the_card_clips_before_anything_else_is_asked():
+    """What is asked is what the model will see."""
+    rules = (Rule("most", "a <= 5", "clip"), Rule("least", "-1 <= `c/d`", "clip"),
+             Rule("order", "a <= n"))  # fmt: skip
+    _, verdict = judged(NUMBERS, [[99, 5, -4]], *rules)
+
+    assert verdict.rows.tolist() == [[5, 5, -1]]
+    assert verdict.faults == {
+        "clip": [("/instances/0/0", "rule:most"), ("/instances/0/2", "rule:least")]
+    }
+
+
+@pytest.mark.parametrize("container", ["array", "frame"])
+def test_text_is_cleaned_then_cut_and_missing_text_is_left_alone(container):
+    rows, verdict = judged(
+        WORDS, [[1, "a\x00bcd"], [99, None], [2, "abcdef"], [3, "ok"]],
+        container=container, ranges="clip", margin=0, text_length=4, long_text="clip",
+    )  # fmt: skip
+
+    texts = [row[1] for row in listed(verdict.rows)]
+    assert [texts[0], *texts[2:]] == ["abcd", "abcd", "ok"]
+    assert texts[1] != texts[1]
+    assert [row[0] for row in listed(verdict.rows)] == [1, 10, 2, 3]
+    assert verdict.faults["clip"] == [
+        ("/instances/0/1", "control_characters"),
+        ("/instances/2/1", "text_length"),
+        ("/instances/1/0", "above_maximum"),
+    ]
+    assert listed(rows)[0][1] == "a\x00bcd"
+    if container == "frame":
+        assert list(verdict.rows.dtypes) == list(rows.dtypes)
+
+
+@pytest.mark.parametrize("action", ["refuse", "flag"])
+def test_text_may_be_refused_or_flagged_instead(action):
+    rows, verdict = judged(
+        WORDS, [[1, "a\x00bcd"]], text_length=4, long_text=action, control_characters=action
+    )
+
+    assert verdict.rows is rows
+    assert verdict.faults == {
+        action: [("/instances/0/1", "control_characters"), ("/instances/0/1", "text_length")]
+    }
+
+
+def test_a_length_of_the_card_cuts():
+    _, verdict = judged(WORDS, [[1, "abcdef"]], Rule("short", "length(t) <= 2", "clip"))
+
+    assert listed(verdict.rows) == [[1, "ab"]]
+    assert verdict.faults == {"clip": [("/instances/0/1", "rule:short")]}
+
+
+def test_at_most_twenty_are_told_of_each_and_all_are_counted():
+    rows = [[99, 99, 5]] * 30
+    _, verdict = judged(
+        NUMBERS, rows, Rule("one", "a in range", "flag"), Rule("two", "`c/d` < 5"), ranges="clip"
+    )
+
+    assert {action: len(faults) for action, faults in verdict.faults.items()} == {
+        "flag": 20, "clip": 20, "refuse": 20,
+    }  # fmt: skip
+    assert verdict.counts == {"flag": 30, "clip": 30, "refuse": 30}
+
+
+values = st.floats(-1e300, 1e300) | st.integers(-30, 30)
+
+
+@given(st.lists(st.tuples(values, st.integers(-30, 30), values), min_size=1, max_size=5))
+def test_clipped_rows_need_no_more_clipping_and_only_what_was_told_has_changed(rows):
+    """Whatever is sent, for ranges and bounds."""
+    instances = [list(row) for row in rows]
+    rules = (Rule("most", "`c/d` <= 7", "clip"), Rule("least", "`c/d` >= -7", "clip"))
+    about = card(*NUMBERS, rules=rules)
+    judge = Judge(about, Terms(ranges="clip"))
+    before = RowReader(about).read(instances)
+    verdict = judge.judge(before, instances)
+    again = judge.judge(verdict.rows, instances)
+
+    assert again.faults == {}
+    changed = {f"/instances/{r}/{c}" for r, c in np.argwhere(verdict.rows != before).tolist()}
+    assert changed == {path for path, _ in verdict.faults.get("clip", [])} or len(changed) > 6
+    assert set(verdict.faults) <= {"clip"}

@@ -1,0 +1,81 @@
+"""What the house measures of itself, and that one part that fails hides no other."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+
+import pytest
+
+from secureml.app import furnish, load_models
+from secureml.house_measures import measures
+from secureml.state.store import StoreUnavailable
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def house(fresh_instance):
+    """The demo model loaded, no web app around it."""
+    made = furnish(fresh_instance)
+    load_models(made)
+    yield made
+    made.store.close()
+
+
+def named(found, name):
+    return [(dict(measure.labels), measure.value) for measure in found if measure.name == name]
+
+
+def test_models_are_told_by_version_and_how_long_they_took(house):
+    found = measures(house, 0)
+    assert named(found, "model_info") == [({"model": "breast-cancer", "version": "1"}, 1)]
+    ((labels, seconds),) = named(found, "model_load_seconds")
+    assert labels == {"model": "breast-cancer"}
+    assert 0 < seconds < 60
+
+
+def test_a_signing_key_grows_old_until_it_is_retired(house):
+    first = house.signing.list()[0]
+    now = first.created + 3 * DAY
+    labels = {"kid": first.kid, "state": "active"}
+    assert named(measures(house, now), "signing_key_age_seconds") == [(labels, 3 * DAY)]
+
+    house.signing.rotate()
+    ages = named(measures(house, now), "signing_key_age_seconds")
+    assert [labels["state"] for labels, _ in ages] == ["retiring", "active"]
+    house.signing.retire(first.kid)
+    ages = named(measures(house, now), "signing_key_age_seconds")
+    assert [labels["state"] for labels, _ in ages] == ["active"]
+
+
+def test_a_secret_is_as_old_as_its_file(house):
+    changed = (house.settings.instance / "keys" / "edge-token").stat().st_mtime
+    ((labels, age),) = named(measures(house, changed + 90 * DAY), "secret_age_seconds")
+    assert labels == {"table": "plugins.transport", "key": "edge_token"}
+    assert age == pytest.approx(90 * DAY)
+
+
+def test_room_is_told_for_each_folder_that_is_written(house):
+    found = measures(house, 0)
+    free, size = named(found, "disk_free_bytes"), named(found, "disk_size_bytes")
+    assert [labels["folder"] for labels, _ in free] == ["logs", "run"]
+    assert all(0 < a <= b for (_, a), (_, b) in zip(free, size, strict=True))
+    assert size[0][1] == shutil.disk_usage(house.settings.instance / "logs").total
+
+
+def test_a_store_that_is_away_hides_only_what_it_holds(house, monkeypatch, caplog):
+    def gone():
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(house.signing, "list", gone)
+    with caplog.at_level(logging.ERROR):
+        found = measures(house, 0)
+    assert {measure.name for measure in found} >= {"build_info", "model_info", "disk_free_bytes"}
+    assert named(found, "signing_key_age_seconds") == []
+    assert "signing keys cannot be measured" in caplog.text
+
+
+def test_plugins_see_the_measures_of_the_house_and_of_one_another(house):
+    names = {measure.name for measure in house.measures(0)}
+    assert {"model_info", "certificate_not_after_timestamp_seconds", "api_keys_active"} <= names
