@@ -49,6 +49,8 @@ FILES = (
     Entry("budgets.db", 0o600, "budgets of clients", secret=True),
     Entry("keys/model-signing.key", 0o600, "the key that seals models", secret=True),
     Entry("keys/edge-token", 0o600, "what Nginx proves itself with", secret=True),
+    Entry("keys/audit.key", 0o600, "the key that seals audit records", secret=True),
+    Entry("keys/audit-checkpoint.key", 0o600, "the key that signs checkpoints", secret=True),
     Entry("model_integrity/signing.pem", 0o640, "the public half of the sealing key"),
 )
 

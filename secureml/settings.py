@@ -29,7 +29,7 @@ FILE = "secureml.toml"
 SIGNING_FOLDER = "keys/signing"
 
 # What production may not run without; each is waived only by its name in `accept_risk`.
-PRODUCTION_PLUGINS = ("transport", "model_integrity")
+PRODUCTION_PLUGINS = ("transport", "model_integrity", "audit_log")
 RISKS = (*PRODUCTION_PLUGINS, "anonymous")
 
 DATABASES = ("sqlite", "postgresql")

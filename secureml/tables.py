@@ -40,6 +40,7 @@ class RootTable(Schema):
                 "errors",
                 "metrics",
                 "access_log",
+                "audit_log",
             ],
         },
     )

@@ -26,13 +26,17 @@ SETTINGS = """\
 [secureml]
 profile = "{profile}"
 plugins = ["transport", "rate_limit", "api_keys", "scopes", "input_rules", "output_rules",
-           "model_integrity", "security_headers", "errors", "metrics", "access_log"]
+           "model_integrity", "security_headers", "errors", "metrics", "access_log", "audit_log"]
 
 [plugins.transport]
 trusted = ["unix"]
 hosts = [{hosts}]
 direct = {direct}
 edge_token = "file:keys/edge-token"
+
+[plugins.audit_log]
+key = "file:keys/audit.key"
+checkpoint_key = "file:keys/audit-checkpoint.key"
 """
 
 # SQLite writes beside its file, so in production it gets a folder of its own: the service may
@@ -122,6 +126,11 @@ def _keys(instance: Path) -> list[str]:
     token = secrets.token_urlsafe(32).encode()
     if write_new(instance / "keys" / "edge-token", token, 0o600):
         made.append("keys/edge-token")
+    if write_new(instance / "keys" / "audit.key", secrets.token_hex(32).encode(), 0o600):
+        made.append("keys/audit.key")
+    checkpoints = signature.private_pem(signature.generate_key())
+    if write_new(instance / "keys" / "audit-checkpoint.key", checkpoints, 0o600):
+        made.append("keys/audit-checkpoint.key")
     private = instance / "keys" / "model-signing.key"
     public = instance / "model_integrity" / "signing.pem"
     # A machine that only serves has the public half alone: its private half is elsewhere.

@@ -36,6 +36,7 @@ CORE = {
     "access": "secureml.cli.access:access",
     "signing-keys": "secureml.cli.signing_keys:signing_keys",
     "models": "secureml.cli.models:models",
+    "events": "secureml.cli.events:events",
 }
 
 

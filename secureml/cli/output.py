@@ -14,8 +14,11 @@ from typing import Any, TypeVar
 
 import click
 
+from secureml.cli.record_line import record_line
 from secureml.config_error import ConfigError
 from secureml.state.store import StoreUnavailable
+
+__all__ = ["emit", "json_option", "record_line", "say_fault"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -36,6 +36,7 @@ EXTRAS = frozenset(
         "panel",
         "ready",
         "hear",
+        "recall",
         "measures",
         "work",
         "credentials",

@@ -142,6 +142,10 @@ def test_a_plugin_that_raises_fails_as_the_page_says(case, fresh_instance, row, 
         answer = observed(promised, app, "/readyz" if case.place == "ready" else PREDICT, row)
         if case.place == "measures":
             assert events.measures([guilty.plugin]) == []
+        if case.place == "hear" and cls.vital:
+            with pytest.raises(Frail):
+                events.tell([guilty.plugin], events.Event("user_updated"))
+            return
         if case.place == "hear":
             events.tell([guilty.plugin], events.Event("user_updated"))
     if case.place == "render":

@@ -115,7 +115,7 @@ def example_of(name: str, field: Any) -> Any:
         return [one_of(field.inner.schema)]
     if isinstance(field, fields.Nested):
         return one_of(field.schema)
-    if isinstance(field, SecretRef):
+    if isinstance(field, SecretRef) and "example" not in field.metadata:
         return f"file:keys/{name.replace('_', '-')}"
     if "example" not in field.metadata:
         raise LookupError(f"{name} has no default: give its field an example in its metadata")

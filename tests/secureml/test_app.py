@@ -77,7 +77,7 @@ def change(folder, old, new):
 
 
 def add(folder, *names):
-    change(folder, '"access_log"]', ", ".join(['"access_log"', *(f'"{n}"' for n in names)]) + "]")
+    change(folder, '"audit_log"]', ", ".join(['"audit_log"', *(f'"{n}"' for n in names)]) + "]")
 
 
 def refusal(folder):

@@ -39,7 +39,9 @@ def test_a_fresh_secret_is_listed_by_table_key_and_reference(run, tmp_path):
     found = json.loads(run("check", "--json").stdout)["secrets"]
 
     assert [(row["table"], row["key"], row["reference"], row["old"]) for row in found] == [
-        ("plugins.transport", "edge_token", "file:keys/edge-token", False)
+        ("plugins.transport", "edge_token", "file:keys/edge-token", False),
+        ("plugins.audit_log", "key", "file:keys/audit.key", False),
+        ("plugins.audit_log", "checkpoint_key", "file:keys/audit-checkpoint.key", False),
     ]
     assert 0 <= found[0]["age"] < 60
     text = run("check").stdout

@@ -208,7 +208,7 @@ def test_a_database_whose_driver_is_missing_is_told_with_what_to_install(write, 
 
 # -- what production demands ----------------------------------------------------------------------
 
-SAFE = {"transport": 1, "model_integrity": 1, "api_keys": 1, "scopes": 1}
+SAFE = {"transport": 1, "model_integrity": 1, "audit_log": 1, "api_keys": 1, "scopes": 1}
 
 
 def without(*names):
@@ -220,6 +220,7 @@ def without(*names):
     [
         (without("transport"), "transport", "add"),
         (without("model_integrity"), "model_integrity", "add"),
+        (without("audit_log"), "audit_log", "add"),
         (SAFE | {"anonymous": 1}, "anonymous", "remove"),
     ],
 )

@@ -1,0 +1,181 @@
+"""``secureml audit-log verify | show | export | checkpoint | prune``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from secureml import fields, output
+
+from . import checkpoint as signed
+from . import line, reader
+from .chain import WrongKey
+from .desk import Desk
+from .reader import Filter
+
+_at_desk = click.make_pass_decorator(Desk)
+
+
+def group(desk: Desk) -> click.Group:
+    """Return the commands over one chain."""
+
+    @click.group("audit-log", commands=[verify, show, export, checkpoint, prune])
+    @click.pass_context
+    def audit_log(ctx: click.Context) -> None:
+        """Prove, read, export, sign and prune the audit log."""
+        ctx.obj = desk
+
+    return audit_log
+
+
+class Moment(click.ParamType[str]):
+    """A time in RFC 3339, or a duration before now such as 2h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: object, ctx: click.Context | None) -> str:
+        try:
+            if "-" not in value:
+                now = ctx.find_object(Desk).now() if ctx else 0.0  # type: ignore[union-attr]
+                return line.rfc3339(now - fields.seconds(value))
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise click.BadParameter(f"{value[:40]!r}: 2026-01-31T09:30:00Z, or 2h") from None
+        return line.rfc3339(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
+
+
+class Span(click.ParamType[float]):
+    """A duration such as 90d, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: object, ctx: object) -> float:
+        try:
+            return fields.seconds(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+
+def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    for flag, kind, words in (
+        ("--until", Moment(), "Only before this time."),
+        ("--since", Moment(), "Only from this time on, or this long ago: 2h."),
+        ("--id", str, "Only this request."),
+        ("--code", str, "Only this problem code."),
+        ("--event", str, "Only events of this name."),
+        ("--client", str, "Only what concerns this client."),
+    ):
+        command = click.option(flag, type=kind, help=words)(command)
+    return command
+
+
+@click.command()
+@click.option("--checkpoints", type=click.Path(exists=True, path_type=Path), help="Their file.")
+@click.option("--public", metavar="KEY", help="Whose checkpoints count; base64url, as in them.")
+@output.json_option
+@_at_desk
+def verify(desk: Desk, checkpoints: Path | None, public: str | None, as_json: bool) -> None:
+    """Walk the whole chain; name the first broken record and what was done to it."""
+    try:
+        key = signed.public_key(public) if public else None
+        report, point = desk.verify(checkpoints, key)
+    except (WrongKey, signed.NoKey) as error:
+        raise click.ClickException(str(error)) from None
+    data = {
+        **dataclasses.asdict(report),
+        "ok": report.finding is None,
+        "checkpoint": point and point.seq,
+    }
+    broken = report.finding
+    if broken is None:
+        words = [f"{report.records} records in {report.files} files, unbroken"]
+        words += [f"agrees with the checkpoint of record {point.seq}"] if point else []
+    else:
+        where = f" ({broken.file} line {broken.line})" if broken.file else ""
+        words = [f"broken at record {broken.seq}{where}: {broken.done}, {broken.text}"]
+    output.emit(data, as_json, "\n".join(words + [f"note: {note}" for note in report.notes]))
+    if broken is not None:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@_filters
+@click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True)
+@output.json_option
+@_at_desk
+def show(desk: Desk, /, count: int, as_json: bool, **wanted: str | None) -> None:
+    """Show the last records that fit."""
+    last = list(deque(_chosen(desk, _wanted(wanted)), maxlen=count))
+    lines = [output.record_line(record) for record in last]
+    output.emit(last, as_json, "\n".join(lines) or "no such records")
+
+
+@click.command()
+@_filters
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
+@click.option("--output", "place", type=click.Path(path_type=Path), help="Else stdout.")
+@output.json_option
+@_at_desk
+def export(
+    desk: Desk, /, form: str, place: Path | None, as_json: bool, **wanted: str | None
+) -> None:
+    """Write all records that fit, as JSON lines or as CSV without formulas."""
+    chosen = _chosen(desk, _wanted(wanted))
+    lines = reader.table(chosen) if form == "csv" else map(_json_line, chosen)
+    if place is None:
+        for words in lines:
+            click.echo(words, nl=False)
+        return
+    count = 0
+    count = -(form == "csv")  # its first line is no record
+    with place.open("x", encoding="utf-8", newline="") as file:
+        place.chmod(0o640)
+        for words in lines:
+            file.write(words)
+            count += 1
+    output.emit({"records": count, "file": str(place)}, as_json, f"{place}: {count} records")
+
+
+@click.command()
+@output.json_option
+@_at_desk
+def checkpoint(desk: Desk, as_json: bool) -> None:
+    """Sign the last record now."""
+    if desk.notary is None:
+        raise click.ClickException("there is no checkpoint_key in [plugins.audit_log]")
+    point = desk.notary.sign(desk.chain.head())
+    data = {**dataclasses.asdict(point), "public": signed.public_text(desk.notary.public())}
+    text = f"record {point.seq} is signed in {desk.notary.place} by {data['public']}"
+    output.emit(data, as_json, text)
+
+
+@click.command()
+@click.option("--older-than", type=Span(), required=True, help="Such as 365d.")
+@output.json_option
+@_at_desk
+def prune(desk: Desk, older_than: float, as_json: bool) -> None:
+    """Delete whole files of old records; what is left stays provable."""
+    report, _ = desk.verify()
+    if report.finding is not None:
+        raise click.ClickException("the chain is broken; nothing is deleted: audit-log verify")
+    gone = desk.prune(older_than)
+    text = f"deleted {', '.join(gone)}" if gone else "no file is old enough"
+    output.emit({"deleted": gone}, as_json, text)
+
+
+def _wanted(words: Mapping[str, str | None]) -> Filter:
+    return Filter(**{name: word for name, word in words.items() if word is not None})
+
+
+def _chosen(desk: Desk, wanted: Filter) -> Iterator[dict[str, Any]]:
+    return (record for record in desk.reader.after(0) if wanted.takes(record))
+
+
+def _json_line(record: Mapping[str, Any]) -> str:
+    return line.dump(record) + "\n"

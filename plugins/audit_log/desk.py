@@ -1,0 +1,85 @@
+"""What the commands do, without the words: prove, sign, prune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from . import checkpoint, line, proof
+from .chain import Chain, Head
+from .folder import files, first_of, sync_folder
+from .notary import Notary
+from .reader import Reader
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One chain and its keys; ``now`` is seconds since the epoch."""
+
+    folder: Path
+    key: bytes
+    chain: Chain
+    notary: Notary | None
+    now: Callable[[], float]
+
+    @property
+    def reader(self) -> Reader:
+        """A reader from the beginning."""
+        return Reader(self.folder)
+
+    def verify(
+        self, place: Path | None = None, public: Ed25519PublicKey | None = None
+    ) -> tuple[proof.Report, checkpoint.Checkpoint | None]:
+        """Walk the chain, against the latest checkpoint where there are any."""
+        point, notes = None, []
+        if place is None and self.notary is not None and self.notary.place.exists():
+            place = self.notary.place
+        if public is None and self.notary is not None:
+            public = self.notary.public()
+        if place is not None and public is not None:
+            point, strange = checkpoint.latest(place.read_bytes(), public)
+            if strange:
+                notes.append(f"{place.name}: {strange} lines are not signed with this key")
+        else:
+            notes.append("no checkpoint: records taken off the end cannot be missed")
+        report = proof.verify(self.folder, self.key, point)
+        report.notes += notes
+        return report, point
+
+    def prune(self, older_than: float) -> list[str]:
+        """Delete the files whose every record is older (seconds); say so in the chain first.
+
+        Returns their names. A crash in between leaves files too many, never a gap.
+        """
+        before = line.rfc3339(self.now() - older_than)
+        doomed = []
+        found = files(self.folder)
+        for path, following in pairwise(found):
+            # The next file's first record was written right after this file's last.
+            if self._first_time(following) >= before:
+                break
+            doomed.append(path)
+        if not doomed:
+            return []
+        kept = found[len(doomed)]
+        facts = {"first_kept": first_of(kept), "files": len(doomed)}
+        self._write({"event": proof.PRUNED, "facts": facts})
+        for path in doomed:
+            path.unlink()
+        sync_folder(self.folder)
+        return [path.name for path in doomed]
+
+    def _first_time(self, path: Path) -> str:
+        with path.open("rb") as file:
+            found = line.read(file.readline().rstrip(b"\n"))
+        return str(found.fields["time"]) if found else "9"
+
+    def _write(self, fields: dict[str, object]) -> Head:
+        head = self.chain.append(fields)
+        if self.notary is not None:
+            self.notary.sign(head)
+        return head

@@ -1,0 +1,60 @@
+"""Who signs checkpoints: every so many records, and when a command asks.
+
+A checkpoint that cannot be written withholds no answer: the record it would cover is in the
+chain already. It is logged, tried again with the next record, and measured as a lag.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from . import checkpoint, line
+from .chain import Head
+
+log = logging.getLogger("secureml.audit_log")
+
+
+class Notary:
+    """Signs with one key into one file; ``now`` returns seconds since the epoch."""
+
+    def __init__(
+        self, key: Ed25519PrivateKey, place: Path, every: int, now: Callable[[], float]
+    ) -> None:
+        self._key, self.place, self._every, self._now = key, place, every, now
+        self._owed = False
+
+    def look(self, head: Head) -> None:
+        """Sign when it is time. Of all processes the one that wrote that record does."""
+        if head.seq % self._every and not self._owed:
+            return
+        try:
+            self.sign(head)
+            self._owed = False
+        except OSError as error:
+            if not self._owed:
+                log.warning("no checkpoint of record %d (%s)", head.seq, type(error).__name__)
+            self._owed = True
+
+    def sign(self, head: Head) -> checkpoint.Checkpoint:
+        """Sign this record as the last one. Raises OSError when it cannot be written."""
+        point = checkpoint.Checkpoint(head.seq, head.mac, line.rfc3339(self._now()))
+        checkpoint.append(self.place, checkpoint.sign(self._key, point))
+        return point
+
+    def public(self) -> Ed25519PublicKey:
+        """Return the half that verifies."""
+        return self._key.public_key()
+
+    def covered(self) -> int:
+        """Return the number of the last record signed, 0 for none."""
+        try:
+            content = self.place.read_bytes()
+        except OSError:
+            return 0
+        lines = content.splitlines()[-1:]
+        point, _ = checkpoint.latest(b"".join(lines), self.public())
+        return point.seq if point else 0

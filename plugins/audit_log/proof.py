@@ -1,0 +1,123 @@
+"""Verification: walk every file, and name the first record that is not as it was written.
+
+Guarantees: a chain that passes is what writers with this key wrote, from the first record that
+was kept to the last, and agrees with the checkpoint that is given. Without a checkpoint, records
+taken off the end cannot be missed by anyone. Knows no Flask and no SecureML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import diagnosis, line
+from .chain import CLOSED, CUT, OPENED, WrongKey
+from .checkpoint import Checkpoint
+from .diagnosis import Finding, Spot
+from .folder import files, first_of
+
+PRUNED = "audit_pruned"
+
+
+@dataclass
+class Report:
+    """What a walk found; ``finding`` is None where nothing is broken."""
+
+    records: int = 0
+    files: int = 0
+    first: int = 0
+    last: int = 0
+    finding: Finding | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class _Broken(Exception):
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.done)
+        self.finding = finding
+
+
+def verify(folder: Path, key: bytes, checkpoint: Checkpoint | None = None) -> Report:
+    """Return what is found. Raises WrongKey when the chain was begun with another, OSError."""
+    walk = _Walk(key, checkpoint)
+    try:
+        for path in files(folder):
+            walk.file(path)
+        walk.end()
+    except _Broken as broken:
+        walk.report.finding = broken.finding
+    return walk.report
+
+
+class _Walk:
+    def __init__(self, key: bytes, checkpoint: Checkpoint | None) -> None:
+        self._key, self._checkpoint = key, checkpoint
+        self._previous, self._event, self._kept = line.GENESIS, "", 1
+        self.report = Report()
+
+    def file(self, path: Path) -> None:
+        """Walk one file; the files come in order."""
+        lines = path.read_bytes().split(b"\n")
+        unfinished = lines.pop()
+        self._enter(path, lines)
+        offset = 0
+        for number, raw in enumerate(lines):
+            if diagnosis.is_stump(raw, offset, lines[number + 1 : number + 2]):
+                self.report.notes.append(f"{path.name}: line {number + 1} was left unfinished")
+            else:
+                self._line(Spot(path.name, number, tuple(lines[number : number + 66])))
+            offset += len(raw) + 1
+        if unfinished:
+            self.report.notes.append(f"{path.name}: the last line is unfinished")
+        self.report.files += 1
+
+    def _enter(self, path: Path, lines: list[bytes]) -> None:
+        first = line.read(lines[0]) if lines else None
+        report, begins = self.report, first_of(path)
+        if report.files == 0:
+            report.first, report.last = begins, begins - 1
+            if first is not None and first.event == OPENED:
+                if first.fields.get("key") != line.key_id(self._key):
+                    raise WrongKey(f"{path.name} was begun with another key")
+                if begins > 1:
+                    self._previous = str(first.fields.get("previous"))
+        elif begins > report.last + 1:
+            missing = f"records {report.last + 1} to {begins - 1} are missing"
+            done = "dropped file" if self._event == CLOSED else "deleted"
+            raise _Broken(Finding(path.name, 1, report.last + 1, done, missing))
+
+    def _line(self, spot: Spot) -> None:
+        report = self.report
+        found = line.read(spot.lines[0])
+        expected = report.last + 1
+        if (
+            found is None
+            or found.seq != expected
+            or found.mac != line.seal(self._key, self._previous, found.sealed)
+        ):
+            raise _Broken(diagnosis.name(spot, self._key, self._previous, expected))
+        if found.event == CUT:
+            text = f"the writer knew record {found.fields.get('known_seq')}, and it was gone"
+            raise _Broken(Finding(spot.file, spot.number + 1, expected, "truncated", text))
+        if found.event == PRUNED:
+            facts = found.fields.get("facts") or {}
+            self._kept = max(self._kept, int(facts.get("first_kept", 0)))
+        self._compare(spot, found)
+        self._previous, self._event = found.mac, found.event
+        report.last, report.records = expected, report.records + 1
+
+    def _compare(self, spot: Spot, found: line.Line) -> None:
+        point = self._checkpoint
+        if point is not None and point.seq == found.seq and point.mac != found.mac:
+            text = f"another record {point.seq} was signed at {point.time}"
+            raise _Broken(Finding(spot.file, spot.number + 1, found.seq, "replaced", text))
+
+    def end(self) -> None:
+        """Ask what only the whole chain can answer: is it all there?"""
+        report, point = self.report, self._checkpoint
+        if report.files and report.first > self._kept:
+            text = f"records {self._kept} to {report.first - 1} are missing and were not pruned"
+            raise _Broken(Finding("", 0, self._kept, "dropped file", text))
+        if point is not None and point.seq > report.last:
+            text = f"records up to {point.seq} were signed at {point.time}; an older copy, or cut"
+            raise _Broken(Finding("", 0, report.last + 1, "truncated", text))

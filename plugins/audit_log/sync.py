@@ -1,0 +1,66 @@
+"""When written records are forced to the disk: after each, once a second, or never by us.
+
+Without it a record survives the death of every process, and not a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+EVERY = 1.0  # seconds between two forced writes with "interval"
+WORDS = ("always", "interval", "never")
+
+
+class Sync:
+    """One policy; with ``interval`` a thread of this process looks after the last records."""
+
+    def __init__(self, policy: str) -> None:
+        self._policy = policy
+        self._wake = threading.Event()
+        self._pid = 0
+        self._handle = -1
+        self._guard = threading.Lock()
+
+    def after(self, handle: int, *, last: bool = False) -> None:
+        """Do what the policy says after a record; ``last`` before the file is let go."""
+        if self._policy == "never":
+            return
+        if self._policy == "always" or last:
+            os.fdatasync(handle)
+        if self._policy == "always":
+            return
+        if last:
+            with self._guard:
+                self._handle = -1
+            return
+        self._handle = handle
+        if self._pid != os.getpid():
+            self._begin()
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def close(self) -> None:
+        """Force what is not yet on the disk."""
+        with self._guard:
+            if self._handle >= 0 and self._pid == os.getpid():
+                os.fdatasync(self._handle)
+            self._handle = -1
+
+    def _begin(self) -> None:
+        self._pid, self._wake, self._guard = os.getpid(), threading.Event(), threading.Lock()
+        threading.Thread(target=self._run, name="audit-sync", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            time.sleep(EVERY)
+            self._wake.clear()
+            with self._guard:
+                try:
+                    if self._handle >= 0:
+                        os.fdatasync(self._handle)
+                except OSError:
+                    # The file was let go meanwhile, and forced then.
+                    self._handle = -1

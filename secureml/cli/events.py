@@ -1,0 +1,73 @@
+"""``secureml events tail``: what happens, as it is written down, for a person at a terminal.
+
+The records come from the enabled plugin that has `recall`; the core keeps none of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import click
+
+from secureml.cli.main import Desk
+from secureml.cli.output import json_option, record_line
+
+PAUSE = 0.25  # seconds between two looks with --follow
+Recall = Callable[[int], Iterable[Mapping[str, Any]]]
+
+
+@click.group()
+def events() -> None:
+    """Watch what happens."""
+
+
+@events.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now.")
+@click.option("-n", "count", type=click.IntRange(0), default=20, show_default=True)
+@click.option("--client", default="", help="Only what concerns this client.")
+@click.option("--event", default="", help="Only events of this name.")
+@click.option("--code", default="", help="Only this problem code.")
+@json_option
+@click.pass_obj
+def tail(desk: Desk, /, follow: bool, count: int, as_json: bool, **wanted: str) -> None:
+    """Show the last events; with --json one object a line."""
+    recall = _recall(desk)
+    say = _json_line if as_json else record_line
+
+    def fits(record: Mapping[str, Any]) -> bool:
+        return all(not word or record.get(name) == word for name, word in wanted.items())
+
+    last, seen = deque[Mapping[str, Any]](maxlen=count), 0
+    for record in recall(0):
+        seen = record["seq"]
+        if fits(record):
+            last.append(record)
+    for record in last:
+        click.echo(say(record))
+    if follow:
+        for record in filter(fits, _follow(recall, seen)):
+            click.echo(say(record))
+
+
+def _recall(desk: Desk) -> Recall:
+    for loaded in desk.house.plugins:
+        if hasattr(loaded.plugin, "recall"):
+            found: Recall = loaded.plugin.recall
+            return found
+    raise click.ClickException("no enabled plugin keeps events: add audit_log to plugins")
+
+
+def _follow(recall: Recall, seen: int) -> Iterator[Mapping[str, Any]]:
+    while True:
+        for record in recall(seen):
+            seen = record["seq"]
+            yield record
+        time.sleep(PAUSE)
+
+
+def _json_line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, separators=(",", ":"))

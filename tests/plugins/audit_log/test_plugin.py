@@ -1,0 +1,247 @@
+"""The audit log at its door: what is written, what is withheld, what is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Blueprint
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from plugins.audit_log import checkpoint, folder, proof, record
+from plugins.audit_log.plugin import AuditLog
+from secureml import (
+    ConfigError,
+    Event,
+    Exchange,
+    Phase,
+    Principal,
+    Problem,
+    Refusal,
+    public,
+    signature,
+)
+from secureml.testing import Harness
+
+KEY = b"k" * 64
+SOMEONE = Principal("acme", "eve", frozenset(), frozenset(), "standard", "api_keys", "key-1")
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Harness:
+    (tmp_path / "keys").mkdir(mode=0o700)
+    for name, content in (
+        ("audit.key", KEY),
+        ("checkpoint.key", signature.private_pem(signature.generate_key())),
+    ):
+        path = tmp_path / "keys" / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+    return Harness(tmp_path)
+
+
+def table(**more: Any) -> dict[str, Any]:
+    return {"key": "file:keys/audit.key", "free_space": 1, **more}
+
+
+def build(harness: Harness, **more: Any) -> AuditLog:
+    plugin: AuditLog = harness.build(AuditLog, table(**more))
+    return plugin
+
+
+def written(harness: Harness) -> list[dict[str, Any]]:
+    lines = [
+        json.loads(line)
+        for path in folder.files(harness.folder / "logs" / "audit")
+        for line in path.read_text("ascii").splitlines()
+    ]
+    return lines[1:]
+
+
+def refused(harness: Harness, status: int = 403, reason: str = "scopes.missing") -> Exchange:
+    exchange = harness.exchange("POST", "/v1/models/m/predict", principal=SOMEONE)
+    exchange.status, exchange.route = status, "/v1/models/<model>/predict"
+    exchange.refusal = Refusal(Phase.AUTHORIZE, "scopes", Problem("forbidden", reason=reason))
+    return exchange
+
+
+def test_a_refusal_says_who_what_where_and_why(harness: Harness) -> None:
+    build(harness).record(refused(harness))
+    (found,) = written(harness)
+    assert found.items() >= {
+        "seq": 2, "time": "2026-01-01T00:00:00.000Z", "event": "authz_fail", "id": "0" * 32,
+        "client": "acme", "subject": "eve", "credential": "key-1", "auth": "api_keys",
+        "method": "POST", "route": "/v1/models/<model>/predict", "status": 403,
+        "code": "forbidden", "door": "AUTHORIZE", "plugin": "scopes", "reason": "scopes.missing",
+    }.items()  # fmt: skip
+
+
+@pytest.mark.parametrize(("requests", "count"), [("all", 3), ("refused", 2), ("none", 1)])
+def test_the_setting_says_which_requests_are_written(
+    harness: Harness, requests: str, count: int
+) -> None:
+    audit = build(harness, requests=requests)
+    answered = harness.exchange(principal=SOMEONE)
+    answered.status = 200
+    answered.note("authn_token_reuse", family="f")
+    audit.record(answered)
+    audit.record(refused(harness))
+
+    assert len(written(harness)) == count
+    first = written(harness)[0]
+    assert (first["event"], first["client"]) == ("authn_token_reuse", "acme")
+    assert (first["facts"], first["id"]) == ({"family": "f"}, "0" * 32)
+
+
+def test_inputs_are_there_as_a_digest_that_needs_the_key(harness: Harness) -> None:
+    audit = build(harness, requests="all")
+    exchange = harness.exchange("POST", "/", principal=SOMEONE)
+    exchange.status, exchange.payload = 200, {"instances": [[7919.5, 2]], "password": "hunter2"}
+    audit.record(exchange)
+
+    (found,) = written(harness)
+    assert audit._inputs is not None
+    assert found["inputs"] == record.digest(audit._inputs, [[7919.5, 2]])
+    assert found["inputs"] != record.digest(b"another", [[7919.5, 2]])
+    text = json.dumps(found)
+    assert "7919" not in text
+    assert "hunter2" not in text
+
+
+def test_what_commands_tell_is_in_the_same_chain(harness: Harness) -> None:
+    audit = build(harness)
+    audit.record(refused(harness))
+    audit.hear(Event("authn_token_created", "acme", {"credential": "key-2"}))
+
+    assert [r["seq"] for r in written(harness)] == [2, 3]
+    assert written(harness)[1]["facts"] == {"credential": "key-2"}
+
+
+def test_an_event_that_cannot_be_written_raises(harness: Harness) -> None:
+    audit = build(harness, folder="audit")
+    (harness.folder / "audit").write_text("in the way")
+    with pytest.raises(OSError):
+        audit.hear(Event("authn_token_created"))
+    assert audit.ready() == "audit_log_unavailable"
+
+
+def test_an_answer_that_cannot_be_written_down_is_withheld(harness: Harness) -> None:
+    routes = Blueprint("routes", __name__)
+
+    @routes.get("/hello")
+    @public()
+    def hello() -> str:
+        return "the answer"
+
+    audit = harness.load(AuditLog, table(requests="all", folder="audit"))
+    caller = harness.app([audit], [routes]).test_client()
+    assert caller.get("/hello").json == "the answer"
+
+    audit.plugin._chain.close()
+    moved = (harness.folder / "audit").rename(harness.folder / "away")
+    (harness.folder / "audit").write_text("in the way")
+    answer = caller.get("/hello")
+    assert (answer.status_code, answer.json["code"]) == (503, "not_recorded")
+    assert b"the answer" not in answer.data
+
+    (harness.folder / "audit").unlink()
+    moved.rename(harness.folder / "audit")
+    assert caller.get("/hello").json == "the answer", "it recovers without repair"
+
+
+def test_a_disk_nearly_full_shows_before_answers_are_withheld(harness: Harness) -> None:
+    audit = build(harness, free_space="900000GiB")
+    assert audit.ready() == "audit_disk_nearly_full"
+    audit.record(refused(harness))
+    measured = {measure.name: measure.value for measure in audit.measures()}
+    assert measured["audit_records"] == 2
+    assert 0 < measured["audit_free_bytes"] < measured["audit_free_floor_bytes"]
+
+
+def test_a_chain_of_another_key_is_not_ready(harness: Harness) -> None:
+    build(harness).record(refused(harness))
+    path = harness.folder / "keys" / "audit.key"
+    path.write_bytes(b"x" * 32)
+    audit = build(harness)
+    assert audit.ready() == "audit_key_is_another"
+    with pytest.raises(RuntimeError):
+        audit.record(refused(harness))
+
+
+def test_a_short_key_stops_the_start(harness: Harness) -> None:
+    (harness.folder / "keys" / "audit.key").write_bytes(b"short")
+    with pytest.raises(ConfigError, match="too short"):
+        build(harness)
+
+
+def test_a_checkpoint_key_that_is_none_stops_the_start(harness: Harness) -> None:
+    with pytest.raises(ConfigError, match="PEM"):
+        build(harness, checkpoint_key="file:keys/audit.key")
+
+
+def test_checkpoints_are_signed_as_the_chain_grows(harness: Harness) -> None:
+    audit = build(harness, checkpoint_key="file:keys/checkpoint.key", checkpoint_every=5)
+    (harness.folder / "logs").mkdir()
+    for _ in range(13):
+        audit.record(refused(harness))
+    assert audit._notary is not None
+    content = audit._notary.place.read_bytes()
+    point, strange = checkpoint.latest(content, audit._notary.public())
+    assert (point and point.seq, strange, len(content.splitlines())) == (10, 0, 2)
+    measured = {measure.name: measure.value for measure in audit.measures()}
+    assert measured["audit_unsigned_records"] == 4
+    assert proof.verify(harness.folder / "logs" / "audit", KEY, point).finding is None
+
+
+def test_a_checkpoint_that_cannot_be_written_withholds_nothing(harness: Harness) -> None:
+    audit = build(
+        harness,
+        checkpoint_key="file:keys/checkpoint.key",
+        checkpoint_every=2,
+        checkpoint_file="nowhere/points",
+    )
+    audit.record(refused(harness))
+    (harness.folder / "nowhere").mkdir()
+    audit.record(refused(harness))
+    point, _ = checkpoint.latest(
+        (harness.folder / "nowhere" / "points").read_bytes(),
+        audit._notary.public(),  # type: ignore[union-attr]
+    )
+    assert point is not None
+    assert point.seq == 3, "it is made up for with the next record"
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    texts=st.lists(st.text(max_size=2000), min_size=8, max_size=8),
+    facts=st.dictionaries(
+        st.text(max_size=400),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=2000),
+        max_size=60,
+    ),
+)
+def test_any_text_in_any_field_stays_one_line_of_json(
+    harness: Harness, texts: list[str], facts: dict[str, Any]
+) -> None:
+    audit = build(harness)
+    client, subject, method, credential, reason, foreign, address, code = texts
+    exchange = harness.exchange(
+        principal=Principal(
+            client, subject, frozenset(), frozenset(), "standard", method, credential
+        )
+    )
+    exchange.status, exchange.client_address, exchange.foreign_id = 403, address, foreign
+    exchange.refusal = Refusal(None, reason, Problem(code, reason=reason))
+    exchange.observed = [exchange.refusal] * 20
+    exchange.events.append(Event("a_b", client, facts))
+    before = len(written(harness)) if folder.files(harness.folder / "logs" / "audit") else 0
+    audit.record(exchange)
+    audit.close()
+
+    assert len(written(harness)) == before + 2
+    assert proof.verify(harness.folder / "logs" / "audit", KEY).finding is None

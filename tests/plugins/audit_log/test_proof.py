@@ -1,0 +1,205 @@
+"""Every way to tamper is found at the first broken record, and named."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plugins.audit_log import folder, line, proof
+from plugins.audit_log.chain import Chain, Terms, WrongKey
+from plugins.audit_log.checkpoint import Checkpoint
+
+KEY = b"k" * 32
+Lines = list[bytes]
+
+
+def now() -> float:
+    return 1_767_225_600.0
+
+
+def write(place: Path, count: int = 10, **terms: int) -> Checkpoint:
+    chain = Chain(place, KEY, now, Terms(fsync="never", **terms))  # type: ignore[arg-type]
+    for n in range(count):
+        head = chain.append({"event": "a_b", "n": n})
+    chain.close()
+    return Checkpoint(head.seq, head.mac, "then")
+
+
+def changed(lines: Lines) -> Lines:
+    return [*lines[:4], lines[4].replace(b'"n":3', b'"n":9'), *lines[5:]]
+
+
+def seal_changed(lines: Lines) -> Lines:
+    return [*lines[:4], lines[4][:-10] + b'00000000"}', *lines[5:]]
+
+
+def garbled(lines: Lines) -> Lines:
+    return [*lines[:4], b"\0" * 40, *lines[5:]]
+
+
+def deleted(lines: Lines) -> Lines:
+    return [*lines[:4], *lines[6:]]
+
+
+def inserted_copy(lines: Lines) -> Lines:
+    return [*lines[:4], lines[2], *lines[4:]]
+
+
+def inserted_forgery(lines: Lines) -> Lines:
+    made, _ = line.write(b"x" * 32, "0" * 64, 5, "2026-01-01T00:00:00.000Z", '"event":"a_b"')
+    return [*lines[:4], made[:-1], *lines[4:]]
+
+
+def inserted_noise(lines: Lines) -> Lines:
+    return [*lines[:4], b"noise", *lines[4:]]
+
+
+def swapped(lines: Lines) -> Lines:
+    return [*lines[:4], lines[5], lines[4], *lines[6:]]
+
+
+def moved_down(lines: Lines) -> Lines:
+    return [*lines[:4], *lines[5:9], lines[4], *lines[9:]]
+
+
+def forged(lines: Lines) -> Lines:
+    done, previous = lines[:4], line.read(lines[3]).mac  # type: ignore[union-attr]
+    for seq in range(5, 8):
+        made, previous = line.write(
+            b"x" * 32, previous, seq, "2026-01-01T00:00:00.000Z", '"event":"a_b"'
+        )
+        done.append(made[:-1])
+    return done
+
+
+@pytest.mark.parametrize(
+    ("tamper", "done"),
+    [
+        (changed, "changed"),
+        (seal_changed, "changed"),
+        (garbled, "changed"),
+        (deleted, "deleted"),
+        (inserted_copy, "inserted"),
+        (inserted_forgery, "inserted"),
+        (inserted_noise, "inserted"),
+        (swapped, "swapped"),
+        (moved_down, "swapped"),
+        (forged, "forged"),
+    ],
+)
+def test_tampering_is_found_where_it_was_done(
+    tmp_path: Path, tamper: Callable[[Lines], Lines], done: str
+) -> None:
+    write(tmp_path)
+    path = folder.files(tmp_path)[0]
+    lines = tamper(path.read_bytes().splitlines())
+    path.write_bytes(b"".join(raw + b"\n" for raw in lines))
+
+    found = proof.verify(tmp_path, KEY).finding
+    assert found is not None
+    assert (found.done, found.seq, found.line, found.file) == (done, 5, 5, path.name)
+
+
+@pytest.mark.parametrize("at", range(11))
+def test_a_changed_byte_anywhere_in_a_record_is_found(tmp_path: Path, at: int) -> None:
+    write(tmp_path)
+    path = folder.files(tmp_path)[0]
+    lines = path.read_bytes().splitlines(keepends=True)
+    for byte in range(len(lines[at]) - 1):
+        spoilt = bytearray(lines[at])
+        spoilt[byte] ^= 1
+        path.write_bytes(b"".join([*lines[:at], bytes(spoilt), *lines[at + 1 :]]))
+        try:
+            found = proof.verify(tmp_path, KEY).finding
+        except WrongKey:
+            continue  # the one record that names the key
+        assert found is not None, byte
+        assert found.seq == at + 1, byte
+
+
+def test_an_untouched_chain_of_many_files_passes(tmp_path: Path) -> None:
+    point = write(tmp_path, 60, rotate=700)
+    report = proof.verify(tmp_path, KEY, point)
+
+    assert report.finding is None
+    assert report.files == len(folder.files(tmp_path)) > 5
+    assert (report.first, report.last, report.records) == (1, point.seq, point.seq)
+
+
+@pytest.mark.parametrize("which", [0, 3])
+def test_a_dropped_file_is_missed(tmp_path: Path, which: int) -> None:
+    write(tmp_path, 60, rotate=700)
+    gone = folder.files(tmp_path)[which]
+    gone.unlink()
+
+    found = proof.verify(tmp_path, KEY).finding
+    assert found is not None
+    assert (found.done, found.seq) == ("dropped file", folder.first_of(gone))
+
+
+def test_a_tail_cut_off_is_missed_by_the_checkpoint(tmp_path: Path) -> None:
+    point = write(tmp_path)
+    path = folder.files(tmp_path)[0]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:6]))
+
+    assert proof.verify(tmp_path, KEY).finding is None, "nobody can tell without a checkpoint"
+    found = proof.verify(tmp_path, KEY, point).finding
+    assert found is not None
+    assert (found.done, found.seq) == ("truncated", 7)
+
+
+def test_all_files_gone_is_missed_by_the_checkpoint(tmp_path: Path) -> None:
+    point = write(tmp_path)
+    folder.files(tmp_path)[0].unlink()
+    found = proof.verify(tmp_path, KEY, point).finding
+    assert found is not None
+    assert (found.done, found.seq) == ("truncated", 1)
+
+
+def test_an_older_copy_that_was_restored_and_written_on_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "a", 5)
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    point = write(tmp_path / "a", 5)
+    shutil.rmtree(tmp_path / "a")
+    shutil.move(tmp_path / "copy", tmp_path / "a")
+    Chain(tmp_path / "a", KEY, now).append({"event": "c_d"})
+    write(tmp_path / "a", 9)
+
+    found = proof.verify(tmp_path / "a", KEY, point).finding
+    assert found is not None
+    assert (found.done, found.seq) == ("replaced", point.seq)
+
+
+def test_a_chain_cut_under_a_running_writer_is_told_without_a_checkpoint(tmp_path: Path) -> None:
+    chain = Chain(tmp_path, KEY, now)
+    for _ in range(5):
+        chain.append({"event": "a_b"})
+    path = folder.files(tmp_path)[0]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+    chain.append({"event": "a_b"})
+
+    found = proof.verify(tmp_path, KEY).finding
+    assert found is not None
+    assert (found.done, found.seq) == ("truncated", 4)
+
+
+def test_a_killed_writer_is_no_tampering(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = folder.files(tmp_path)[0]
+    made, _ = line.write(KEY, "0" * 64, 12, "2026-01-01T00:00:00.000Z", '"event":"a_b"')
+    for stump in (b'{"seq":12,"ti', b"{", made[:-1]):
+        path.write_bytes(path.read_bytes() + stump)
+        assert proof.verify(tmp_path, KEY).finding is None
+        write(tmp_path, 2)
+    report = proof.verify(tmp_path, KEY)
+    assert report.finding is None
+    assert len(report.notes) == 3
+
+
+def test_the_wrong_key_is_told_apart_from_tampering(tmp_path: Path) -> None:
+    write(tmp_path)
+    with pytest.raises(WrongKey):
+        proof.verify(tmp_path, b"x" * 32)
