@@ -150,6 +150,7 @@ def checkpoint(desk: Desk, as_json: bool) -> None:
     if desk.notary is None:
         raise click.ClickException("there is no checkpoint_key in [plugins.audit_log]")
     point = desk.notary.sign(desk.chain.head())
+    desk.notary.close()
     data = {**dataclasses.asdict(point), "public": signed.public_text(desk.notary.public())}
     text = f"record {point.seq} is signed in {desk.notary.place} by {data['public']}"
     output.emit(data, as_json, text)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from . import checkpoint, line
 from .chain import Head
+from .syslog import Sender
 
 log = logging.getLogger("secureml.audit_log")
 
@@ -22,10 +23,15 @@ class Notary:
     """Signs with one key into one file; ``now`` returns seconds since the epoch."""
 
     def __init__(
-        self, key: Ed25519PrivateKey, place: Path, every: int, now: Callable[[], float]
+        self,
+        key: Ed25519PrivateKey,
+        place: Path,
+        every: int,
+        now: Callable[[], float],
+        sender: Sender | None = None,
     ) -> None:
         self._key, self.place, self._every, self._now = key, place, every, now
-        self._owed = False
+        self._sender, self._owed = sender, False
 
     def look(self, head: Head) -> None:
         """Sign when it is time. Of all processes the one that wrote that record does."""
@@ -42,8 +48,20 @@ class Notary:
     def sign(self, head: Head) -> checkpoint.Checkpoint:
         """Sign this record as the last one. Raises OSError when it cannot be written."""
         point = checkpoint.Checkpoint(head.seq, head.mac, line.rfc3339(self._now()))
-        checkpoint.append(self.place, checkpoint.sign(self._key, point))
+        line_of_it = checkpoint.sign(self._key, point)
+        checkpoint.append(self.place, line_of_it)
+        if self._sender is not None:
+            self._sender.send(line_of_it, point.time)
         return point
+
+    def waiting(self) -> int:
+        """Return how many checkpoints of this process the collector has not got yet."""
+        return self._sender.waiting() if self._sender is not None else 0
+
+    def close(self) -> None:
+        """Give what waits for the collector one more chance."""
+        if self._sender is not None:
+            self._sender.close()
 
     def public(self) -> Ed25519PublicKey:
         """Return the half that verifies."""

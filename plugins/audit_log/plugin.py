@@ -21,6 +21,7 @@ from .chain import Chain, Terms, WrongKey
 from .notary import Notary
 from .reader import Reader
 from .sync import WORDS
+from .syslog import Collector, Sender
 
 if TYPE_CHECKING:
     import click
@@ -103,6 +104,21 @@ class Config(Schema):
         validate=validate.Range(1, 1_000_000),
         metadata={"description": "Records between two checkpoints."},
     )
+    syslog = plain.String(
+        load_default="",
+        validate=validate.Regexp(r"^$|^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"),
+        metadata={
+            "description": "A collector that gets each checkpoint by syslog over TLS, as "
+            "`host:6514`; none when empty."
+        },
+    )
+    syslog_ca = fields.InstancePath(
+        load_default=None,
+        metadata={
+            "description": "Whose certificates the collector's is proven by; else the system's.",
+            "example": "tls/collector-ca.pem",
+        },
+    )
 
 
 class AuditLog(Plugin):
@@ -161,9 +177,12 @@ class AuditLog(Plugin):
         ]
         if self._notary is not None:
             behind = head.seq - self._notary.covered()
-            found.append(
-                Measure("audit_unsigned_records", behind, "Records after the last checkpoint.")
-            )
+            found += [
+                Measure("audit_unsigned_records", behind, "Records after the last checkpoint."),
+                Measure(
+                    "audit_waiting_checkpoints", self._notary.waiting(), "Not at the collector yet."
+                ),
+            ]
         return found
 
     def commands(self) -> click.Group:
@@ -179,6 +198,8 @@ class AuditLog(Plugin):
 
     def close(self) -> None:
         """Force what is not yet on the disk, and release the files."""
+        if self._notary is not None:
+            self._notary.close()
         self._chain.close()
 
     def _append(self, fields: dict[str, Any]) -> None:
@@ -220,4 +241,17 @@ def _notary(config: Mapping[str, Any], host: Host) -> Notary | None:
             str(error), key="checkpoint_key", fix="openssl genpkey -algorithm ed25519"
         ) from None
     place = host.instance / config["checkpoint_file"]
-    return Notary(key, place, config["checkpoint_every"], host.now)
+    return Notary(key, place, config["checkpoint_every"], host.now, _sender(config, host))
+
+
+def _sender(config: Mapping[str, Any], host: Host) -> Sender | None:
+    if not config["syslog"]:
+        return None
+    name, _, port = config["syslog"].rpartition(":")
+    authority = config["syslog_ca"]
+    if authority is not None and not (host.instance / authority).is_file():
+        raise ConfigError(
+            f"{authority} is not there", key="syslog_ca", fix="name a file with certificates in PEM"
+        )
+    trusted = str(host.instance / authority) if authority is not None else None
+    return Sender(Collector(name.strip("[]"), int(port), trusted))

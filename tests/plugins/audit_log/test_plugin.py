@@ -182,6 +182,15 @@ def test_a_checkpoint_key_that_is_none_stops_the_start(harness: Harness) -> None
         build(harness, checkpoint_key="file:keys/audit.key")
 
 
+def test_a_collector_without_its_authority_stops_the_start(harness: Harness) -> None:
+    words = {"checkpoint_key": "file:keys/checkpoint.key", "syslog": "logs.example.org:6514"}
+    with pytest.raises(ConfigError, match="is not there"):
+        build(harness, **words, syslog_ca="tls/none.pem")
+    with pytest.raises(ConfigError, match="syslog"):
+        build(harness, syslog="logs.example.org")
+    assert build(harness, **words)._notary is not None
+
+
 def test_checkpoints_are_signed_as_the_chain_grows(harness: Harness) -> None:
     audit = build(harness, checkpoint_key="file:keys/checkpoint.key", checkpoint_every=5)
     (harness.folder / "logs").mkdir()
