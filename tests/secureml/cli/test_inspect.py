@@ -164,7 +164,7 @@ def test_the_doors_are_shown_in_order_also_to_scripts(ask):
     assert [line.split()[0] for line in lines] == [phase.name for phase in Phase]
     assert lines[0].split() == ["ADMIT", "transport,", "rate_limit"]
     assert lines[3].split() == ["LIMIT", "rate_limit"]
-    assert lines[5].split() == ["SHAPE", "-"]
+    assert lines[5].split() == ["SHAPE", "output_rules"]
 
 
 def test_one_who_only_observes_is_marked(ask, fresh_instance):
