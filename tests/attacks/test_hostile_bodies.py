@@ -165,7 +165,8 @@ def test_thousands_of_hostile_bodies_leave_no_memory_behind(client):
         send(2)
         traced, held = tracemalloc.get_traced_memory()[0], resident()
         send(15)
-        assert tracemalloc.get_traced_memory()[0] - traced < 256 * 1024
+        # A body kept from each request would be several megabytes; other threads take some too.
+        assert tracemalloc.get_traced_memory()[0] - traced < 1024 * 1024
         assert resident() - held < 16 * 1024 * 1024
     finally:
         tracemalloc.stop()
