@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 TOPIC = "jwt"
+_ORIGIN, _TRADE = "from", 3600.0  # how long a trade could be under way, with much to spare
 
 _metadata = sa.MetaData()
 _families = sa.Table(
@@ -84,7 +85,10 @@ class Families:
         self._store, self._now, self._new_id, self._most = store, now, new_id, most
 
     def open(self, client: str, *, scopes: Collection[str], origin: str, lifetime: float) -> Family:
-        """Begin a family that ends ``lifetime`` seconds from now, however often it is used."""
+        """Begin a family that ends ``lifetime`` seconds from now, however often it is used.
+
+        Raises Ended where the credential it is traded for has ended meanwhile.
+        """
         now = self._now()
         row: dict[str, Any] = {
             "id": self._new_id(),
@@ -98,6 +102,9 @@ class Families:
         }
         with self._store.begin() as connection:
             self._sweep(connection, client, now)
+            ended = sa.select(_refused.c.name).where(_named(_ORIGIN, origin))
+            if connection.execute(ended).first() is not None:
+                raise Ended("origin_ended")
             connection.execute(_families.insert().values(row))
         return Family(**{**row, "scopes": frozenset(scopes)})
 
@@ -139,9 +146,15 @@ class Families:
         with self._store.begin() as connection:
             return self._end(connection, _families.c.client == client)
 
-    def end_origin(self, credential: str) -> int:
-        """End all families traded for one credential; return how many stood."""
+    def end_origin(self, credential: str, *, ended: bool = False) -> int:
+        """End all families traded for one credential; return how many stood.
+
+        ``ended`` says that the credential itself has ended.
+        """
         with self._store.begin() as connection:
+            if ended:
+                # A trade that was under way in that moment must not begin a family now.
+                self._refuse(connection, _ORIGIN, credential, _TRADE)
             return self._end(connection, _families.c.origin == credential)
 
     def limit_origin(self, credential: str, moment: float) -> int:

@@ -201,7 +201,7 @@ class Jwt(Plugin):
         if not isinstance(credential, str):
             return
         if event.name == "authn_key_revoked":
-            self._families.end_origin(credential)
+            self._families.end_origin(credential, ended=True)
         elif event.name == "authn_key_rotated":
             ends = event.facts.get("ends")
             self._families.limit_origin(credential, float(ends or 0))

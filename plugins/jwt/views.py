@@ -107,6 +107,8 @@ class Counter:
             raise Problem("forbidden", reason="jwt.scope_not_held")
         try:
             return self._mint.issue(principal.client, scopes=wanted, origin=principal.credential)
+        except Ended as ended:
+            raise self._unauthorized(ended.reason) from None
         except SigningFault as fault:
             raise Problem("unavailable", reason="jwt.no_signing_key") from fault
 

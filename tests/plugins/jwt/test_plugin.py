@@ -315,3 +315,22 @@ def test_other_events_end_nothing(tmp_path):
                   Event("user_disabled", "acme"), Event("authn_key_revoked", "acme")):  # fmt: skip
         house.jwt.hear(event)
     assert house.ask(token).status_code == 200
+
+
+def test_a_trade_under_way_while_its_key_ends_begins_nothing(tmp_path, monkeypatch):
+    """The key was good at IDENTIFY, and is not any more when the family would begin."""
+    from secureml import Event
+    from tests.token_house import TokenHouse
+
+    house = TokenHouse(tmp_path)
+    families = house.jwt._families
+    begin = families.open
+
+    def late(*args, **words):
+        house.jwt.hear(Event("authn_key_revoked", "acme", {"credential": words["origin"]}))
+        return begin(*args, **words)
+
+    monkeypatch.setattr(families, "open", late)
+    answer = house.trade()
+    assert (answer.status_code, house.reason) == (401, "jwt.origin_ended")
+    assert families.list() == []
