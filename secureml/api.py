@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Flask, Response, g
+from flask import Blueprint, Flask, Request, Response, g
 from marshmallow import Schema, ValidationError, fields
+from werkzeug.routing import MapAdapter
 
 from secureml.answers import AliveAnswer, ModelAnswer, ModelsAnswer, PredictAnswer, ReadyAnswer
 from secureml.corridor.coding import unpack
@@ -64,6 +65,15 @@ class Application(Flask):
         """Answer one request, from one look at the store."""
         with self._glance:
             return super().wsgi_app(environ, start_response)
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds the route: by method and path, whatever host is named.
+
+        Which hosts are ours `transport` has to say; Flask would read the name twice more.
+        """
+        if request is None:
+            return super().create_url_adapter(request)
+        return MapAdapter(self.url_map, "localhost", "/", "", "https", request.path, request.method)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: a view that is a coroutine stopped the start (see `policy`).
