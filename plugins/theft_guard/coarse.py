@@ -16,6 +16,10 @@ def margins(shares: Shares | None) -> np.ndarray[Any, Any] | None:
     if shares is None or len(shares[0]) < 2:
         return None
     # What another plugin has withheld is no answer that could lead.
+    if len(shares) == 1:
+        told_one = [share if share is not None and share == share else 0.0 for share in shares[0]]
+        *_, second, first = sorted(told_one)
+        return np.array((first - second,))
     told = np.nan_to_num(np.array(shares, dtype=float), nan=0.0)
     best = np.partition(told, -2, axis=1)
     lead: np.ndarray[Any, Any] = best[:, -1] - best[:, -2]

@@ -31,7 +31,7 @@ EVERYONE = "*"
 class Table(Protocol):
     """Slots by party, see `shared`."""
 
-    def held(self, kind: str, name: str, now: float) -> AbstractContextManager[Any]: ...
+    def held(self, kind: str, name: str, now: float) -> AbstractContextManager[Memory]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A party after a batch; ``moved`` names a level that is new, and the score is of then."""
+    """A party after a batch; ``moved`` names the levels that are new, and the score is of then."""
 
     party: Party
     level: int
     score: float
     rows: int
     reasons: tuple[str, ...]
-    moved: str | None
+    moved: tuple[str, ...]
 
 
 def parties(client: str, address: str, model: str) -> Iterator[Party]:
@@ -87,54 +87,62 @@ class Guard:
     def judge(self, party: Party, seen: Seen, scale: Scale | None) -> tuple[Standing, Findings]:
         """Judge a batch against a client's own memory; without a scale only count its rows."""
         terms, now = self._terms[party.kind], self._now()
-        with self._table.held(party.kind, party.slot, now) as slot:
-            memory, findings = Memory(slot), []
-            new = 0
+        with self._table.held(party.kind, party.slot, now) as memory:
+            findings, new = [], 0
             for first in range(0, len(seen), CHUNK):
                 part = seen if len(seen) <= CHUNK else seen.part(slice(first, first + CHUNK))
                 if scale is None:
                     new += int(memory.new_among(part.whole).sum())
                 elif len(found := scale.judge(part, memory)):
                     findings.append(found)
-                    advance(slot, found, terms.cap)
+                    advance(memory, found, terms.cap)
                     new += len(found)
-            return self._settled(slot, party, len(seen), new, now), findings
+            return self._settled(memory, party, len(seen), new, now), findings
 
     def share(self, party: Party, client: str, rows: int, findings: Findings) -> Standing:
         """Add what was found about a client to those it is among."""
         terms, now = self._terms[party.kind], self._now()
-        with self._table.held(party.kind, party.slot, now) as slot:
-            if _several(slot, client):
+        with self._table.held(party.kind, party.slot, now) as memory:
+            if _several(memory.slot, client):
                 # One client's evidence is the client's own; a block's begins with the second.
                 for found in findings:
-                    advance(slot, found, terms.cap)
-            return self._settled(slot, party, rows, sum(map(len, findings)), now)
+                    advance(memory, found, terms.cap)
+            return self._settled(memory, party, rows, sum(map(len, findings)), now)
 
-    def _settled(self, slot: Any, party: Party, rows: int, new: int, now: float) -> Standing:
-        terms = self._terms[party.kind]
-        slot["rows"] += rows
-        slot["new"] += new
-        moved = settle(slot, terms, now)
+    def _settled(self, memory: Memory, party: Party, rows: int, new: int, now: float) -> Standing:
+        terms, slot = self._terms[party.kind], memory.slot
+        slot["rows"] = total = int(slot["rows"]) + rows
+        if new:
+            slot["new"] = int(slot["new"]) + new
+        moved = settle(memory, terms, now, new)
         spend(slot, new, terms, now)
-        _throttle(slot, terms, new, now)
         level, height = int(slot["level"]), 0.0
+        if new and level:
+            _throttle(slot, terms, new, now)
         why: tuple[str, ...] = ()
-        if moved is not None:
+        if moved:
             sums = slot["sums"].copy()
             height, why = score(sums), tuple(reasons(sums, terms.threshold / 3))
-        return Standing(party, level, height, int(slot["rows"]), why, moved)
+        return Standing(party, level, height, total, why, moved)
 
     def forgive(self, party: Party) -> None:
         """Begin again with a party."""
         now = self._now()
-        with self._table.held(party.kind, party.slot, now) as slot:
-            forgive(slot, now)
+        with self._table.held(party.kind, party.slot, now) as memory:
+            forgive(memory.slot, now)
+
+
+@lru_cache(4096)
+def _bit(client: str) -> int:
+    return 1 << blake2b(client.encode(), digest_size=1).digest()[0] % 64
 
 
 def _several(slot: Any, client: str) -> bool:
-    bit = blake2b(client.encode(), digest_size=1).digest()[0] % 64
-    slot["members"] = slot["members"] | np.uint64(1 << bit)
-    return int(slot["members"]).bit_count() > 1
+    known, bit = int(slot["members"]), _bit(client)
+    if not known & bit:
+        known |= bit
+        slot["members"] = known
+    return known.bit_count() > 1
 
 
 def _throttle(slot: Any, terms: Terms, new: int, now: float) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .evidence import TESTS
+from .memory import Memory
 from .sequence import score
 
 WATCHED, FLAG, COARSEN, THROTTLE, HOLD = "watched", "flag", "coarsen", "throttle", "hold"
@@ -42,21 +43,30 @@ class Terms:
         return self.threshold * len(self.ladder) + math.log(len(TESTS))
 
 
-def settle(slot: Any, terms: Terms, now: float) -> str | None:
-    """Move a slot's level by its sums; return the name of a level that is new, or None."""
-    level = min(max(int(slot["level"]), 0), len(terms.ladder) - 1)
-    if level == 0 and float(slot["sums"].max()) < terms.threshold:
-        slot["level"] = level
-        return None
-    reached, new = score(slot["sums"]), int(slot["new"])
-    higher = level + 1 < len(terms.ladder) and reached >= terms.threshold * (level + 1)
-    if higher and (level == 0 or new >= int(slot["due"])):
-        return _move(slot, level + 1, terms, now)
-    cleared = level > 0 and reached < terms.threshold / 4 and new >= int(slot["due"])
-    if cleared and terms.ladder[level] != HOLD:
-        return _move(slot, 0, terms, now)
+def settle(memory: Memory, terms: Terms, now: float, brought: int = 1) -> tuple[str, ...]:
+    """Move a slot's level by its sums; return the names of the levels it came to, if any.
+
+    ``brought`` is how many new rows this request had. Whoever brings ``delay`` of them at once
+    has waited long enough: an answer to all of them must not leave before the next step.
+    """
+    slot, top = memory.slot, len(terms.ladder) - 1
+    before = int(slot["level"])
+    level = min(max(before, 0), top)
+    if level == 0 and max(memory.each_sum) < terms.threshold:
+        if before:
+            slot["level"] = 0
+        return ()
+    reached, new, moved = score(memory.each_sum), int(slot["new"]), []
     slot["level"] = level
-    return None
+    while level < top and reached >= terms.threshold * (level + 1):
+        if level and brought < terms.delay and new < int(slot["due"]):
+            break
+        level += 1
+        moved.append(_move(slot, level, terms, now))
+    if moved or level == 0:
+        return tuple(moved)
+    cleared = reached < terms.threshold / 4 and new >= int(slot["due"])
+    return (_move(slot, 0, terms, now),) if cleared and terms.ladder[level] != HOLD else ()
 
 
 def _move(slot: Any, level: int, terms: Terms, now: float) -> str:
@@ -76,7 +86,8 @@ def spend(slot: Any, new: int, terms: Terms, now: float) -> None:
     """Count new rows against the budget of this window."""
     if now - float(slot["window"]) >= terms.window:
         slot["window"], slot["spent"] = now, 0
-    slot["spent"] += new
+    if new:
+        slot["spent"] = int(slot["spent"]) + new
 
 
 def over(slot: Any, terms: Terms, now: float) -> float:

@@ -32,7 +32,7 @@ from secureml import (
 from .coarse import coarser, margins
 from .evidence import Scale, Seen, bare
 from .guard import ALL, BLOCK, CLIENT, Findings, Guard, Party, Standing, parties
-from .levels import COARSEN, HOLD, WATCHED, over
+from .levels import COARSEN, FLAG, HOLD, THROTTLE, WATCHED, over
 from .register import Entry, Register
 from .settings import Config, terms_of
 from .shared import Slots
@@ -103,24 +103,41 @@ class TheftGuard(Plugin):
             raise Problem(code, reason=code, headers={"Retry-After": str(int(seconds) + 1)})
 
     def shape(self, exchange: Exchange, result: Result) -> Result:
-        """Judge the rows with their answer; return the answer, coarser where that is due."""
+        """Judge the rows with their answer; return the answer, coarser where that is due.
+
+        Raises Problem where these very rows brought a party to be throttled or held: what a
+        batch may not have row by row, it may not have at once.
+        """
         model, payload = exchange.model, exchange.payload
         if model is None or payload is None or "instances" not in payload:
             return result
         scale = self._scale_of(model)
         seen = _look(scale, exchange.read_rows(), result, self._slots.key)
-        client, coarse = _client(exchange), False
+        client = _client(exchange)
+        free, coarse = client in self._exempt, False
         findings: Findings = []
+        stopped: Standing | None = None
         for party in parties(client, exchange.client_address, model.name):
             if party.kind == CLIENT:
                 found, findings = self._guard.judge(party, seen, scale)
             elif scale is not None:
                 found = self._guard.share(party, client, len(seen), findings)
-            free = client in self._exempt
-            if found.moved is not None and not (free and found.level > 1):
-                self._tell(exchange, found)
-            coarse |= COARSEN in self._terms[party.kind].ladder[: found.level + 1] and not free
+            for level in found.moved:
+                if not free or level in (FLAG, WATCHED):
+                    self._tell(exchange, found, level)
+            if found.level and not free:
+                coarse |= COARSEN in self._terms[party.kind].ladder[: found.level + 1]
+                stopped = stopped or (found if {THROTTLE, HOLD} & {*found.moved} else None)
+        if stopped is not None:
+            self._stop(stopped)
         return self._less(result) if coarse else result
+
+    def _stop(self, found: Standing) -> None:
+        if HOLD in found.moved:
+            raise Problem("theft_guard.held", reason=f"theft_guard.held:{found.party.kind}")
+        slot = self._slots.peek(found.party.kind, found.party.slot)
+        if slot is not None:
+            self._wait("theft_guard.throttled", float(slot["until"]) - self._now())
 
     def _less(self, result: Result) -> Result:
         return replace(result, probabilities=coarser(result.probabilities, self._coarse))
@@ -138,9 +155,8 @@ class TheftGuard(Plugin):
             self._scales[model] = None if ruler is None else Scale(ruler, self._slots.key)
         return self._scales[model]
 
-    def _tell(self, exchange: Exchange, found: Standing) -> None:
-        party, level = found.party, found.moved or WATCHED
-        why = ",".join(found.reasons)
+    def _tell(self, exchange: Exchange, found: Standing, level: str) -> None:
+        party, why = found.party, ",".join(found.reasons)
         exchange.note(
             f"model_theft_{'cleared' if level == WATCHED else level}",
             party=f"{party.kind}:{party.name}",

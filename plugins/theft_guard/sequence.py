@@ -10,14 +10,16 @@ arXiv 2203.03532, also for the mean of several tests, which is what ``score`` is
 from __future__ import annotations
 
 import math
+from array import array
 from typing import Any
 
 import numpy as np
 
 from .evidence import TESTS
-from .memory import BINS
+from .memory import BINS, Memory
 
 Numbers = np.ndarray[Any, Any]
+Sums = Numbers | memoryview
 
 # For each test: the largest share of a customer's rows in each bin, then an attacker's.
 # The customer's shares of the suspicious bins are the card's nominal ones, times a slack that
@@ -32,6 +34,7 @@ USUAL: dict[str, tuple[float, ...]] = {
     "prints": (0.94, 0.06),
     # A decile of the card holds at most so many of a customer's rows, whichever decile it is.
     "spacing": (0.28,) * BINS,
+    "slant": (0.64, 0.14, 0.09, 0.09, 0.04),
 }
 ATTACK: dict[str, tuple[float, ...]] = {
     "manifold": (0.15, 0.15, 0.30, 0.40),
@@ -42,6 +45,7 @@ ATTACK: dict[str, tuple[float, ...]] = {
     "chain": (0.70, 0.30),
     "prints": (0.40, 0.60),
     "spacing": (0.1,) * BINS,
+    "slant": (0.12, 0.10, 0.13, 0.22, 0.43),
 }
 _FORGET = 0.98  # a row: what came fifty rows ago weighs a third
 _RENEW = 8  # rows between two looks at what this party itself is like
@@ -54,58 +58,84 @@ def _table(shares: dict[str, tuple[float, ...]], filler: float) -> Numbers:
 
 
 _USUAL, _ATTACK = _table(USUAL, 1.0), _table(ATTACK, 0.0)
-_BASE = np.array([len(USUAL[test]) < BINS for test in TESTS])
+_BASE = np.array([len(USUAL[test]) < BINS for test in TESTS])[:, None]
 _LINES = np.arange(len(TESTS))
+_PRIOR_SHARES, _HALF = _ATTACK * _PRIOR, 0.5 * _ATTACK
+_FLOOR = np.where(_USUAL < 1.0, _USUAL, 0.0)
 
 
 def steps(lately: Numbers) -> Numbers:
-    """Return what a row in each bin of each test adds, (tests, BINS + 1); the last is for none.
+    """Return what a row in each bin of each test adds, (..., tests, BINS + 1); the last is for none.
 
     The other side of the ratio is half the attacker as above and half this party as it was so
     far; whatever is guessed before a row is seen keeps the ratio fair.
     """
-    own = (_ATTACK * _PRIOR + lately) / (_PRIOR + lately.sum(axis=1, keepdims=True))
+    total = np.add.reduce(lately, axis=-1)[..., None]
+    own = (_PRIOR_SHARES + lately) / (_PRIOR + total)
     # Fewer suspicious rows than a customer may send are no evidence of anything.
-    bold = np.maximum(own, np.where(_USUAL < 1.0, _USUAL, 0.0))
-    bold[:, 0] = np.maximum(1.0 - bold[:, 1:].sum(axis=1), 1e-3)
-    bold /= bold.sum(axis=1, keepdims=True)
-    own[_BASE] = bold[_BASE]
-    table = np.zeros((len(TESTS), BINS + 1))
-    guess = 0.5 * _ATTACK + 0.5 * own
-    np.log(guess / _USUAL, out=table[:, :BINS], where=guess > 0)
+    bold = np.maximum(own, _FLOOR)
+    rest = 1.0 - np.add.reduce(bold[..., 1:], axis=-1)
+    bold[..., 0] = np.maximum(rest, 1e-3)
+    bold /= np.add.reduce(bold, axis=-1)[..., None]
+    guess = _HALF + 0.5 * np.where(_BASE, bold, own)
+    table = np.zeros((*lately.shape[:-1], BINS + 1))
+    np.log(guess / _USUAL, out=table[..., :BINS], where=guess > 0)
     return table
 
 
-def advance(slot: Any, found: Numbers, cap: float) -> None:
-    """Add the bins of some rows, (rows, tests), to a slot's sums; none exceeds ``cap``."""
-    rows = len(found)
-    turn = int(slot["judged"]) % _RENEW
-    if turn == 0 or turn + rows > _RENEW:
-        slot["steps"] = steps(slot["lately"][:, :BINS])
-    slot["judged"] += rows
-    found = found.astype(np.intp)
-    added = slot["steps"][_LINES, found]
-    sums, counts = slot["sums"], slot["counts"]
-    if rows == 1:
-        total = sums + added[0]
-        counts[_LINES, found[0]] += np.uint32(1)
+def advance(memory: Memory, found: Numbers, cap: float) -> None:
+    """Add the bins of some rows, (rows, tests), to a slot's sums; none exceeds ``cap``.
+
+    A batch ends where its rows, one after another, would have ended.
+    """
+    judged = int(memory.slot["judged"])
+    if len(found) == 1:
+        _advance_one(memory, found[0].tolist(), judged, cap)
     else:
-        total = sums + np.cumsum(added, axis=0)
-        # Page's recursion over the whole batch: what a sum lost below zero is given back.
-        total = (total - np.minimum(np.minimum.accumulate(total, axis=0), 0.0))[-1]
-        places = (_LINES * (BINS + 1) + found % (BINS + 1)).ravel()
-        here = np.bincount(places, minlength=counts.size).reshape(counts.shape)
-        counts += here.astype(np.uint32)
-    np.minimum(np.maximum(total, 0.0), cap, out=sums)
-    lately = slot["lately"]
-    lately *= _FORGET**rows
-    if rows == 1:
-        lately[_LINES, found[0]] += np.float32(1)
-    else:
-        lately += here
+        _advance_many(memory, found.astype(np.intp), judged, cap)
+    memory.slot["judged"] = judged + len(found)
 
 
-def score(sums: Numbers) -> float:
+def _advance_one(memory: Memory, found: list[int], judged: int, cap: float) -> None:
+    if judged % _RENEW == 0:
+        memory.steps[...] = steps(memory.lately[:, :BINS])
+    memory.lately *= _FORGET
+    step, sums, counts, lately = (
+        memory.each_step, memory.each_sum, memory.each_count, memory.each_lately,
+    )  # fmt: skip
+    for test, place in enumerate(found):
+        total = sums[test] + step[test, place]
+        sums[test] = 0.0 if total < 0.0 else min(total, cap)
+        # Written over at 2**32, and nothing depends on it but what `show` prints.
+        counts[test, place] = (counts[test, place] + 1) & 0xFFFFFFFF
+        lately[test, place] += 1.0
+
+
+def _advance_many(memory: Memory, found: Numbers, judged: int, cap: float) -> None:
+    rows, order = len(found), np.arange(len(found))
+    marks = np.zeros((rows, len(TESTS), BINS + 1))
+    marks[order[:, None], _LINES, found] = 1.0
+    memory.counts += marks.sum(axis=0).astype(np.uint32)
+    # What had been seen lately whenever the steps are looked at again, and at the end.
+    turns = np.arange(-judged % _RENEW, rows, _RENEW)
+    times = np.append(turns, rows)
+    age = times[:, None] - 1 - order
+    weights = np.where(age < 0, 0.0, _FORGET ** np.maximum(age, 0))
+    then = (weights @ marks.reshape(rows, -1)).reshape(-1, *memory.lately.shape)
+    then += (_FORGET**times)[:, None, None] * memory.lately
+    tables = np.concatenate([memory.steps[None], steps(then[:-1, :, :BINS])])
+    added = tables[turns.searchsorted(order, "right")[:, None], _LINES, found]
+    sums = memory.each_sum.tolist()
+    for row in added.tolist():
+        sums = [
+            0.0 if (total := was + more) < 0.0 else min(total, cap)
+            for was, more in zip(sums, row, strict=True)
+        ]
+    memory.each_sum[:] = array("d", sums)
+    memory.lately[...], memory.steps[...] = then[-1], tables[-1]
+
+
+def score(sums: Sums) -> float:
     """Return one number for all tests: the logarithm of the mean of e to each sum."""
     values = sums.tolist()
     top = max(values)

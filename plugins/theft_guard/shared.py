@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from .memory import SLOT
+from .memory import SLOT, Memory
 
 WAYS = 8  # places a party may have its slot in; a new one takes that of the least watched
-_HEADER, _KEY, _STRIPES, _REMEMBERED = 4096, 32, 64, 10_000
+_HEADER, _KEY, _STRIPES, _REMEMBERED = 4096, 32, 64, 4096
 _MAGIC = b"theft_guard slots 1\n"
 
 
@@ -39,6 +39,8 @@ class Slots:
         self._pid, self._file, self._key = 0, -1, b""
         self._tables: dict[str, tuple[int, Any]] = {}
         self._places: dict[int, int] = {}
+        self._marks: dict[tuple[str, str], int] = {}
+        self._memories: dict[tuple[str, int], Memory] = {}
         self._opening = threading.Lock()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
@@ -49,7 +51,7 @@ class Slots:
         return self._key
 
     @contextmanager
-    def held(self, kind: str, name: str, now: float) -> Iterator[Any]:
+    def held(self, kind: str, name: str, now: float) -> Iterator[Memory]:
         """Yield the slot of a party, made if need be, while nobody else changes it.
 
         Raises OSError.
@@ -57,16 +59,19 @@ class Slots:
         start, table = self._open()[kind]
         mark = self._mark(kind, name)
         first = (mark >> 8) % (len(table) // WAYS) * WAYS
-        with self._locked(start + first):
-            place = self._place(kind, mark)
-            if place is None:
-                found = table[first : first + WAYS]
-                place = first + int(np.lexsort((found["seen"], found["level"]))[0])
-                table[place] = np.zeros((), SLOT)
-                table[place]["key"], table[place]["name"] = mark, name.encode()[:128]
-            slot = table[place]
-            slot["seen"] = now
-            yield slot
+        lock = start + first + 1
+        # A file's locks belong to the process, so threads need one of their own.
+        with self._stripes[lock // WAYS % _STRIPES]:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, lock)
+            try:
+                place = self._place(kind, mark)
+                if place is None:
+                    place = _taken(table, first, mark, name)
+                memory = self._memory(kind, place)
+                memory.slot["seen"] = now
+                yield memory
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, lock)
 
     def peek(self, kind: str, name: str) -> Any | None:
         """Return the slot of a party as it stands, or None; raises OSError."""
@@ -88,35 +93,39 @@ class Slots:
         with self._opening:
             if self._pid == os.getpid() and self._file >= 0:
                 os.close(self._file)
-            self._tables, self._pid, self._file = {}, 0, -1
+            self._tables, self._memories, self._pid, self._file = {}, {}, 0, -1
 
     def _place(self, kind: str, mark: int) -> int | None:
         # Remembered, and looked at before it is believed: others may have taken the place.
         table, known = self._tables[kind][1], self._places.get(mark)
-        if known is not None and int(table[known]["key"]) == mark:
+        if known is not None and int(table["key"][known]) == mark:
             return known
         first = (mark >> 8) % (len(table) // WAYS) * WAYS
         for place in range(first, first + WAYS):
-            if int(table[place]["key"]) == mark:
+            if int(table["key"][place]) == mark:
                 if len(self._places) > _REMEMBERED:
                     self._places.clear()
                 self._places[mark] = place
                 return place
         return None
 
-    def _mark(self, kind: str, name: str) -> int:
-        text = f"{kind} {name}".encode()
-        return int.from_bytes(blake2b(text, digest_size=8, key=self._key).digest(), "little") | 1
+    def _memory(self, kind: str, place: int) -> Memory:
+        found = self._memories.get((kind, place))
+        if found is None:
+            if len(self._memories) > _REMEMBERED:
+                self._memories.clear()
+            found = self._memories[kind, place] = Memory(self._tables[kind][1][place])
+        return found
 
-    @contextmanager
-    def _locked(self, place: int) -> Iterator[None]:
-        # A file's locks belong to the process, so threads need one of their own.
-        with self._stripes[place // WAYS % _STRIPES]:
-            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, place + 1)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place + 1)
+    def _mark(self, kind: str, name: str) -> int:
+        found = self._marks.get((kind, name))
+        if found is None:
+            text = f"{kind} {name}".encode()
+            digest = blake2b(text, digest_size=8, key=self._key).digest()
+            if len(self._marks) > _REMEMBERED:
+                self._marks.clear()
+            found = self._marks[kind, name] = int.from_bytes(digest, "little") | 1
+        return found
 
     def _open(self) -> dict[str, tuple[int, Any]]:
         if self._pid == os.getpid():
@@ -140,7 +149,8 @@ class Slots:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, 0)
         self._key = os.pread(self._file, _KEY, len(_MAGIC))
         mapped = mmap.mmap(self._file, size)
-        self._tables, self._places, place, start = {}, {}, _HEADER, 0
+        self._tables, self._places, self._marks, self._memories = {}, {}, {}, {}
+        place, start = _HEADER, 0
         for kind, many in self._sizes.items():
             self._tables[kind] = (start, np.frombuffer(mapped, SLOT, many, place))
             place, start = place + many * SLOT.itemsize, start + many
@@ -155,3 +165,12 @@ class Slots:
         os.fsync(self._file)
         # Last: what has its name is whole.
         os.pwrite(self._file, _MAGIC, 0)
+
+
+def _taken(table: Any, first: int, mark: int, name: str) -> int:
+    """Return a place for a new party: that of the least watched, and of them the longest silent."""
+    found = table[first : first + WAYS]
+    place = first + int(np.lexsort((found["seen"], found["level"]))[0])
+    table[place] = np.zeros((), SLOT)
+    table[place]["key"], table[place]["name"] = mark, name.encode()[:128]
+    return place

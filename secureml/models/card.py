@@ -79,6 +79,8 @@ class Card:
         for name in _OPTIONAL:
             if not raw[name]:
                 del raw[name]
+        if self.reference is not None and self.reference.slant is None:
+            del raw["reference"]["slant"]
         return json.dumps(raw, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod

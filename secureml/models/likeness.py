@@ -20,6 +20,7 @@ _BAND_COLUMNS = 8
 _CELL = 0.25  # of a robust deviation
 _WORD = 0.5**0.5  # so that one other word is a distance of one
 _SEED = 20_180_502
+_HIGH, _LOWEST = np.uint64(29), np.uint32(1)
 
 
 class Encoder:
@@ -90,18 +91,24 @@ class Prints:
 
     def __init__(self, width: int) -> None:
         chance = np.random.default_rng(_SEED)
-        columns = min(width, _BAND_COLUMNS)
-        self._odd = np.zeros((width, BANDS), dtype=np.int64)
-        for band in range(BANDS):
-            chosen = chance.choice(width, columns, replace=False)
-            self._odd[chosen, band] = chance.integers(1, 2**62, columns) | 1
-        self._shift = np.arange(BANDS) / BANDS
+        self._columns = min(width, _BAND_COLUMNS)
+        chosen, odd = [], []
+        for _ in range(BANDS):
+            chosen.append(chance.choice(width, self._columns, replace=False))
+            odd.append(chance.integers(1, 2**62, self._columns) | 1)
+        self._chosen, self._odd = np.concatenate(chosen), np.concatenate(odd)
+        self._shift = np.repeat(np.arange(BANDS) / BANDS, self._columns)
 
     def bands(self, encoded: Rows) -> Rows:
         """Return (rows, BANDS) unsigned 32-bit prints, none of them 0."""
-        cells = np.floor(encoded[:, :, None] / _CELL + self._shift).astype(np.int64)
-        mixed: Rows = (cells * self._odd).sum(axis=1).view(np.uint64)
-        prints: Rows = (mixed >> np.uint64(29)).astype(np.uint32) | np.uint32(1)
+        cells = encoded.take(self._chosen, axis=1)
+        cells *= 1 / _CELL
+        cells += self._shift
+        mixed = np.floor(cells, out=cells).astype(np.int64)
+        mixed *= self._odd
+        sums = np.add.reduce(mixed.reshape(len(encoded), BANDS, self._columns), axis=2)
+        prints: Rows = (sums.view(np.uint64) >> _HIGH).astype(np.uint32)
+        prints |= _LOWEST
         return prints
 
 
@@ -123,18 +130,34 @@ class Likeness:
         """Return rows as (rows, width) comparable numbers."""
         return self._encoder(rows)
 
-    def strangeness(self, encoded: Rows) -> Rows:
-        """Return the Mahalanobis distance of each row."""
-        turned = (encoded - self._mean) @ self._whiten
-        found: Rows = np.sqrt(np.einsum("ij,ij->i", turned, turned))
-        return found
+    def strangeness(self, encoded: Rows, centre: Rows | None = None) -> tuple[Rows, Rows]:
+        """Return the Mahalanobis distance of each row, and its slant.
+
+        ``centre`` stands in for the table's mean.
+        """
+        far, plain = squared(encoded, self._mean if centre is None else centre, self._whiten)
+        return np.sqrt(far), leaning(far, plain)
 
     def bins(self, rows: Any, encoded: Rows) -> Rows:
         """Return the quantile bin of each compared number, (rows, numbers), 0 to 7."""
         many = self._edges.shape[1]
         numbers = encoded[:, :many] if self.plain else self._encoder.numbers(rows)
-        found: Rows = np.count_nonzero(numbers[:, None, :] > self._edges, axis=1)
+        beyond = numbers[:, None, :] > self._edges
+        found: Rows = np.add.reduce(beyond, axis=1, dtype=np.uint8)
         return found
+
+
+def squared(encoded: Rows, mean: Rows, whiten: Rows) -> tuple[Rows, Rows]:
+    """Return the squares of each row's Mahalanobis and of its plain distance from the mean."""
+    away = encoded - mean
+    turned = away @ whiten
+    return np.einsum("ij,ij->i", turned, turned), np.einsum("ij,ij->i", away, away)
+
+
+def leaning(far: Rows, plain: Rows) -> Rows:
+    """Return the slant: large where a row deviates as real rows do not, however little it does."""
+    found: Rows = far / np.maximum(plain, 1e-12)
+    return found
 
 
 def outer(bins: Rows) -> Rows:

@@ -14,6 +14,7 @@ WIDTH = 64  # most columns rows are compared by; wider rows are folded into so m
 RING = 128  # how many recent rows a new one is compared with
 MARGINS = (0.01, 0.02, 0.05, 0.1, 0.2)
 STRANGE = (0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0)
+SLANT = (0.8, 0.9, 0.95, 0.99)
 SHARES = (0.5, 0.9, 0.95, 0.99)
 NEAR = (0.002, 0.01, 0.02, 0.05, 0.1)
 DECILES = tuple(level / 10 for level in range(1, 10))
@@ -31,6 +32,9 @@ class Reference:
     ``bins`` are quantile edges (levels BINS) of each compared number.
     ``mean`` and ``whiten`` give the Mahalanobis distance of an encoded row, ``strange`` its
     quantiles (levels STRANGE) on rows that were not used for them.
+    ``slant`` are quantiles (levels SLANT) of its square over the square of the plain distance, on
+    such rows, too: how far a row lies in directions that real rows hardly take. None in cards
+    that were sealed before there was such a measure.
     ``near`` are quantiles (levels NEAR) of the distance to the nearest of RING other rows,
     ``apart`` for each class the deciles of that to rows answered alike.
     ``changed`` is the share of columns in which a row differs from its nearest, at 2 %.
@@ -57,11 +61,13 @@ class Reference:
     outer: Numbers
     inner: Numbers
     collides: float
+    slant: Numbers | None = None
 
 
 def read_reference(raw: Any, width: int) -> Reference:
     """Return the reference of a card with ``width`` features; raises ValueError or TypeError."""
-    if type(raw) is not dict or raw.keys() != {field.name for field in fields(Reference)}:
+    wanted = {field.name for field in fields(Reference)}
+    if type(raw) is not dict or raw.keys() | {"slant"} != wanted:
         raise ValueError("the reference has unknown or missing keys")
     found = Reference(**{key: _frozen(value) for key, value in raw.items()})
     columns = len(found.mean)
@@ -79,6 +85,7 @@ def read_reference(raw: Any, width: int) -> Reference:
         len(found.apart) > 0 and all(_finite(row, len(DECILES)) for row in found.apart),
         found.margins is None or _finite(found.margins, len(MARGINS)),
         _finite(found.outer, len(SHARES)) and _finite(found.inner, len(SHARES)),
+        found.slant is None or _finite(found.slant, len(SLANT)),
         _finite((found.changed, found.collides), 2),
     )
     if not all(rules):

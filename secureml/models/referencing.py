@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from .card import NUMBERS, Card, Feature, Scalar
-from .likeness import Encoder, Likeness, inner, outer
-from .reference import BINS, DECILES, MARGINS, NEAR, RING, SHARES, STRANGE, Reference
+from .likeness import Encoder, Likeness, inner, leaning, outer, squared
+from .reference import BINS, DECILES, MARGINS, NEAR, RING, SHARES, SLANT, STRANGE, Reference
 from .rows import RowReader, Rows
 
 MOST_ROWS, LEAST_ROWS = 2000, 30
@@ -47,6 +47,7 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
     encoder = Encoder(card.features, numbers, words, centre.tolist(), scale.tolist())
     encoded = encoder(read)
     mean, whiten = _whitening(encoded)
+    strange, slant = _held_out(encoded)
     classes = _classes(card, estimator, read)
     near, apart, changed = _distances(encoded, classes, chance)
     between = reader.read(_between(taken, card.features, encoded, chance))
@@ -60,7 +61,8 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
         bins=tuple(map(_short, bins)),
         mean=_short(mean),
         whiten=tuple(map(_short, whiten)),
-        strange=_short(np.quantile(_strange(encoded), STRANGE)),
+        strange=_short(np.quantile(strange, STRANGE)),
+        slant=_short(np.quantile(slant, SLANT)),
         near=near,
         apart=apart,
         changed=changed,
@@ -124,13 +126,14 @@ def _whitening(encoded: Rows) -> tuple[Rows, Rows]:
     return mean, vectors / np.sqrt(np.maximum(values, floor))
 
 
-def _strange(encoded: Rows) -> Rows:
-    found = np.empty(len(encoded))
+def _held_out(encoded: Rows) -> tuple[Rows, Rows]:
+    """Return strangeness and slant of each row by a mean and whitening it had no part in."""
+    strange, slant = np.empty(len(encoded)), np.empty(len(encoded))
     for fold in range(_FOLDS):
         out = np.arange(len(encoded)) % _FOLDS == fold
-        mean, whiten = _whitening(encoded[~out])
-        found[out] = np.linalg.norm((encoded[out] - mean) @ whiten, axis=1)
-    return found
+        squares = squared(encoded[out], *_whitening(encoded[~out]))
+        strange[out], slant[out] = np.sqrt(squares[0]), leaning(*squares)
+    return strange, slant
 
 
 def _classes(card: Card, estimator: Any, read: Any) -> Rows:

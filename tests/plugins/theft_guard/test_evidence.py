@@ -15,7 +15,7 @@ def scale(target):
 
 @pytest.fixture
 def memory():
-    return Memory(np.zeros(1, SLOT)[0:1].reshape(()))
+    return Memory(np.zeros(1, SLOT)[0])
 
 
 def look(scale, rows, margin=1.0, label=0):
@@ -25,7 +25,7 @@ def look(scale, rows, margin=1.0, label=0):
 
 def test_one_at_a_time_and_all_at_once_are_the_same(scale, target):
     rows = target.fresh[:CHUNK]
-    one, many = (Memory(np.zeros(1, SLOT)[0:1].reshape(())) for _ in range(2))
+    one, many = (Memory(np.zeros(1, SLOT)[0]) for _ in range(2))
     singly = np.vstack([scale.judge(look(scale, row[None]), one) for row in rows])
     # The mean of what came lately moves at the end of a batch; all else is row by row.
     assert np.array_equal(scale.judge(look(scale, rows), many), singly)

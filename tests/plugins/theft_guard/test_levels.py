@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plugins.theft_guard.levels import HOLD, Terms, forgive, over, settle, spend
-from plugins.theft_guard.memory import SLOT
+from plugins.theft_guard.memory import SLOT, Memory
 
 TERMS = Terms(("coarsen", "throttle", "hold"), 10.0, 20, 5.0, 3, 100.0, lambda low, high: high)
 
@@ -17,27 +17,27 @@ def slot():
 def test_a_flag_comes_at_once_and_the_next_step_only_after_more_rows_and_more_evidence(slot):
     slot["sums"] = 100.0
     slot["new"] = 5
-    assert settle(slot, TERMS, 1.0) == "flag"
-    assert settle(slot, TERMS, 2.0) is None
+    assert settle(Memory(slot), TERMS, 1.0) == ("flag",)
+    assert settle(Memory(slot), TERMS, 2.0) == ()
     slot["new"] = 5 + 30
-    assert settle(slot, TERMS, 3.0) == "coarsen"
+    assert settle(Memory(slot), TERMS, 3.0) == ("coarsen",)
     slot["sums"], slot["new"] = 25.0, 200
-    assert settle(slot, TERMS, 4.0) is None
+    assert settle(Memory(slot), TERMS, 4.0) == ()
 
 
 def test_a_party_that_behaves_again_is_cleared_but_not_from_a_hold(slot):
     slot["sums"], slot["level"], slot["new"], slot["due"] = 1.0, 2, 50, 50
-    assert settle(slot, TERMS, 1.0) == "watched"
+    assert settle(Memory(slot), TERMS, 1.0) == ("watched",)
     slot["level"] = TERMS.ladder.index(HOLD)
     slot["new"] = 500
-    assert settle(slot, TERMS, 2.0) is None
+    assert settle(Memory(slot), TERMS, 2.0) == ()
     assert int(slot["level"]) == TERMS.ladder.index(HOLD)
 
 
 @pytest.mark.parametrize("level", [-5, 99])
 def test_a_level_that_cannot_be_is_brought_back(slot, level):
     slot["level"] = level
-    settle(slot, TERMS, 1.0)
+    settle(Memory(slot), TERMS, 1.0)
     assert 0 <= int(slot["level"]) < len(TERMS.ladder)
 
 

@@ -8,7 +8,7 @@ from plugins.theft_guard.memory import BANDS, RING, SLOT, Memory
 
 @pytest.fixture
 def memory():
-    return Memory(np.zeros(1, SLOT)[0:1].reshape(()))
+    return Memory(np.zeros(1, SLOT)[0])
 
 
 def test_a_row_is_new_once_also_within_a_batch(memory):
@@ -54,4 +54,4 @@ def test_there_is_a_mean_only_after_enough_rows(memory):
     for _ in range(40):
         memory.keep(np.full((1, 3), 2.0), np.array([0]), np.array([[0, 0, 0]]))
     assert np.allclose(memory.centre(3), 2.0, atol=0.01)
-    assert Memory(np.zeros(1, SLOT)[0:1].reshape(())).coverage() == 0.0
+    assert Memory(np.zeros(1, SLOT)[0]).coverage() == 0.0

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from plugins.theft_guard.evidence import TESTS
-from plugins.theft_guard.memory import BINS, SLOT
+from plugins.theft_guard.memory import BINS, SLOT, Memory
 from plugins.theft_guard.sequence import ATTACK, USUAL, advance, reasons, score, steps
 
 CAP = 60.0
 
 
 def fresh():
-    return np.zeros(1, SLOT)[0:1].reshape(())
+    return Memory(np.zeros(1, SLOT)[0])
 
 
 def test_shares_are_shares():
@@ -59,26 +59,26 @@ def test_a_batch_ends_where_single_rows_end():
         advance(one, row[None], CAP)
     advance(many, found[1:8], CAP)
 
-    assert np.allclose(one["sums"], many["sums"])
-    assert np.array_equal(one["counts"], many["counts"])
+    assert np.allclose(one.slot["sums"], many.slot["sums"])
+    assert np.array_equal(one.slot["counts"], many.slot["counts"])
 
 
 def test_sums_neither_fall_below_zero_nor_rise_above_the_cap():
     slot = fresh()
     advance(slot, np.zeros((50, len(TESTS)), np.int8), CAP)
-    assert (slot["sums"] >= 0).all()
+    assert (slot.slot["sums"] >= 0).all()
     for _ in range(100):
         advance(slot, np.full((10, len(TESTS)), 1, np.int8), CAP)
-    assert (slot["sums"] <= CAP).all()
-    assert slot["sums"][TESTS.index("chain")] == CAP
+    assert (slot.slot["sums"] <= CAP).all()
+    assert slot.slot["sums"][TESTS.index("chain")] == CAP
 
 
 def test_a_test_that_says_nothing_adds_nothing():
     slot = fresh()
     advance(slot, np.full((5, len(TESTS)), -1, np.int8), CAP)
 
-    assert not slot["sums"].any()
-    assert not slot["counts"][:, :BINS].any()
+    assert not slot.slot["sums"].any()
+    assert not slot.slot["counts"][:, :BINS].any()
 
 
 def test_the_score_is_the_mean_of_the_tests_and_names_the_strongest():

@@ -19,8 +19,8 @@ slots = Slots(Path(sys.argv[1]), {"client": 16})
 print("up", flush=True)
 sys.stdin.readline()
 for _ in range(int(sys.argv[2])):
-    with slots.held("client", "m alice", 1.0) as slot:
-        slot["rows"] += 1
+    with slots.held("client", "m alice", 1.0) as memory:
+        memory.slot["rows"] += 1
 """
 
 
@@ -53,8 +53,8 @@ def test_what_one_process_counts_the_other_finds_and_no_count_is_lost(tmp_path):
 def test_threads_do_not_lose_counts_either(slots):
     def count():
         for _ in range(1000):
-            with slots.held("client", "m alice", 1.0) as slot:
-                slot["rows"] += 1
+            with slots.held("client", "m alice", 1.0) as memory:
+                memory.slot["rows"] += 1
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
@@ -65,12 +65,12 @@ def test_threads_do_not_lose_counts_either(slots):
 
 
 def test_a_fork_opens_its_own_and_sees_the_same(slots):
-    with slots.held("client", "m alice", 1.0) as slot:
-        slot["rows"] = 7
+    with slots.held("client", "m alice", 1.0) as memory:
+        memory.slot["rows"] = 7
     pid = os.fork()
     if pid == 0:
-        with slots.held("client", "m alice", 2.0) as slot:
-            slot["rows"] += 1
+        with slots.held("client", "m alice", 2.0) as memory:
+            memory.slot["rows"] += 1
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
     assert int(slots.peek("client", "m alice")["rows"]) == 8
@@ -78,8 +78,8 @@ def test_a_fork_opens_its_own_and_sees_the_same(slots):
 
 def test_it_outlives_the_process_that_made_it(slots, tmp_path):
     key = slots.key
-    with slots.held("all", "m *", 1.0) as slot:
-        slot["rows"] = 3
+    with slots.held("all", "m *", 1.0) as memory:
+        memory.slot["rows"] = 3
     slots.close()
     again = Slots(tmp_path / "store" / "slots", {"client": 16, "all": 8})
 
@@ -102,8 +102,8 @@ def test_another_size_is_another_file_and_the_old_one_goes(slots, tmp_path):
     other.peek("client", "x")
 
     assert len(list((tmp_path / "store").iterdir())) == 1
-    with slots.held("client", "m alice", 1.0) as slot:
-        slot["rows"] = 1  # the unlinked file stays mapped: no signal
+    with slots.held("client", "m alice", 1.0) as memory:
+        memory.slot["rows"] = 1  # the unlinked file stays mapped: no signal
     other.close()
 
 
@@ -117,8 +117,8 @@ def test_it_is_allocated_whole_so_a_full_disk_shows_at_the_start(slots, tmp_path
 
 def test_a_full_table_forgets_the_one_that_was_silent_longest_and_never_a_watched_one(slots):
     for number in range(200):
-        with slots.held("client", f"m c{number}", float(number)) as slot:
-            slot["level"] = 2 if number == 0 else 0
+        with slots.held("client", f"m c{number}", float(number)) as memory:
+            memory.slot["level"] = 2 if number == 0 else 0
     kept = {bytes(slot["name"]).decode() for slot in slots.every("client")}
 
     assert len(kept) == 2 * WAYS

@@ -39,6 +39,29 @@ def test_a_card_without_one_has_no_key_for_it(card):
     assert Card.from_json(bare.to_json()) == bare
 
 
+def test_a_card_of_before_slants_is_read_and_spelled_as_it_was(card):
+    raw = json.loads(card.to_json())
+    del raw["reference"]["slant"]
+    text = json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
+
+    assert Card.from_json(text).reference.slant is None
+    assert Card.from_json(text).to_json() == text
+    raw["reference"]["slant"] = None
+    with pytest.raises(ModelRefused):
+        Card.from_json(json.dumps(raw, sort_keys=True, separators=(",", ":")).encode())
+
+
+def test_small_noise_in_the_middle_slants_though_it_is_not_strange(card, cancer):
+    """What equation solving sends: half a deviation around the mean, every column by itself."""
+    ruler = Likeness(card, card.reference)
+    chance, encoded = np.random.default_rng(0), ruler.encode(cancer.data)
+    noise = encoded.mean(axis=0) + chance.normal(0, 0.05, (200, 30)) * encoded.std(axis=0)
+    strange, slant = ruler.strangeness(noise)
+
+    assert (strange > card.reference.strange[4]).mean() < 0.05
+    assert (slant > card.reference.slant[3]).mean() > 0.9
+
+
 def test_an_empty_reference_is_another_spelling_and_refused(card):
     raw = json.loads(card.to_json())
     raw["reference"] = None
@@ -63,6 +86,7 @@ def test_an_empty_reference_is_another_spelling_and_refused(card):
         {"apart": []},
         {"margins": [1.0]},
         {"outer": ["a"] * 4},
+        {"slant": [1.0]},
         {"collides": True},
         {"surplus": 1},
     ],
@@ -82,13 +106,15 @@ def test_no_row_of_the_table_is_in_it(card, cancer):
 
 def test_held_out_rows_are_as_strange_as_the_card_says_and_noise_is_not(card, cancer):
     ruler = Likeness(card, card.reference)
-    usual = ruler.strangeness(ruler.encode(cancer.data))
+    usual, slant = ruler.strangeness(ruler.encode(cancer.data))
     chance = np.random.default_rng(0)
     low, high = cancer.data.min(axis=0), cancer.data.max(axis=0)
-    noise = ruler.strangeness(ruler.encode(chance.uniform(low, high, (200, 30))))
+    noise, leaning = ruler.strangeness(ruler.encode(chance.uniform(low, high, (200, 30))))
 
     assert (usual > card.reference.strange[5]).mean() < 0.02
     assert (noise > card.reference.strange[5]).mean() > 0.9
+    assert (slant > card.reference.slant[3]).mean() < 0.03
+    assert (leaning > card.reference.slant[3]).mean() > 0.9
 
 
 def test_two_seals_of_one_model_say_the_same(own, key, seal, cancer):
