@@ -17,7 +17,9 @@ costs forty calls for nothing. Both say the same, which tests/plugins/theft_guar
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -47,6 +49,7 @@ _ABOVE, _LINES = np.triu(np.ones((CHUNK, CHUNK), dtype=bool)), np.arange(CHUNK)
 _LATE, _GONE = np.nonzero(np.tri(CHUNK, CHUNK, -1, dtype=bool))
 # What a quantile bin counts for: 1 beyond the outer edges, 2**16 between the quartiles.
 _WORTH = np.array([1, 0, 0, 1 << 16, 1 << 16, 0, 0, 1])
+_NOTHING = [-1] * (len(TESTS) - 3)
 _SAME = 1e-6  # a step smaller than this is none: nobody hides which columns he varies behind it
 
 class Reference(Protocol):
@@ -76,6 +79,7 @@ class Ruler(Protocol):
     def strangeness(
         self, encoded: Numbers, centre: Numbers | None = None
     ) -> tuple[Numbers, Numbers]: ...
+    def strange_one(self, row: Numbers, centre: Numbers | None = None) -> tuple[float, float]: ...
     def bins(self, rows: Any, encoded: Numbers) -> Numbers: ...
 
 
@@ -85,17 +89,24 @@ class Seen:
 
     encoded: Numbers
     bins: Numbers
-    whole: Numbers
-    bands: Numbers
+    whole: list[int]
+    bands: list[list[int]]
     labels: Numbers
     alone: Numbers  # (rows, tests): bins of the tests that look at a row by itself
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.whole)
 
-    def part(self, chosen: Any) -> Seen:
+    def part(self, chosen: Sequence[int]) -> Seen:
         """Return some of the rows."""
-        return Seen(*(getattr(self, name)[chosen] for name in Seen.__slots__))
+        return Seen(
+            encoded=self.encoded[chosen],
+            bins=self.bins[chosen],
+            whole=[self.whole[row] for row in chosen],
+            bands=[self.bands[row] for row in chosen],
+            labels=self.labels[chosen],
+            alone=self.alone[chosen],
+        )
 
 
 class Scale:
@@ -107,15 +118,14 @@ class Scale:
         self.width, self.plain = ruler.width, ruler.plain
         least, less, usual, _, most, almost, _ = known.strange
         # Beyond what almost no row of the table reached when it was held out.
-        self._strange = np.array([most, almost, almost + (almost - usual)])
-        self._tame = np.array([least, less])
-        self._slant = None if known.slant is None else np.array(known.slant)
+        self._strange = (most, almost, almost + (almost - usual))
+        self._tame, self._slant = (least, less), known.slant
         columns = len(known.bins)
-        self._outer = np.array([known.outer[2], known.outer[3]]) * columns + 1e-6
-        self._inner = np.array([known.inner[2], known.inner[3]]) * columns + 1e-6
+        self._outer = tuple(share * columns + 1e-6 for share in known.outer[2:4])
+        self._inner = tuple(share * columns + 1e-6 for share in known.inner[2:4])
         self._mean = np.array(known.mean)
-        self._margins = None if known.margins is None else np.array(known.margins)[[0, 2]]
-        self._near = (known.near[0], known.near[2])
+        self._margins = None if known.margins is None else known.margins[0:3:2]
+        self._near = known.near[0:3:2]
         # A row that differs from its nearest in so few columns is a variation of it.
         few = min(known.changed * 0.5, 0.34) if known.changed > 0 and self.plain else 0.0
         self._few = few * self.width
@@ -126,69 +136,89 @@ class Scale:
         """Measure a batch; ``margins`` is the lead of the best answer, None where unknown."""
         ruler = self._ruler
         encoded = ruler.encode(rows)
-        strange, slant = ruler.strangeness(encoded)
         bins = ruler.bins(rows, encoded)
-        ends = np.add.reduce(_WORTH.take(bins), axis=1)
-        alone = np.full((len(encoded), len(TESTS)), -1, dtype=np.int8)
-        alone[:, MANIFOLD] = self._strange.searchsorted(strange)
-        alone[:, EDGES] = self._outer.searchsorted(ends & 0xFFFF)
-        alone[:, MIDDLE] = np.maximum(
-            2 - self._tame.searchsorted(strange, "right"), self._inner.searchsorted(ends >> 16)
-        )
-        if margins is not None and self._margins is not None:
-            alone[:, BOUNDARY] = 2 - self._margins.searchsorted(margins)
-        if self._slant is not None:
-            alone[:, SLANT] = self._slant.searchsorted(slant)
         return Seen(
             encoded=encoded,
             bins=bins,
             whole=digests(rows, self._key),
-            bands=ruler.prints.bands(encoded),
-            labels=np.minimum(labels, len(self._apart) - 1),
-            alone=alone,
+            bands=ruler.prints.bands(encoded).tolist(),
+            labels=np.minimum(labels, len(self._deciles) - 1),
+            alone=(self._alone_one if len(encoded) == 1 else self._alone)(encoded, bins, margins),
         )
+
+    def _alone_one(self, encoded: Numbers, bins: Numbers, margins: Numbers | None) -> Numbers:
+        strange, slant = self._ruler.strange_one(encoded[0])
+        held = bins.tobytes()
+        inner = bisect_left(self._inner, held.count(3) + held.count(4))
+        found = [
+            bisect_left(self._strange, strange),
+            bisect_left(self._outer, held.count(0) + held.count(7)),
+            max(2 - bisect_right(self._tame, strange), inner),
+            *_NOTHING,
+        ]
+        if margins is not None and self._margins is not None:
+            found[BOUNDARY] = 2 - bisect_left(self._margins, float(margins[0]))
+        if self._slant is not None:
+            found[SLANT] = bisect_left(self._slant, slant)
+        return np.array((found,), dtype=np.int8)
+
+    def _alone(self, encoded: Numbers, bins: Numbers, margins: Numbers | None) -> Numbers:
+        strange, slant = self._ruler.strangeness(encoded)
+        ends = np.add.reduce(_WORTH.take(bins), axis=1)
+        found = np.full((len(encoded), len(TESTS)), -1, dtype=np.int8)
+        found[:, MANIFOLD] = np.searchsorted(self._strange, strange)
+        found[:, EDGES] = np.searchsorted(self._outer, ends & 0xFFFF)
+        found[:, MIDDLE] = np.maximum(
+            2 - np.searchsorted(self._tame, strange, "right"),
+            np.searchsorted(self._inner, ends >> 16),
+        )
+        if margins is not None and self._margins is not None:
+            found[:, BOUNDARY] = 2 - np.searchsorted(self._margins, margins)
+        if self._slant is not None:
+            found[:, SLANT] = np.searchsorted(self._slant, slant)
+        return found
 
     def judge(self, seen: Seen, memory: Memory) -> Numbers:
         """Return (new rows, tests) bins, -1 where a test says nothing; ``memory`` learns them.
 
         At most CHUNK rows.
         """
-        if len(seen) > 1:
-            fresh = memory.new_among(seen.whole)
-            seen = seen if fresh.all() else seen.part(fresh)
-        elif not memory.is_new(int(seen.whole[0])):
-            return seen.alone[:0]
-        if not len(seen):
-            return seen.alone
-        found = self._settled(seen, memory)
         if len(seen) == 1:
-            self._compare_one(seen, memory, found[0])
-        else:
-            self._compare(seen, memory, found)
+            return self._judge_one(seen, memory)
+        fresh = [row for row, mark in enumerate(seen.whole) if memory.is_new(mark)]
+        if not fresh:
+            return seen.alone[:0]
+        seen = seen if len(fresh) == len(seen) else seen.part(fresh)
+        found, centre = seen.alone.copy(), memory.centre(self.width)
+        odd = (found[:, MANIFOLD] > 0) | (found[:, SLANT] > 0)
+        if centre is not None and odd.any():
+            # That is drift: a sensor, a season. An attacker's rows are odd in all directions.
+            strange, slant = self._ruler.strangeness(seen.encoded[odd], centre)
+            _lower(found, MANIFOLD, odd, np.searchsorted(self._strange, strange))
+            if self._slant is not None:
+                _lower(found, SLANT, odd, np.searchsorted(self._slant, slant))
+        self._compare(seen, memory, found)
         memory.keep(seen.encoded, seen.labels, seen.bins)
         return found
 
-    def _settled(self, seen: Seen, memory: Memory) -> Numbers:
-        """Return the bins of tests by themselves, for a party whose rows have all moved one way.
+    def _judge_one(self, seen: Seen, memory: Memory) -> Numbers:
+        if not memory.is_new(seen.whole[0]):
+            return seen.alone[:0]
+        found = seen.alone[0].tolist()
+        if found[MANIFOLD] > 0 or found[SLANT] > 0:
+            centre = memory.centre(self.width)
+            if centre is not None:
+                strange, slant = self._ruler.strange_one(seen.encoded[0], centre)
+                found[MANIFOLD] = min(found[MANIFOLD], bisect_left(self._strange, strange))
+                found[SLANT] = min(found[SLANT], bisect_left(self._slant or (), slant))
+        self._compare_one(seen, memory, found)
+        memory.keep(seen.encoded, seen.labels, seen.bins)
+        return np.array((found,), dtype=np.int8)
 
-        That is drift: a sensor, a season. An attacker's rows are strange in all directions.
-        """
-        found, centre = seen.alone.copy(), memory.centre(self.width)
-        if centre is None:
-            return found
-        odd = (found[:, MANIFOLD] > 0) | (found[:, SLANT] > 0)
-        if not odd.any():
-            return found
-        strange, slant = self._ruler.strangeness(seen.encoded[odd], centre)
-        for test, edges, value in ((MANIFOLD, self._strange, strange), (SLANT, self._slant, slant)):
-            if edges is not None:
-                found[odd, test] = np.minimum(found[odd, test], edges.searchsorted(value))
-        return found
-
-    def _compare_one(self, seen: Seen, memory: Memory, found: Numbers) -> None:
+    def _compare_one(self, seen: Seen, memory: Memory, found: list[int]) -> None:
         """Fill in what one row is beside those before it."""
         label = int(seen.labels[0])
-        met = memory.meets_one(seen.bands[0].tolist())
+        met = memory.meets(seen.bands[0])
         if self.prints_tell:
             found[PRINTS] = met
         known, answers = memory.recent(self.width)
@@ -197,21 +227,22 @@ class Scale:
         apart = known - seen.encoded.astype(np.float32)
         squares = np.einsum("ij,ij->i", apart, apart)
         place = int(squares.argmin())
-        gap = float(squares[place]) ** 0.5
+        gap = math.sqrt(squares[place])
         close = 2 - bisect_left(self._near, gap)
         if close < 1 and self._few and _moved(apart[place]) <= self._few:
             close = 1
         flips = memory.each_label[place] != label
-        found[NEAR], found[CHAIN] = close, close > 0 and flips
+        found[NEAR], found[CHAIN] = close, int(close > 0 and flips)
         if flips:
             alike = squares[answers == label]
-            gap = float(np.minimum.reduce(alike)) ** 0.5 if len(alike) else -1.0
-        if gap >= 0:
-            found[SPACING] = bisect_left(self._deciles[label], gap)
+            if not len(alike):
+                return
+            gap = math.sqrt(np.minimum.reduce(alike))
+        found[SPACING] = bisect_left(self._deciles[label], gap)
 
     def _compare(self, seen: Seen, memory: Memory, found: Numbers) -> None:
         """Do the same for a batch; a row is beside rows before it, its own batch included."""
-        met = memory.meets(seen.bands)
+        met = [memory.meets(bands) for bands in seen.bands]
         if self.prints_tell:
             found[:, PRINTS] = met
         known, answers = memory.recent(self.width)
@@ -233,7 +264,7 @@ class Scale:
         gaps = np.sqrt(np.einsum("ij,ij->i", apart, apart))
         close = 2 - np.searchsorted(self._near, gaps)
         if self._few:
-            close[(_moved(apart) <= self._few) & (close < 1)] = 1
+            close[(_moved(apart, axis=1) <= self._few) & (close < 1)] = 1
         flips = answers[place] != seen.labels
         found[:, NEAR] = np.where(told, close, -1)
         found[:, CHAIN] = np.where(told, (close > 0) & flips, -1)
@@ -252,26 +283,30 @@ class Scale:
         squares[_LATE[taken], (oldest + _GONE[taken]) % RING] = np.inf
 
 
-def _moved(apart: Numbers) -> Any:
-    return np.add.reduce(np.abs(apart) > _SAME, axis=-1)
+def _moved(apart: Numbers, axis: int | None = None) -> Any:
+    return np.count_nonzero(np.abs(apart) > _SAME, axis=axis)
 
 
-def digests(rows: Any, key: bytes) -> Numbers:
+def _lower(found: Numbers, test: int, rows: Numbers, bins: Numbers) -> None:
+    found[rows, test] = np.minimum(found[rows, test], bins)
+
+
+def digests(rows: Any, key: bytes) -> list[int]:
     """Return 64 bits of each row as it was sent, columns that are not compared included.
 
     Keyed, so that nobody can make rows that pass for one another and are not judged.
     """
     if isinstance(rows, np.ndarray) and rows.dtype == np.float64:
-        texts = [row.tobytes() for row in rows]
+        texts: list[bytes] = [row.tobytes() for row in rows]
     else:
         table = rows if isinstance(rows, np.ndarray) else rows.to_numpy(dtype=object)
         texts = [repr(row.tolist()).encode() for row in table]
-    made = b"".join(blake2b(text, digest_size=8, key=key).digest() for text in texts)
-    return np.frombuffer(made, dtype="<u8") | np.uint64(1)
+    made = (blake2b(text, digest_size=8, key=key).digest() for text in texts)
+    return [int.from_bytes(digest, "little") | 1 for digest in made]
 
 
 def bare(rows: Any, key: bytes) -> Seen:
     """Return a batch of which only the digests are known: for a budget, nothing else."""
-    nothing = np.zeros((len(rows), 0))
-    none = np.zeros(len(rows), dtype=np.intp)
-    return Seen(nothing, nothing, digests(rows, key), nothing, none, nothing)
+    nothing, none = np.zeros((len(rows), 0)), np.zeros(len(rows), dtype=np.intp)
+    whole = digests(rows, key)
+    return Seen(nothing, nothing, whole, [[] for _ in whole], none, nothing)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address, ip_network
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,8 +33,7 @@ class Table(Protocol):
     def held(self, kind: str, name: str, now: float) -> AbstractContextManager[Memory]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(NamedTuple):
     """Somebody whose rows for one model are judged together."""
 
     kind: str
@@ -48,8 +46,7 @@ class Party:
         return f"{self.model} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A party after a batch; ``moved`` names the levels that are new, and the score is of then."""
 
     party: Party
@@ -90,9 +87,9 @@ class Guard:
         with self._table.held(party.kind, party.slot, now) as memory:
             findings, new = [], 0
             for first in range(0, len(seen), CHUNK):
-                part = seen if len(seen) <= CHUNK else seen.part(slice(first, first + CHUNK))
+                part = seen if len(seen) <= CHUNK else _piece(seen, first)
                 if scale is None:
-                    new += int(memory.new_among(part.whole).sum())
+                    new += sum(map(memory.is_new, part.whole))
                 elif len(found := scale.judge(part, memory)):
                     findings.append(found)
                     advance(memory, found, terms.cap)
@@ -130,6 +127,10 @@ class Guard:
         now = self._now()
         with self._table.held(party.kind, party.slot, now) as memory:
             forgive(memory.slot, now)
+
+
+def _piece(seen: Seen, first: int) -> Seen:
+    return seen.part(range(first, min(first + CHUNK, len(seen))))
 
 
 @lru_cache(4096)

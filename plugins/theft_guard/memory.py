@@ -49,7 +49,6 @@ SLOT = np.dtype(
 )
 
 Numbers = np.ndarray[Any, Any]
-_LANES = np.arange(BANDS)
 _BITS = np.left_shift(1, np.arange(8)).astype(np.uint8)
 
 
@@ -81,11 +80,7 @@ class Memory:
             table[line, way] = old
         return True
 
-    def new_among(self, whole: Numbers) -> Numbers:
-        """Tell which rows were not sent before, and remember them all."""
-        return np.array([self.is_new(mark) for mark in whole.tolist()], dtype=bool)
-
-    def meets_one(self, bands: list[int]) -> bool:
+    def meets(self, bands: list[int]) -> bool:
         """Tell whether a row shares a fingerprint with one before it, and remember its prints."""
         table, found = self.each_print, False
         for lane, mark in enumerate(bands):
@@ -93,10 +88,6 @@ class Memory:
             found = found or table[lane, place] == mark
             table[lane, place] = mark
         return found
-
-    def meets(self, bands: Numbers) -> Numbers:
-        """Tell the same of the rows of a batch, one after another."""
-        return np.array([self.meets_one(row) for row in bands.tolist()], dtype=np.int8)
 
     def recent(self, width: int) -> tuple[Numbers, Numbers]:
         """Return the rows last kept, oldest or newest first, and their answers."""

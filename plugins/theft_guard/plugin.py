@@ -1,8 +1,8 @@
 """Theft guard: a model is not copied, nor its boundary felt out, without somebody noticing.
 
 Stands in VALIDATE (is this client throttled or held?) and SHAPE (judge rows and answer, give
-less of it where that is due, write down who rose). Name it before any plugin
-that coarsens answers: it wants to see how sure the model was.
+less of it where that is due, write down who rose). It comes before `output_rules`
+in the list, or the start is refused: it wants to see how sure the model was.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class TheftGuard(Plugin):
 
     name = "theft_guard"
     schema = Config
+    # How sure the model was is one of the tests, and output_rules takes it away.
+    precedes = ("output_rules",)
     problems = (
         Kind("theft_guard.throttled", 429, "Too many new questions; ask again later"),
         Kind("theft_guard.budget", 429, "This client has asked all that it may for now"),
@@ -143,17 +145,18 @@ class TheftGuard(Plugin):
         return replace(result, probabilities=coarser(result.probabilities, self._coarse))
 
     def _scale_of(self, model: ModelHandle) -> Scale | None:
-        if model not in self._scales:
-            known = model.card.reference
-            if known is None:
-                log.warning(
-                    "%s was sealed without a table: theft_guard keeps its budget and no more; "
-                    "seal it again with --data",
-                    model.name,
-                )
-            ruler = None if known is None else Likeness(model.card, known)
-            self._scales[model] = None if ruler is None else Scale(ruler, self._slots.key)
-        return self._scales[model]
+        if model in self._scales:
+            return self._scales[model]
+        known = model.card.reference
+        if known is None:
+            log.warning(
+                "%s was sealed without a table: theft_guard keeps its budget and no more; "
+                "seal it again with --data",
+                model.name,
+            )
+        scale = None if known is None else Scale(Likeness(model.card, known), self._slots.key)
+        self._scales[model] = scale
+        return scale
 
     def _tell(self, exchange: Exchange, found: Standing, level: str) -> None:
         party, why = found.party, ",".join(found.reasons)

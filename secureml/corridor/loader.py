@@ -173,6 +173,21 @@ def check_company(plugins: Sequence[Loaded]) -> None:
             fix="keep one of them",
         )
     _check_issuers(plugins)
+    _check_order(plugins)
+
+
+def _check_order(plugins: Sequence[Loaded]) -> None:
+    gone: list[str] = []
+    for loaded in plugins:
+        for other in loaded.plugin.precedes:
+            if other in gone:
+                raise ConfigError(
+                    f"{loaded.name} comes after {other}, which takes away what it must see",
+                    table="secureml",
+                    key="plugins",
+                    fix=f"name {loaded.name} before {other}",
+                )
+        gone.append(loaded.name)
 
 
 def _check_issuers(plugins: Sequence[Loaded]) -> None:

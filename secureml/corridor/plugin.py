@@ -82,6 +82,9 @@ class Plugin:
     problems: ClassVar[tuple[Kind, ...]] = ()
     # Other words its commands answer to, beside its name: `secureml limits` is `rate-limit`.
     also_known_as: ClassVar[tuple[str, ...]] = ()
+    # Plugins that must come later in the operator's list, where they are in it: at every door the
+    # list is the order, and who wants to see what others take away must be asked first.
+    precedes: ClassVar[tuple[str, ...]] = ()
     # What an IDENTIFY plugin puts into WWW-Authenticate; set on the instance where it varies.
     challenge: str | None = None
     # The header an IDENTIFY plugin reads credentials from. A request that carries two such

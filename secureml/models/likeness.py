@@ -6,6 +6,7 @@ code measures the reference at sealing and the requests later, so the two cannot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from .rows import Rows
 BANDS = 4
 _BAND_COLUMNS = 8
 _CELL = 0.25  # of a robust deviation
+LEAST = 1e-12  # the square of a distance that is none
 _WORD = 0.5**0.5  # so that one other word is a distance of one
 _SEED = 20_180_502
 _HIGH, _LOWEST = np.uint64(29), np.uint32(1)
@@ -138,6 +140,13 @@ class Likeness:
         far, plain = squared(encoded, self._mean if centre is None else centre, self._whiten)
         return np.sqrt(far), leaning(far, plain)
 
+    def strange_one(self, row: Rows, centre: Rows | None = None) -> tuple[float, float]:
+        """Return the same of a single row, (width,), as numbers."""
+        away = row - (self._mean if centre is None else centre)
+        turned = away @ self._whiten
+        far, plain = float(turned @ turned), float(away @ away)
+        return math.sqrt(far), far / max(plain, LEAST)
+
     def bins(self, rows: Any, encoded: Rows) -> Rows:
         """Return the quantile bin of each compared number, (rows, numbers), 0 to 7."""
         many = self._edges.shape[1]
@@ -156,7 +165,7 @@ def squared(encoded: Rows, mean: Rows, whiten: Rows) -> tuple[Rows, Rows]:
 
 def leaning(far: Rows, plain: Rows) -> Rows:
     """Return the slant: large where a row deviates as real rows do not, however little it does."""
-    found: Rows = far / np.maximum(plain, 1e-12)
+    found: Rows = far / np.maximum(plain, LEAST)
     return found
 
 

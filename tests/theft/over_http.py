@@ -47,7 +47,7 @@ def make_instance(folder: Path, targets: list) -> Instance:
         words += f" --data {target.folder / target.name}.csv --target target"
         made.run(*words.split())
     settings = made.folder / "secureml.toml"
-    text = settings.read_text().replace('"security_headers"', '"theft_guard", "security_headers"')
+    text = settings.read_text().replace('"output_rules"', '"theft_guard", "output_rules"')
     settings.write_text(text + "\n[plugins.theft_guard]\nanswers = []\n")
     return made
 

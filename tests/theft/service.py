@@ -23,7 +23,7 @@ class Service:
         folder.mkdir(parents=True, exist_ok=True)
         self.harness = Harness(folder)
         self.guard = self.harness.build(TheftGuard, {"answers": [], "clients": 8, **table})
-        self.policy = None
+        self.events: list = []  # of the last question, also where it was refused
 
     def close(self) -> None:
         self.guard.close()
@@ -33,6 +33,7 @@ class Service:
     def ask(self, rows: np.ndarray, client: str = "mallory", address: str = ""):
         """Return labels, what is seen of the probabilities, and the events; raises Problem."""
         exchange = self.prepare(rows, client, address)
+        self.events = exchange.events
         self.guard.validate(exchange)
         result = self.guard.shape(exchange, self.target.handle.predict(exchange.read_rows()))
         return result.predictions, self._seen(result.probabilities), exchange.events

@@ -24,11 +24,16 @@ def look(scale, rows, margin=1.0, label=0):
 
 
 def test_one_at_a_time_and_all_at_once_are_the_same(scale, target):
-    rows = target.fresh[:CHUNK]
     one, many = (Memory(np.zeros(1, SLOT)[0]) for _ in range(2))
-    singly = np.vstack([scale.judge(look(scale, row[None]), one) for row in rows])
     # The mean of what came lately moves at the end of a batch; all else is row by row.
-    assert np.array_equal(scale.judge(look(scale, rows), many), singly)
+    steady = [place for place, test in enumerate(TESTS) if test not in ("manifold", "slant")]
+    for first in range(0, 3 * CHUNK, CHUNK):
+        rows = target.fresh[first : first + CHUNK]
+        singly = np.vstack([scale.judge(look(scale, row[None]), one) for row in rows])
+        together = scale.judge(look(scale, rows), many)
+
+        assert np.array_equal(together[:, steady], singly[:, steady])
+        assert (together == singly).mean() > 0.99
 
 
 def test_a_row_sent_again_is_not_judged(scale, target, memory):
@@ -72,7 +77,7 @@ def test_the_first_row_has_nothing_to_be_near_to(scale, target, memory):
 
 def test_digests_know_every_column_and_the_key():
     words = np.array([[1.0, "a"], [1.0, "b"]], dtype=object)
-    assert len(set(digests(words, b"k").tolist())) == 2
+    assert len(set(digests(words, b"k"))) == 2
     assert digests(words, b"k")[0] != digests(words, b"l")[0]
     assert digests(np.zeros((1, 2)), b"k")[0] == digests(np.zeros((2, 2)), b"k")[1]
     assert len(bare(np.zeros((2, 2)), b"k")) == 2

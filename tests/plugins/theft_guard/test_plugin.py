@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +10,14 @@ from click.testing import CliRunner
 from marshmallow import ValidationError
 from service import Service, _policy
 
+from plugins.theft_guard.levels import STEPS
+from plugins.theft_guard.plugin import TheftGuard
 from plugins.theft_guard.settings import Config
 from secureml import ConfigError, Problem
 from secureml.models import sealing, signature
 from secureml.models.registry import Registry
 
+CHECKOUT = Path(__file__).resolve().parents[3]
 EVERY = ["coarsen", "throttle", "hold"]
 
 
@@ -23,6 +28,7 @@ def provoke(service, rows, times=60, **words):
         try:
             labels, shares, events = service.ask(rows(), **words)
         except Problem as problem:
+            seen += [event.name for event in service.events]
             seen.append(problem.code)
             service.harness.clock.advance(3600)
         else:
@@ -50,6 +56,62 @@ def test_steps_follow_one_another_and_none_at_the_threshold_itself(serve, nonsen
     assert seen[places[1] - 1] == "labels"
     assert seen[-1] == "theft_guard.held"
     assert "theft_guard.throttled" in seen[places[2] : places[3]]
+
+
+def test_the_batch_that_crosses_the_line_gets_no_fine_answers(serve, nonsense):
+    """A request of as many rows as the delay is long has waited long enough."""
+    service = serve(answers=["coarsen"])
+    labels, shares, events = service.ask(nonsense(100))
+
+    assert [event.name for event in events] == ["model_theft_flag", "model_theft_coarsen"]
+    assert len(labels) == 100
+    assert shares is None
+
+
+@pytest.mark.parametrize(("last", "code"), [("throttle", "throttled"), ("hold", "held")])
+def test_the_batch_that_comes_to_be_throttled_or_held_gets_no_answer(serve, nonsense, last, code):
+    service = serve(answers=EVERY[: EVERY.index(last) + 1])
+    with pytest.raises(Problem) as refused:
+        service.ask(nonsense(100))
+
+    assert refused.value.code == f"theft_guard.{code}"
+    assert service.events[-1].name == f"model_theft_{last}"
+
+
+def test_a_throttled_batch_may_be_asked_again_when_it_has_been_paid_for(serve, nonsense):
+    service, rows = serve(answers=EVERY[:2], pause="5s"), nonsense(100)
+    with pytest.raises(Problem) as refused:
+        service.ask(rows)
+    assert refused.value.headers["Retry-After"] == "501"
+    service.harness.clock.advance(501)
+
+    assert service.ask(rows)[1] is None
+
+
+def test_a_batch_of_a_customer_gets_everything(serve, target):
+    labels, shares, events = serve(answers=EVERY).ask(target.fresh[:150])
+    assert (len(labels), len(shares), events) == (150, 150, [])
+
+
+def test_an_exempt_clients_batch_is_flagged_and_answered(serve, nonsense):
+    _, shares, events = serve(answers=EVERY, exempt=["mallory"]).ask(nonsense(100))
+    assert [event.name for event in events] == ["model_theft_flag"]
+    assert shares is not None
+
+
+def test_it_comes_before_output_rules_in_the_list():
+    assert "output_rules" in TheftGuard.precedes
+
+
+def test_the_alert_listens_to_what_is_noted_and_not_to_what_ends_well():
+    rules = (CHECKOUT / "deploy" / "monitoring" / "secureml.rules.yml").read_text()
+    listened = set(re.findall(r'event=~"(anomaly_detected[^"]+)"', rules))
+
+    assert len(listened) == 1
+    for level in ("flag", *STEPS):
+        assert re.fullmatch(*listened, f"model_theft_{level}")
+    for end in ("cleared", "lifted"):
+        assert not re.fullmatch(*listened, f"model_theft_{end}")
 
 
 def test_rounded_probabilities_are_what_coarse_leaves_where_that_is_said(serve, nonsense):

@@ -174,6 +174,17 @@ def test_at_most_one_plugin_words_refusals(tmp_path):
         loader.check_company(build(tmp_path, [Porter, one, two]))
 
 
+def test_who_must_see_an_answer_whole_comes_before_who_takes_of_it(tmp_path):
+    """The list is the order at every door, and a wrong one would blind without a word."""
+    taker = type("Taker", (Plugin,), {"name": "taker"})
+    seer = type("Seer", (Plugin,), {"name": "seer", "precedes": ("taker", "elsewhere")})
+
+    with pytest.raises(ConfigError, match="seer comes after taker.*name seer before taker"):
+        loader.check_company(build(tmp_path, [Porter, taker, seer]))
+    loader.check_company(build(tmp_path, [Porter, seer, taker]))
+    loader.check_company(build(tmp_path, [Porter, seer]))
+
+
 def test_two_plugins_that_believe_one_issuer_stop_the_start(tmp_path):
     """Each would refuse what the other has issued."""
     one, two = (type(name, (Plugin,), {"name": name, "issuers": ["https://i"]}) for name in "ab")

@@ -1,0 +1,174 @@
+"""The quick guard against a slow one that says in plain Python what the tests and sums are.
+
+It takes the ruler's numbers (distances, bins, prints) from the core, which has tests of its
+own, and does all that the plugin does one row and one number at a time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from plugins.theft_guard.evidence import CHUNK, TESTS, Scale
+from plugins.theft_guard.memory import BINS, SLOT, Memory
+from plugins.theft_guard.sequence import ATTACK, USUAL, advance
+from secureml import Likeness
+
+CAP = 60.0
+
+
+class Slow:
+    """One party: all its rows are kept in lists, and looked through from the beginning."""
+
+    def __init__(self, ruler):
+        self.ruler, self.known = ruler, ruler.reference
+        self.rows, self.labels, self.sent, self.table = [], [], {}, {}
+        self.sums = dict.fromkeys(TESTS, 0.0)
+        self.counts = {test: [0] * BINS for test in TESTS}
+        self.lately = {test: [0.0] * BINS for test in TESTS}
+        self.mean, self.judged = None, 0
+
+    def ask(self, rows, marks, margins, labels):
+        """Judge a request in pieces of CHUNK."""
+        for first in range(0, len(rows), CHUNK):
+            here = range(first, min(first + CHUNK, len(rows)))
+            centre = self.mean if len(self.rows) >= 30 else None
+            new = []
+            for place in here:
+                known = self.sent.setdefault((marks[place] >> 20) % 1024, [])
+                if marks[place] not in known:
+                    known[:] = [marks[place], *known[:3]]
+                    new.append(place)
+            for place in new:
+                self.one(rows[place : place + 1], margins[place], labels[place], centre)
+            self.drift(len(new))
+
+    def one(self, row, margin, label, centre):
+        encoded = self.ruler.encode(row)
+        found = self.alone(row, encoded, margin, centre)
+        found |= self.beside(encoded, label)
+        self.rows.append(encoded[0].astype(np.float32).astype(float))
+        self.labels.append(label)
+        self.add(found)
+
+    def alone(self, row, encoded, margin, centre):
+        known, bins = self.known, self.ruler.bins(row, encoded)[0].tolist()
+        median, (most, almost) = known.strange[2], known.strange[4:6]
+        edges = (most, almost, 2 * almost - median)
+        found, (strange, slant) = {}, (float(v[0]) for v in self.ruler.strangeness(encoded))
+        tame = beyond(-strange, (-known.strange[1], -known.strange[0]))
+        found["manifold"] = beyond(strange, edges)
+        found["slant"] = beyond(slant, known.slant)
+        if centre is not None:
+            moved, leaning = (float(v[0]) for v in self.ruler.strangeness(encoded, centre))
+            if found["manifold"] or found["slant"]:
+                found["manifold"] = min(found["manifold"], beyond(moved, edges))
+                found["slant"] = min(found["slant"], beyond(leaning, known.slant))
+        outer = sum(b in (0, 7) for b in bins) / len(bins)
+        inner = sum(b in (3, 4) for b in bins) / len(bins)
+        found["edges"] = beyond(outer - 1e-7, known.outer[2:])
+        found["middle"] = max(tame, beyond(inner - 1e-7, known.inner[2:]))
+        found["boundary"] = 2 - beyond(margin, (known.margins[0], known.margins[2]))
+        return found
+
+    def beside(self, encoded, label):
+        found, met = {}, 0
+        for band, mark in enumerate(self.ruler.prints.bands(encoded)[0].tolist()):
+            met = met or int(self.table.get((band, mark % 1024)) == mark)
+            self.table[band, mark % 1024] = mark
+        if self.known.collides < 0.02:
+            found["prints"] = met
+        row = encoded[0].astype(np.float32).astype(float)
+        gaps = [math.dist(row, other) for other in self.rows[-128:]]
+        if not gaps:
+            return found
+        place = gaps.index(min(gaps))
+        other, answer = self.rows[-128:][place], self.labels[-128:][place]
+        close = 2 - beyond(gaps[place], (self.known.near[0], self.known.near[2]))
+        few = min(self.known.changed * 0.5, 0.34) * len(row)
+        if few > 0 and sum(abs(row - other) > 1e-6) <= few:
+            close = max(close, 1)
+        found |= {"near": close, "chain": int(close > 0 and answer != label)}
+        alike = [g for g, a in zip(gaps, self.labels[-128:], strict=True) if a == label]
+        if alike:
+            found["spacing"] = beyond(min(alike), self.known.apart[label])
+        return found
+
+    def drift(self, many):
+        kept = len(self.rows)
+        if many:
+            middle = np.mean(self.rows[-many:], axis=0)
+            weight = max(many / kept, 1 - 0.98**many)
+            self.mean = middle * weight + (0 if self.mean is None else self.mean * (1 - weight))
+
+    def add(self, found):
+        if self.judged % 8 == 0:
+            self.steps = {test: step(test, self.lately[test]) for test in TESTS}
+        self.judged += 1
+        for test in TESTS:
+            self.lately[test] = [0.98 * count for count in self.lately[test]]
+            if test in found:
+                self.lately[test][found[test]] += 1
+                self.counts[test][found[test]] += 1
+                total = self.sums[test] + self.steps[test][found[test]]
+                self.sums[test] = min(max(total, 0.0), CAP)
+
+
+def beyond(value, edges):
+    return sum(value > edge for edge in edges)
+
+
+def step(test, lately):
+    """Return what each bin adds: the logarithm of what is guessed over what is usual."""
+    usual, attack = USUAL[test], ATTACK[test]
+    seen = lately[: len(usual)]
+    own = [(8 * a + n) / (8 + sum(lately)) for a, n in zip(attack, seen, strict=True)]
+    if len(usual) < BINS:
+        own = [max(o, u) for o, u in zip(own, usual, strict=True)]
+        own[0] = max(1 - sum(own[1:]), 1e-3)
+        own = [o / sum(own) for o in own]
+    return [math.log((a + o) / 2 / u) for a, o, u in zip(attack, own, usual, strict=True)]
+
+
+def traffic(target, chance):
+    """Yield requests of 1 to 150 rows: real, repeated, near copies, noise, and mixtures."""
+    real = target.fresh
+    for _ in range(40):
+        many = int(chance.choice([1, 1, 1, 2, 7, 40, 64, 65, 150]))
+        rows = real[chance.integers(len(real), size=many)].copy()
+        noise = chance.normal(0, 1, rows.shape) * target.spread
+        kind = chance.integers(5, size=(many, 1))
+        rows += np.select([kind == 1, kind == 2, kind == 3], [0.01 * noise, 0.3 * noise, noise], 0)
+        one_column = (kind == 4) * (np.arange(rows.shape[1]) == chance.integers(rows.shape[1]))
+        yield rows + one_column * noise
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_quick_and_slow_count_the_same_and_their_sums_agree(target, seed):
+    chance = np.random.default_rng(seed)
+    ruler = Likeness(target.handle.card, target.handle.card.reference)
+    scale, memory, slow = Scale(ruler, b"key"), Memory(np.zeros(1, SLOT)[0]), Slow(ruler)
+    for rows in traffic(target, chance):
+        labels = chance.integers(2, size=len(rows))
+        margins = chance.uniform(size=len(rows)) ** 3
+        seen = scale.look(rows, margins, labels)
+        slow.ask(rows, seen.whole, margins, labels.tolist())
+        for first in range(0, len(rows), CHUNK):
+            piece = seen.part(range(first, min(first + CHUNK, len(rows))))
+            found = scale.judge(piece, memory)
+            if len(found):
+                advance(memory, found, CAP)
+
+    assert len(slow.rows) > 200
+    counted = {test: memory.counts[place][:BINS].tolist() for place, test in enumerate(TESTS)}
+    assert counted == slow.counts
+    assert memory.slot["sums"].tolist() == pytest.approx(list(slow.sums.values()), abs=1e-3)
+    assert int(memory.slot["judged"]) == slow.judged == len(slow.rows)
+
+
+def test_the_slow_one_would_notice_a_step_that_is_off(target):
+    """Its own test: whoever turns a share over must not stay unseen."""
+    assert step("near", [0.0] * BINS) != step("near", [0.0, 50.0, *[0.0] * (BINS - 2)])
+    assert step("slant", [0.0] * BINS)[-1] > 1 > 0 > step("slant", [0.0] * BINS)[0]
