@@ -11,10 +11,10 @@ import click
 
 from secureml import Event, output
 
-from .evidence import REASONS, TESTS
 from .guard import CLIENT
 from .levels import WATCHED, Terms
-from .memory import Memory
+from .memory import coverage
+from .names import REASONS, TESTS
 from .register import Entry, Register
 from .sequence import score
 from .shared import Slots
@@ -130,7 +130,7 @@ def _live(slot: Any, terms: Terms) -> dict[str, Any]:
         "rows": int(slot["rows"]),
         "new": int(slot["new"]),
         "spent": int(slot["spent"]),
-        "coverage": round(Memory(slot).coverage(), 4),
+        "coverage": round(coverage(slot), 4),
         "tests": tests,
     }
 

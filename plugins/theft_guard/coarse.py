@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +18,9 @@ def margins(shares: Shares | None) -> np.ndarray[Any, Any] | None:
         return None
     # What another plugin has withheld is no answer that could lead.
     if len(shares) == 1:
-        told_one = [share if share is not None and share == share else 0.0 for share in shares[0]]
-        *_, second, first = sorted(told_one)
+        *_, second, first = sorted(
+            0.0 if share is None or math.isnan(share) else share for share in shares[0]
+        )
         return np.array((first - second,))
     told = np.nan_to_num(np.array(shares, dtype=float), nan=0.0)
     best = np.partition(told, -2, axis=1)

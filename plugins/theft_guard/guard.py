@@ -17,7 +17,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .evidence import CHUNK, Scale, Seen
+from .asked import Asked
+from .beside import CHUNK
+from .evidence import Scale
 from .levels import HOLD, THROTTLE, Terms, forgive, settle, spend
 from .memory import Memory
 from .sequence import advance, reasons, score
@@ -81,46 +83,45 @@ class Guard:
     def __init__(self, table: Table, terms: dict[str, Terms], now: Callable[[], float]) -> None:
         self._table, self._terms, self._now = table, terms, now
 
-    def judge(self, party: Party, seen: Seen, scale: Scale | None) -> tuple[Standing, Findings]:
+    def judge(self, party: Party, asked: Asked, scale: Scale | None) -> tuple[Standing, Findings]:
         """Judge a batch against a client's own memory; without a scale only count its rows."""
         terms, now = self._terms[party.kind], self._now()
         with self._table.held(party.kind, party.slot, now) as memory:
             findings, new = [], 0
-            for first in range(0, len(seen), CHUNK):
-                part = seen if len(seen) <= CHUNK else _piece(seen, first)
+            for first in range(0, len(asked), CHUNK):
+                part = asked if len(asked) <= CHUNK else _piece(asked, first)
                 if scale is None:
-                    new += sum(map(memory.is_new, part.whole))
+                    new += sum(map(memory.is_new, part.marks))
                 elif len(found := scale.judge(part, memory)):
                     findings.append(found)
                     advance(memory, found, terms.cap)
                     new += len(found)
-            return self._settled(memory, party, len(seen), new, now), findings
+            return self._settled(memory, party, len(asked), new, now), findings
 
     def share(self, party: Party, client: str, rows: int, findings: Findings) -> Standing:
         """Add what was found about a client to those it is among."""
         terms, now = self._terms[party.kind], self._now()
         with self._table.held(party.kind, party.slot, now) as memory:
-            if _several(memory.slot, client):
+            if _several(memory, client):
                 # One client's evidence is the client's own; a block's begins with the second.
                 for found in findings:
                     advance(memory, found, terms.cap)
             return self._settled(memory, party, rows, sum(map(len, findings)), now)
 
     def _settled(self, memory: Memory, party: Party, rows: int, new: int, now: float) -> Standing:
-        terms, slot = self._terms[party.kind], memory.slot
-        slot["rows"] = total = int(slot["rows"]) + rows
-        if new:
-            slot["new"] = int(slot["new"]) + new
+        terms, one = self._terms[party.kind], memory.one
+        one["rows"][0] += rows
+        one["new"][0] += new
         moved = settle(memory, terms, now, new)
-        spend(slot, new, terms, now)
-        level, height = int(slot["level"]), 0.0
-        if new and level:
-            _throttle(slot, terms, new, now)
+        spend(memory, new, terms, now)
+        level, height = one["level"][0], 0.0
+        if new and terms.ladder[level] in (THROTTLE, HOLD):
+            one["until"][0] = now + terms.pause * new
         why: tuple[str, ...] = ()
         if moved:
-            sums = slot["sums"].copy()
+            sums = memory.slot["sums"].copy()
             height, why = score(sums), tuple(reasons(sums, terms.threshold / 3))
-        return Standing(party, level, height, total, why, moved)
+        return Standing(party, level, height, one["rows"][0], why, moved)
 
     def forgive(self, party: Party) -> None:
         """Begin again with a party."""
@@ -129,8 +130,8 @@ class Guard:
             forgive(memory.slot, now)
 
 
-def _piece(seen: Seen, first: int) -> Seen:
-    return seen.part(range(first, min(first + CHUNK, len(seen))))
+def _piece(asked: Asked, first: int) -> Asked:
+    return asked.part(range(first, min(first + CHUNK, len(asked))))
 
 
 @lru_cache(4096)
@@ -138,14 +139,7 @@ def _bit(client: str) -> int:
     return 1 << blake2b(client.encode(), digest_size=1).digest()[0] % 64
 
 
-def _several(slot: Any, client: str) -> bool:
-    known, bit = int(slot["members"]), _bit(client)
-    if not known & bit:
-        known |= bit
-        slot["members"] = known
-    return known.bit_count() > 1
-
-
-def _throttle(slot: Any, terms: Terms, new: int, now: float) -> None:
-    if terms.ladder[int(slot["level"])] in (THROTTLE, HOLD) and new:
-        slot["until"] = now + terms.pause * new
+def _several(memory: Memory, client: str) -> bool:
+    members, bit = memory.one["members"], _bit(client)
+    members[0] |= bit
+    return members[0].bit_count() > 1

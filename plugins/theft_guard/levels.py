@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .evidence import TESTS
 from .memory import Memory
+from .names import TESTS
 from .sequence import score
 
 WATCHED, FLAG, COARSEN, THROTTLE, HOLD = "watched", "flag", "coarsen", "throttle", "hold"
@@ -49,29 +49,30 @@ def settle(memory: Memory, terms: Terms, now: float, brought: int = 1) -> tuple[
     ``brought`` is how many new rows this request had. Whoever brings ``delay`` of them at once
     has waited long enough: an answer to all of them must not leave before the next step.
     """
-    slot, top = memory.slot, len(terms.ladder) - 1
-    before = int(slot["level"])
+    one, top = memory.one, len(terms.ladder) - 1
+    before = one["level"][0]
     level = min(max(before, 0), top)
     if level == 0 and max(memory.each_sum) < terms.threshold:
         if before:
-            slot["level"] = 0
+            one["level"][0] = 0
         return ()
-    reached, new, moved = score(memory.each_sum), int(slot["new"]), []
-    slot["level"] = level
+    reached, new, moved = score(memory.each_sum), one["new"][0], []
+    one["level"][0] = level
     while level < top and reached >= terms.threshold * (level + 1):
-        if level and brought < terms.delay and new < int(slot["due"]):
+        if level and brought < terms.delay and new < one["due"][0]:
             break
         level += 1
-        moved.append(_move(slot, level, terms, now))
+        moved.append(_move(memory, level, terms, now))
     if moved or level == 0:
         return tuple(moved)
-    cleared = reached < terms.threshold / 4 and new >= int(slot["due"])
-    return (_move(slot, 0, terms, now),) if cleared and terms.ladder[level] != HOLD else ()
+    cleared = reached < terms.threshold / 4 and new >= one["due"][0]
+    return (_move(memory, 0, terms, now),) if cleared and terms.ladder[level] != HOLD else ()
 
 
-def _move(slot: Any, level: int, terms: Terms, now: float) -> str:
-    slot["level"], slot["since"] = level, now
-    slot["due"] = int(slot["new"]) + terms.chance(terms.delay // 2, terms.delay + terms.delay // 2)
+def _move(memory: Memory, level: int, terms: Terms, now: float) -> str:
+    one = memory.one
+    one["level"][0], one["since"][0] = level, now
+    one["due"][0] = one["new"][0] + terms.chance(terms.delay // 2, terms.delay + terms.delay // 2)
     return terms.ladder[level]
 
 
@@ -82,12 +83,12 @@ def forgive(slot: Any, now: float) -> None:
     slot["level"], slot["due"], slot["until"], slot["since"] = 0, 0, 0.0, now
 
 
-def spend(slot: Any, new: int, terms: Terms, now: float) -> None:
+def spend(memory: Memory, new: int, terms: Terms, now: float) -> None:
     """Count new rows against the budget of this window."""
-    if now - float(slot["window"]) >= terms.window:
-        slot["window"], slot["spent"] = now, 0
-    if new:
-        slot["spent"] = int(slot["spent"]) + new
+    window, spent = memory.one["window"], memory.one["spent"]
+    if now - window[0] >= terms.window:
+        window[0], spent[0] = now, 0
+    spent[0] += new
 
 
 def over(slot: Any, terms: Terms, now: float) -> float:

@@ -48,6 +48,10 @@ SLOT = np.dtype(
     align=True,
 )
 
+_SINGLE = (
+    "key", "seen", "since", "window", "until", "spent", "rows", "new", "due", "kept", "judged",
+    "members", "level", "columns",
+)  # fmt: skip
 Numbers = np.ndarray[Any, Any]
 _BITS = np.left_shift(1, np.arange(8)).astype(np.uint8)
 
@@ -55,20 +59,25 @@ _BITS = np.left_shift(1, np.arange(8)).astype(np.uint8)
 class Memory:
     """One slot in use; views, so that what is written here is written there.
 
-    The views named ``each_...`` are for single numbers: Python reads and writes one in a tenth
-    of the time that NumPy takes. Making them all costs as much as judging a row, so a `Memory`
-    is kept as long as its slot is mapped.
+    ``one`` and the views named ``each_...`` are for single numbers: Python reads and writes one
+    in a tenth of the time that NumPy takes. Making them all costs as much as judging a row, so
+    a `Memory` is kept as long as its slot is mapped.
     """
 
-    def __init__(self, slot: Any) -> None:
-        self.slot = slot
+    def __init__(self, slots: Any) -> None:
+        """Take a part of the table that is one slot long."""
+        self.slot = slot = slots[0]
+        self.one: dict[str, Any] = {name: memoryview(slots[name]) for name in _SINGLE}
         self.ring, self.mean, self.bitmap = slot["ring"], slot["mean"], slot["bitmap"]
         self.labels, self.prints, self.steps = slot["labels"], slot["prints"], slot["steps"]
         self.lately, self.counts = slot["lately"], slot["counts"]
-        self.each_label, self.each_print = memoryview(self.labels), memoryview(self.prints)
-        self.each_whole, self.each_step = memoryview(slot["whole"]), memoryview(self.steps)
-        self.each_sum, self.each_count = memoryview(slot["sums"]), memoryview(self.counts)
-        self.each_lately = memoryview(self.lately)
+        self.each_label: Any = memoryview(self.labels)
+        self.each_print: Any = memoryview(self.prints)
+        self.each_whole: Any = memoryview(slot["whole"])
+        self.each_step: Any = memoryview(self.steps)
+        self.each_sum: Any = memoryview(slot["sums"])
+        self.each_count: Any = memoryview(self.counts)
+        self.each_lately: Any = memoryview(self.lately)
 
     def is_new(self, mark: int) -> bool:
         """Tell whether a row was not sent before, and remember it."""
@@ -91,16 +100,16 @@ class Memory:
 
     def recent(self, width: int) -> tuple[Numbers, Numbers]:
         """Return the rows last kept, oldest or newest first, and their answers."""
-        many = min(int(self.slot["kept"]), RING)
+        many = min(self.one["kept"][0], RING)
         return self.ring[:many, :width], self.labels[:many]
 
     def centre(self, width: int) -> Numbers | None:
         """Return the mean of the rows that came lately; None before there are enough for one."""
-        return self.mean[:width] if self.slot["kept"] >= _LEAST else None
+        return self.mean[:width] if self.one["kept"][0] >= _LEAST else None
 
     def keep(self, encoded: Numbers, labels: Numbers, bins: Numbers) -> None:
         """Remember rows for those that come, in place of the oldest."""
-        slot, kept, many = self.slot, int(self.slot["kept"]), len(encoded)
+        kept, many = self.one["kept"][0], len(encoded)
         width = encoded.shape[1]
         mean = self.mean[:width]
         if many == 1:
@@ -113,18 +122,19 @@ class Memory:
             place = (kept + np.arange(many)) % RING
             self.ring[place, :width], self.labels[place] = encoded, labels
             weight = max(many / (kept + many), 1.0 - _FORGET**many)
-        slot["kept"] = kept + many
+        self.one["kept"][0] = kept + many
         mean += (middle - mean) * weight
         self._mark(bins[:, :WIDTH])
 
     def _mark(self, bins: Numbers) -> None:
         many, columns = bins.shape
         marks = _BITS.take(bins)
-        self.slot["columns"] = columns
+        self.one["columns"][0] = columns
         seen = self.bitmap[:columns]
         np.bitwise_or(seen, marks[0] if many == 1 else np.bitwise_or.reduce(marks), out=seen)
 
-    def coverage(self) -> float:
-        """Return the share of quantile bins that rows have been in, over all columns in use."""
-        used = self.bitmap[: int(self.slot["columns"])]
-        return float(np.unpackbits(used).mean()) if used.size else 0.0
+
+def coverage(slot: Any) -> float:
+    """Return the share of quantile bins that rows have been in, over all columns in use."""
+    used = slot["bitmap"][: int(slot["columns"])]
+    return float(np.unpackbits(used).mean()) if used.size else 0.0

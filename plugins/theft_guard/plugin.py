@@ -29,8 +29,9 @@ from secureml import (
     StoreUnavailable,
 )
 
+from .asked import Asked, digests
 from .coarse import coarser, margins
-from .evidence import Scale, Seen, bare
+from .evidence import Scale
 from .guard import ALL, BLOCK, CLIENT, Findings, Guard, Party, Standing, parties
 from .levels import COARSEN, FLAG, HOLD, THROTTLE, WATCHED, over
 from .register import Entry, Register
@@ -114,16 +115,16 @@ class TheftGuard(Plugin):
         if model is None or payload is None or "instances" not in payload:
             return result
         scale = self._scale_of(model)
-        seen = _look(scale, exchange.read_rows(), result, self._slots.key)
+        asked = _asked(exchange.read_rows(), result, self._slots.key)
         client = _client(exchange)
         free, coarse = client in self._exempt, False
         findings: Findings = []
         stopped: Standing | None = None
         for party in parties(client, exchange.client_address, model.name):
             if party.kind == CLIENT:
-                found, findings = self._guard.judge(party, seen, scale)
+                found, findings = self._guard.judge(party, asked, scale)
             elif scale is not None:
-                found = self._guard.share(party, client, len(seen), findings)
+                found = self._guard.share(party, client, len(asked), findings)
             for level in found.moved:
                 if not free or level in (FLAG, WATCHED):
                     self._tell(exchange, found, level)
@@ -154,7 +155,7 @@ class TheftGuard(Plugin):
                 "seal it again with --data",
                 model.name,
             )
-        scale = None if known is None else Scale(Likeness(model.card, known), self._slots.key)
+        scale = None if known is None else Scale(Likeness(model.card, known))
         self._scales[model] = scale
         return scale
 
@@ -208,9 +209,7 @@ def _client(exchange: Exchange) -> str:
     return exchange.principal.client if exchange.principal else "anonymous"
 
 
-def _look(scale: Scale | None, rows: Any, result: Result, key: bytes) -> Seen:
-    if scale is None:
-        return bare(rows, key)
+def _asked(rows: Any, result: Result, key: bytes) -> Asked:
     places = {label: place for place, label in enumerate(result.classes or ())}
     labels = np.array([places.get(answer, 0) for answer in result.predictions], dtype=np.intp)
-    return scale.look(rows, margins(result.probabilities), labels)
+    return Asked(rows, margins(result.probabilities), labels, digests(rows, key))

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from .evidence import TESTS
 from .memory import BINS, Memory
+from .names import TESTS
 
 Numbers = np.ndarray[Any, Any]
 Sums = Numbers | memoryview
@@ -65,7 +65,9 @@ _FLOOR = np.where(_USUAL < 1.0, _USUAL, 0.0)
 
 
 def steps(lately: Numbers) -> Numbers:
-    """Return what a row in each bin of each test adds, (..., tests, BINS + 1); the last is for none.
+    """Return what a row in each bin of each test adds, (..., tests, BINS + 1).
+
+    The last bin is for tests that say nothing.
 
     The other side of the ratio is half the attacker as above and half this party as it was so
     far; whatever is guessed before a row is seen keeps the ratio fair.
@@ -88,12 +90,12 @@ def advance(memory: Memory, found: Numbers, cap: float) -> None:
 
     A batch ends where its rows, one after another, would have ended.
     """
-    judged = int(memory.slot["judged"])
+    judged = memory.one["judged"][0]
     if len(found) == 1:
         _advance_one(memory, found[0].tolist(), judged, cap)
     else:
         _advance_many(memory, found.astype(np.intp), judged, cap)
-    memory.slot["judged"] = judged + len(found)
+    memory.one["judged"][0] = judged + len(found)
 
 
 def _advance_one(memory: Memory, found: list[int], judged: int, cap: float) -> None:
@@ -105,7 +107,7 @@ def _advance_one(memory: Memory, found: list[int], judged: int, cap: float) -> N
     )  # fmt: skip
     for test, place in enumerate(found):
         total = sums[test] + step[test, place]
-        sums[test] = 0.0 if total < 0.0 else min(total, cap)
+        sums[test] = 0.0 if total < 0.0 else min(cap, total)
         # Written over at 2**32, and nothing depends on it but what `show` prints.
         counts[test, place] = (counts[test, place] + 1) & 0xFFFFFFFF
         lately[test, place] += 1.0
@@ -128,8 +130,8 @@ def _advance_many(memory: Memory, found: Numbers, judged: int, cap: float) -> No
     sums = memory.each_sum.tolist()
     for row in added.tolist():
         sums = [
-            0.0 if (total := was + more) < 0.0 else min(total, cap)
-            for was, more in zip(sums, row, strict=True)
+            0.0 if (total := was + more) < 0.0 else min(cap, total)
+            for was, more in zip(sums, row, strict=False)
         ]
     memory.each_sum[:] = array("d", sums)
     memory.lately[...], memory.steps[...] = then[-1], tables[-1]

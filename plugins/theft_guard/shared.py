@@ -68,7 +68,7 @@ class Slots:
                 if place is None:
                     place = _taken(table, first, mark, name)
                 memory = self._memory(kind, place)
-                memory.slot["seen"] = now
+                memory.one["seen"][0] = now
                 yield memory
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, lock)
@@ -98,7 +98,7 @@ class Slots:
     def _place(self, kind: str, mark: int) -> int | None:
         # Remembered, and looked at before it is believed: others may have taken the place.
         table, known = self._tables[kind][1], self._places.get(mark)
-        if known is not None and int(table["key"][known]) == mark:
+        if known is not None and self._memory(kind, known).one["key"][0] == mark:
             return known
         first = (mark >> 8) % (len(table) // WAYS) * WAYS
         for place in range(first, first + WAYS):
@@ -114,7 +114,7 @@ class Slots:
         if found is None:
             if len(self._memories) > _REMEMBERED:
                 self._memories.clear()
-            found = self._memories[kind, place] = Memory(self._tables[kind][1][place])
+            found = self._memories[kind, place] = Memory(self._tables[kind][1][place : place + 1])
         return found
 
     def _mark(self, kind: str, name: str) -> int:

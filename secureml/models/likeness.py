@@ -151,8 +151,12 @@ class Likeness:
         """Return the quantile bin of each compared number, (rows, numbers), 0 to 7."""
         many = self._edges.shape[1]
         numbers = encoded[:, :many] if self.plain else self._encoder.numbers(rows)
-        beyond = numbers[:, None, :] > self._edges
-        found: Rows = np.add.reduce(beyond, axis=1, dtype=np.uint8)
+        if len(numbers) == 1:
+            found: Rows = np.add.reduce(numbers > self._edges, axis=0, dtype=np.uint8)
+            return found[None]
+        found = np.zeros(numbers.shape, dtype=np.uint8)
+        for edge in self._edges:
+            found += numbers > edge
         return found
 
 

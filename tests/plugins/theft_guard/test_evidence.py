@@ -3,49 +3,52 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plugins.theft_guard.evidence import CHUNK, TESTS, Scale, bare, digests
+from plugins.theft_guard.asked import Asked, digests
+from plugins.theft_guard.beside import CHUNK
+from plugins.theft_guard.evidence import Scale
 from plugins.theft_guard.memory import SLOT, Memory
+from plugins.theft_guard.names import TESTS
 from secureml import Likeness
 
 
 @pytest.fixture
 def scale(target):
-    return Scale(Likeness(target.handle.card, target.handle.card.reference), b"key")
+    return Scale(Likeness(target.handle.card, target.handle.card.reference))
 
 
 @pytest.fixture
 def memory():
-    return Memory(np.zeros(1, SLOT)[0])
+    return Memory(np.zeros(1, SLOT))
 
 
-def look(scale, rows, margin=1.0, label=0):
+def asked(rows, margin=1.0, label=0):
     many = len(rows)
-    return scale.look(rows, np.full(many, margin), np.full(many, label))
+    return Asked(rows, np.full(many, margin), np.full(many, label), digests(rows, b"key"))
 
 
 def test_one_at_a_time_and_all_at_once_are_the_same(scale, target):
-    one, many = (Memory(np.zeros(1, SLOT)[0]) for _ in range(2))
+    one, many = (Memory(np.zeros(1, SLOT)) for _ in range(2))
     # The mean of what came lately moves at the end of a batch; all else is row by row.
     steady = [place for place, test in enumerate(TESTS) if test not in ("manifold", "slant")]
     for first in range(0, 3 * CHUNK, CHUNK):
         rows = target.fresh[first : first + CHUNK]
-        singly = np.vstack([scale.judge(look(scale, row[None]), one) for row in rows])
-        together = scale.judge(look(scale, rows), many)
+        singly = np.vstack([scale.judge(asked(row[None]), one) for row in rows])
+        together = scale.judge(asked(rows), many)
 
         assert np.array_equal(together[:, steady], singly[:, steady])
         assert (together == singly).mean() > 0.99
 
 
 def test_a_row_sent_again_is_not_judged(scale, target, memory):
-    assert len(scale.judge(look(scale, target.fresh[:3]), memory)) == 3
-    assert len(scale.judge(look(scale, target.fresh[:4]), memory)) == 1
+    assert len(scale.judge(asked(target.fresh[:3]), memory)) == 3
+    assert len(scale.judge(asked(target.fresh[:4]), memory)) == 1
 
 
 def test_a_small_step_is_near_and_one_that_turns_the_answer_is_a_chain(scale, target, memory):
     row = target.fresh[:1]
-    scale.judge(look(scale, row), memory)
-    (stepped,) = scale.judge(look(scale, row + 1e-3 * target.spread), memory)
-    (turned,) = scale.judge(look(scale, row + 2e-3 * target.spread, label=1), memory)
+    scale.judge(asked(row), memory)
+    (stepped,) = scale.judge(asked(row + 1e-3 * target.spread), memory)
+    (turned,) = scale.judge(asked(row + 2e-3 * target.spread, label=1), memory)
 
     assert stepped[TESTS.index("near")] == 2
     assert stepped[TESTS.index("prints")] == 1
@@ -55,8 +58,8 @@ def test_a_small_step_is_near_and_one_that_turns_the_answer_is_a_chain(scale, ta
 
 def test_nonsense_is_off_the_manifold_and_real_rows_are_on_it(scale, target, nonsense):
     place = TESTS.index("manifold")
-    usual = scale.judge(look(scale, target.fresh[:16]), Memory(np.zeros(1, SLOT)[0]))
-    odd = scale.judge(look(scale, nonsense(16)), Memory(np.zeros(1, SLOT)[0]))
+    usual = scale.judge(asked(target.fresh[:16]), Memory(np.zeros(1, SLOT)))
+    odd = scale.judge(asked(nonsense(16)), Memory(np.zeros(1, SLOT)))
 
     assert (usual[:, place] <= 1).mean() > 0.9
     assert (odd[:, place] == 3).all()
@@ -64,14 +67,14 @@ def test_nonsense_is_off_the_manifold_and_real_rows_are_on_it(scale, target, non
 
 def test_an_unsure_answer_is_near_the_boundary_and_no_margin_says_nothing(scale, target, memory):
     place = TESTS.index("boundary")
-    assert scale.judge(look(scale, target.fresh[:1], margin=0.0), memory)[0, place] == 2
-    assert scale.judge(look(scale, target.fresh[1:2], margin=1.0), memory)[0, place] == 0
-    unknown = scale.look(target.fresh[2:3], None, np.array([0]))
+    assert scale.judge(asked(target.fresh[:1], margin=0.0), memory)[0, place] == 2
+    assert scale.judge(asked(target.fresh[1:2], margin=1.0), memory)[0, place] == 0
+    unknown = Asked(target.fresh[2:3], None, np.array([0]), [12345])
     assert scale.judge(unknown, memory)[0, place] == -1
 
 
 def test_the_first_row_has_nothing_to_be_near_to(scale, target, memory):
-    (first,) = scale.judge(look(scale, target.fresh[:1]), memory)
+    (first,) = scale.judge(asked(target.fresh[:1]), memory)
     assert first[[TESTS.index(t) for t in ("near", "chain", "spacing")]].tolist() == [-1, -1, -1]
 
 
@@ -80,4 +83,3 @@ def test_digests_know_every_column_and_the_key():
     assert len(set(digests(words, b"k"))) == 2
     assert digests(words, b"k")[0] != digests(words, b"l")[0]
     assert digests(np.zeros((1, 2)), b"k")[0] == digests(np.zeros((2, 2)), b"k")[1]
-    assert len(bare(np.zeros((2, 2)), b"k")) == 2

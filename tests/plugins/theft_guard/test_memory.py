@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plugins.theft_guard.memory import BANDS, RING, SLOT, Memory
+from plugins.theft_guard.memory import BANDS, RING, SLOT, Memory, coverage
 
 
 @pytest.fixture
 def memory():
-    return Memory(np.zeros(1, SLOT)[0])
+    return Memory(np.zeros(1, SLOT))
 
 
 def test_a_row_is_new_once(memory):
@@ -41,7 +41,7 @@ def test_the_ring_keeps_the_last_rows_and_its_size(memory):
     assert rows.shape == (RING, 3)
     assert min(rows[:, 0].tolist()) == 10
     assert set(labels.tolist()) == {0, 1}
-    assert memory.coverage() == pytest.approx(3 / 24)
+    assert coverage(memory.slot) == pytest.approx(3 / 24)
 
 
 def test_a_place_that_cannot_be_is_still_within_the_ring(memory):
@@ -55,4 +55,4 @@ def test_there_is_a_mean_only_after_enough_rows(memory):
     for _ in range(40):
         memory.keep(np.full((1, 3), 2.0), np.array([0]), np.array([[0, 0, 0]]))
     assert np.allclose(memory.centre(3), 2.0, atol=0.01)
-    assert Memory(np.zeros(1, SLOT)[0]).coverage() == 0.0
+    assert coverage(np.zeros(1, SLOT)[0]) == 0.0

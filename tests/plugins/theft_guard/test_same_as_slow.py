@@ -11,8 +11,11 @@ import math
 import numpy as np
 import pytest
 
-from plugins.theft_guard.evidence import CHUNK, TESTS, Scale
+from plugins.theft_guard.asked import Asked, digests
+from plugins.theft_guard.beside import CHUNK
+from plugins.theft_guard.evidence import Scale
 from plugins.theft_guard.memory import BINS, SLOT, Memory
+from plugins.theft_guard.names import TESTS
 from plugins.theft_guard.sequence import ATTACK, USUAL, advance
 from secureml import Likeness
 
@@ -149,14 +152,14 @@ def traffic(target, chance):
 def test_quick_and_slow_count_the_same_and_their_sums_agree(target, seed):
     chance = np.random.default_rng(seed)
     ruler = Likeness(target.handle.card, target.handle.card.reference)
-    scale, memory, slow = Scale(ruler, b"key"), Memory(np.zeros(1, SLOT)[0]), Slow(ruler)
+    scale, memory, slow = Scale(ruler), Memory(np.zeros(1, SLOT)), Slow(ruler)
     for rows in traffic(target, chance):
         labels = chance.integers(2, size=len(rows))
         margins = chance.uniform(size=len(rows)) ** 3
-        seen = scale.look(rows, margins, labels)
-        slow.ask(rows, seen.whole, margins, labels.tolist())
+        asked = Asked(rows, margins, labels, digests(rows, b"key"))
+        slow.ask(rows, asked.marks, margins, labels.tolist())
         for first in range(0, len(rows), CHUNK):
-            piece = seen.part(range(first, min(first + CHUNK, len(rows))))
+            piece = asked.part(range(first, min(first + CHUNK, len(rows))))
             found = scale.judge(piece, memory)
             if len(found):
                 advance(memory, found, CAP)

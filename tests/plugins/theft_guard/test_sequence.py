@@ -5,15 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from plugins.theft_guard.evidence import TESTS
 from plugins.theft_guard.memory import BINS, SLOT, Memory
+from plugins.theft_guard.names import TESTS
 from plugins.theft_guard.sequence import ATTACK, USUAL, advance, reasons, score, steps
 
 CAP = 60.0
 
 
 def fresh():
-    return Memory(np.zeros(1, SLOT)[0])
+    return Memory(np.zeros(1, SLOT))
 
 
 def test_shares_are_shares():

@@ -179,7 +179,7 @@ def test_who_must_see_an_answer_whole_comes_before_who_takes_of_it(tmp_path):
     taker = type("Taker", (Plugin,), {"name": "taker"})
     seer = type("Seer", (Plugin,), {"name": "seer", "precedes": ("taker", "elsewhere")})
 
-    with pytest.raises(ConfigError, match="seer comes after taker.*name seer before taker"):
+    with pytest.raises(ConfigError, match=r"seer comes after taker.*name seer before taker"):
         loader.check_company(build(tmp_path, [Porter, taker, seer]))
     loader.check_company(build(tmp_path, [Porter, seer, taker]))
     loader.check_company(build(tmp_path, [Porter, seer]))
