@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from .memory import RING, Memory
-from .names import CHAIN, NEAR, PRINTS, SPACING
-from .seen import Reference, Seen
+from .names import CHAIN, NEAR, PRINTS, SPACING, STRIDE
+from .seen import Reference, Ruler, Seen
 
 Numbers = np.ndarray[Any, Any]
 
@@ -28,12 +28,13 @@ _SAME = 1e-6  # a step smaller than this is none: nobody hides which columns he 
 class Beside:
     """The card's distances, and how rows are put into bins by them."""
 
-    def __init__(self, known: Reference, width: int, *, plain: bool) -> None:
-        self._width = width
+    def __init__(self, ruler: Ruler) -> None:
+        known: Reference = ruler.reference
+        self._ruler, self._width, self._stride = ruler, ruler.width, known.stride
         self._near = known.near[0:3:2]
         # A row that differs from its nearest in so few columns is a variation of it.
-        few = min(known.changed * 0.5, 0.34) if known.changed > 0 and plain else 0.0
-        self._few = few * width
+        few = min(known.changed * 0.5, 0.34) if known.changed > 0 and ruler.plain else 0.0
+        self._few = few * self._width
         self._apart, self._deciles = np.array(known.apart), known.apart
         self._prints_tell = known.collides < 0.02
 
@@ -55,6 +56,8 @@ class Beside:
             close = 1
         flips = memory.each_label[place] != label
         found[NEAR], found[CHAIN] = close, int(close > 0 and flips)
+        if self._stride is not None:
+            found[STRIDE] = bisect_left(self._stride, self._ruler.lean_one(apart[place])[1])
         if flips:
             alike = squares[answers == label]
             if not len(alike):
@@ -89,6 +92,9 @@ class Beside:
             close[(_moved(apart, axis=1) <= self._few) & (close < 1)] = 1
         flips = answers[place] != seen.labels
         found[:, NEAR] = np.where(told, close, -1)
+        if self._stride is not None:
+            steps = np.searchsorted(self._stride, self._ruler.lean(apart)[1])
+            found[:, STRIDE] = np.where(told, steps, -1)
         found[:, CHAIN] = np.where(told, (close > 0) & flips, -1)
         squares[answers != seen.labels[:, None]] = np.inf
         alike = np.minimum.reduce(squares, axis=1)

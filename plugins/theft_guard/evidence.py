@@ -1,4 +1,4 @@
-"""How a client's rows differ from usual rows: for each row one bin in each of nine tests.
+"""How a client's rows differ from usual rows: for each row one bin in each of ten tests.
 
 All tests are questions with a known answer for customers, because the signed card has
 measured it: at most the shares in ``USUAL`` of their rows fall into the suspicious bins, with
@@ -8,7 +8,7 @@ and is not judged at all.
 Sources: Mahalanobis; HODA (Sadeghzadeh et al., arXiv 2106.11424) for ``boundary``; stateful
 detection (Chen, Carlini, Wagner 2019) for ``near``; Blacklight (Li et al., USENIX Security
 2022) for ``prints``; PRADA (Juuti et al., arXiv 1805.02628) for ``spacing``, calibrated on the
-card instead of assumed normal. ``slant`` is a Rayleigh quotient: noise goes every way alike, rows
+card instead of assumed normal. ``slant`` and ``stride`` are Rayleigh quotients: noise goes every way alike, rows
 go the ways in which their columns hang together, and that shows however small the noise is.
 
 A single row is judged with Python's numbers and a batch with NumPy's tables: a table of one row
@@ -49,7 +49,7 @@ class Scale:
         self._outer = tuple(share * columns + 1e-6 for share in known.outer[2:4])
         self._inner = tuple(share * columns + 1e-6 for share in known.inner[2:4])
         self._margins = None if known.margins is None else known.margins[0:3:2]
-        self._beside = Beside(known, ruler.width, plain=ruler.plain)
+        self._beside = Beside(ruler)
         self._classes = len(known.apart)
 
     def judge(self, asked: Asked, memory: Memory) -> Numbers:

@@ -142,4 +142,4 @@ def _bit(client: str) -> int:
 def _several(memory: Memory, client: str) -> bool:
     members, bit = memory.one["members"], _bit(client)
     members[0] |= bit
-    return members[0].bit_count() > 1
+    return int(members[0]).bit_count() > 1

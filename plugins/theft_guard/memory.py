@@ -13,7 +13,7 @@ import numpy as np
 
 RING, WIDTH, BANDS = 128, 64, 4
 _PRINTS, _SETS, _WAYS = 1024, 1024, 4
-TESTS, BINS = 9, 10
+TESTS, BINS = 10, 10
 _FORGET, _LEAST = 0.98, 30  # a row; rows before there is a mean
 
 # Eight-byte fields first: what lies where the processor wants it is read without a copy.

@@ -1,8 +1,19 @@
-"""The nine tests: their names, their places in every table, and what a flag says of each."""
+"""The ten tests: their names, their places in every table, and what a flag says of each."""
 
 from __future__ import annotations
 
-TESTS = ("manifold", "edges", "middle", "boundary", "near", "chain", "prints", "spacing", "slant")
+TESTS = (
+    "manifold",
+    "edges",
+    "middle",
+    "boundary",
+    "near",
+    "chain",
+    "prints",
+    "spacing",
+    "slant",
+    "stride",
+)
 REASONS = {
     "manifold": "columns combined as no real row combines them",
     "edges": "values at the ends of many columns at once",
@@ -13,5 +24,6 @@ REASONS = {
     "prints": "variations of rows sent earlier",
     "spacing": "distances to rows answered alike that real rows do not have",
     "slant": "columns that go their own ways, however little",
+    "stride": "steps from rows just sent that are none between real rows",
 }
-MANIFOLD, EDGES, MIDDLE, BOUNDARY, NEAR, CHAIN, PRINTS, SPACING, SLANT = range(len(TESTS))
+MANIFOLD, EDGES, MIDDLE, BOUNDARY, NEAR, CHAIN, PRINTS, SPACING, SLANT, STRIDE = range(len(TESTS))

@@ -23,6 +23,7 @@ class Reference(Protocol):
     inner: tuple[float, ...]
     collides: float
     slant: tuple[float, ...] | None
+    stride: tuple[float, ...] | None
 
 
 class Ruler(Protocol):
@@ -38,6 +39,8 @@ class Ruler(Protocol):
         self, encoded: Numbers, centre: Numbers | None = None
     ) -> tuple[Numbers, Numbers]: ...
     def strange_one(self, row: Numbers, centre: Numbers | None = None) -> tuple[float, float]: ...
+    def lean(self, away: Numbers) -> tuple[Numbers, Numbers]: ...
+    def lean_one(self, away: Numbers) -> tuple[float, float]: ...
     def bins(self, rows: Any, encoded: Numbers) -> Numbers: ...
 
 

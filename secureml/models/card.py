@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from .artifact import ModelRefused
-from .reference import Reference, read_reference
+from .reference import NEWER, Reference, read_reference
 from .rules import ACTIONS, Rule
 
 Dtype = Literal["float", "integer", "category", "text", "boolean"]
@@ -79,8 +79,9 @@ class Card:
         for name in _OPTIONAL:
             if not raw[name]:
                 del raw[name]
-        if self.reference is not None and self.reference.slant is None:
-            del raw["reference"]["slant"]
+        for name in NEWER:
+            if self.reference is not None and getattr(self.reference, name) is None:
+                del raw["reference"][name]
         return json.dumps(raw, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod

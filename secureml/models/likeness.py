@@ -137,12 +137,19 @@ class Likeness:
 
         ``centre`` stands in for the table's mean.
         """
-        far, plain = squared(encoded, self._mean if centre is None else centre, self._whiten)
+        return self.lean(encoded - (self._mean if centre is None else centre))
+
+    def lean(self, away: Rows) -> tuple[Rows, Rows]:
+        """Return the same of differences of rows, (rows, width)."""
+        far, plain = squared(away, self._whiten)
         return np.sqrt(far), leaning(far, plain)
 
     def strange_one(self, row: Rows, centre: Rows | None = None) -> tuple[float, float]:
-        """Return the same of a single row, (width,), as numbers."""
-        away = row - (self._mean if centre is None else centre)
+        """Return what `strangeness` does, of a single row, (width,), as numbers."""
+        return self.lean_one(row - (self._mean if centre is None else centre))
+
+    def lean_one(self, away: Rows) -> tuple[float, float]:
+        """Return what `lean` does, of a single difference."""
         turned = away @ self._whiten
         far, plain = float(turned @ turned), float(away @ away)
         return math.sqrt(far), far / max(plain, LEAST)
@@ -160,9 +167,8 @@ class Likeness:
         return found
 
 
-def squared(encoded: Rows, mean: Rows, whiten: Rows) -> tuple[Rows, Rows]:
-    """Return the squares of each row's Mahalanobis and of its plain distance from the mean."""
-    away = encoded - mean
+def squared(away: Rows, whiten: Rows) -> tuple[Rows, Rows]:
+    """Return the squares of each difference's Mahalanobis and of its plain length."""
     turned = away @ whiten
     return np.einsum("ij,ij->i", turned, turned), np.einsum("ij,ij->i", away, away)
 

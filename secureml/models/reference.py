@@ -20,6 +20,8 @@ NEAR = (0.002, 0.01, 0.02, 0.05, 0.1)
 DECILES = tuple(level / 10 for level in range(1, 10))
 BINS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 
+NEWER = frozenset({"slant", "stride"})  # what cards of before do not have
+
 Numbers = tuple[float, ...]
 
 
@@ -33,8 +35,9 @@ class Reference:
     ``mean`` and ``whiten`` give the Mahalanobis distance of an encoded row, ``strange`` its
     quantiles (levels STRANGE) on rows that were not used for them.
     ``slant`` are quantiles (levels SLANT) of its square over the square of the plain distance, on
-    such rows, too: how far a row lies in directions that real rows hardly take. None in cards
-    that were sealed before there was such a measure.
+    such rows, too: how far a row lies in directions that real rows hardly take. ``stride`` is the
+    same of the step from a row to its nearest of RING others. Both are None in cards that were
+    sealed before there were such measures.
     ``near`` are quantiles (levels NEAR) of the distance to the nearest of RING other rows,
     ``apart`` for each class the deciles of that to rows answered alike.
     ``changed`` is the share of columns in which a row differs from its nearest, at 2 %.
@@ -62,12 +65,13 @@ class Reference:
     inner: Numbers
     collides: float
     slant: Numbers | None = None
+    stride: Numbers | None = None
 
 
 def read_reference(raw: Any, width: int) -> Reference:
     """Return the reference of a card with ``width`` features; raises ValueError or TypeError."""
     wanted = {field.name for field in fields(Reference)}
-    if type(raw) is not dict or raw.keys() | {"slant"} != wanted:
+    if type(raw) is not dict or raw.keys() | NEWER != wanted:
         raise ValueError("the reference has unknown or missing keys")
     found = Reference(**{key: _frozen(value) for key, value in raw.items()})
     columns = len(found.mean)
@@ -85,7 +89,7 @@ def read_reference(raw: Any, width: int) -> Reference:
         len(found.apart) > 0 and all(_finite(row, len(DECILES)) for row in found.apart),
         found.margins is None or _finite(found.margins, len(MARGINS)),
         _finite(found.outer, len(SHARES)) and _finite(found.inner, len(SHARES)),
-        found.slant is None or _finite(found.slant, len(SLANT)),
+        all(one is None or _finite(one, len(SLANT)) for one in (found.slant, found.stride)),
         _finite((found.changed, found.collides), 2),
     )
     if not all(rules):

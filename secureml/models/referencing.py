@@ -47,7 +47,7 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
     encoder = Encoder(card.features, numbers, words, centre.tolist(), scale.tolist())
     encoded = encoder(read)
     mean, whiten = _whitening(encoded)
-    strange, slant = _held_out(encoded)
+    strange, slant, stride = _held_out(encoded)
     classes = _classes(card, estimator, read)
     near, apart, changed = _distances(encoded, classes, chance)
     between = reader.read(_between(taken, card.features, encoded, chance))
@@ -63,6 +63,7 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
         whiten=tuple(map(_short, whiten)),
         strange=_short(np.quantile(strange, STRANGE)),
         slant=_short(np.quantile(slant, SLANT)),
+        stride=_short(np.quantile(stride, SLANT)),
         near=near,
         apart=apart,
         changed=changed,
@@ -126,14 +127,18 @@ def _whitening(encoded: Rows) -> tuple[Rows, Rows]:
     return mean, vectors / np.sqrt(np.maximum(values, floor))
 
 
-def _held_out(encoded: Rows) -> tuple[Rows, Rows]:
-    """Return strangeness and slant of each row by a mean and whitening it had no part in."""
-    strange, slant = np.empty(len(encoded)), np.empty(len(encoded))
+def _held_out(encoded: Rows) -> tuple[Rows, Rows, Rows]:
+    """Return strangeness, slant and stride of each row by what was learned without it."""
+    strange, slant, stride = (np.empty(len(encoded)) for _ in range(3))
     for fold in range(_FOLDS):
         out = np.arange(len(encoded)) % _FOLDS == fold
-        squares = squared(encoded[out], *_whitening(encoded[~out]))
+        rows, others = encoded[out], encoded[~out]
+        mean, whiten = _whitening(others)
+        squares = squared(rows - mean, whiten)
         strange[out], slant[out] = np.sqrt(squares[0]), leaning(*squares)
-    return strange, slant
+        gaps = np.linalg.norm(rows[:, None] - others[None, :RING], axis=2)
+        stride[out] = leaning(*squared(rows - others[gaps.argmin(axis=1)], whiten))
+    return strange, slant, stride
 
 
 def _classes(card: Card, estimator: Any, read: Any) -> Rows:

@@ -94,6 +94,8 @@ class Slow:
         if few > 0 and sum(abs(row - other) > 1e-6) <= few:
             close = max(close, 1)
         found |= {"near": close, "chain": int(close > 0 and answer != label)}
+        step = self.ruler.lean((row - other)[None])[1]
+        found["stride"] = beyond(float(step[0]), self.known.stride)
         alike = [g for g, a in zip(gaps, self.labels[-128:], strict=True) if a == label]
         if alike:
             found["spacing"] = beyond(min(alike), self.known.apart[label])

@@ -41,7 +41,7 @@ def test_a_card_without_one_has_no_key_for_it(card):
 
 def test_a_card_of_before_slants_is_read_and_spelled_as_it_was(card):
     raw = json.loads(card.to_json())
-    del raw["reference"]["slant"]
+    del raw["reference"]["slant"], raw["reference"]["stride"]
     text = json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
 
     assert Card.from_json(text).reference.slant is None
@@ -87,6 +87,7 @@ def test_an_empty_reference_is_another_spelling_and_refused(card):
         {"margins": [1.0]},
         {"outer": ["a"] * 4},
         {"slant": [1.0]},
+        {"stride": "ab"},
         {"collides": True},
         {"surplus": 1},
     ],
@@ -115,6 +116,18 @@ def test_held_out_rows_are_as_strange_as_the_card_says_and_noise_is_not(card, ca
     assert (noise > card.reference.strange[5]).mean() > 0.9
     assert (slant > card.reference.slant[3]).mean() < 0.03
     assert (leaning > card.reference.slant[3]).mean() > 0.9
+
+
+def test_a_little_noise_is_a_stride_that_real_rows_are_not_apart_by(card, cancer):
+    ruler, chance = Likeness(card, card.reference), np.random.default_rng(0)
+    noise = chance.normal(0, 0.1, (200, 30)) * ruler.encode(cancer.data).std(axis=0)
+    others = ruler.encode(cancer.data)
+    steps = others[:200] - others[200:400]
+
+    assert (ruler.lean(noise)[1] > card.reference.stride[2]).mean() > 0.9
+    assert (ruler.lean(steps)[1] > card.reference.stride[2]).mean() < 0.05
+    assert ruler.lean_one(noise[0])[1] == pytest.approx(ruler.lean(noise[:1])[1][0])
+    assert ruler.lean_one(noise[0] * 0)[1] == 0
 
 
 def test_two_seals_of_one_model_say_the_same(own, key, seal, cancer):
