@@ -18,10 +18,12 @@ from .seen import Reference, Ruler, Seen
 
 Numbers = np.ndarray[Any, Any]
 
-CHUNK = 64  # rows compared at once: more would not fit the processor's cache
-_ABOVE, _LINES = np.triu(np.ones((CHUNK, CHUNK), dtype=bool)), np.arange(CHUNK)
-# Which rows of a full ring, from the oldest, a row of a batch comes too late to meet.
-_LATE, _GONE = np.nonzero(np.tri(CHUNK, CHUNK, -1, dtype=bool))
+CHUNK = 128  # rows compared at once: more would not fit the processor's cache
+_LINES = np.arange(CHUNK)
+# Added to squares, rows of a batch against the ring from its oldest row on and then the batch:
+# a row has RING rows before it, and neither those further back nor itself nor what comes later.
+_BEHIND = np.arange(RING, RING + CHUNK)[:, None] - np.arange(RING + CHUNK)
+_BAND = np.where((_BEHIND > 0) & (_BEHIND <= RING), 0.0, np.inf)
 _SAME = 1e-6  # a step smaller than this is none: nobody hides which columns he varies behind it
 
 
@@ -72,17 +74,16 @@ class Beside:
             found[:, PRINTS] = met
         known, answers = memory.recent(self._width)
         many, here, lines = len(known), len(seen), _LINES[: len(seen)]
+        oldest = memory.one["kept"][0] % RING if many == RING else 0
         # In double precision: the difference of two squares is what near rows have left of it.
         rows = seen.encoded.astype(np.float32).astype(np.float64)
-        known = np.concatenate([known, rows])
-        answers = np.concatenate([answers, seen.labels])
+        known = np.concatenate([known[oldest:], known[:oldest], rows])
+        answers = np.concatenate([answers[oldest:], answers[:oldest], seen.labels])
         lengths = np.einsum("ij,ij->i", known, known)
-        squares = rows @ known.T
-        squares *= -2.0
+        squares = rows @ (-2.0 * known.T)
         squares += lengths
         squares += lengths[many:, None]
-        squares[:, many:][_ABOVE[:here, :here]] = np.inf
-        self._forget(squares, many, memory.one["kept"][0])
+        squares += _BAND[:here, RING - many : RING + here]
         place = squares.argmin(axis=1)
         told = np.isfinite(squares[lines, place])
         apart = rows - known[place]
@@ -102,13 +103,6 @@ class Beside:
         alike = np.sqrt(np.maximum(alike, 0.0))
         spacing = np.add.reduce(alike[:, None] > self._apart[seen.labels], axis=1)
         found[:, SPACING] = np.where(told, spacing, -1)
-
-    @staticmethod
-    def _forget(squares: Numbers, many: int, kept: int) -> None:
-        """Leave out rows of the ring that earlier rows of the batch have taken the place of."""
-        taken = (len(squares) > _LATE) & (RING - many < _LATE - _GONE)
-        oldest = kept if many == RING else 0
-        squares[_LATE[taken], (oldest + _GONE[taken]) % RING] = np.inf
 
 
 def _moved(apart: Numbers, axis: int | None = None) -> Any:

@@ -8,8 +8,9 @@ and is not judged at all.
 Sources: Mahalanobis; HODA (Sadeghzadeh et al., arXiv 2106.11424) for ``boundary``; stateful
 detection (Chen, Carlini, Wagner 2019) for ``near``; Blacklight (Li et al., USENIX Security
 2022) for ``prints``; PRADA (Juuti et al., arXiv 1805.02628) for ``spacing``, calibrated on the
-card instead of assumed normal. ``slant`` and ``stride`` are Rayleigh quotients: noise goes every way alike, rows
-go the ways in which their columns hang together, and that shows however small the noise is.
+card instead of assumed normal. ``slant`` and ``stride`` are Rayleigh quotients: noise goes
+every way alike, rows go the ways in which their columns hang together, and that shows however
+small the noise is.
 
 A single row is judged with Python's numbers and a batch with NumPy's tables: a table of one row
 costs forty calls for nothing. Both say the same, which tests/plugins/theft_guard holds them to.

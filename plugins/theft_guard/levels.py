@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from .memory import Memory
@@ -20,7 +21,7 @@ WATCHED, FLAG, COARSEN, THROTTLE, HOLD = "watched", "flag", "coarsen", "throttle
 STEPS = (COARSEN, THROTTLE, HOLD)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Terms:
     """What is done, and when; ``chance(low, high)`` returns a whole number, both ends included."""
 
@@ -32,12 +33,12 @@ class Terms:
     window: float
     chance: Callable[[int, int], int]
 
-    @property
+    @cached_property
     def ladder(self) -> tuple[str, ...]:
         """What each level is called, the lowest first."""
         return (WATCHED, FLAG, *self.answers)
 
-    @property
+    @cached_property
     def cap(self) -> float:
         """The most a sum may hold: enough for the last step, and no grudge beyond it."""
         return self.threshold * len(self.ladder) + math.log(len(TESTS))

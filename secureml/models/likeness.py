@@ -22,6 +22,7 @@ _CELL = 0.25  # of a robust deviation
 LEAST = 1e-12  # the square of a distance that is none
 _WORD = 0.5**0.5  # so that one other word is a distance of one
 _SEED = 20_180_502
+_ABOVE = 2**20  # cells; asinh leaves no number farther out
 _HIGH, _LOWEST = np.uint64(29), np.uint32(1)
 
 
@@ -99,14 +100,15 @@ class Prints:
             chosen.append(chance.choice(width, self._columns, replace=False))
             odd.append(chance.integers(1, 2**62, self._columns) | 1)
         self._chosen, self._odd = np.concatenate(chosen), np.concatenate(odd)
-        self._shift = np.repeat(np.arange(BANDS) / BANDS, self._columns)
+        # Far above zero, where cutting a number short is rounding it down.
+        self._shift = np.repeat(np.arange(BANDS) / BANDS, self._columns) + _ABOVE
 
     def bands(self, encoded: Rows) -> Rows:
         """Return (rows, BANDS) unsigned 32-bit prints, none of them 0."""
         cells = encoded.take(self._chosen, axis=1)
         cells *= 1 / _CELL
         cells += self._shift
-        mixed = np.floor(cells, out=cells).astype(np.int64)
+        mixed = cells.astype(np.int64)
         mixed *= self._odd
         sums = np.add.reduce(mixed.reshape(len(encoded), BANDS, self._columns), axis=2)
         prints: Rows = (sums.view(np.uint64) >> _HIGH).astype(np.uint32)

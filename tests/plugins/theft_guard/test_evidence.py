@@ -30,7 +30,7 @@ def test_one_at_a_time_and_all_at_once_are_the_same(scale, target):
     one, many = (Memory(np.zeros(1, SLOT)) for _ in range(2))
     # The mean of what came lately moves at the end of a batch; all else is row by row.
     steady = [place for place, test in enumerate(TESTS) if test not in ("manifold", "slant")]
-    for first in range(0, 3 * CHUNK, CHUNK):
+    for first in range(0, len(target.fresh), CHUNK):
         rows = target.fresh[first : first + CHUNK]
         singly = np.vstack([scale.judge(asked(row[None]), one) for row in rows])
         together = scale.judge(asked(rows), many)

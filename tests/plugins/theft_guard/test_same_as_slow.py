@@ -141,7 +141,7 @@ def traffic(target, chance):
     """Yield requests of 1 to 150 rows: real, repeated, near copies, noise, and mixtures."""
     real = target.fresh
     for _ in range(40):
-        many = int(chance.choice([1, 1, 1, 2, 7, 40, 64, 65, 150]))
+        many = int(chance.choice([1, 1, 1, 2, 7, 40, 128, 129, 150]))
         rows = real[chance.integers(len(real), size=many)].copy()
         noise = chance.normal(0, 1, rows.shape) * target.spread
         kind = chance.integers(5, size=(many, 1))
