@@ -24,10 +24,10 @@ def uniform(target: Subject, chance, held):
         yield fit_to(target, chance.uniform(target.low, target.high)[None])
 
 
-def uniform_batches(target: Subject, chance, held):
+def uniform_batches(target: Subject, chance, held, many: int = 50):
     """A: the same, in requests of 50 rows."""
     while True:
-        yield fit_to(target, chance.uniform(target.low, target.high, (50, len(target.low))))
+        yield fit_to(target, chance.uniform(target.low, target.high, (many, len(target.low))))
 
 
 def gaussian(target: Subject, chance, held):

@@ -45,9 +45,11 @@ class Bench:
             self.made[name] = subject(*name.split("-"), self.folder)
         return self.made[name]
 
-    def case(self, name: str, fidelity: str, make, most: int, *, stop: bool = True) -> Case:
+    def case(
+        self, name: str, fidelity: str, make, most: int, *, stop: bool = True, **table
+    ) -> Case:
         self.cases += 1
-        service = Service(self.subject(name), self.folder / f"case{self.cases}", fidelity)
+        service = Service(self.subject(name), self.folder / f"case{self.cases}", fidelity, **table)
         try:
             return Case(service).run(make(service.target), most, stop=stop)
         finally:
@@ -143,6 +145,38 @@ def evaded(bench: Bench, name: str, fidelity: str, seeds: int) -> list[dict]:
     return rows
 
 
+def refused(bench: Bench, name: str, seeds: int) -> list[dict]:
+    """Let uniform rows come in batches to a guard that answers; return what they were given."""
+    rows = []
+    for many, delay in ((1, 40), (1, 2), (20, 40), (20, 2), (50, 40)):
+        given, fine, had = [], [], []
+        for seed in range(seeds):
+            chance = np.random.default_rng(400 + seed)
+            case = bench.case(
+                name,
+                FULL,
+                lambda t, c=chance, m=many: extraction.uniform_batches(t, c, None, m),
+                MOST,
+                stop=False,
+                answers=["coarsen", "throttle"],
+                delay=delay,
+            )
+            given.append(len(case.rows) if case.refused else MOST)
+            fine.append(case.fine)
+            had.append(extraction.agreement(case.service.target, case.table, case.labels, None))
+        rows.append(
+            {
+                "subject": name,
+                "rows a request": many,
+                "delay": delay,
+                "answered": _middle(given),
+                "with probabilities": _middle(fine),
+                "agreement, labels": round(_middle(had), 3) if _middle(given) else None,
+            }
+        )
+    return rows
+
+
 def unguarded(bench: Bench, name: str, fidelity: str) -> list[dict]:
     """Return the agreement of class C, which nobody notices, by what it was allowed to ask."""
     target = bench.subject(name)
@@ -187,7 +221,9 @@ def main() -> None:
     parser.add_argument("--subjects", default=",".join(SUBJECTS))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    found: dict[str, list[dict]] = {"false": [], "stolen": [], "evaded": [], "unguarded": []}
+    found: dict[str, list[dict]] = {
+        table: [] for table in ("false", "stolen", "evaded", "refused", "unguarded")
+    }
     with tempfile.TemporaryDirectory() as folder:
         bench, begin = Bench(Path(folder)), time.monotonic()
         for name in options.subjects.split(","):
@@ -197,6 +233,7 @@ def main() -> None:
             for fidelity in (FULL, LABELS):
                 found["stolen"] += stolen(bench, name, fidelity, options.seeds)
             found["evaded"] += evaded(bench, name, LABELS, options.seeds)
+            found["refused"] += refused(bench, name, options.seeds)
             for fidelity in (FULL, ROUNDED, LABELS):
                 found["unguarded"] += unguarded(bench, name, fidelity)
             print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
@@ -207,6 +244,7 @@ def main() -> None:
         return
     report("Extraction", found["stolen"])
     report("Evasion", found["evaded"])
+    report("Answered before the first refusal", found["refused"])
     report("Class C", found["unguarded"])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from subjects import Subject
 
 from plugins.theft_guard.plugin import TheftGuard
-from secureml import Principal, public
+from secureml import Principal, Problem, public
 from secureml.testing import Harness
 
 FULL, ROUNDED, LABELS = "full", "rounded", "labels"
@@ -69,6 +69,8 @@ class Case:
         self.rows: list = []
         self.labels: list = []
         self.shares: list = []
+        self.fine = 0  # rows answered with probabilities
+        self.refused = False
         self.noticed: int | None = None
         self.why = ""
 
@@ -82,6 +84,7 @@ class Case:
                 self.rows += list(rows)
                 self.labels += labels
                 self.shares += shares or []
+                self.fine += len(shares or [])
                 flags = [e for e in events if e.name == "model_theft_flag" and e.client]
                 mine = [e for e in flags if e.facts["party"].startswith("client:")]
                 if mine and self.noticed is None:
@@ -91,6 +94,8 @@ class Case:
                 rows = party.send((labels, shares))
         except StopIteration:
             pass
+        except Problem:
+            self.refused = True
         return self
 
     @property
