@@ -47,7 +47,8 @@ class Config(Schema):
         validate=validate.Range(2, 100_000),
         metadata={
             "description": "New rows between one step and the next, drawn between half of it and "
-            "half as much again: nobody learns where a threshold lies."
+            "half as much again: nobody learns where a threshold lies. A request that brings as "
+            "many rows at once does not wait."
         },
     )
     pause = fields.Duration(
@@ -80,7 +81,7 @@ class Config(Schema):
         load_default=256,
         validate=validate.Range(8, 100_000),
         metadata={
-            "description": "Clients, times models, that are remembered at once, 82 KiB each, as "
+            "description": "Clients, times models, that are remembered at once, 83 KiB each, as "
             "many address blocks beside; beyond it the one silent longest is forgotten."
         },
     )

@@ -93,6 +93,18 @@ def test_a_batch_of_a_customer_gets_everything(serve, target):
     assert (len(labels), len(shares), events) == (150, 150, [])
 
 
+def test_who_only_observes_neither_withholds_the_batch_nor_coarsens_it(serve, nonsense, target):
+    service = serve(answers=EVERY)
+    exchange = service.prepare(nonsense(100))
+    exchange.observing = True
+    service.guard.validate(exchange)
+    exchange.observing = False  # as the corridor does it at SHAPE
+    result = service.guard.shape(exchange, target.handle.predict(exchange.read_rows()))
+
+    assert len(result.probabilities) == 100
+    assert exchange.events[-1].name == "model_theft_hold"
+
+
 def test_an_exempt_clients_batch_is_flagged_and_answered(serve, nonsense):
     _, shares, events = serve(answers=EVERY, exempt=["mallory"]).ask(nonsense(100))
     assert [event.name for event in events] == ["model_theft_flag"]
