@@ -32,7 +32,10 @@ class Beside:
 
     def __init__(self, ruler: Ruler) -> None:
         known: Reference = ruler.reference
-        self._ruler, self._width, self._stride = ruler, ruler.width, known.stride
+        self._ruler, self._width = ruler, ruler.width
+        # Drift puts all steps on a slant; only short ones tell an attacker from a season.
+        self._stride = None if known.stride is None else known.stride[0:3:2]
+        self._short = known.near[4]
         self._near = known.near[0:3:2]
         # A row that differs from its nearest in so few columns is a variation of it.
         few = min(known.changed * 0.5, 0.34) if known.changed > 0 and ruler.plain else 0.0
@@ -59,7 +62,9 @@ class Beside:
         flips = memory.each_label[place] != label
         found[NEAR], found[CHAIN] = close, int(close > 0 and flips)
         if self._stride is not None:
-            found[STRIDE] = bisect_left(self._stride, self._ruler.lean_one(apart[place])[1])
+            found[STRIDE] = 0
+            if gap < self._short:
+                found[STRIDE] = bisect_left(self._stride, self._ruler.lean_one(apart[place])[1])
         if flips:
             alike = squares[answers == label]
             if not len(alike):
@@ -95,6 +100,7 @@ class Beside:
         found[:, NEAR] = np.where(told, close, -1)
         if self._stride is not None:
             steps = np.searchsorted(self._stride, self._ruler.lean(apart)[1])
+            steps[gaps >= self._short] = 0
             found[:, STRIDE] = np.where(told, steps, -1)
         found[:, CHAIN] = np.where(told, (close > 0) & flips, -1)
         squares[answers != seen.labels[:, None]] = np.inf

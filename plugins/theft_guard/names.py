@@ -24,6 +24,6 @@ REASONS = {
     "prints": "variations of rows sent earlier",
     "spacing": "distances to rows answered alike that real rows do not have",
     "slant": "columns that go their own ways, however little",
-    "stride": "steps from rows just sent that are none between real rows",
+    "stride": "short steps from rows just sent that are none between real rows",
 }
 MANIFOLD, EDGES, MIDDLE, BOUNDARY, NEAR, CHAIN, PRINTS, SPACING, SLANT, STRIDE = range(len(TESTS))

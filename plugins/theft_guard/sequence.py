@@ -35,7 +35,7 @@ USUAL: dict[str, tuple[float, ...]] = {
     # A decile of the card holds at most so many of a customer's rows, whichever decile it is.
     "spacing": (0.28,) * BINS,
     "slant": (0.64, 0.14, 0.09, 0.09, 0.04),
-    "stride": (0.64, 0.14, 0.09, 0.09, 0.04),
+    "stride": (0.84, 0.07, 0.09),
 }
 ATTACK: dict[str, tuple[float, ...]] = {
     "manifold": (0.15, 0.15, 0.30, 0.40),
@@ -47,7 +47,7 @@ ATTACK: dict[str, tuple[float, ...]] = {
     "prints": (0.40, 0.60),
     "spacing": (0.1,) * BINS,
     "slant": (0.12, 0.10, 0.13, 0.22, 0.43),
-    "stride": (0.12, 0.10, 0.13, 0.22, 0.43),
+    "stride": (0.30, 0.25, 0.45),
 }
 _FORGET = 0.98  # a row: what came fifty rows ago weighs a third
 _RENEW = 8  # rows between two looks at what this party itself is like

@@ -95,7 +95,9 @@ class Slow:
             close = max(close, 1)
         found |= {"near": close, "chain": int(close > 0 and answer != label)}
         step = self.ruler.lean((row - other)[None])[1]
-        found["stride"] = beyond(float(step[0]), self.known.stride)
+        edges = (self.known.stride[0], self.known.stride[2])
+        short = gaps[place] < self.known.near[4]
+        found["stride"] = beyond(float(step[0]), edges) if short else 0
         alike = [g for g, a in zip(gaps, self.labels[-128:], strict=True) if a == label]
         if alike:
             found["spacing"] = beyond(min(alike), self.known.apart[label])
