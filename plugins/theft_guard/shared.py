@@ -23,7 +23,8 @@ import numpy as np
 from .memory import SLOT, Memory
 
 WAYS = 8  # places a party may have its slot in; a new one takes that of the least watched
-_HEADER, _KEY, _STRIPES, _REMEMBERED = 4096, 32, 64, 4096
+_HEADER, _KEY, _STRIPES, _REMEMBERED = 4096, 32, 64, 10_000
+_VIEWED = 512  # slots whose views a process keeps ready, 13 KiB each
 _MAGIC = b"theft_guard slots 1\n"
 
 
@@ -112,7 +113,7 @@ class Slots:
     def _memory(self, kind: str, place: int) -> Memory:
         found = self._memories.get((kind, place))
         if found is None:
-            if len(self._memories) > _REMEMBERED:
+            if len(self._memories) >= _VIEWED:
                 self._memories.clear()
             found = self._memories[kind, place] = Memory(self._tables[kind][1][place : place + 1])
         return found

@@ -11,12 +11,13 @@ from service import FULL, LABELS, Case, Service
 from subjects import subject
 
 NAMES = ("cancer-logistic", "mixed-boosting")
+EVERY = (*NAMES, "wine-logistic")
 
 
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("theft")
-    return {name: subject(*name.split("-"), folder) for name in NAMES}
+    return {name: subject(*name.split("-"), folder) for name in EVERY}
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def case(targets, tmp_path):
     """Return a function that lets a party ask one model until it is noticed."""
     open_services = []
 
-    def run(name, make, most, fidelity=FULL, *, stop=True):
-        service = Service(targets[name], tmp_path / str(len(open_services)), fidelity)
+    def run(name, make, most, fidelity=FULL, *, stop=True, **table):
+        service = Service(targets[name], tmp_path / str(len(open_services)), fidelity, **table)
         open_services.append(service)
         return Case(service).run(make(targets[name]), most, stop=stop)
 
@@ -50,7 +51,7 @@ def test_no_customer_of_ten_is_flagged_in_five_hundred_questions(case, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize(
     "attack", ["uniform", "gaussian", "shuffled columns", "grid", "equation solving"]
 )
@@ -66,6 +67,17 @@ def test_who_holds_no_data_is_noticed_before_its_copy_agrees_in_nine_of_ten(
         assert found.noticed is not None
         had = extraction.agreement(targets[name], found.table, found.labels, None)
         assert had < 0.9, (found.noticed, had)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EVERY)
+def test_who_asks_for_fifty_made_up_rows_at_once_is_given_none(case, name):
+    chance = np.random.default_rng(6)
+    make = extraction.ATTACKS["uniform, 50 a request"][1]
+    found = case(name, lambda t: make(t, chance, None), 100, answers=["coarsen", "throttle"])
+
+    assert found.refused
+    assert found.rows == []
 
 
 @pytest.mark.slow
