@@ -47,7 +47,6 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
     encoder = Encoder(card.features, numbers, words, centre.tolist(), scale.tolist())
     encoded = encoder(read)
     mean, whiten = _whitening(encoded)
-    strange, slant, stride = _held_out(encoded)
     classes = _classes(card, estimator, read)
     near, apart, changed = _distances(encoded, classes, chance)
     between = reader.read(_between(taken, card.features, encoded, chance))
@@ -61,9 +60,7 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
         bins=tuple(map(_short, bins)),
         mean=_short(mean),
         whiten=tuple(map(_short, whiten)),
-        strange=_short(np.quantile(strange, STRANGE)),
-        slant=_short(np.quantile(slant, SLANT)),
-        stride=_short(np.quantile(stride, SLANT)),
+        **_held_out(encoded),
         near=near,
         apart=apart,
         changed=changed,
@@ -127,8 +124,8 @@ def _whitening(encoded: Rows) -> tuple[Rows, Rows]:
     return mean, vectors / np.sqrt(np.maximum(values, floor))
 
 
-def _held_out(encoded: Rows) -> tuple[Rows, Rows, Rows]:
-    """Return strangeness, slant and stride of each row by what was learned without it."""
+def _held_out(encoded: Rows) -> dict[str, tuple[float, ...]]:
+    """Return quantiles of strangeness, slant and stride; no row had a part in its own measure."""
     strange, slant, stride = (np.empty(len(encoded)) for _ in range(3))
     for fold in range(_FOLDS):
         out = np.arange(len(encoded)) % _FOLDS == fold
@@ -138,7 +135,11 @@ def _held_out(encoded: Rows) -> tuple[Rows, Rows, Rows]:
         strange[out], slant[out] = np.sqrt(squares[0]), leaning(*squares)
         gaps = np.linalg.norm(rows[:, None] - others[None, :RING], axis=2)
         stride[out] = leaning(*squared(rows - others[gaps.argmin(axis=1)], whiten))
-    return strange, slant, stride
+    return {
+        "strange": _short(np.quantile(strange, STRANGE)),
+        "slant": _short(np.quantile(slant, SLANT)),
+        "stride": _short(np.quantile(stride, SLANT)),
+    }
 
 
 def _classes(card: Card, estimator: Any, read: Any) -> Rows:

@@ -44,18 +44,6 @@ def test_a_row_sent_again_is_not_judged(scale, target, memory):
     assert len(scale.judge(asked(target.fresh[:4]), memory)) == 1
 
 
-def test_a_small_step_is_near_and_one_that_turns_the_answer_is_a_chain(scale, target, memory):
-    row = target.fresh[:1]
-    scale.judge(asked(row), memory)
-    (stepped,) = scale.judge(asked(row + 1e-3 * target.spread), memory)
-    (turned,) = scale.judge(asked(row + 2e-3 * target.spread, label=1), memory)
-
-    assert stepped[TESTS.index("near")] == 2
-    assert stepped[TESTS.index("prints")] == 1
-    assert stepped[TESTS.index("chain")] == 0
-    assert turned[TESTS.index("chain")] == 1
-
-
 def test_nonsense_is_off_the_manifold_and_real_rows_are_on_it(scale, target, nonsense):
     place = TESTS.index("manifold")
     usual = scale.judge(asked(target.fresh[:16]), Memory(np.zeros(1, SLOT)))
@@ -71,15 +59,3 @@ def test_an_unsure_answer_is_near_the_boundary_and_no_margin_says_nothing(scale,
     assert scale.judge(asked(target.fresh[1:2], margin=1.0), memory)[0, place] == 0
     unknown = Asked(target.fresh[2:3], None, np.array([0]), [12345])
     assert scale.judge(unknown, memory)[0, place] == -1
-
-
-def test_the_first_row_has_nothing_to_be_near_to(scale, target, memory):
-    (first,) = scale.judge(asked(target.fresh[:1]), memory)
-    assert first[[TESTS.index(t) for t in ("near", "chain", "spacing")]].tolist() == [-1, -1, -1]
-
-
-def test_digests_know_every_column_and_the_key():
-    words = np.array([[1.0, "a"], [1.0, "b"]], dtype=object)
-    assert len(set(digests(words, b"k"))) == 2
-    assert digests(words, b"k")[0] != digests(words, b"l")[0]
-    assert digests(np.zeros((1, 2)), b"k")[0] == digests(np.zeros((2, 2)), b"k")[1]
