@@ -1,4 +1,4 @@
-"""Client certificates: a caller proves who it is with the key of a certificate, in the handshake."""
+"""Client certificates: a caller proves who it is in the TLS handshake itself."""
 
 from .plugin import ClientCertificates as plugin
 

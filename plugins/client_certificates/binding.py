@@ -34,8 +34,9 @@ table = sa.Table(
 class Binding:
     """What speaks for a client; times are epoch seconds, ``scopes`` None means all its client's.
 
-    ``kind`` is ``certificate`` (``subject`` is a thumbprint, ``expires`` the certificate's end) or
-    ``dns`` (``subject`` is the name, ``authority`` the DER of who must have signed, in base64).
+    ``kind`` is ``certificate`` (``subject`` is a thumbprint) or ``dns`` (``subject`` is the
+    name, ``authority`` the DER of who must have signed, in base64). ``expires`` is when the
+    certificate ends, or the authority's.
     """
 
     id: str

@@ -27,9 +27,10 @@ from .binding import (
     rows_of,
     table,
 )
-from .certificate import Leaf, authority_fault, is_issued_by
+from .certificate import Leaf, authority_state, is_issued_by
 
 TOPIC = "client_certificates"
+_GONE = ("unknown", "ended")
 
 
 class _Store(Protocol):
@@ -69,9 +70,10 @@ class Bindings:
             good = [each for each in exact if each.ended is None]
             return (good[0], "active") if good else (None, "ended")
         fitting = [each for each in named if _signed(leaf, each)]
-        good = [each for each in fitting if each.ended is None]
-        if not good:
-            return None, "ended" if fitting else "unknown"
+        states = {each.state(self._now()) for each in fitting}
+        if "active" not in states:
+            return None, "authority_expired" if "expired" in states else _GONE[bool(states)]
+        good = [each for each in fitting if each.state(self._now()) == "active"]
         if not verified:
             return None, "unverified"
         if len({each.client for each in good}) > 1:
@@ -99,10 +101,11 @@ class Bindings:
         scopes: Collection[str] | None = None,
     ) -> Binding:
         """Bind a dNSName in certificates that ``authority`` (DER) signed; raises BindingFault."""
-        if fault := authority_fault(authority, self._now()):
+        fault, ends = authority_state(authority, self._now())
+        if fault:
             raise BindingFault(f"the authority {fault}")
         text = base64.b64encode(authority).decode("ascii")
-        return self._insert(client, NAME, name, text, label, scopes, None)
+        return self._insert(client, NAME, name, text, label, scopes, ends)
 
     def list(self, client: str | None = None) -> list[Binding]:
         """Return the bindings, oldest first, of one client or of all."""

@@ -110,18 +110,17 @@ def dns_name(text: str) -> str | None:
     return small if _DNS.fullmatch(small) else None
 
 
-def authority_fault(der: bytes, now: float) -> str:
-    """Say why a certificate cannot vouch for others now, "" where it can."""
+def authority_state(der: bytes, now: float) -> tuple[str, float]:
+    """Say why a certificate cannot vouch for others now, "" where it can; and when it ends."""
     try:
         found = x509.load_der_x509_certificate(der)
         basic = found.extensions.get_extension_for_class(x509.BasicConstraints).value
     except (ValueError, x509.DuplicateExtension, x509.ExtensionNotFound):
-        return "is no certificate of an authority"
+        return "is no certificate of an authority", now
+    begins, ends = _seconds(found.not_valid_before_utc), _seconds(found.not_valid_after_utc)
     if not basic.ca:
-        return "is no certificate of an authority"
-    if not _seconds(found.not_valid_before_utc) <= now <= _seconds(found.not_valid_after_utc):
-        return "does not hold now"
-    return ""
+        return "is no certificate of an authority", ends
+    return ("" if begins <= now <= ends else "does not hold now"), ends
 
 
 def is_issued_by(leaf: bytes, authority: bytes) -> bool:

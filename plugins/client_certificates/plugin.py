@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from marshmallow import Schema
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 CERTIFICATE, VERIFY = "HTTP_X_SECUREML_CLIENT_CERT", "HTTP_X_SECUREML_CLIENT_VERIFY"
 CACHE_SIZE = 1024  # of certificates read, and of certificates named: a few megabytes at most
+_NOBODY: tuple[float, None] = (0.0, None)
 _SPOKEN = {"early": "not_yet_valid", "expired": "expired"}
 
 # A text is always the same certificate, so what was read once stays true; who it speaks for,
@@ -70,7 +72,7 @@ class _Named(NamedTuple):
     """The certificates named while the store stood at ``versions``, by thumbprint and proof."""
 
     versions: Mapping[str, int]
-    principals: dict[tuple[str, bool], Principal]
+    principals: dict[tuple[str, bool], tuple[float, Principal]]
 
 
 class ClientCertificates(Plugin):
@@ -82,12 +84,10 @@ class ClientCertificates(Plugin):
     also_known_as = ("certificates",)
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
-        self._required = frozenset(config["require"])
-        self._unverified: bool = config["unverified"]
+        self._required, self._unverified = frozenset(config["require"]), config["unverified"]
         self._bindings = Bindings(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
-        self._tell = host.tell
-        self._named = _Named({}, {})
+        self._tell, self._named = host.tell, _Named({}, {})
 
     def admit(self, exchange: Exchange) -> None:
         """Refuse whoever speaks of a certificate without being the proven edge."""
@@ -147,14 +147,15 @@ class ClientCertificates(Plugin):
         if named.versions is not versions:
             named = self._named = _Named(versions, {})
         key = (leaf.thumbprint, verified)
-        principal = named.principals.get(key)
-        if principal is None:
+        ends, principal = named.principals.get(key, _NOBODY)
+        if principal is None or ends < self._now():
             binding, word = self._bindings.find(leaf, verified=verified)
             if binding is None:
                 raise Problem("unauthorized", reason=f"client_certificates.{word}")
             principal = self._principal(binding)
             if len(named.principals) < CACHE_SIZE:
-                named.principals[key] = principal
+                ends = inf if binding.expires is None else binding.expires
+                named.principals[key] = (ends, principal)
         return principal
 
     def _principal(self, binding: Binding) -> Principal:
@@ -189,7 +190,9 @@ class ClientCertificates(Plugin):
         ]
         if expires is not None:
             words = "When the next certificate that is bound itself ends."
-            found.append(Measure("client_certificate_next_expiry_timestamp_seconds", expires, words))
+            found.append(
+                Measure("client_certificate_next_expiry_timestamp_seconds", expires, words)
+            )
         return found
 
     def commands(self) -> click.Group:

@@ -57,7 +57,9 @@ def outline(app: Flask) -> Outline:
     corridor: Pipeline = app.extensions[EXTENSION]
     rules = sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule)
     plugins = [loaded.plugin for loaded in corridor.plugins]
-    carriers = [plugin.carrier for plugin in plugins if hasattr(plugin, "identify")]
+    # Who has a certificate is not everybody: the connection is a credential too.
+    naming = [each for each in plugins if hasattr(each, "identify") and not each.by_connection]
+    carriers = [plugin.carrier for plugin in naming]
     return Outline(
         tuple(_route(app, rule) for rule in rules),
         tuple(corridor.catalogue),
