@@ -15,7 +15,7 @@ from hashlib import sha256
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 LONGEST = 16 * 1024  # characters; RSA of 4096 bits with twenty names needs about 4000
@@ -26,6 +26,13 @@ _PEM = re.compile(
 # 2.1.2 compares the whole name).
 _DNS = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+# What the library raises for bytes that are no certificate: there is no one word for it.
+_UNREADABLE = (
+    ValueError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
 )
 
 
@@ -94,7 +101,7 @@ def from_der(der: bytes) -> Leaf:
         extensions = found.extensions
         begins, ends = _seconds(found.not_valid_before_utc), _seconds(found.not_valid_after_utc)
         names, for_clients = _names(extensions), _for_clients(extensions)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except _UNREADABLE:
         raise CertificateFault("malformed") from None
     return Leaf(thumbprint(der), begins, ends, names, for_clients, der)
 
@@ -115,7 +122,7 @@ def authority_state(der: bytes, now: float) -> tuple[str, float]:
     try:
         found = x509.load_der_x509_certificate(der)
         basic = found.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, x509.DuplicateExtension, x509.ExtensionNotFound):
+    except (*_UNREADABLE, x509.ExtensionNotFound):
         return "is no certificate of an authority", now
     begins, ends = _seconds(found.not_valid_before_utc), _seconds(found.not_valid_after_utc)
     if not basic.ca:
@@ -131,7 +138,7 @@ def is_issued_by(leaf: bytes, authority: bytes) -> bool:
     try:
         issuer = x509.load_der_x509_certificate(authority)
         x509.load_der_x509_certificate(leaf).verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*_UNREADABLE, TypeError, UnsupportedAlgorithm, InvalidSignature):
         return False
     return True
 
