@@ -43,13 +43,14 @@ class Outline:
     """Everything a client may build on.
 
     ``carriers`` are the headers that credentials travel in; ``open_to_all`` tells that somebody
-    without any is named as well.
+    without any is named as well, ``by_connection`` that a client certificate names its holder.
     """
 
     routes: tuple[Route, ...]
     problems: tuple[Kind, ...]
     carriers: tuple[str, ...]
     open_to_all: bool
+    by_connection: bool = False
 
 
 def outline(app: Flask) -> Outline:
@@ -65,6 +66,7 @@ def outline(app: Flask) -> Outline:
         tuple(corridor.catalogue),
         tuple(dict.fromkeys(filter(None, carriers))),
         None in carriers,
+        any(plugin.by_connection for plugin in plugins),
     )
 
 

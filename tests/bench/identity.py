@@ -87,7 +87,7 @@ def certificate_ways(folder: Path) -> list[Way]:
     harness = Harness(folder)
     harness.clients.add("acme", scopes=["predict", "models:read"])
     plugin, authority = harness.build(ClientCertificates), Authority(harness.clock())
-    bindings = plugin._bindings  # noqa: SLF001 - what the command line works on
+    bindings = plugin._bindings
     bindings.bind_name("acme", "batch.example.org", authority.own.der)
 
     def exact(_: int) -> dict[str, str]:

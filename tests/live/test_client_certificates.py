@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import shlex
+import socket
 import ssl
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -11,17 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from live_servers import CHECKOUT, Answer
 from live_serving import Served, UnixConnection, alone, ask, until
 from test_one_error_contract import hold
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from made_certificates import Authority, Minted, self_signed
+from made_certificates import SERVER_AUTH, Authority, Minted, self_signed
 
 if TYPE_CHECKING:
-    import http.client
     from collections.abc import Callable, Iterator
 
-    from live_servers import Answer
     from live_serving import Instance
 
 pytestmark = pytest.mark.live
@@ -77,8 +80,6 @@ class Site:
         return context
 
     def connect(self, minted: Minted | None) -> http.client.HTTPSConnection:
-        import http.client
-
         port, trust = self.served.port, self.trust(minted)
         return http.client.HTTPSConnection("localhost", port, timeout=30, context=trust)
 
@@ -119,7 +120,7 @@ def site(
 def logged(site: Site) -> dict[str, Any]:
     """Return the last line of the access log."""
     lines = (site.instance.folder / "logs/access.log").read_text("utf-8").splitlines()
-    found: dict[str, Any] = json.loads(lines[-1])
+    found: dict[str, Any] = json.loads(lines[-1])  # the application ends each line in one write
     return found
 
 
@@ -139,8 +140,6 @@ def test_without_a_certificate_a_key_is_as_good_as_before(site: Site, catalogue:
 
 def test_a_certificate_that_nginx_refuses_gets_our_problem_body(site: Site, catalogue: Any) -> None:
     """Of an unknown authority, of none, expired, too early, for servers, and revoked."""
-    from made_certificates import SERVER_AUTH
-
     now = time.time()
     for wrong in (
         Authority(now).sign(),
@@ -152,10 +151,14 @@ def test_a_certificate_that_nginx_refuses_gets_our_problem_body(site: Site, cata
         site.revoked,
     ):
         hold(site.ask(wrong, site.keys["plain"]), "forbidden", catalogue)
-    said = (site.instance.folder / "logs/nginx.log").read_text("utf-8")
-    reasons = {json.loads(line)["client_certificate"] for line in said.splitlines()}
-    assert "FAILED:certificate has expired" in reasons
-    assert "FAILED:certificate revoked" in reasons
+    for reason in ("certificate has expired", "certificate revoked"):
+        assert until(lambda reason=reason: f"FAILED:{reason}" in reasons(site)), reasons(site)
+
+
+def reasons(site: Site) -> set[str]:
+    """Return what Nginx thought of every certificate so far; a line is written after its answer."""
+    whole = (site.instance.folder / "logs/nginx.log").read_text("utf-8").rpartition("\n")[0]
+    return {json.loads(line)["client_certificate"] for line in whole.splitlines()}
 
 
 def test_a_certificate_that_is_bound_to_nobody_is_nobody(site: Site, catalogue: Any) -> None:
@@ -195,8 +198,6 @@ def test_a_resumed_session_brings_its_certificate_along_and_nothing_more(site: S
         if number == 2:
             site.end(binding)
         with closing(site.connect(None)) as connection:
-            import socket
-
             plain = socket.create_connection(("localhost", site.served.port), timeout=30)
             connection.sock = trust.wrap_socket(plain, server_hostname="localhost", session=session)
             statuses.append(ask(connection, "GET", "/v1/models").status)
@@ -275,8 +276,6 @@ def test_who_shows_one_certificate_and_sends_another_is_the_one_it_shows(site: S
 
 def sent(site: Site, minted: Minted | None, headers: list[tuple[str, str]]) -> Answer:
     """Send headers as they are, repeats too."""
-    from live_servers import Answer
-
     with closing(site.connect(minted)) as connection:
         connection.putrequest("GET", "/v1/models")
         for name, value in headers:
@@ -308,3 +307,53 @@ def test_a_large_certificate_passes_every_hop(site: Site) -> None:
     assert len(large.header) > 3500
     site.bind("plain", large)
     assert site.ask(large).status == 200
+
+
+def page(name: str, begins: str) -> list[str]:
+    """Return the lines of a page's code that begin so, as words of a shell."""
+    text = (CHECKOUT / name).read_text("utf-8")
+    return [line for line in text.splitlines() if line.startswith(begins)]
+
+
+def test_what_the_operations_page_has_openssl_make_opens(
+    site: Site, tmp_path: Path, tool: Callable[[str, str], str]
+) -> None:
+    """Word for word; only that the authority's key gets no password, which one would type."""
+    tool("openssl", "apt-get install openssl")
+    commands = page("docs/operations.md", "openssl ")
+    assert len(commands) == 3
+    for command in commands:
+        words = shlex.split(command) + (["-nodes"] if "clients.key -out" in command else [])
+        done = subprocess.run(
+            words, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    (mine,) = page("plugins/client_certificates/README.md", "openssl ")
+    alone = mine.replace("batch.key", "alone.key").replace("batch.crt", "alone.crt")
+    subprocess.run(shlex.split(alone), cwd=tmp_path, capture_output=True, timeout=30, check=True)
+    tls = site.instance.folder / "tls"
+    kept = {name: (tls / name).read_bytes() for name in ("clients.crt", "clients.crl")}
+    site.served.stop()
+    try:
+        (tls / "clients.crl").unlink()
+        both = [(tmp_path / name).read_bytes() for name in ("clients.crt", "alone.crt")]
+        (tls / "clients.crt").write_bytes(b"".join(both))
+        site.serve()
+        bind = ("certificates", "add", "plain", "--certificate")
+        for name in ("batch", "alone"):
+            context = site.trust(None)
+            context.load_cert_chain(tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
+            assert status_over(site, context) == 401, name
+            site.instance.run(*bind, str(tmp_path / f"{name}.crt"))
+            assert status_over(site, context) == 200, name
+    finally:
+        site.served.stop()
+        for name, content in kept.items():
+            (tls / name).write_bytes(content)
+        site.serve()
+
+
+def status_over(site: Site, context: ssl.SSLContext) -> int:
+    where = http.client.HTTPSConnection("localhost", site.served.port, timeout=30, context=context)
+    with closing(where) as connection:
+        return ask(connection, "GET", "/v1/models").status
