@@ -143,7 +143,9 @@ limit_request_field_size = 8190
 
 # --- Processes --------------------------------------------------------------------------------
 workers = _server["workers"]
-worker_class = "gthread"  # keeps connections from Nginx open; the sync worker closes each one
+# gthread keeps connections from Nginx open, where the sync worker closes each one; ours hands a
+# request to a thread only where others would have to wait for it.
+worker_class = "secureml.quick_worker.QuickWorker"
 threads = _server["threads"]
 preload_app = True  # one model in memory for all workers, and a bad setting stops the start
 # A heartbeat file on a slow disk can stall a worker until it is killed as dead.

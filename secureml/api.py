@@ -7,15 +7,18 @@ reach the wire without passing the SHAPE door.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Flask, Response, g
+from flask import Blueprint, Flask, Request, Response, g
 from marshmallow import Schema, ValidationError, fields
+from werkzeug.routing import MapAdapter
 
 from secureml.answers import AliveAnswer, ModelAnswer, ModelsAnswer, PredictAnswer, ReadyAnswer
 from secureml.corridor.coding import unpack
 from secureml.corridor.exchange import Exchange, invalid_input
+from secureml.corridor.json_answer import JsonAnswer
 from secureml.corridor.payload import Limits, read_form, read_json
 from secureml.corridor.pipeline import Pipeline
 from secureml.corridor.policy import public, requires
@@ -23,6 +26,8 @@ from secureml.corridor.problems import Fault, Problem
 from secureml.models.handle import Result
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
     from secureml.models.registry import Registry
 
 JSON = "application/json"
@@ -43,17 +48,32 @@ _PREDICT_KEYS = frozenset(PredictBody().fields)
 
 
 class Application(Flask):
-    """Flask, with a difference: a Result passes the SHAPE door before it is an answer."""
+    """Flask, with two differences: a Result passes the SHAPE door before it is an answer, and
+    all doors see the store as it was at the first of them that looked."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, glance: AbstractContextManager[None]) -> None:
         # No static folder: it would be a route without a policy.
         super().__init__("secureml", static_folder=None, template_folder=None)
-        self.pipeline = pipeline
+        self.pipeline, self._glance = pipeline, glance
         # Flask would answer OPTIONS by itself, past every door.
         self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
         # An API does not redirect: a doubled or missing slash is another address.
         self.url_map.merge_slashes = False
         self.url_map.strict_slashes = True
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request, from one look at the store."""
+        with self._glance:
+            return super().wsgi_app(environ, start_response)
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds the route: by method and path, whatever host is named.
+
+        Which hosts are ours `transport` has to say; Flask would read the name twice more.
+        """
+        if request is None:
+            return super().create_url_adapter(request)
+        return MapAdapter(self.url_map, "localhost", "/", "", "https", request.path, request.method)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: a view that is a coroutine stopped the start (see `policy`).
@@ -74,7 +94,7 @@ class Application(Flask):
 
 def json_response(body: Any, status: int = 200) -> Response:
     """Return strict JSON: a number JSON cannot carry raises ValueError, hence a 500."""
-    return Response(_ENCODER.encode(body), status=status, content_type=JSON)
+    return JsonAnswer(_ENCODER.encode(body), status=status, content_type=JSON)
 
 
 def _prediction(exchange: Exchange) -> dict[str, Any]:

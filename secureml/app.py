@@ -69,7 +69,7 @@ def create_app(
     house = furnish(instance, now=now)
     load_models(house)
     pipeline = Pipeline(house.plugins, _catalogue(house), now=now)
-    app = api.Application(pipeline)
+    app = api.Application(pipeline, house.store.glance)
     _register_routes(app, house)
     routes = Routes(_policies(app, house), _preparation(house))
     _survey(app, house)

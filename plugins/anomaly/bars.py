@@ -1,6 +1,7 @@
 """Whom the guard keeps out: held until an operator says otherwise, or banned for a time.
 
-In the store, so that all workers keep the same people out from their next request on.
+In the store, so that all workers keep the same people out from their next request on. Whoever
+is let in again is forgiven what was counted until then: it bars nobody a second time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 TOPIC = "anomaly"
 HOLD, BAN = "hold", "ban"
+_LIFTED = "free"  # a row that bars nobody; `since` is when an operator said so
 
 _metadata = sa.MetaData()
 _table = sa.Table(
@@ -68,18 +70,37 @@ class Bars:
         """Return every bar that stands."""
         return sorted(bar for bar in self._read().values() if self._stands(bar))
 
-    def set(self, connection: sa.Connection, bar: Bar) -> None:
-        """Keep somebody out, in the caller's transaction; an older bar is replaced."""
-        connection.execute(_table.delete().where(_table.c.subject == bar.subject))
+    def set(self, connection: sa.Connection, bar: Bar, seen: float) -> bool:
+        """Keep somebody out, in the caller's transaction; an older bar is replaced.
+
+        Returns False, and changes nothing, where what was ``seen`` (epoch seconds) has been
+        forgiven since: the judge may have read it before the operator spoke.
+        """
+        forgiven = sa.and_(_table.c.kind == _LIFTED, _table.c.since >= seen)
+        mine = _table.c.subject == bar.subject
+        if connection.execute(sa.select(_table.c.subject).where(mine, forgiven)).first():
+            return False
+        connection.execute(_table.delete().where(mine))
         connection.execute(_table.insert().values(bar._asdict()))
         self._store.touch(connection, TOPIC)
+        return True
 
     def lift(self, subject: str) -> bool:
-        """Let somebody in again; tell whether a bar stood."""
+        """Let somebody in again and forgive what was seen; tell whether a bar stood."""
+        now = self._now()
+        stands = sa.or_(_table.c.until.is_(None), _table.c.until > now)
         with self._store.begin() as connection:
-            gone = connection.execute(_table.delete().where(_table.c.subject == subject)).rowcount
+            gone = connection.execute(
+                _table.update()
+                .where(_table.c.subject == subject, _table.c.kind != _LIFTED, stands)
+                .values(kind=_LIFTED, since=now, until=now)
+            ).rowcount
             self._store.touch(connection, TOPIC)
         return bool(gone)
+
+    def forgiven(self) -> dict[str, float]:
+        """Return until when (epoch seconds) a subject's windows count no more."""
+        return {bar.subject: bar.since for bar in self._read().values() if bar.kind == _LIFTED}
 
     def _read(self) -> dict[str, Bar]:
         with self._store.read() as connection:
@@ -87,4 +108,4 @@ class Bars:
         return {row.subject: Bar(*row) for row in rows}
 
     def _stands(self, bar: Bar) -> bool:
-        return bar.until is None or bar.until > self._now()
+        return bar.kind != _LIFTED and (bar.until is None or bar.until > self._now())

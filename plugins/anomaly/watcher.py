@@ -15,6 +15,8 @@ from .guard import Deed, Terms, deeds
 from .window import Fact, Window
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from .bars import Bars
     from .baseline import Baseline
     from .ledger import Ledger
@@ -147,21 +149,28 @@ class Watcher:
         with self._ledger.begin() as connection:
             if not self._ledger.settle(connection, holder, until, [deed.standing for deed in done]):
                 return []
-            for deed in done:
-                if deed.bar is not None:
-                    self._bars.set(connection, deed.bar)
+            done = [deed for deed in done if self._bar(connection, deed)]
         for deed in done:
             if deed.told or deed.bar is not None:
                 self._tell(deed)
         return done
 
+    def _bar(self, connection: sa.Connection, deed: Deed) -> bool:
+        seen = deed.standing.start
+        return deed.bar is None or self._bars.set(connection, deed.bar, seen)
+
     def _judge(self, baseline: Baseline, since: float, until: float) -> list[Deed]:
+        forgiven = self._bars.forgiven()
         windows = [
             (subject, start, window)
             for (subject, start), window in self._ledger.whole(since, until).items()
-            if window.requests >= self._least
+            if window.requests >= self._least and start > forgiven.get(subject, 0.0)
         ]
         verdicts = baseline.judge([window.features() for _, _, window in windows])
-        before = self._ledger.standings({subject for subject, _, _ in windows})
+        before = {
+            subject: standing
+            for subject, standing in self._ledger.standings({s for s, _, _ in windows}).items()
+            if standing.start > forgiven.get(subject, 0.0)
+        }
         judged = [(s, t, v) for (s, t, _), v in zip(windows, verdicts, strict=True)]
         return deeds(judged, before, self._terms, self._now())

@@ -56,6 +56,14 @@ class Config(Schema):
             "worker, the rest together as `other`; 0 counts none."
         },
     )
+    door_sample = fields.StrictInteger(
+        load_default=8,
+        validate=validate.Range(1, 10_000),
+        metadata={
+            "description": "Time the doors in one request of so many; 1 is each. Averages and "
+            "shares stay what they are; the access log has the doors of every request."
+        },
+    )
     certificates = plain.List(
         plain.String(validate=validate.Length(min=1)),
         load_default=["tls/server.crt"],
@@ -73,7 +81,7 @@ class Metrics(Plugin):
     schema = Config
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
-        self._counts = Counts(config["clients"])
+        self._counts = Counts(config["clients"], config["door_sample"])
         self._exposition = Exposition(self._counts.registry, Measured(host.measures))
         self._certificates: list[str] = config["certificates"]
         self._instance = host.instance

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from .allowance import AT_ONCE, month
+from .calm import Calm
 from .counting import REFUSE, Bound, Counting, StoreFails
 from .rules import ADDRESS, EVERYONE, FAILURES, REQUESTS, ROWS, Asker, Claim, Rule, holding
 from .slots import Slot, Slots
@@ -56,9 +57,14 @@ class Gate:
     """Finds what holds for an asker and takes it."""
 
     def __init__(
-        self, rules: Sequence[Rule], counting: Counting, slots: Slots, now: Callable[[], float]
+        self,
+        rules: Sequence[Rule],
+        counting: Counting,
+        slots: Slots,
+        calm: Calm,
+        now: Callable[[], float],
     ) -> None:
-        self._counting, self._slots, self._now = counting, slots, now
+        self._counting, self._slots, self._calm, self._now = counting, slots, calm, now
         # Strangers first: what holds for an address, and how many may be inside at all.
         self._first = [rule for rule in rules if _before_credentials(rule)]
         self._then = [rule for rule in rules if not _before_credentials(rule)]
@@ -103,9 +109,16 @@ class Gate:
     def check_failures(self, visit: Visit) -> None:
         """Refuse who failed too often; what this one will be is not known yet. Raises Refused."""
         for bound in visit.failures:
+            if self._calm.holds(bound.claim.key):
+                continue
+            word = self._calm.word()
             outcome = self._tolerant(visit, bound, 1, self._counting.look)
-            if outcome is not None and not outcome.allowed:
+            if outcome is None:
+                continue
+            if not outcome.allowed:
                 self._refuse(visit, bound, outcome, ())
+            if outcome.left == bound.item.amount:
+                self._calm.remember(bound.claim.key, word)
 
     def charge(self, visit: Visit, bounds: Sequence[Bound], cost: int) -> None:
         """Take ``cost`` from each; raises Refused, or StoreFails."""
@@ -122,10 +135,12 @@ class Gate:
     def count_failure(self, visit: Visit) -> None:
         """Count a request that came to nothing."""
         for bound in visit.failures:
+            self._calm.disturb()
             try:
                 self._counting.reserve(bound, 1)
             except StoreFails:
                 visit.store_failed = bound.claim.rule.name
+            self._calm.disturb()
 
     def leave(self, visit: Visit) -> None:
         """Give back what is held only while the request lasts."""

@@ -19,14 +19,16 @@ import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from limits.errors import StorageError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-PAGE = 4096
+# A hit writes a whole page into the log: a small one is a quarter of the writing. A file that
+# is there already keeps its own.
+PAGE = 1024
 _SETTLING = 5.0  # seconds that opening may take: the first of many processes sets the file up
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS windows (
@@ -73,20 +75,29 @@ class Handle:
         finally:
             self._lock.release()
 
-    def read(
-        self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kw: P.kwargs
-    ) -> T:
-        """Run ``work(connection, ...)`` of one statement, which sees what was last committed."""
+    def one(self, statement: str, words: tuple[object, ...]) -> tuple[Any, ...] | None:
+        """Run one statement, all of it or nothing, and return its first row.
+
+        It sees what was last committed, and what it writes is committed when it returns.
+        Raises StorageError.
+        """
         deadline = time.monotonic() + self.busy
         if not self._lock.acquire(timeout=self.busy):
             raise StorageError(TimeoutError("the counters are busy"))
         try:
             connection = self._ready()
-            return patiently(lambda: work(connection, *args, **kw), deadline)
+            try:
+                # To the end: only then is what it wrote committed.
+                found = connection.execute(statement, words).fetchall()
+            except sqlite3.OperationalError as error:
+                if not _in_the_way(error):
+                    raise
+                found = patiently(lambda: connection.execute(statement, words).fetchall(), deadline)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(error) from error
         finally:
             self._lock.release()
+        return found[0] if found else None
 
     def another(self) -> sqlite3.Connection:
         """Open one more connection, for slow work beside the requests; hold ``apart``."""
@@ -99,7 +110,9 @@ class Handle:
         )
         # NORMAL: with a write-ahead log no commit waits for the disk and none tears the file.
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(f"PRAGMA max_page_count={max(16, self._size // PAGE)}")
+        connection.execute(f"PRAGMA page_size={PAGE}")
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA max_page_count={max(16, self._size // page)}")
         return connection
 
     def close(self) -> None:
@@ -131,7 +144,7 @@ class Handle:
         patiently(
             lambda: connection.execute("PRAGMA journal_mode=WAL"), time.monotonic() + _SETTLING
         )
-        connection.execute("PRAGMA wal_autocheckpoint=16384")  # if no sweeper runs: 64 MiB of log
+        connection.execute("PRAGMA wal_autocheckpoint=16384")  # if no sweeper runs: 16 MiB of log
         connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
         connection.execute("PRAGMA busy_timeout=0")  # from here on we wait ourselves
         self._identity = (found.st_dev, found.st_ino)
@@ -162,11 +175,14 @@ def patiently(work: Callable[[], T], deadline: float) -> T:
         try:
             return work()
         except sqlite3.OperationalError as error:
-            late = time.monotonic() >= deadline
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or late:
+            if not _in_the_way(error) or time.monotonic() >= deadline:
                 raise
         time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - so that two do not keep step
         pause = min(pause * 2, 0.002)
+
+
+def _in_the_way(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 _opened: weakref.WeakSet[Handle] = weakref.WeakSet()

@@ -8,6 +8,7 @@ in RECORD. What is reserved is reserved before the work.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_network
@@ -28,6 +29,7 @@ from secureml import (
 
 from .backoff import Backoff
 from .bans import Bans, Terms
+from .calm import Calm
 from .counting import REFUSE, Counting, StoreFails
 from .declared import Declared
 from .gate import BANNED, BUSY, NEVER, Gate, Refused, Visit
@@ -72,7 +74,11 @@ class RateLimit(Plugin):
         self._declared = Declared(declared_rules, quick, lasting, host.now, _caller(self))
         self._counting = Counting(self._declared, config["degraded_share"], host.now)
         self._slots = Slots(host.instance / f"{config['counters']}.slots")
-        self._gate = Gate(self.rules, self._counting, self._slots, host.now)
+        # Of what other hosts count in a Redis this machine's memory knows nothing.
+        words = None if config["redis"] else host.instance / f"{config['counters']}.failures"
+        self._gate = Gate(
+            self.rules, self._counting, self._slots, Calm(words, time.monotonic), host.now
+        )
         terms = Terms(config["ban_first"], config["ban_longest"], config["ban_forget"])
         self._bans = Bans(host.store, host.now, terms)
         self._backoff = Backoff(self._bans, self._counting, refusals, host.now, StoreUnavailable)

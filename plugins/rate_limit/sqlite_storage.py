@@ -4,7 +4,7 @@ Registered as ``sqlite+counters:///path/to/counters.db``; any user of `limits` o
 may import this module and name that URL. Each hit is one transaction, so of any burst exactly
 as many pass as the limit says: fixed window, moving window and sliding window counter alike.
 A process that is killed takes nothing along. Rows whose time is over are removed beside the
-requests, and the file never grows beyond ``size``.
+requests, and the file never grows beyond ``size``. It takes SQLite 3.35, of 2021.
 
 Beside the methods `limits` asks for there are three that say what was found in the same
 transaction: ``take_fixed``, ``take_moving`` and ``take_sliding``.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from math import floor
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -29,7 +28,35 @@ from .sweeper import Sweeper
 SCHEME = "sqlite+counters"
 _FIXED = "SELECT current, expires FROM windows WHERE key = ?"
 _SLIDING = "SELECT number, previous, current FROM windows WHERE key = ?"
-_PUT = "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?)"
+# Each hit that is allowed is one statement: it finds, decides and writes under the file's lock,
+# with nothing between that another process could see. It returns no row where it refuses.
+# ?1 key, ?2 now, ?3 length, ?4 amount, ?5 limit, ?6 how far clocks of processes may be apart
+_TAKE_FIXED = """
+INSERT INTO windows VALUES (?1, 0, 0, ?4, ?2 + ?3)
+ON CONFLICT (key) DO UPDATE SET
+    current = iif(expires > ?2 AND expires <= ?2 + ?3 + ?6, current, 0) + ?4,
+    expires = iif(expires > ?2 AND expires <= ?2 + ?3 + ?6, expires, ?2 + ?3)
+WHERE iif(expires > ?2 AND expires <= ?2 + ?3 + ?6, current, 0) + ?4 <= ?5
+RETURNING current, expires
+"""
+# ?1 key, ?2 number of the window, ?3 length, ?4 amount, ?5 limit, ?6 seconds the window has left
+_TAKE_SLIDING = """
+INSERT INTO windows VALUES (?1, ?2, 0, ?4, (?2 + 2) * ?3)
+ON CONFLICT (key) DO UPDATE SET
+    number = iif(number = ?2 + 1, number, ?2),
+    previous = CASE number WHEN ?2 THEN previous WHEN ?2 + 1 THEN previous
+                           WHEN ?2 - 1 THEN current ELSE 0 END,
+    current = iif(number IN (?2, ?2 + 1), current, 0) + ?4,
+    expires = iif(number = ?2 + 1, expires, (?2 + 2) * ?3)
+WHERE ?4 <= ?5 - CASE number
+    WHEN ?2 THEN CAST(previous * ?6 / ?3 AS INTEGER) + current
+    WHEN ?2 + 1 THEN previous + current
+    WHEN ?2 - 1 THEN CAST(current * ?6 / ?3 AS INTEGER)
+    ELSE 0 END
+RETURNING number, previous, current
+"""
+_ANY = 2**62  # a limit that nothing reaches
+_APART = 10.0  # seconds; a window that ends later than this allows was made by a wrong clock
 _NEWEST = "SELECT at, total FROM entries WHERE key = ? ORDER BY at DESC, total DESC LIMIT 1"
 _OLDEST = (
     "SELECT at, total - amount FROM entries WHERE key = ? AND at >= ? ORDER BY at, total LIMIT 1"
@@ -42,9 +69,9 @@ _LEAVES = (
 class Fixed(NamedTuple):
     """What a fixed window holds; ``ends`` in epoch seconds."""
 
-    allowed: bool
     used: int
     ends: float
+    allowed: bool
 
 
 class Moving(NamedTuple):
@@ -100,19 +127,16 @@ class SQLiteStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
     def take_fixed(self, key: str, limit: int | None, expiry: int, amount: int) -> Fixed:
         """Count ``amount`` unless that exceeds ``limit``; None counts whatever it comes to."""
         self._sweeper.nudge()
-        return self._handle.write(self._take_fixed, key, limit, expiry, amount)
-
-    def _take_fixed(
-        self, file: sqlite3.Connection, key: str, limit: int | None, expiry: int, amount: int
-    ) -> Fixed:
-        now = self.clock()  # asked inside the transaction, so that time goes one way for all
-        used, ends = file.execute(_FIXED, (key,)).fetchone() or (0, 0.0)
-        if not now < ends <= now + expiry:  # over; or the clock was set back since
+        now, most = self.clock(), _ANY if limit is None else limit
+        if amount <= most:
+            words = (key, now, expiry, amount, most, _APART)
+            row = self._handle.one(_TAKE_FIXED, words)
+            if row is not None:
+                return Fixed(used=row[0], ends=row[1], allowed=True)
+        used, ends = self._handle.one(_FIXED, (key,)) or (0, 0.0)
+        if not now < ends <= now + expiry + _APART:
             used, ends = 0, now + expiry
-        if limit is not None and used + amount > limit:
-            return Fixed(allowed=False, used=used, ends=ends)
-        file.execute(_PUT, (key, 0, 0, used + amount, ends))
-        return Fixed(allowed=True, used=used + amount, ends=ends)
+        return Fixed(used, ends, allowed=False)
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count and return the count; the window begins with the first."""
@@ -175,18 +199,14 @@ class SQLiteStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
         The weight is ``floor(previous * share still in sight) + current``, as in `limits`.
         """
         self._sweeper.nudge()
-        return self._handle.write(self._take_sliding, key, limit, expiry, amount)
-
-    def _take_sliding(
-        self, file: sqlite3.Connection, key: str, limit: int, expiry: int, amount: int
-    ) -> Sliding:
-        key = f"{key}/sliding"
-        row = file.execute(_SLIDING, (key,)).fetchone()
-        number, previous, current, ttl = _windows(row, self.clock(), expiry)
-        allowed = floor(previous * ttl / expiry) + current + amount <= limit
-        if allowed:
-            current += amount
-            file.execute(_PUT, (key, number, previous, current, (number + 2) * expiry))
+        key, now = f"{key}/sliding", self.clock()
+        number = int(now // expiry)
+        row = None
+        if amount <= limit:
+            words = (key, number, expiry, amount, limit, (number + 1) * expiry - now)
+            row = self._handle.one(_TAKE_SLIDING, words)
+        allowed = row is not None
+        _, previous, current, ttl = _windows(row or self._look(_SLIDING, key), now, expiry)
         return Sliding(allowed, previous, ttl, current, ttl + expiry)
 
     def acquire_sliding_window_entry(
@@ -209,7 +229,7 @@ class SQLiteStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
 
     def check(self) -> bool:
         """Tell whether the file can be read."""
-        self._handle.read(lambda file: file.execute("SELECT 1 FROM windows LIMIT 1").fetchone())
+        self._look("SELECT 1 FROM windows LIMIT 1")
         return True
 
     def clear(self, key: str) -> None:
@@ -236,10 +256,7 @@ class SQLiteStorage(Storage, MovingWindowSupport, SlidingWindowCounterSupport):
         self._handle.close()
 
     def _look(self, query: str, *words: object) -> tuple[float, ...] | None:
-        found: tuple[float, ...] | None = self._handle.read(
-            lambda file: file.execute(query, words).fetchone()
-        )
-        return found
+        return self._handle.one(query, words)
 
 
 def _windows(row: tuple[float, ...] | None, now: float, expiry: int) -> tuple[int, int, int, float]:

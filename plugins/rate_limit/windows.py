@@ -43,7 +43,7 @@ class FixedWindow(FixedWindowRateLimiter):
     def reserve(self, item: RateLimitItem, key: str, cost: int) -> Outcome:
         """Take ``cost`` if it fits; raises what the storage raises."""
         if isinstance(self.storage, SQLiteStorage):
-            allowed, used, ends = self.storage.take_fixed(
+            used, ends, allowed = self.storage.take_fixed(
                 item.key_for(key), item.amount, item.get_expiry(), cost
             )
             return self._outcome(item, used, ends, allowed=allowed)

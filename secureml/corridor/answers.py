@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from flask import Response
 
 from .exchange import Exchange, Refusal
+from .json_answer import JsonAnswer
 from .loader import Loaded
 from .problems import MEDIA_TYPE, Catalogue, Kind, Problem, bare_body
 
@@ -40,7 +41,7 @@ class Answers:
             exchange.refusal = Refusal(None, "", problem)
         kind = self._catalogue.kind(problem.code)
         body, media_type = self._worded(problem, kind, exchange)
-        response = Response(body, status=kind.status, content_type=media_type)
+        response = JsonAnswer(body, status=kind.status, content_type=media_type)
         response.headers.update(problem.headers)
         if kind.status == 401 and self._challenge:
             response.headers.setdefault("WWW-Authenticate", self._challenge)

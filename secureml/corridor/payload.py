@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 from urllib.parse import parse_qsl
@@ -74,7 +75,8 @@ def read_json(body: bytes, limits: Limits) -> Any:
     return value
 
 
-def _parse(text: str, body: bytes, max_keys: int) -> Any:
+@lru_cache(8)
+def _decoder(max_keys: int, *, suspect: bool) -> json.JSONDecoder:
     def pairs_to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(pairs) > max_keys:
             raise _TooManyKeys
@@ -83,15 +85,17 @@ def _parse(text: str, body: bytes, max_keys: int) -> Any:
             raise _Duplicate
         return found
 
-    suspect = _may_overflow(body)
+    return json.JSONDecoder(
+        object_pairs_hook=pairs_to_dict,
+        parse_constant=_refuse_constant,
+        parse_float=_finite if suspect else None,
+        parse_int=_small_enough if suspect else None,
+    )
+
+
+def _parse(text: str, body: bytes, max_keys: int) -> Any:
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=pairs_to_dict,
-            parse_constant=_refuse_constant,
-            parse_float=_finite if suspect else None,
-            parse_int=_small_enough if suspect else None,
-        )
+        return _decoder(max_keys, suspect=_may_overflow(body)).decode(text)
     except _Duplicate:
         raise Problem("duplicate_key", reason="payload.duplicate_key") from None
     except _TooManyKeys:

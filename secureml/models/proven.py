@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
 
 # predict() is, in so many words, classes_[argmax(predict_proba(X))].
@@ -49,8 +50,8 @@ MONOTONE: frozenset[type] = frozenset(
     }
 )
 
-# They look at X itself and at nothing derived from it, so rows proved finite stay so;
-# a pipeline does not belong here: a logarithm of zero inside it must still be an error.
+# They look at X itself and at nothing derived from it, so rows proved finite need no second
+# look. What a pipeline hands on between its steps is proved anew: a step may divide by zero.
 CHECKS_ONLY_INPUT: frozenset[type] = frozenset(
     {
         ExtraTreesClassifier,
@@ -62,6 +63,10 @@ CHECKS_ONLY_INPUT: frozenset[type] = frozenset(
         HistGradientBoostingClassifier,
         HistGradientBoostingRegressor,
         LogisticRegression,
+        MaxAbsScaler,
+        MinMaxScaler,
+        RobustScaler,
+        StandardScaler,
     }
 )
 

@@ -50,6 +50,20 @@ class _Watch(Protocol):
     def close(self) -> None: ...
 
 
+class Glance(threading.local):
+    """What the request in this thread has seen of the store: it looks once, and then goes on
+    from what was true when it looked. Whatever it writes itself makes it look again."""
+
+    inside = False
+    versions: Mapping[str, int] | None = None
+
+    def __enter__(self) -> None:
+        self.inside, self.versions = True, None
+
+    def __exit__(self, *_: object) -> None:
+        self.inside, self.versions = False, None
+
+
 class Store:
     """Tables for the core and for plugins, transactions, and the counters of what changed."""
 
@@ -61,6 +75,7 @@ class Store:
         self._pid = 0
         self._engine: sa.Engine | None = None
         self._watch: _Watch | None = None
+        self.glance = Glance()
 
     def register(self, metadata: sa.MetaData) -> None:
         """Have these tables made when the store is first opened; their names begin with yours.
@@ -81,10 +96,13 @@ class Store:
         What is not ``durable`` is seen by every worker just the same and costs no wait for the
         disk, but the last moments of it may be lost with the power.
         """
-        with _told_apart(), self._open()[0].connect() as connection:
-            connection.execution_options(hasty=not durable)
-            with connection.begin():
-                yield connection
+        try:
+            with _told_apart(), self._open()[0].connect() as connection:
+                connection.execution_options(hasty=not durable)
+                with connection.begin():
+                    yield connection
+        finally:
+            self.glance.versions = None
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -107,8 +125,18 @@ class Store:
         """Return how often each topic has changed; on the path of every request.
 
         While nothing at all has changed it is the very same object, so ``is`` is enough to
-        know that what was cached is still true.
+        know that what was cached is still true. Inside a request (``with store.glance``) the
+        database is asked once.
         """
+        glance = self.glance
+        if glance.versions is not None:
+            return glance.versions
+        found = self._look()
+        if glance.inside:
+            glance.versions = found
+        return found
+
+    def _look(self) -> Mapping[str, int]:
         watch = self._watch
         try:
             if watch is not None and self._pid == os.getpid():

@@ -26,9 +26,9 @@ def workers(tmp_path, clock):
         yield [(store, Bars(store, clock)) for store in (one, other)]
 
 
-def bar(store, bars, until, kind="ban"):
+def bar(store, bars, until, kind="ban", seen=0.0):
     with store.begin() as connection:
-        bars.set(connection, Bar(WHO, kind, 0.0, until, "why"))
+        return bars.set(connection, Bar(WHO, kind, 0.0, until, "why"), seen)
 
 
 def test_a_bar_is_seen_by_the_other_worker_at_once(workers, clock):
@@ -57,6 +57,20 @@ def test_what_is_lifted_is_gone_for_all(workers, clock):
     assert bars.lift(WHO)
     assert other.standing(WHO) is None
     assert not bars.lift(WHO)
+
+
+def test_what_was_seen_before_the_lifting_bars_nobody_again(workers, clock):
+    (store, bars), (other_store, other) = workers
+    assert bar(store, bars, None, "hold")
+    seen = clock()
+    clock.advance(1)
+    bars.lift(WHO)
+    assert not bar(other_store, other, None, "hold", seen)
+    assert bars.standing(WHO) is None
+    assert bars.list() == []
+    assert other.forgiven() == {WHO: clock()}
+    assert bar(other_store, other, None, "hold", clock() + 1)
+    assert bars.standing(WHO).kind == "hold"
 
 
 def test_a_newer_bar_takes_the_place_of_an_older(workers, clock):

@@ -82,7 +82,7 @@ def stand(guard, harness):
                 Standing("client:good", harness.clock(), 0.4, 0, []),
             ],
         )
-        guard._bars.set(connection, Bar(WHO, "ban", 0.0, harness.clock() + 60, "missing"))
+        guard._bars.set(connection, Bar(WHO, "ban", 0.0, harness.clock() + 60, "missing"), 0.0)
 
 
 def test_the_list_holds_who_is_unusual_and_nobody_else(harness, guard, ask):

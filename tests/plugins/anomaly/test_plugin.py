@@ -39,7 +39,7 @@ def guard(harness):
 
 def keep_out(harness, guard, subject, kind, until=None):
     with harness.store.begin() as connection:
-        guard._bars.set(connection, Bar(subject, kind, 0.0, until, "why"))
+        guard._bars.set(connection, Bar(subject, kind, 0.0, until, "why"), 0.0)
 
 
 def test_a_banned_address_is_told_when_to_come_back(harness, guard):

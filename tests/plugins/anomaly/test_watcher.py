@@ -81,6 +81,28 @@ def test_an_attack_spread_over_two_workers_is_one_attack(worker, clock):
     assert len(one.told) == 2
 
 
+def test_who_was_let_in_again_is_not_barred_for_what_lies_before(worker, clock):
+    one = worker()
+    one.watcher.judge()
+    for _ in range(3):
+        clock.advance(60)
+        scan(one)
+        one.watcher.flush()
+    clock.advance(1)
+    one.watcher.judge()  # two windows are whole: barred
+    assert one.bars.lift(WHO)
+    clock.advance(60)  # and now the third
+    assert one.watcher.judge() == []
+    assert one.bars.standing(WHO) is None
+
+    scan(one)
+    one.watcher.flush()
+    clock.advance(61)
+    [deed] = one.watcher.judge()
+    assert deed.standing.streak == 1  # it begins anew
+    assert one.bars.standing(WHO) is None
+
+
 def test_a_window_that_is_not_over_is_not_judged(worker, clock):
     one = worker()
     one.watcher.judge()

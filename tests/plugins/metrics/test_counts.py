@@ -87,6 +87,13 @@ def test_a_refusal_is_counted_by_code_door_and_plugin(harness):
     assert told(counts, "requests_total", **labels, status="200", code="") == 1
 
 
+def test_the_doors_are_timed_in_one_request_of_so_many(harness):
+    counts = Counts(sample=3)
+    for _ in range(7):
+        counts.request(finished(harness, timings=[(Phase.ADMIT, "a", 1000)]))
+    assert told(counts, "door_duration_seconds_count", door="admit") == 3
+
+
 def test_time_is_told_by_door(harness):
     """Of all its plugins together; a door that was passed twice was passed twice."""
     counts = Counts()

@@ -24,8 +24,7 @@ def put(file, key="k"):
     file.execute("INSERT OR REPLACE INTO windows VALUES (?, 0, 0, 1, 9e9)", (key,))
 
 
-def count(file):
-    return file.execute("SELECT count(*) FROM windows").fetchone()[0]
+COUNT = "SELECT count(*) FROM windows", ()
 
 
 def test_nothing_is_open_before_it_is_used_and_then_it_is_ours_alone(handle):
@@ -48,7 +47,7 @@ def test_work_that_fails_leaves_nothing(handle):
 
     with pytest.raises(KeyError):
         handle.write(half)
-    assert handle.read(count) == 0
+    assert handle.one(*COUNT)[0] == 0
 
 
 def test_a_writer_elsewhere_is_waited_for_no_longer_than_busy(handle):
@@ -59,11 +58,11 @@ def test_a_writer_elsewhere_is_waited_for_no_longer_than_busy(handle):
     with pytest.raises(StorageError):
         handle.write(put)
     assert time.monotonic() - begin >= 0.2
-    assert handle.read(count) == 1, "who only reads waits for nobody"
+    assert handle.one(*COUNT)[0] == 1, "who only reads waits for nobody"
     other.execute("COMMIT")
     other.close()
     handle.write(put, "two")
-    assert handle.read(count) == 2
+    assert handle.one(*COUNT)[0] == 2
 
 
 def test_a_thread_in_the_way_is_waited_for_no_longer_than_busy(handle):
@@ -76,9 +75,9 @@ def test_a_thread_in_the_way_is_waited_for_no_longer_than_busy(handle):
     thread = threading.Thread(target=handle.write, args=(long,))
     thread.start()
     inside.wait(10)
-    for method in (handle.write, handle.read):
+    for method, words in ((handle.write, (put,)), (handle.one, COUNT)):
         with pytest.raises(StorageError, match="busy"):
-            method(count)
+            method(*words)
     leave.set()
     thread.join()
 

@@ -265,3 +265,27 @@ def test_a_result_tells_whether_another_says_more(before, after, finer):
 def test_a_result_has_as_many_answers_as_it_had():
     with pytest.raises(ValueError, match="another number"):
         Result([1]).check_coarser(Result([1, 2]))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_step_that_overflows_is_a_failure_as_in_the_pipeline():
+    """What lies between two steps is looked at, though the input was proved finite."""
+    rows = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 0.0]])
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows, [0, 0, 1, 1])
+    model = handle(pipeline)
+    assert model._lean
+    for scaler in (pipeline[0], model._transforms[0]):
+        scaler.scale_ = np.array([5e-324, 1.0])
+    with pytest.raises(ValueError, match="infinity"):
+        pipeline.predict(rows)
+    with pytest.raises(ModelFailed, match=r"raised\.ValueError"):
+        model.predict(rows)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_step_that_answers_in_frames_is_asked_as_it_is():
+    pytest.importorskip("pandas")
+    rows = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 0.0]])
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows, [0, 0, 1, 1])
+    pipeline.set_output(transform="pandas")
+    assert handle(pipeline).predict(rows).predictions == pipeline.predict(rows).tolist()

@@ -27,7 +27,7 @@ def test_no_class_stands_in_both_lists():
     assert not LITERAL & MONOTONE
 
 
-def test_no_pipeline_skips_the_checks_between_its_steps():
+def test_no_pipeline_is_proved_as_a_whole():
     assert Pipeline not in CHECKS_ONLY_INPUT
 
 
