@@ -13,12 +13,12 @@ from plugins.audit_log import chain, proof, record
 from plugins.theft_guard.levels import FLAG, STEPS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-TELLING = frozenset({"note", "Event", "tell", "told", "_tell"})
+TELLING = frozenset({"note", "Event", "tell", "told", "_tell", "_say"})
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 # Told with a name that is put together.
 THEFT = {f"model_theft_{level}" for level in (FLAG, *STEPS, "cleared")}
-# The commands of models name both in a helper of their own.
-OF_MODELS = frozenset({"model", "version"})
+# Helpers that add facts: of the commands of models, and of what Gunicorn is told.
+ADDED = {"_tell": {"model", "version"}, "_say": {"pid"}}
 
 
 class Told(NamedTuple):
@@ -51,8 +51,8 @@ def told_by(call: ast.Call, constants: dict[str, str]) -> list[Told]:
         return []
     facts = {each.arg for each in call.keywords if each.arg not in (None, "client")}
     whole = all(each.arg is not None for each in call.keywords)
-    if word == "_tell" and isinstance(function, ast.Name):
-        facts |= OF_MODELS
+    if isinstance(function, ast.Name):
+        facts |= ADDED.get(word, set())
     if word == "Event" and len(call.args) > 2:
         table = call.args[2]
         whole = isinstance(table, ast.Dict)
