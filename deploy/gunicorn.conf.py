@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import mmap
 import os
 import secrets
 import ssl
@@ -187,11 +188,20 @@ def on_starting(server: Any) -> None:
             old.unlink()
 
 
+# The master keeps no records: whatever it opened, its workers would inherit. A worker says of
+# itself that it serves and that it stops; of one that could say nothing its successor tells.
+# What has been said stands in two bytes that master and worker share.
+_TOLD_START, _TOLD_END = 0, 1
+_lost: list[int] = []  # pids of workers that ended without a word
+
+
 def pre_fork(server: Any, worker: Any) -> None:
-    """Give a worker that is about to be made the first place that is free."""
+    """Give a worker that is about to be made the first place that is free, and the lost."""
     taken = {other.place for other in server.WORKERS.values()}
     number = next(n for n in range(len(taken) + 1) if f"{server.pid}-{n}" not in taken)
-    worker.place = f"{server.pid}-{number}"
+    worker.place, worker.said = f"{server.pid}-{number}", mmap.mmap(-1, 2)
+    worker.lost = tuple(_lost)
+    _lost.clear()
 
 
 def post_fork(server: Any, worker: Any) -> None:
@@ -205,14 +215,51 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Tell the plugins that the worker is ready to serve."""
-    house = getattr(worker.wsgi, "extensions", {}).get("secureml")
-    if house is not None:
-        house.work(worker.cfg.threads)
+    house = _house_of(worker)
+    if house is None:
+        return
+    house.work(worker.cfg.threads)
+    told = [_say(house, "sys_crash", pid) for pid in worker.lost]
+    if _say(house, "sys_startup", worker.pid) and all(told):
+        worker.said[_TOLD_START] = 1
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """Say in the worker that it ends, in good order or not."""
+    del server
+    house = _house_of(worker)
+    if house is None or not worker.booted:
+        return
+    # Gunicorn leaves by SystemExit: 0 when asked to, 1 when it took too long, -1 after a fault.
+    code = getattr(sys.exc_info()[1], "code", None)
+    if _say(house, "sys_crash" if code else "sys_shutdown", worker.pid):
+        worker.said[_TOLD_END] = 1
+
+
+def _house_of(worker: Any) -> Any:
+    return getattr(getattr(worker, "wsgi", None), "extensions", {}).get("secureml")
+
+
+def _say(house: Any, name: str, pid: int) -> bool:
+    """Let all who keep records know; a disk that is full must not keep the server from starting."""
+    from secureml import Event  # noqa: PLC0415 - this file is read before it can be imported
+
+    try:
+        house.tell(Event(name, "", {"pid": pid}))
+    except Exception:
+        logging.getLogger("gunicorn.error").exception("%s of %d could not be recorded", name, pid)
+        return False
+    return True
 
 
 def child_exit(server: Any, worker: Any) -> None:
     """Take what only a living worker says of itself from the files of its place."""
     del server
+    if not worker.said[_TOLD_START]:
+        _lost.extend(worker.lost)
+    if not worker.said[_TOLD_END]:
+        _lost.append(worker.pid)
+    worker.said.close()
     if _COUNTERS in os.environ:
         from prometheus_client import multiprocess  # noqa: PLC0415 - likewise
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from secureml.config_error import ConfigError
 from secureml.corridor.events import Event, Measure
 from secureml.corridor.exchange import (
+    ASKED_ABOUT,
     Credential,
     Exchange,
     Notice,
@@ -55,6 +56,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "ASKED_ABOUT",
     "Artifact",
     "Card",
     "Client",

@@ -3,9 +3,10 @@
 Gunicorn's own gthread hands each request to a thread of its pool and takes the connection back
 afterwards: four changes of thread a request, and at each system call another thread that was
 waiting for the interpreter. For a model that answers in a millisecond that is a fifth of all
-the work. So while requests are quick, they are answered one after the other; as soon as one is
-slow (a large batch, an identity provider that does not answer), requests go to the pool again,
-where they do not wait for each other, until all have been quick for a while.
+the work. So while requests are quick, they are answered one after the other. As soon as one is
+slow (a large batch, an identity provider that does not answer) a deputy minds the connections
+in its place, and requests go to the pool, where they do not wait for each other, until all have
+been quick for a while.
 
 Only what comes over a unix socket is answered so: there Nginx sends whole requests at once.
 A client of the network could send half a request, and the worker would wait for the rest.
@@ -13,6 +14,7 @@ A client of the network could send half a request, and the worker would wait for
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -64,21 +66,32 @@ class QuickWorker(ThreadWorker):  # type: ignore[misc]  # the same
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.pace = Pace(time.monotonic())
-        self._answering = False
+        self._busy: float | None = None  # since when the main thread answers a request itself
+        self._minding = threading.Lock()  # held by whoever changes what is known of connections
+        self._overtaken = False  # the deputy has minded them since the main thread last looked
+
+    def init_process(self) -> None:
+        """Begin the deputy in the process that serves."""
+        threading.Thread(target=self._deputize, name="deputy", daemon=True).start()
+        super().init_process()
 
     def enqueue_req(self, conn: Any) -> None:
-        """Answer here, or hand to the pool; called in the main thread alone."""
+        """Answer here, or hand to the pool."""
         # One that has been answered before has sent its request: its socket became readable.
         whole = conn.initialized and not conn.client
-        # Requests sent without waiting for answers would each be answered within the last.
-        if not whole or self._answering or not self.pace.is_quick(time.monotonic()):
+        now = time.monotonic()
+        # Busy already: it is the deputy who asks, or a request sent without waiting for answers,
+        # and each of those would be answered within the last.
+        if not whole or self._busy is not None or not self.pace.is_quick(now):
             super().enqueue_req(conn)
             return
-        self._answering = True
+        self._busy = now
         try:
-            self.finish_request(conn, _Done(self.handle(conn)))
+            result = self.handle(conn)
         finally:
-            self._answering = False
+            with self._minding:
+                self._busy = None
+        self.finish_request(conn, _Done(result))
 
     def handle(self, conn: Any) -> Any:
         """Answer a request of a connection, in whatever thread this is."""
@@ -89,3 +102,42 @@ class QuickWorker(ThreadWorker):  # type: ignore[misc]  # the same
             return super().handle(conn)
         finally:
             self.pace.note(began, time.monotonic())
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for what happens on connections, and do what follows; in the main thread."""
+        self._overtaken = False
+        try:
+            events = self.poller.select(timeout)
+        except InterruptedError:
+            return
+        for key, _ in events:
+            if self._overtaken:
+                return  # what is left has been done, or is told again at the next look
+            key.data(key.fileobj)
+
+    def _deputize(self) -> None:
+        while True:
+            time.sleep(Pace.slow)
+            while (since := self._busy) is not None and time.monotonic() - since > Pace.slow:
+                try:
+                    self._stand_in(since)
+                except Exception:
+                    # A connection that broke just now; the next look will not find it.
+                    self.log.exception("the deputy could not answer for a connection")
+                    time.sleep(Pace.slow)
+
+    def _stand_in(self, since: float) -> None:
+        """Do once what the main thread would, were it not busy with one slow request."""
+        # It lives: where native code holds the interpreter, nobody gets to say so here.
+        self.notify()
+        events = self.poller.select(Pace.slow)
+        with self._minding:
+            if self._busy != since:
+                return
+            self._overtaken = True
+            for key, _ in events:
+                # Another of these may have closed it.
+                if self.poller.get_map().get(key.fileobj) is key:
+                    key.data(key.fileobj)
+            self.murder_keepalived()
+            self.murder_pending()

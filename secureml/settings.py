@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +30,9 @@ SIGNING_FOLDER = "keys/signing"
 
 # What production may not run without; each is waived only by its name in `accept_risk`.
 PRODUCTION_PLUGINS = ("transport", "model_integrity", "audit_log")
-RISKS = (*PRODUCTION_PLUGINS, "anonymous")
+# Wherever a secret can be tried at an address of its own, guessing must become slow.
+GUESSING = "brute_force"
+RISKS = (*PRODUCTION_PLUGINS, GUESSING, "anonymous")
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -202,14 +204,22 @@ def _sqlite(path: Path) -> str:
     return sa.URL.create("sqlite", database=str(path)).render_as_string()
 
 
+def _takes_credentials(settings: Settings, enabled: Collection[str]) -> bool:
+    """Tell whether tokens are given out here: for keys, for clients' secrets, for passwords."""
+    serves = "server" in settings.plugin_tables.get("oauth2", {})
+    return "jwt" in enabled or ("oauth2" in enabled and serves)
+
+
 def check_production(settings: Settings, enabled: Mapping[str, Any]) -> None:
     """Refuse the risks production does not take unless each is waived by name.
 
-    ``enabled`` maps the names of the enabled plugins to their checked tables.
+    ``enabled`` has the names of the enabled plugins.
     """
     if not settings.production:
         return
     risks = [name for name in PRODUCTION_PLUGINS if name not in enabled]
+    if GUESSING not in enabled and _takes_credentials(settings, enabled):
+        risks.append(GUESSING)
     if "anonymous" in enabled:
         risks.append("anonymous")
     for risk in risks:

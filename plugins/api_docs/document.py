@@ -22,6 +22,8 @@ Card = Mapping[str, Any]
 # Where an answer of one route names what another asks for.
 _FIRST_MODEL = {"model": "$response.body#/models/0/name"}
 # Not to `predict`: a body that fits any model fits none, and each has a path of its own.
+# How a certificate of the client's is called where others name their header: no header is.
+MUTUAL_TLS = "mutualTLS"
 _LINKS = {"models": ("model",)}
 
 
@@ -176,6 +178,8 @@ def _security(route: Any, found: Described) -> list[dict[str, list[str]]]:
 
 
 def _scheme(header: str) -> dict[str, str]:
+    if header == MUTUAL_TLS:
+        return {"type": "mutualTLS"}
     if header.lower() == "authorization":
         return {"type": "http", "scheme": "bearer"}
     return {"type": "apiKey", "in": "header", "name": header}

@@ -12,7 +12,7 @@ from marshmallow import Schema, fields
 
 from secureml import Outline, Principal, outline, public, requires
 
-from .document import Described, document
+from .document import MUTUAL_TLS, Described, document
 
 PATH = "/openapi.json"
 _PUBLIC_SECONDS = 60
@@ -71,7 +71,8 @@ def _described(found: Outline, principal: Principal | None, scopes: Collection[s
     def permits(scope: str, model: str, version: str) -> bool:
         return principal.permits(scope, model, version) if principal else scope in scopes
 
-    return Described(found.routes, found.problems, found.carriers, found.open_to_all, permits)
+    ways = (*found.carriers, MUTUAL_TLS) if found.by_connection else found.carriers
+    return Described(found.routes, found.problems, ways, found.open_to_all, permits)
 
 
 def _cards(principal: Principal | None, models: _Models) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ class Peer:
     scheme: str
     host: str
     foreign_id: str
+    edge_proven: bool = False  # the hop before us is believed, and has shown the edge token
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def settle(environ: Mapping[str, str], trust: Trust) -> Peer:
     if environ.get("HTTP_X_FORWARDED_PROTO") != "https":
         raise PeerRefused("insecure_transport", "transport.forwarded_proto")
     foreign_id = environ.get("HTTP_X_REQUEST_ID", "")
-    return Peer(address, "https", host, foreign_id if _REQUEST_ID.fullmatch(foreign_id) else "")
+    foreign_id = foreign_id if _REQUEST_ID.fullmatch(foreign_id) else ""
+    return Peer(address, "https", host, foreign_id, trust.is_edge is not None)
 
 
 def _direct(environ: Mapping[str, str], socket_peer: str, host: str, trust: Trust) -> Peer:

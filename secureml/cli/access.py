@@ -131,7 +131,7 @@ def _model_step(house: House, place: Place) -> list[Step]:
 
 
 def _principal(client: Client) -> Principal:
-    from secureml.corridor.exchange import Principal
+    from secureml.corridor.exchange import ASKED_ABOUT, Principal
 
     return Principal(
         client=client.name,
@@ -139,7 +139,7 @@ def _principal(client: Client) -> Principal:
         scopes=client.scopes,
         models=client.models,
         tier=client.tier,
-        method="access explain",
+        method=ASKED_ABOUT,
         credential="",
     )
 
@@ -197,8 +197,8 @@ def _against(house: House, exchange: Exchange, principal: Principal, held: Crede
 
     if held.state != "active":
         return held.state
-    if held.scopes is not None:
-        exchange.principal = replace(principal, scopes=meet(principal.scopes, held.scopes))
+    scopes = principal.scopes if held.scopes is None else meet(principal.scopes, held.scopes)
+    exchange.principal = replace(principal, scopes=scopes, method=held.method)
     try:
         return ", ".join(step.why for step in _decisions(house, exchange) if not step.ok)
     finally:

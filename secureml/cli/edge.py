@@ -76,8 +76,17 @@ def site_values(
         # A client that goes to a bare address names no server; it must get an answer here.
         "strangers.conf": "ssl_reject_handshake off;\n",
         "upstream.conf": f'server "unix:{instance}/run/gunicorn.sock";\n',
+        "client_certificates.conf": _client_certificates(instance / "tls"),
         "edge_token.conf": f'set $edge_token "{token}";\n',
     }
+
+
+def _client_certificates(folder: Path) -> str:
+    """Ask clients for certificates where the authorities that sign them are laid down."""
+    if not (folder / "clients.crt").exists():
+        return ""
+    revoked = f'ssl_crl "{folder}/clients.crl";\n' if (folder / "clients.crl").exists() else ""
+    return f'ssl_client_certificate "{folder}/clients.crt";\nssl_verify_client optional;\n{revoked}'
 
 
 def _token(instance: Path, reference: str) -> str:

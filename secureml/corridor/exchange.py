@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from .policy import Policy
 
 
+# The method of a principal that only `secureml access explain` asks about. No plugin can have it
+# for a name, so nobody who sends a request is ever known by it.
+ASKED_ABOUT = "access explain"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who asks and how we know.
@@ -91,6 +96,8 @@ class Exchange:
     """What is known about one request; see the module docstring for who writes.
 
     ``id`` is ours (128 random bits, hex); ``foreign_id`` is the client's, cleaned.
+    ``edge_proven`` tells that the hop before us is the operator's own and has shown the edge
+    token: what it says of the connection is then no claim of the client's.
     ``started`` is seconds since the epoch, ``elapsed_ns`` set when the answer is ready.
     ``timings`` holds (door, plugin, nanoseconds), one entry per step taken.
     ``route`` is the rule as written in the app, "" for an unknown path: bounded, so it
@@ -113,6 +120,7 @@ class Exchange:
     scheme: str = ""
     host: str = ""
     foreign_id: str = ""
+    edge_proven: bool = False
     principal: Principal | None = None
     payload: dict[str, Any] | None = None
     model_name: str = ""
@@ -133,12 +141,20 @@ class Exchange:
     _rows: np.ndarray[Any, Any] | None = None
     _peer_settled: bool = False
 
-    def settle_peer(self, *, address: str, scheme: str, host: str, foreign_id: str = "") -> None:
+    def settle_peer(
+        self,
+        *,
+        address: str,
+        scheme: str,
+        host: str,
+        foreign_id: str = "",
+        edge_proven: bool = False,
+    ) -> None:
         """Say who the client is, once and for all doors after this one."""
         if self._peer_settled:
             raise RuntimeError("the peer is settled once; a second plugin tried")
         self.client_address, self.scheme, self.host = address, scheme, host
-        self.foreign_id = foreign_id
+        self.foreign_id, self.edge_proven = foreign_id, edge_proven
         self._peer_settled = True
 
     def read_rows(self) -> np.ndarray[Any, Any]:

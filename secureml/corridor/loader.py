@@ -173,6 +173,7 @@ def check_company(plugins: Sequence[Loaded]) -> None:
             fix="keep one of them",
         )
     _check_issuers(plugins)
+    _check_connections(plugins)
     _check_order(plugins)
 
 
@@ -202,3 +203,25 @@ def _check_issuers(plugins: Sequence[Loaded]) -> None:
                     key="issuer",
                     fix="give each an issuer of its own, such as another path of one address",
                 )
+
+
+def _check_connections(plugins: Sequence[Loaded]) -> None:
+    """Refuse a plugin that believes the edge where nobody can tell it, or before a header."""
+    naming = [loaded for loaded in plugins if loaded.plugin.by_connection]
+    for loaded in naming:
+        if not any(other.plugin.proves_edge for other in plugins):
+            raise ConfigError(
+                f"{loaded.name} believes what the proxy says, and nothing proves who the proxy is",
+                table="plugins.transport",
+                key="edge_token",
+                fix="enable transport, with `trusted` and `edge_token`",
+            )
+        behind = plugins[plugins.index(loaded) + 1 :]
+        late = [each.name for each in behind if each.plugin.carrier]
+        if late:
+            raise ConfigError(
+                f"{loaded.name} would name the caller before {late[0]} has read its credential",
+                table="secureml",
+                key="plugins",
+                fix=f"name {loaded.name!r} after {late[-1]!r}",
+            )

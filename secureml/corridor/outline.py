@@ -43,13 +43,14 @@ class Outline:
     """Everything a client may build on.
 
     ``carriers`` are the headers that credentials travel in; ``open_to_all`` tells that somebody
-    without any is named as well.
+    without any is named as well, ``by_connection`` that a client certificate names its holder.
     """
 
     routes: tuple[Route, ...]
     problems: tuple[Kind, ...]
     carriers: tuple[str, ...]
     open_to_all: bool
+    by_connection: bool = False
 
 
 def outline(app: Flask) -> Outline:
@@ -57,12 +58,15 @@ def outline(app: Flask) -> Outline:
     corridor: Pipeline = app.extensions[EXTENSION]
     rules = sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule)
     plugins = [loaded.plugin for loaded in corridor.plugins]
-    carriers = [plugin.carrier for plugin in plugins if hasattr(plugin, "identify")]
+    # Who has a certificate is not everybody: the connection is a credential too.
+    naming = [each for each in plugins if hasattr(each, "identify") and not each.by_connection]
+    carriers = [plugin.carrier for plugin in naming]
     return Outline(
         tuple(_route(app, rule) for rule in rules),
         tuple(corridor.catalogue),
         tuple(dict.fromkeys(filter(None, carriers))),
         None in carriers,
+        any(plugin.by_connection for plugin in plugins),
     )
 
 

@@ -169,7 +169,7 @@ class Pipeline:
         except Problem as problem:
             if not step.observe:
                 self._refuse(exchange, phase, step.plugin, problem)
-            exchange.observed.append(Refusal(phase, step.plugin, problem))
+            exchange.observed.append(Refusal(phase, step.plugin, problem.settle()))
             log.warning(
                 "observed: %s at %s would refuse %s: %s",
                 step.plugin,
@@ -207,7 +207,9 @@ class Pipeline:
             code = getattr(error, "problem_code", "internal_error")
             problem = Problem(code, reason=f"unexpected.{type(error).__name__}")
             log.error("request %s failed", exchange.id if exchange else "-", exc_info=error)
-        return self._answers.refusal(problem, exchange)
+        response = self._answers.refusal(problem, exchange)
+        problem.settle()
+        return response
 
     def leave(self, response: Response) -> Response:
         """Dress and write down the answer; called by Flask after every request."""

@@ -93,6 +93,11 @@ class Plugin:
     # Whose tokens an IDENTIFY plugin believes, by their `iss`; set on the instance. Two plugins
     # that claim one issuer stop the start: each would refuse what the other has issued.
     issuers: Sequence[str] = ()
+    # An IDENTIFY plugin that names callers by their connection, as the edge tells of it. It stands
+    # behind all that read a header, and needs a plugin that can tell the edge from everybody else.
+    by_connection: ClassVar[bool] = False
+    # Whether this plugin settles `Exchange.edge_proven`; set on the instance where it varies.
+    proves_edge: bool = False
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         """Take the checked table; open no socket, thread or database handle here."""

@@ -49,6 +49,15 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         self.errors = tuple(errors[:MAX_FAULTS])
 
+    def settle(self) -> Problem:
+        """Let go of the frames it was raised in, once it has been caught for good; return it.
+
+        The exchange keeps its problem. With the frames it would keep itself, the body and all
+        that was made of it, until the collector comes by: a megabyte a refusal.
+        """
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
+
 
 CATALOGUE: dict[str, Kind] = {
     kind.code: kind

@@ -32,6 +32,7 @@ from secureml.cli.demo import train
 from secureml.cli.main import Desk, secureml
 from secureml.state.clients import Clients
 from secureml.state.store import Store
+from tests.canaries import found
 
 EDGE = "canary-edge-token-7Q2m"
 NEXT_EDGE = "canary-next-edge-token-9x"
@@ -111,14 +112,6 @@ class Site:
         assert len(everything) > 100
         told = [name for name, secret in self.canaries().items() if found(secret, everything)]
         assert told == []
-
-
-def found(secret, text):
-    """Tell whether bytes hold a secret, plain or encoded."""
-    raw = secret.encode()
-    codes = [raw, raw.hex().encode(), quote(secret, safe="").encode(), repr(raw)[2:-1].encode()]
-    codes += [base64.b64encode(b"x" * pad + raw)[4:-4] for pad in range(3)]
-    return any(code in text for code in codes)
 
 
 @pytest.fixture

@@ -16,10 +16,15 @@ from typing import Any
 from joserfc.jwk import ECKey
 
 from plugins.api_keys.plugin import ApiKeys
+from plugins.client_certificates.certificate import from_der
+from plugins.client_certificates.plugin import ClientCertificates
 from plugins.jwt.plugin import Jwt
 from plugins.oauth2.plugin import OAuth2
+from plugins.oauth2.server.clients import MACHINE
 from secureml.testing import Harness
 from tests import outside_issuer
+from tests.made_certificates import Authority
+from tests.oauth_house import OAuthHouse
 from tests.token_house import TokenHouse
 
 MET = 300  # credentials of each kind; each is met once, then again
@@ -34,6 +39,21 @@ class Way:
     plugin: Any
     harness: Harness
     credential: Callable[[int], dict[str, str]]
+    met: int = MET
+
+
+def authorization_ways(folder: Path) -> list[Way]:
+    """Return the way whose tokens our own authorization server gives out."""
+    house = OAuthHouse(folder)
+    auth = house.program("acme", grants=[MACHINE])
+
+    def given(_: int) -> dict[str, str]:
+        answer = house.token(auth, grant_type="client_credentials")
+        return bearer(answer.json["access_token"])
+
+    # A secret costs an Argon2 each time it is shown, so fewer are asked for.
+    name = "our authorization server's at+jwt (ES256)"
+    return [Way(name, house.plugin, house.harness, given, MET // 5)]
 
 
 def ways_of_ours(house: TokenHouse) -> list[Way]:
@@ -79,6 +99,35 @@ def outside_ways(folder: Path) -> list[Way]:
     ]
 
 
+def certificate_ways(folder: Path) -> list[Way]:
+    """Return the ways that Nginx proves: a certificate bound itself, and one bound by its name."""
+    harness = Harness(folder)
+    harness.clients.add("acme", scopes=["predict", "models:read"])
+    plugin, authority = harness.build(ClientCertificates), Authority(harness.clock())
+    bindings = plugin._bindings
+    bindings.bind_name("acme", "batch.example.org", authority.own.der)
+
+    def exact(_: int) -> dict[str, str]:
+        minted = authority.sign("exact.example.org")
+        bindings.bind_leaf("acme", from_der(minted.der))
+        return shown(minted.header)
+
+    return [
+        Way("a client certificate, bound itself", plugin, harness, exact),
+        Way(
+            "a client certificate, bound by name",
+            plugin,
+            harness,
+            lambda _: shown(authority.sign().header),
+        ),
+    ]
+
+
+def shown(certificate: str) -> dict[str, str]:
+    """Return what Nginx says of a certificate that was shown in the handshake."""
+    return {"X-SecureML-Client-Cert": certificate, "X-SecureML-Client-Verify": "SUCCESS"}
+
+
 def bearer(token: str) -> dict[str, str]:
     """Return the header that carries a token."""
     return {"Authorization": f"Bearer {token}"}
@@ -93,7 +142,9 @@ def bound(holder: ECKey, token: str, number: int) -> dict[str, str]:
 def identify(way: Way, headers: dict[str, str]) -> float:
     """Return the microseconds of one answer to: who is it?"""
     exchange = way.harness.exchange("GET", "/v1/models", headers=headers)
-    exchange.settle_peer(address="192.0.2.1", scheme="https", host="ml.example.org")
+    exchange.settle_peer(
+        address="192.0.2.1", scheme="https", host="ml.example.org", edge_proven=True
+    )
     begin = time.perf_counter_ns()
     principal = way.plugin.identify(exchange)
     spent = time.perf_counter_ns() - begin
@@ -104,7 +155,7 @@ def identify(way: Way, headers: dict[str, str]) -> float:
 
 def measure(way: Way) -> dict[str, Any]:
     """Return the median microseconds of one way, met first and met again."""
-    credentials = [way.credential(number) for number in range(MET)]
+    credentials = [way.credential(number) for number in range(way.met)]
     first = statistics.median([identify(way, each) for each in credentials])
     again = None
     if "DPoP" not in credentials[0]:  # a proof of possession is for one request alone
@@ -116,11 +167,17 @@ def measure(way: Way) -> dict[str, Any]:
 def report() -> list[dict[str, Any]]:
     """Print and return what each way costs."""
     print(f"\n{'who is it? microseconds, median':<44}{'first':>10}{'again':>10}")
-    with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
-        house = TokenHouse(Path(ours))
+    with tempfile.TemporaryDirectory() as folder:
+        places = [Path(folder, name) for name in ("ours", "theirs", "shown", "given")]
+        for each in places:
+            each.mkdir()
+        ours, theirs, shown_here, given_here = places
+        house = TokenHouse(ours)
         found = []
         with house.app.app_context():
-            for way in ways_of_ours(house) + outside_ways(Path(theirs)):
+            ways = ways_of_ours(house) + authorization_ways(given_here)
+            ways += certificate_ways(shown_here) + outside_ways(theirs)
+            for way in ways:
                 row = measure(way)
                 again = "-" if row["again"] is None else f"{row['again']:.1f}"
                 print(f"{row['way']:<44}{row['first']:>10.1f}{again:>10}")

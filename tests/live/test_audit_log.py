@@ -87,14 +87,21 @@ class Caller(threading.Thread):
         self.got.append(answer.json()["id"])
 
 
+def pids(mine: Instance, event: str) -> set[int]:
+    """Return the processes that an event was told of."""
+    rows = mine.run("audit-log", "show", "--event", event, "-n", "1000")
+    return {row["facts"]["pid"] for row in rows}
+
+
 def test_killed_workers_take_no_record_along(
     prepared: Instance, tmp_path: Path, serve: Callable[[Path], Served]
 ) -> None:
+    """And each is missed: whoever replaces it says so. Those that are asked to end say so."""
     mine = prepared.copy(tmp_path / "instance")
     settings(mine.folder, 'requests = "all"\nrotate = "128KiB"\ncheckpoint_every = 100\n')
     key = mine.key("busy")
     served = serve(mine.folder)
-    done = threading.Event()
+    done, victims = threading.Event(), set()
     callers = [Caller(served, key, done) for _ in range(6)]
     for caller in callers:
         caller.start()
@@ -104,6 +111,7 @@ def test_killed_workers_take_no_record_along(
             assert until(lambda aim=aim: sum(len(c.got) for c in callers) >= aim, 20), kill
             victim = random.choice(served.workers())
             os.kill(victim, signal.SIGKILL)
+            victims.add(victim)
             assert until(lambda victim=victim: not alive(victim))
     finally:
         done.set()
@@ -112,6 +120,12 @@ def test_killed_workers_take_no_record_along(
     got = [each for caller in callers for each in caller.got]
     assert len(got) >= PACE * KILLS
     assert set(got) - recorded(mine.folder) == set()
+    assert until(lambda: pids(mine, "sys_crash") == victims, 20), victims
+    ended = set(served.workers())
+    served.stop()
+    assert pids(mine, "sys_shutdown") == ended
+    assert pids(mine, "sys_startup") >= ended
+    assert pids(mine, "sys_crash") == victims
     report = mine.run("audit-log", "verify")
     assert report["ok"], report
     assert report["files"] > 3

@@ -1,5 +1,5 @@
 """Every grant by stock clients, over TLS, through Nginx, to two workers; and no token outlives
-its revocation in either.
+its revocation in either. When all is done, no secret that passed is anywhere but where it went.
 
 The programs that are run are those of docs/clients, to the letter: Authlib over requests, and
 openid-client. The person in front of the browser is played here.
@@ -25,6 +25,7 @@ import pytest
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 from joserfc.jwk import ECKey
+from live_secrets import Secrets, heard_of
 from live_servers import CHECKOUT, free_port
 from live_serving import Instance, Served, UnixConnection, alone, ask
 from outside_provider import NODE, installed, too_old
@@ -128,10 +129,19 @@ def house(
     tool: Any, prepared: Instance, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[House]:
     tool("nginx", "apt-get install nginx-light")
-    made = House(prepared.copy(tmp_path_factory.mktemp("oauth") / "i"), free_port())
+    made, secrets = (
+        House(prepared.copy(tmp_path_factory.mktemp("oauth") / "i"), free_port()),
+        Secrets(),
+    )
+    secrets.add("password", made.person["password"])
     try:
         made.served.ready()
-        yield made
+        with secrets.overhearing(pytest.MonkeyPatch()):
+            yield made
+        heard = heard_of(made.served, made.instance)
+        planted = next(iter(secrets.told["password"])).encode()
+        assert secrets.in_any({"a planted one": planted}) == [("password", "a planted one")]
+        assert secrets.in_any(heard) == []
     finally:
         made.served.stop()
 

@@ -25,6 +25,8 @@ gone = threading.Event()
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/go":
         gone.set()
+    if environ["PATH_INFO"] == "/stay":
+        gone.clear()
     if environ["PATH_INFO"] == "/wait":
         gone.wait(10)
     body = threading.current_thread().name.encode()
@@ -69,7 +71,8 @@ def serve(tmp_path):
         bind = f"unix:{place}" if isinstance(place, str) else f"{place[0]}:{place[1]}"
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-k", "served.Worker", "--threads", "2",
-             "--keep-alive", "10", "--no-control-socket", "-b", bind, "served:application"],
+             "--keep-alive", "10", "--no-control-socket", "--timeout", "2",
+             "-b", bind, "served:application"],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": f"{tmp_path}:{CHECKOUT}"},
             stderr=subprocess.DEVNULL,
@@ -118,6 +121,26 @@ def test_a_slow_request_sends_the_next_to_the_pool_where_none_waits_for_another(
         assert [one.ask("/") for _ in range(5)][-1] == HERE
         one.request("GET", "/wait")  # over at once: /go was asked
         assert one.getresponse().read() == HERE
+
+
+def test_who_comes_while_a_request_turns_out_slow_is_answered_meanwhile(serve, tmp_path):
+    """And the worker lives on, though its main thread is busy for longer than Gunicorn waits."""
+    place = str(tmp_path / "s")
+    process = serve(place)
+    with closing(Connection(place)) as one, closing(Connection(place)) as other:
+        for connection in (one, other):
+            for _ in range(6):
+                connection.ask("/")
+        one.request("GET", "/wait")
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            assert other.ask("/") != HERE
+            with closing(Connection(place)) as newcomer:
+                assert newcomer.ask("/") != HERE
+        assert other.ask("/go") != HERE
+        assert one.getresponse().read() == HERE
+        assert [other.ask("/") for _ in range(6)][-1] == HERE
+    assert process.poll() is None
 
 
 def test_over_the_network_a_half_sent_request_keeps_nobody_waiting(serve):

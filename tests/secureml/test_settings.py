@@ -222,6 +222,7 @@ def without(*names):
         (without("model_integrity"), "model_integrity", "add"),
         (without("audit_log"), "audit_log", "add"),
         (SAFE | {"anonymous": 1}, "anonymous", "remove"),
+        (SAFE | {"jwt": 1}, "brute_force", "add"),
     ],
 )
 def test_production_refuses_each_risk_unless_it_is_waived_by_name(write, enabled, risk, verb):
@@ -239,6 +240,18 @@ def test_a_waiver_waives_one_risk_and_no_other(write):
     found = write(f"{LEAST}accept_risk = ['transport']\n")
     with pytest.raises(ConfigError, match="model_integrity is not enabled"):
         check_production(found, without("transport", "model_integrity"))
+
+
+def test_where_no_token_is_given_out_nothing_is_demanded_against_guessing(write):
+    check_production(write(f"{LEAST}[plugins.oauth2]\n"), SAFE | {"oauth2": 1})
+    check_production(write(LEAST), SAFE | {"jwt": 1, "brute_force": 1})
+
+
+def test_a_server_that_gives_out_tokens_for_passwords_slows_guessing(write):
+    serving = write(f"{LEAST}[plugins.oauth2.server]\nissuer = 'https://ml.example.org'\n")
+    with pytest.raises(ConfigError, match="brute_force is not enabled"):
+        check_production(serving, SAFE | {"oauth2": 1})
+    check_production(serving, SAFE | {"oauth2": 1, "brute_force": 1})
 
 
 def test_a_safe_set_and_every_set_in_development_may_run(write):

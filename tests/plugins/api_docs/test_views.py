@@ -89,3 +89,21 @@ def test_a_right_narrowed_to_a_model_shows_that_model_alone(describe):
     assert asked == {"/v1/models/loan/predict"}
     assert "/v1/models/loan/predict" in describe("models:read,predict@loan@1 *")[2]["paths"]
     assert "/v1/models/loan/predict" not in describe("models:read,predict@loan@2 *")[2]["paths"]
+
+
+class ByConnection(Plugin):
+    """Names callers by their certificate."""
+
+    name, by_connection = "by_connection", True
+
+    def identify(self, exchange):
+        """Name nobody."""
+
+
+def test_a_client_certificate_is_described_as_one_more_way_in(describe):
+    """As OpenAPI 3.1 calls it, beside the headers, and as no open door."""
+    body = describe(plugins=[ByConnection])[2]
+    assert body["components"]["securitySchemes"]["mutualTLS"] == {"type": "mutualTLS"}
+    ways = body["paths"]["/v1/models"]["get"]["security"]
+    assert ways == [{"X-Caller": ["models:read"]}, {"mutualTLS": ["models:read"]}]
+    assert "mutualTLS" not in describe()[2]["components"]["securitySchemes"]

@@ -182,6 +182,18 @@ def test_the_right_edge_token_lets_the_proxy_speak():
     assert settle(environ, EDGE).address == "192.0.2.7"
 
 
+def test_only_the_edge_token_proves_the_edge():
+    """Nobody is proven by a place on the list alone, nor by a token that is no proof of theirs."""
+    environ = {**FORWARDED, "HTTP_X_SECUREML_EDGE": TOKEN.decode()}
+    both = Trust(unix=True, networks=(), hosts=HOSTS, direct=True, is_edge=Secret(TOKEN).matches)
+
+    assert settle(environ, EDGE).edge_proven
+    assert settle(environ, both).edge_proven
+    assert not settle(environ, UNIX).edge_proven
+    assert not settle({**environ, **BY_TLS}, both).edge_proven
+    assert not settle({**environ, **BY_TLS}, DIRECT).edge_proven
+
+
 @pytest.mark.parametrize("offered", [None, "", "0123456789abcdeX", "0123456789abcdef,0", "é" * 16])
 def test_a_missing_or_wrong_edge_token_does_not(offered):
     """Whoever may open the socket is not yet the proxy."""

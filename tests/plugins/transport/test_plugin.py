@@ -244,3 +244,24 @@ def test_without_an_edge_token_there_is_nothing_to_follow(harness):
 
     assert transport.ready() is None
     transport.close()
+
+
+def test_whether_it_can_prove_the_edge_is_known_at_the_start(harness, monkeypatch):
+    """Others refuse to start where it cannot."""
+    monkeypatch.setenv("EDGE_TOKEN", "0123456789abcdef")
+    token = {"hosts": HOSTS, "edge_token": "env:EDGE_TOKEN"}
+    for table, proves in (
+        ({**token, "trusted": ["unix"]}, True),
+        ({**token, "direct": True}, False),
+        ({"hosts": HOSTS, "trusted": ["unix"]}, False),
+    ):
+        assert harness.build(Transport, table).proves_edge is proves
+
+
+def test_a_proven_edge_is_a_fact_for_all_doors_after_it(harness, monkeypatch):
+    monkeypatch.setenv("EDGE_TOKEN", "0123456789abcdef")
+    table = {"trusted": ["unix"], "hosts": HOSTS, "edge_token": "env:EDGE_TOKEN"}
+    headers = {**FORWARDED, "X-SecureML-Edge": "0123456789abcdef"}
+
+    assert ask(harness, table, headers=headers).edge_proven
+    assert not ask(harness, {"trusted": ["unix"], "hosts": HOSTS}, headers=headers).edge_proven

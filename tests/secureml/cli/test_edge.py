@@ -117,3 +117,18 @@ def test_nginx_is_given_the_token_that_the_application_asks_for(instance, monkey
 )
 def test_an_ipv6_address_is_bracketed_once(host, found):
     assert edge.bracketed(host) == found
+
+
+def test_certificates_of_clients_are_asked_for_where_their_authorities_lie(instance):
+    written = sites(instance) / "client_certificates.conf"
+    tls = instance / "tls"
+    tls.mkdir(exist_ok=True)
+    write(instance)
+    assert written.read_text() == ""
+    (tls / "clients.crt").write_text("an authority")
+    write(instance)
+    asked = f'ssl_client_certificate "{tls}/clients.crt";\nssl_verify_client optional;\n'
+    assert written.read_text() == asked
+    (tls / "clients.crl").write_text("a list")
+    write(instance)
+    assert written.read_text() == f'{asked}ssl_crl "{tls}/clients.crl";\n'

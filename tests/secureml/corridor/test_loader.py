@@ -192,3 +192,27 @@ def test_two_plugins_that_believe_one_issuer_stop_the_start(tmp_path):
     with pytest.raises(ConfigError, match="a and b both believe tokens of https://i"):
         loader.check_company(build(tmp_path, [Porter, one, two]))
     loader.check_company(build(tmp_path, [Porter, one]))
+
+
+def test_who_names_callers_by_their_connection_needs_a_proven_edge(tmp_path):
+    """Else whoever reaches the socket could bring anybody's certificate."""
+    by_it = type("ByIt", (Porter,), {"name": "by_it", "by_connection": True})
+    unsure, sure = (
+        type("Edge", (Plugin,), {"name": "edge", "proves_edge": proves}) for proves in (False, True)
+    )
+    for company in ([by_it], [unsure, by_it]):
+        with pytest.raises(ConfigError, match=r"by_it believes .* nothing proves"):
+            loader.check_company(build(tmp_path, company))
+    loader.check_company(build(tmp_path, [sure, by_it]))
+    loader.check_company(build(tmp_path, [by_it, sure]))
+
+
+def test_who_names_callers_by_their_connection_stands_behind_who_reads_a_header(tmp_path):
+    """Else a key that was revoked would pass unread beside a certificate."""
+    by_it = type("ByIt", (Porter,), {"name": "by_it", "by_connection": True})
+    edge = type("Edge", (Plugin,), {"name": "edge", "proves_edge": True})
+    keys = type("Keys", (Porter,), {"name": "keys", "carrier": "X-Key"})
+
+    with pytest.raises(ConfigError, match="name 'by_it' after 'keys'"):
+        loader.check_company(build(tmp_path, [edge, by_it, keys]))
+    loader.check_company(build(tmp_path, [edge, keys, by_it]))

@@ -74,3 +74,13 @@ def test_an_app_without_a_corridor_has_none():
     """It is not ours."""
     with pytest.raises(KeyError):
         outline(Flask("other", static_folder=None))
+
+
+def test_a_connection_is_a_credential_and_not_an_open_door(tmp_path):
+    """Who has a certificate is not everybody."""
+    by_it = type("ByIt", (Everyone,), {"name": "by_it", "by_connection": True})
+    harness = Harness(tmp_path)
+    found = outline(harness.app([harness.load(each) for each in (Token, by_it)], []))
+    assert not found.open_to_all
+    assert found.by_connection
+    assert found.carriers == ("Authorization",)
