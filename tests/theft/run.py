@@ -1,7 +1,7 @@
 """Measure the theft guard: who is found, after how many questions, and what they had by then.
 
     script/theft-bench [--seeds N] [--customers N] [--first N] [--subjects a,b]
-                       [--only customers] [--json FILE]
+                       [--split N] [--only customers] [--json FILE]
 
 In process, through the plugin itself, so that many seeds are affordable; `over_http.py` takes
 the same to a live server with the attacks of adversarial-robustness-toolbox.
@@ -37,12 +37,12 @@ HELD, TARGETS, MOST, QUERIES = 10, 10, 1000, 1000
 class Bench:
     """Subjects, sealed once, and a service of its own for each case."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.made, self.cases = folder, {}, 0
+    def __init__(self, folder: Path, split: int = 0) -> None:
+        self.folder, self.made, self.cases, self.split = folder, {}, 0, split
 
     def subject(self, name: str):
         if name not in self.made:
-            self.made[name] = subject(*name.split("-"), self.folder)
+            self.made[name] = subject(*name.split("-"), self.folder, self.split)
         return self.made[name]
 
     def case(
@@ -217,6 +217,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--customers", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="seed of the first customer")
+    parser.add_argument("--split", type=int, default=0, help="which third no model is shown")
     parser.add_argument("--only", choices=["customers"])
     parser.add_argument("--subjects", default=",".join(SUBJECTS))
     parser.add_argument("--json", type=Path)
@@ -225,7 +226,7 @@ def main() -> None:
         table: [] for table in ("false", "stolen", "evaded", "refused", "unguarded")
     }
     with tempfile.TemporaryDirectory() as folder:
-        bench, begin = Bench(Path(folder)), time.monotonic()
+        bench, begin = Bench(Path(folder), options.split), time.monotonic()
         for name in options.subjects.split(","):
             found["false"] += false_alarms(bench, name, options.customers, options.first)
             if options.only:

@@ -82,11 +82,11 @@ MODELS = {
 }
 
 
-def subject(data: str, model: str, folder: Path) -> Subject:
-    """Fit, seal and load one model."""
+def subject(data: str, model: str, folder: Path, split: int = 0) -> Subject:
+    """Fit, seal and load one model; ``split`` decides which third it is not shown."""
     rows, answers = DATA[data]()
     train, fresh, known, _ = train_test_split(
-        rows, answers, test_size=1 / 3, random_state=0, stratify=answers
+        rows, answers, test_size=1 / 3, random_state=split, stratify=answers
     )
     name = f"{data}-{model}"
     joblib.dump(MODELS[model]().fit(train, known), folder / f"{name}.joblib")
