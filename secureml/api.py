@@ -7,27 +7,21 @@ reach the wire without passing the SHAPE door.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Flask, Request, Response, g
+from flask import Blueprint, Response, g
 from marshmallow import Schema, ValidationError, fields
-from werkzeug.routing import MapAdapter
 
 from secureml.answers import AliveAnswer, ModelAnswer, ModelsAnswer, PredictAnswer, ReadyAnswer
 from secureml.corridor.coding import unpack
 from secureml.corridor.exchange import Exchange, invalid_input
 from secureml.corridor.json_answer import JsonAnswer
 from secureml.corridor.payload import Limits, read_form, read_json
-from secureml.corridor.pipeline import Pipeline
 from secureml.corridor.policy import public, requires
 from secureml.corridor.problems import Fault, Problem
-from secureml.models.handle import Result
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
     from secureml.models.registry import Registry
 
 JSON = "application/json"
@@ -47,57 +41,13 @@ class PredictBody(Schema):
 _PREDICT_KEYS = frozenset(PredictBody().fields)
 
 
-class Application(Flask):
-    """Flask, with two differences: a Result passes the SHAPE door before it is an answer, and
-    all doors see the store as it was at the first of them that looked."""
-
-    def __init__(self, pipeline: Pipeline, glance: AbstractContextManager[None]) -> None:
-        # No static folder: it would be a route without a policy.
-        super().__init__("secureml", static_folder=None, template_folder=None)
-        self.pipeline, self._glance = pipeline, glance
-        # Flask would answer OPTIONS by itself, past every door.
-        self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-        # An API does not redirect: a doubled or missing slash is another address.
-        self.url_map.merge_slashes = False
-        self.url_map.strict_slashes = True
-
-    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, from one look at the store."""
-        with self._glance:
-            return super().wsgi_app(environ, start_response)
-
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what finds the route: by method and path, whatever host is named.
-
-        Which hosts are ours `transport` has to say; Flask would read the name twice more.
-        """
-        if request is None:
-            return super().create_url_adapter(request)
-        return MapAdapter(self.url_map, "localhost", "/", "", "https", request.path, request.method)
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function: a view that is a coroutine stopped the start (see `policy`).
-
-        Flask would ask each hook and each view at each request.
-        """
-        return func
-
-    def dispatch_request(self) -> Response:
-        """Run the matched view and turn what it returns into a response."""
-        answer: Any = super().dispatch_request()
-        if isinstance(answer, Result):
-            exchange: Exchange = g.exchange
-            exchange.result = self.pipeline.shape(exchange, answer)
-            answer = _prediction(exchange)
-        return answer if isinstance(answer, Response) else json_response(answer)
-
-
 def json_response(body: Any, status: int = 200) -> Response:
     """Return strict JSON: a number JSON cannot carry raises ValueError, hence a 500."""
     return JsonAnswer(_ENCODER.encode(body), status=status, content_type=JSON)
 
 
-def _prediction(exchange: Exchange) -> dict[str, Any]:
+def prediction(exchange: Exchange) -> dict[str, Any]:
+    """Return the body of an answer to a prediction."""
     result, model = exchange.result, exchange.model
     if result is None or model is None:
         raise RuntimeError("a prediction without a result or a model")

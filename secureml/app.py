@@ -16,6 +16,7 @@ from flask import Flask
 
 from secureml import api, house_measures, program_log, settings
 from secureml import instance as instance_folder
+from secureml.application import Application
 from secureml.config_error import ConfigError
 from secureml.corridor import events, loader, policy
 from secureml.corridor.events import Event, Measure
@@ -69,7 +70,7 @@ def create_app(
     house = furnish(instance, now=now)
     load_models(house)
     pipeline = Pipeline(house.plugins, _catalogue(house), now=now)
-    app = api.Application(pipeline, house.store.glance)
+    app = Application(pipeline, house.store.glance)
     _register_routes(app, house)
     routes = Routes(_policies(app, house), _preparation(house))
     _survey(app, house)

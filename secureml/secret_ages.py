@@ -68,6 +68,8 @@ def _references(house: House) -> Iterator[tuple[str, str, SecretSource]]:
         words = dict(house.settings.plugin_tables.get(loaded.name, {}))
         words.pop("mode", None)
         for key, source in _within(loaded.plugin.schema().load(words), ""):
+            if key.startswith("former_"):
+                continue  # it is old because it was rotated
             yield f"plugins.{loaded.name}", key, source
 
 

@@ -21,6 +21,7 @@ from flask import Blueprint, Flask, Request
 from werkzeug.test import EnvironBuilder
 
 from secureml import api
+from secureml.application import Application
 from secureml.corridor import loader, policy
 from secureml.corridor.events import Event
 from secureml.corridor.exchange import Exchange, Principal
@@ -126,7 +127,7 @@ class Harness:
         added = [kind for loaded in plugins for kind in loaded.plugin.problems]
         words: dict[str, Any] = {"new_id": new_id} if new_id else {}
         pipeline = Pipeline(plugins, Catalogue(added), now=self.clock, **words)
-        app = api.Application(pipeline, self.store.glance)
+        app = Application(pipeline, self.store.glance)
         asked = [item.plugin.ready for item in plugins if hasattr(item.plugin, "ready")]
         offered = [item.plugin.blueprint() for item in plugins if hasattr(item.plugin, "blueprint")]
         for blueprint in (api.blueprint(self.models, asked), *blueprints, *offered):

@@ -8,12 +8,8 @@ leaves no trace. Knows no Flask and no SecureML.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +17,10 @@ from typing import Any
 
 from . import folder as place
 from . import line
+from .keys import Keys
 from .sync import Sync
+from .turns import ChainBusy as ChainBusy  # noqa: PLC0414 - it is raised here
+from .turns import Turns
 
 OPENED, CLOSED, TORN, CUT = (
     "audit_file_opened",
@@ -31,12 +30,8 @@ OPENED, CLOSED, TORN, CUT = (
 )
 
 
-class ChainBusy(TimeoutError):
-    """Others held the chain until the deadline."""
-
-
 class WrongKey(RuntimeError):
-    """The chain that is there was begun with another key."""
+    """The chain that is there goes on with a key that is not ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +59,24 @@ _UNKNOWN = 0  # no file of ours is as small: its end is read again
 class Chain:
     """Appends records; opened by the first of them, in the process that writes it.
 
-    ``now`` returns seconds since the epoch. The folder itself is what writers lock: a lock file
-    could be swept away, and then two would write who believe themselves alone.
+    ``now`` returns seconds since the epoch. A chain of a ``former`` key goes on with it until
+    `renew`: a server that does not know the new one yet may be writing.
     """
 
     def __init__(
-        self, folder: Path, key: bytes, now: Callable[[], float], terms: Terms | None = None
+        self,
+        folder: Path,
+        key: bytes,
+        now: Callable[[], float],
+        terms: Terms | None = None,
+        former: Sequence[bytes] = (),
     ) -> None:
-        self._folder, self._key, self._now = folder, key, now
+        self._folder, self._now = folder, now
+        self._keys, self._key = Keys(key, former), key  # `_key` seals the file at hand
         self._terms = terms or Terms()
         self._sync = Sync(self._terms.fsync)
-        self._threads = threading.Lock()
-        self._gate = self._file = -1
-        self._pid = 0
+        self._turns = Turns(folder, self._terms.deadline, self._release)
+        self._file = -1
         self._path = ""
         self._inode, self._size, self._head = 0, 0, _START  # known last
 
@@ -87,7 +87,7 @@ class Chain:
         for what is no JSON or too long, `WrongKey` beside a chain of another key.
         """
         members = line.encode(fields)
-        with self._turn():
+        with self._turns.turn():
             self._catch_up()
             if self._size >= self._terms.rotate:
                 self._rotate()
@@ -99,57 +99,33 @@ class Chain:
 
     def head(self) -> Head:
         """Return the last record that is written."""
-        with self._turn():
+        with self._turns.turn():
             self._catch_up()
             return self._head
 
+    def renew(self) -> bool:
+        """Go on with the current key where a former one has sealed so far; tell whether it did.
+
+        Raises as ``append`` does.
+        """
+        with self._turns.turn():
+            self._catch_up()
+            if self._key == self._keys.current:
+                return False
+            told = {"event": CLOSED, "next_key": line.key_id(self._keys.current)}
+            self._write(line.encode(told), CLOSED)
+            self._key = self._keys.current
+            self._begin()
+            return True
+
     def close(self) -> None:
         """Release the files; a later record opens them again."""
-        with self._threads:
-            self._sync.close()
-            self._release()
-
-    # -- taking turns ----------------------------------------------------------------------
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        until = time.monotonic() + self._terms.deadline
-        if not self._threads.acquire(timeout=self._terms.deadline):
-            raise ChainBusy("the chain was held by this process until the deadline")
-        try:
-            self._enter(until)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._gate, fcntl.LOCK_UN)
-        finally:
-            self._threads.release()
-
-    def _enter(self, until: float) -> None:
-        if self._pid != os.getpid():
-            # After a fork the descriptors are shared, and a lock on them would be too.
-            self._release()
-            place.make(self._folder)
-            self._gate = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._pid = os.getpid()
-        pause = 50e-6
-        while True:
-            try:
-                fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    raise ChainBusy("the chain was held by others until the deadline") from None
-            else:
-                return
-            time.sleep(pause)
-            pause = min(pause * 2, 0.002)
+        self._turns.close(self._sync.close)
 
     def _release(self) -> None:
-        for handle in (self._file, self._gate):
-            if handle >= 0:
-                os.close(handle)
-        self._file = self._gate = -1
-        self._pid = 0
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
     # -- knowing the last record, under the lock ---------------------------------------------
 
@@ -158,7 +134,7 @@ class Chain:
         size = self._grown_to()
         if size == self._size:
             if self._head.event == CLOSED:
-                self._begin()  # the last attempt found no room for it
+                self._follow()  # the last attempt found no room for the next file, or no key
             return
         if size > self._size:
             self._follow()
@@ -194,18 +170,20 @@ class Chain:
     def _open(self, files: list[Path]) -> None:
         self._head = _START
         if not files:
+            self._key = self._keys.current
             self._begin()
             return
         self._use(files[-1])
-        first = line.read(os.pread(self._file, line.LIMIT, 0).partition(b"\n")[0])
-        if first is not None and first.fields.get("key") != line.key_id(self._key):
-            os.close(self._file)
-            self._file = -1
-            raise WrongKey(f"{files[-1].name} was begun with another key")
         self._follow()
 
     def _use(self, path: Path) -> None:
         opened = place.open_file(path)
+        first = line.read(os.pread(opened, line.LIMIT, 0).partition(b"\n")[0])
+        key = self._key if first is None else self._keys.named(first.fields.get("key"))
+        if key is None:
+            os.close(opened)
+            raise WrongKey(f"{path.name} was begun with another key")
+        self._key = key
         if self._file >= 0:
             self._sync.after(self._file, last=True)
             os.close(self._file)

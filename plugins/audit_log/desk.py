@@ -18,13 +18,17 @@ from .reader import Reader
 
 @dataclass(frozen=True)
 class Desk:
-    """One chain and its keys; ``now`` is seconds since the epoch."""
+    """One chain and its keys; ``now`` is seconds since the epoch.
+
+    ``former`` are the keys that sealed before ``key``, the oldest first.
+    """
 
     folder: Path
     key: bytes
     chain: Chain
     notary: Notary | None
     now: Callable[[], float]
+    former: tuple[bytes, ...] = ()
 
     @property
     def reader(self) -> Reader:
@@ -46,7 +50,7 @@ class Desk:
                 notes.append(f"{place.name}: {strange} lines are not signed with this key")
         else:
             notes.append("no checkpoint: records taken off the end cannot be missed")
-        report = proof.verify(self.folder, self.key, point)
+        report = proof.verify(self.folder, self.key, point, self.former)
         report.notes += notes
         return report, point
 

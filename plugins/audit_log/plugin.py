@@ -7,6 +7,7 @@ commands tell, so a key issued by hand is in the same chain as the requests made
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from .syslog import Collector, Sender
 if TYPE_CHECKING:
     import click
 
+log = logging.getLogger("secureml.audit_log")
 ALL, REFUSED, NONE = "all", "refused", "none"
 LEAST_KEY = 32  # bytes, as long as what it makes (RFC 2104, section 3)
 
@@ -36,8 +38,8 @@ class Config(Schema):
     key = fields.SecretRef(
         required=True,
         metadata={
-            "description": "The key that seals each record, 32 bytes or more; "
-            "a chain is written with one key.",
+            "description": "The key that seals each record, 32 bytes or more; to change it, "
+            "name the one before in `former_keys` and start the server again.",
             "example": "file:keys/audit.key",
         },
     )
@@ -83,6 +85,14 @@ class Config(Schema):
         load_default=256 * 1024 * 1024,
         validate=validate.Range(1),
         metadata={"description": "Free space below which `/readyz` says so; answers go on."},
+    )
+    former_keys = plain.List(
+        fields.SecretRef(),
+        load_default=list,
+        metadata={
+            "description": "The keys that sealed the chain before `key` did, the oldest first; "
+            "each proves its part for as long as its records are kept."
+        },
     )
     checkpoint_key = fields.SecretRef(
         load_default=None,
@@ -130,10 +140,10 @@ class AuditLog(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._config, self._host = config, host
-        self._key = _key(config, host)
+        self._key, self._former = _key(config["key"], "key", host), _former(config, host)
         terms = Terms(config["rotate"], config["deadline"], config["fsync"])
         self._folder = host.instance / config["folder"]
-        self._chain = Chain(self._folder, self._key, host.now, terms)
+        self._chain = Chain(self._folder, self._key, host.now, terms, self._former)
         self._reader = Reader(self._folder)
         self._notary = _notary(config, host)
         self._requests: str = config["requests"]
@@ -190,7 +200,21 @@ class AuditLog(Plugin):
         from .cli import group
         from .desk import Desk
 
-        return group(Desk(self._folder, self._key, self._chain, self._notary, self._host.now))
+        keys, now = (self._key, self._chain, self._notary), self._host.now
+        return group(Desk(self._folder, *keys, now, self._former))
+
+    def work(self, threads: int) -> None:
+        """Go on with the current key, where the chain has a former one.
+
+        Done by the server, and not by a command: a server that was started before the settings
+        changed could not go on behind it.
+        """
+        del threads
+        try:
+            self._chain.renew()
+        except OSError as error:
+            # As any record that cannot be written: answers are withheld, the server starts.
+            log.warning("the chain goes on with a former key (%s)", type(error).__name__)
 
     def recall(self, after: int) -> Iterator[dict[str, Any]]:
         """Return the records after that number, in order."""
@@ -212,18 +236,22 @@ class AuditLog(Plugin):
         return space.f_bavail * space.f_frsize
 
 
-def _key(config: Mapping[str, Any], host: Host) -> bytes:
+def _key(source: Any, name: str, host: Host) -> bytes:
     try:
-        key: bytes = config["key"].read(host.instance).reveal()
+        key: bytes = source.read(host.instance).reveal()
     except ConfigError as error:
-        raise ConfigError(error.message, key="key", fix=error.fix, file=error.file) from None
+        raise ConfigError(error.message, key=name, fix=error.fix, file=error.file) from None
     if len(key) < LEAST_KEY:
         raise ConfigError(
             f"a key of {len(key)} bytes is too short",
-            key="key",
+            key=name,
             fix="openssl rand -hex 32 > instance/keys/audit.key",
         )
     return key
+
+
+def _former(config: Mapping[str, Any], host: Host) -> tuple[bytes, ...]:
+    return tuple(_key(source, "former_keys", host) for source in config["former_keys"])
 
 
 def _notary(config: Mapping[str, Any], host: Host) -> Notary | None:

@@ -7,14 +7,17 @@ taken off the end cannot be missed by anyone. Knows no Flask and no SecureML.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from . import diagnosis, line
 from .chain import CLOSED, CUT, OPENED, WrongKey
 from .checkpoint import Checkpoint
 from .diagnosis import Finding, Spot
 from .folder import files, first_of
+from .keys import Keys
 
 PRUNED = "audit_pruned"
 
@@ -37,9 +40,14 @@ class _Broken(Exception):
         self.finding = finding
 
 
-def verify(folder: Path, key: bytes, checkpoint: Checkpoint | None = None) -> Report:
-    """Return what is found. Raises WrongKey when the chain was begun with another, OSError."""
-    walk = _Walk(key, checkpoint)
+def verify(
+    folder: Path, key: bytes, checkpoint: Checkpoint | None = None, former: Sequence[bytes] = ()
+) -> Report:
+    """Return what is found. Raises WrongKey when the chain was begun with another, OSError.
+
+    ``former`` are the keys that sealed before ``key``, the oldest first.
+    """
+    walk = _Walk(Keys(key, former), checkpoint)
     try:
         for path in files(folder):
             walk.file(path)
@@ -49,9 +57,13 @@ def verify(folder: Path, key: bytes, checkpoint: Checkpoint | None = None) -> Re
     return walk.report
 
 
+def _opens(first: line.Line | None) -> TypeGuard[line.Line]:
+    return first is not None and first.event == OPENED
+
+
 class _Walk:
-    def __init__(self, key: bytes, checkpoint: Checkpoint | None) -> None:
-        self._key, self._checkpoint = key, checkpoint
+    def __init__(self, keys: Keys, checkpoint: Checkpoint | None) -> None:
+        self._keys, self._key, self._checkpoint = keys, keys.current, checkpoint
         self._previous, self._event, self._kept = line.GENESIS, "", 1
         self.report = Report()
 
@@ -74,10 +86,11 @@ class _Walk:
     def _enter(self, path: Path, lines: list[bytes]) -> None:
         first = line.read(lines[0]) if lines else None
         report, begins = self.report, first_of(path)
+        key = self._keys.named(first.fields.get("key")) if _opens(first) else None
         if report.files == 0:
             report.first, report.last = begins, begins - 1
-            if first is not None and first.event == OPENED:
-                if first.fields.get("key") != line.key_id(self._key):
+            if _opens(first):
+                if key is None:
                     raise WrongKey(f"{path.name} was begun with another key")
                 if begins > 1:
                     self._previous = str(first.fields.get("previous"))
@@ -85,6 +98,10 @@ class _Walk:
             missing = f"records {report.last + 1} to {begins - 1} are missing"
             done = "dropped file" if self._event == CLOSED else "deleted"
             raise _Broken(Finding(path.name, 1, report.last + 1, done, missing))
+        elif key is not None and self._keys.precedes(key, self._key):
+            text = "begun with an earlier key than the file before it"
+            raise _Broken(Finding(path.name, 1, begins, "forged", text))
+        self._key = key or self._key
 
     def _line(self, spot: Spot) -> None:
         report = self.report
@@ -118,6 +135,9 @@ class _Walk:
         if report.files and report.first > self._kept:
             text = f"records {self._kept} to {report.first - 1} are missing and were not pruned"
             raise _Broken(Finding("", 0, self._kept, "dropped file", text))
+        if report.files and self._key != self._keys.current:
+            # Whoever has that key could have taken off what its successor sealed.
+            report.notes.append("it goes on with a former key until the server is started again")
         if point is not None and point.seq > report.last:
             text = f"records up to {point.seq} were signed at {point.time}; an older copy, or cut"
             raise _Broken(Finding("", 0, report.last + 1, "truncated", text))

@@ -131,7 +131,7 @@ def test_another_key_does_not_go_on_with_the_chain(tmp_path: Path) -> None:
 def test_a_chain_held_by_others_raises_at_the_deadline(tmp_path: Path) -> None:
     audit, other = chain(tmp_path, deadline=0.05), chain(tmp_path)
     audit.append({"event": "a_b"})
-    with other._turn(), pytest.raises(ChainBusy):
+    with other._turns.turn(), pytest.raises(ChainBusy):
         audit.append({"event": "a_b"})
     assert audit.append({"event": "a_b"}).seq == 3
 

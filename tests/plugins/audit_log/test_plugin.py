@@ -254,3 +254,40 @@ def test_any_text_in_any_field_stays_one_line_of_json(
 
     assert len(written(harness)) == before + 2
     assert proof.verify(harness.folder / "logs" / "audit", KEY).finding is None
+
+
+def test_a_server_with_a_new_key_goes_on_with_it_and_commands_prove_both_parts(harness):
+    build(harness).hear(Event("user_created", "acme"))
+    new = harness.folder / "keys" / "audit-2.key"
+    new.write_bytes(b"n" * 64)
+    new.chmod(0o600)
+    changed = {"key": "file:keys/audit-2.key", "former_keys": ["file:keys/audit.key"]}
+    command = build(harness, **changed)
+    command.hear(Event("user_disabled", "acme"))  # a command, before the server is started again
+    server = build(harness, **changed)
+    server.work(4)
+    server.hear(Event("user_enabled", "acme"))
+
+    place = harness.folder / "logs" / "audit"
+    assert len(folder.files(place)) == 2
+    report = proof.verify(place, b"n" * 64, None, [KEY])
+    assert (report.finding, report.notes) == (None, [])
+    assert server.ready() is None
+
+
+def test_a_former_key_that_is_too_short_stops_the_start_by_its_name(harness):
+    (harness.folder / "keys" / "short.key").write_bytes(b"s" * 31)
+    (harness.folder / "keys" / "short.key").chmod(0o600)
+    with pytest.raises(ConfigError) as refused:
+        build(harness, former_keys=["file:keys/short.key"])
+    assert refused.value.key == "former_keys"
+
+
+def test_a_server_starts_though_its_chain_cannot_go_on_with_the_new_key(harness, monkeypatch):
+    audit = build(harness)
+
+    def full():
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(audit._chain, "renew", full)
+    audit.work(4)

@@ -1,0 +1,64 @@
+"""One writer at a time, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from plugins.audit_log.turns import ChainBusy, Turns
+
+
+def turns(place: Path, deadline: float = 5.0) -> Turns:
+    return Turns(place, deadline, lambda: None)
+
+
+def test_who_holds_the_folder_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
+    mine, other = turns(tmp_path / "a", 0.05), turns(tmp_path / "a")
+    with other.turn(), pytest.raises(ChainBusy), mine.turn():
+        pass
+    with mine.turn():
+        pass
+
+
+def test_threads_of_one_process_take_turns(tmp_path: Path) -> None:
+    mine, inside, seen = turns(tmp_path), [0], []
+
+    def work() -> None:
+        for _ in range(200):
+            with mine.turn():
+                inside[0] += 1
+                seen.append(inside[0])
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert seen == [1] * 800
+
+
+def test_a_forked_process_lets_go_of_what_it_shares_and_waits_for_its_own_turn(
+    tmp_path: Path,
+) -> None:
+    released: list[int] = []
+    mine = Turns(tmp_path, 0.05, lambda: released.append(os.getpid()))
+    with mine.turn():
+        child = os.fork()
+        if child == 0:
+            fresh = Turns(tmp_path, 0.05, lambda: None)
+            try:
+                with fresh.turn():
+                    os._exit(1)
+            except ChainBusy:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    child = os.fork()
+    if child == 0:
+        with mine.turn():
+            os._exit(0 if os.getpid() in released else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    mine.close(lambda: None)
