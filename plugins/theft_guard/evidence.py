@@ -28,6 +28,7 @@ from .beside import Beside
 from .memory import Memory
 from .names import BOUNDARY, EDGES, MANIFOLD, MIDDLE, SLANT, TESTS
 from .seen import Reference, Ruler, Seen
+from .sequence import Bins
 
 Numbers = np.ndarray[Any, Any]
 
@@ -53,10 +54,10 @@ class Scale:
         self._beside = Beside(ruler)
         self._classes = len(known.apart)
 
-    def judge(self, asked: Asked, memory: Memory) -> Numbers:
+    def judge(self, asked: Asked, memory: Memory) -> Bins:
         """Return (new rows, tests) bins, -1 where a test says nothing; ``memory`` learns them.
 
-        At most `beside.CHUNK` rows.
+        At most `beside.CHUNK` rows; of a single one its bins are a list in a list.
         """
         if len(asked) == 1:
             return self._judge_one(asked, memory) if memory.is_new(asked.marks[0]) else _NOTHING
@@ -71,22 +72,23 @@ class Scale:
         memory.keep(seen.encoded, seen.labels, seen.bins)
         return found
 
-    def _judge_one(self, asked: Asked, memory: Memory) -> Numbers:
+    def _judge_one(self, asked: Asked, memory: Memory) -> list[list[int]]:
         seen = self._look(asked)
         found = self._alone_one(seen, asked.margins)
         if found[MANIFOLD] > 0 or found[SLANT] > 0:
             self._settle_one(found, seen, memory.centre(self.width))
         self._beside.compare_one(seen, memory, found)
         memory.keep(seen.encoded, seen.labels, seen.bins)
-        return np.array((found,), dtype=np.int8)
+        return [found]
 
     def _look(self, asked: Asked) -> Seen:
         encoded = self._ruler.encode(asked.rows)
+        few = len(asked) == 1 and asked.labels[0] < self._classes
         return Seen(
             encoded=encoded,
             bins=self._ruler.bins(asked.rows, encoded),
             bands=self._ruler.prints.bands(encoded).tolist(),
-            labels=np.minimum(asked.labels, self._classes - 1),
+            labels=asked.labels if few else np.minimum(asked.labels, self._classes - 1),
         )
 
     def _alone_one(self, seen: Seen, margins: Numbers | None) -> list[int]:

@@ -13,18 +13,16 @@ from contextlib import AbstractContextManager
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address, ip_network
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
+from typing import NamedTuple, Protocol
 
 from .asked import Asked
 from .beside import CHUNK
 from .evidence import Scale
 from .levels import HOLD, THROTTLE, Terms, forgive, settle, spend
 from .memory import Memory
-from .sequence import advance, reasons, score
+from .sequence import Bins, advance, reasons, score
 
-Findings = list[np.ndarray[Any, Any]]
+Findings = list[Bins]
 CLIENT, BLOCK, ALL = "client", "block", "all"
 EVERYONE = "*"
 
@@ -113,7 +111,8 @@ class Guard:
         one["rows"][0] += rows
         one["new"][0] += new
         moved = settle(memory, terms, now, new)
-        spend(memory, new, terms, now)
+        if party.kind == CLIENT:
+            spend(memory, new, terms, now)
         level, height = one["level"][0], 0.0
         if new and terms.ladder[level] in (THROTTLE, HOLD):
             one["until"][0] = now + terms.pause * new

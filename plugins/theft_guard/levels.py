@@ -19,6 +19,7 @@ from .sequence import score
 
 WATCHED, FLAG, COARSEN, THROTTLE, HOLD = "watched", "flag", "coarsen", "throttle", "hold"
 STEPS = (COARSEN, THROTTLE, HOLD)
+_SPREAD = math.log(len(TESTS))
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Terms:
     @cached_property
     def cap(self) -> float:
         """The most a sum may hold: enough for the last step, and no grudge beyond it."""
-        return self.threshold * len(self.ladder) + math.log(len(TESTS))
+        return self.threshold * len(self.ladder) + _SPREAD
 
 
 def settle(memory: Memory, terms: Terms, now: float, brought: int = 1) -> tuple[str, ...]:
@@ -53,9 +54,11 @@ def settle(memory: Memory, terms: Terms, now: float, brought: int = 1) -> tuple[
     one, top = memory.one, len(terms.ladder) - 1
     before = one["level"][0]
     level = min(max(before, 0), top)
-    if level == 0 and max(memory.each_sum) < terms.threshold:
-        if before:
-            one["level"][0] = 0
+    # The score lies between the highest sum and that less a logarithm: often this is enough.
+    peak = max(memory.each_sum)
+    rises = level < top and peak >= terms.threshold * (level + 1)
+    falls = level > 0 and peak - _SPREAD < terms.threshold / 4
+    if before == level and not rises and not falls:
         return ()
     reached, new, moved = score(memory.each_sum), one["new"][0], []
     one["level"][0] = level

@@ -20,6 +20,7 @@ from .names import TESTS
 
 Numbers = np.ndarray[Any, Any]
 Sums = Numbers | memoryview
+Bins = Numbers | list[list[int]]
 
 # For each test: the largest share of a customer's rows in each bin, then an attacker's.
 # The customer's shares of the suspicious bins are the card's nominal ones, times a slack that
@@ -87,16 +88,16 @@ def steps(lately: Numbers) -> Numbers:
     return table
 
 
-def advance(memory: Memory, found: Numbers, cap: float) -> None:
+def advance(memory: Memory, found: Bins, cap: float) -> None:
     """Add the bins of some rows, (rows, tests), to a slot's sums; none exceeds ``cap``.
 
     A batch ends where its rows, one after another, would have ended.
     """
     judged = memory.one["judged"][0]
     if len(found) == 1:
-        _advance_one(memory, found[0].tolist(), judged, cap)
+        _advance_one(memory, list(found[0]), judged, cap)
     else:
-        _advance_many(memory, found.astype(np.intp), judged, cap)
+        _advance_many(memory, np.asarray(found, dtype=np.intp), judged, cap)
     memory.one["judged"][0] = judged + len(found)
 
 

@@ -12,8 +12,8 @@ import fcntl
 import mmap
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,36 @@ WAYS = 8  # places a party may have its slot in; a new one takes that of the lea
 _HEADER, _KEY, _STRIPES, _REMEMBERED = 4096, 32, 64, 10_000
 _VIEWED = 512  # slots whose views a process keeps ready, 13 KiB each
 _MAGIC = b"theft_guard slots 1\n"
+
+
+class Held:
+    """A lock on one set of slots. A class, because a generator takes longer than what it guards."""
+
+    __slots__ = ("_enter", "_file", "_place", "_stripe")
+
+    def __init__(
+        self, file: int, place: int, stripe: threading.Lock, enter: Callable[[], Memory]
+    ) -> None:
+        self._file, self._place, self._stripe, self._enter = file, place, stripe, enter
+
+    def __enter__(self) -> Memory:
+        # A file's locks belong to the process, so threads need one of their own.
+        self._stripe.acquire()
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._place)
+            return self._enter()
+        except BaseException:
+            self._release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._place)
+        finally:
+            self._stripe.release()
 
 
 class Slots:
@@ -51,28 +81,25 @@ class Slots:
         self._open()
         return self._key
 
-    @contextmanager
-    def held(self, kind: str, name: str, now: float) -> Iterator[Memory]:
-        """Yield the slot of a party, made if need be, while nobody else changes it.
+    def held(self, kind: str, name: str, now: float) -> Held:
+        """Return the slot of a party, made if need be, to be entered: `with ... as memory`.
 
-        Raises OSError.
+        Nobody else changes it meanwhile. Entering raises OSError.
         """
         start, table = self._open()[kind]
         mark = self._mark(kind, name)
         first = (mark >> 8) % (len(table) // WAYS) * WAYS
         lock = start + first + 1
-        # A file's locks belong to the process, so threads need one of their own.
-        with self._stripes[lock // WAYS % _STRIPES]:
-            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, lock)
-            try:
-                place = self._place(kind, mark)
-                if place is None:
-                    place = _taken(table, first, mark, name)
-                memory = self._memory(kind, place)
-                memory.one["seen"][0] = now
-                yield memory
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, 1, lock)
+        stripe = self._stripes[lock // WAYS % _STRIPES]
+        return Held(self._file, lock, stripe, lambda: self._entered(kind, name, mark, first, now))
+
+    def _entered(self, kind: str, name: str, mark: int, first: int, now: float) -> Memory:
+        place = self._place(kind, mark)
+        if place is None:
+            place = _taken(self._tables[kind][1], first, mark, name)
+        memory = self._memory(kind, place)
+        memory.one["seen"][0] = now
+        return memory
 
     def peek(self, kind: str, name: str) -> Any | None:
         """Return the slot of a party as it stands, or None; raises OSError."""

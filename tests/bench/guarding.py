@@ -25,7 +25,7 @@ def report() -> list[dict]:
         for many in (1, 100):
             chosen = target.fresh[chance.integers(len(target.fresh), size=(4000 // many, many))]
             rows = iter(chosen + chance.normal(0, 1e-3, chosen.shape) * target.spread)
-            exchange = service.prepare(next(rows))
+            exchange = service.prepare(next(rows), address="192.0.2.1")
             result = target.handle.predict(exchange.read_rows())
 
             def judge():

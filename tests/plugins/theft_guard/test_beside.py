@@ -39,7 +39,7 @@ def test_a_small_step_is_near_and_one_that_turns_the_answer_is_a_chain(scale, ta
 
 def test_the_first_row_has_nothing_to_be_near_to(scale, target, memory):
     (first,) = scale.judge(asked(target.fresh[:1]), memory)
-    assert first[[TESTS.index(t) for t in ("near", "chain", "spacing")]].tolist() == [-1, -1, -1]
+    assert [first[TESTS.index(t)] for t in ("near", "chain", "spacing")] == [-1, -1, -1]
 
 
 def test_a_short_step_of_noise_is_a_stride_and_one_between_real_rows_is_none(

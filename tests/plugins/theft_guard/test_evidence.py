@@ -55,7 +55,7 @@ def test_nonsense_is_off_the_manifold_and_real_rows_are_on_it(scale, target, non
 
 def test_an_unsure_answer_is_near_the_boundary_and_no_margin_says_nothing(scale, target, memory):
     place = TESTS.index("boundary")
-    assert scale.judge(asked(target.fresh[:1], margin=0.0), memory)[0, place] == 2
-    assert scale.judge(asked(target.fresh[1:2], margin=1.0), memory)[0, place] == 0
+    assert scale.judge(asked(target.fresh[:1], margin=0.0), memory)[0][place] == 2
+    assert scale.judge(asked(target.fresh[1:2], margin=1.0), memory)[0][place] == 0
     unknown = Asked(target.fresh[2:3], None, np.array([0]), [12345])
-    assert scale.judge(unknown, memory)[0, place] == -1
+    assert scale.judge(unknown, memory)[0][place] == -1
