@@ -177,7 +177,7 @@ def test_an_end_that_is_asked_for_comes_in_good_order(serve, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "quick"), [(0.0, True), (0.1, True), (0.11, False)], ids=["now", "just", "slow"]
+    ("seconds", "quick"), [(0.0, True), (0.25, True), (0.26, False)], ids=["now", "just", "slow"]
 )
 def test_one_slow_request_is_enough(seconds, quick):
     pace = Pace(0.0)
