@@ -22,6 +22,9 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]  # ships 
     ThreadWorker,
 )
 
+_LOOK = 0.01  # seconds after which it is looked who else has come
+_WELCOMED = 4  # connections at a time: the other workers want their share
+
 
 class Pace:
     """Whether requests have been quick for long enough; times in seconds of a clock that only
@@ -110,10 +113,19 @@ class QuickWorker(ThreadWorker):  # type: ignore[misc]  # the same
             events = self.poller.select(timeout)
         except InterruptedError:
             return
+        until = time.monotonic() + _LOOK
         for key, _ in events:
-            if self._overtaken:
-                return  # what is left has been done, or is told again at the next look
             key.data(key.fileobj)
+            if self._overtaken or time.monotonic() > until:
+                return  # what is left has been done, or is told again, in its turn
+
+    def accept(self, listener: Any) -> None:
+        """Take a few new connections: between two looks requests are answered, and they wait."""
+        for _ in range(_WELCOMED):
+            before = self.nr_conns
+            super().accept(listener)
+            if self.nr_conns == before:
+                return
 
     def _deputize(self) -> None:
         while True:
