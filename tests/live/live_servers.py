@@ -6,7 +6,9 @@ once it does, and the end of a process is awaited on its file descriptor.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import itertools
 import json
 import os
 import select
@@ -32,12 +34,20 @@ CHECKOUT = HERE.parent.parent
 STATUS = "location = /status { stub_status; }"
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+# Below the range from which the system takes ports for clients, and apart for each process that
+# runs tests: nobody else takes a port between our looking and the server's binding.
+_FIRST = 12_000 + _WORKER % 10 * 2_000
+_PORTS = itertools.cycle(_FIRST + (os.getpid() + step) % 2_000 for step in range(2_000))
+
+
 def free_port() -> int:
-    """Return a port of loopback that nobody held a moment ago."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of loopback that nobody holds."""
+    for port in itertools.islice(_PORTS, 2_000):
+        with closing(socket.socket()) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free on loopback")
 
 
 def end(pid: int) -> None:
