@@ -108,7 +108,11 @@ chdir = str(Path(__file__).absolute().parent.parent)  # the checkout, where wsgi
 # Under systemd's secureml.socket the listening socket is inherited and this line is ignored.
 bind = _server["bind"] or f"unix:{_instance}/run/gunicorn.sock"
 umask = 0o117  # the socket becomes 0660; Gunicorn uses it for nothing else that we have
-backlog = 512  # connections in waiting; beyond it Nginx hears at once that we are full
+# Connections in waiting; beyond it Nginx is refused at once, and whoever asks gets 502. So it is
+# what a process of Nginx may open twice over (worker_connections), and what forty addresses at
+# their ceiling (limit_conn) may have waiting. As many as Linux allows unless told otherwise; the
+# same number stands in secureml.socket.
+backlog = 4096
 
 # --- Whom we believe: nobody ------------------------------------------------------------------
 # Over a unix socket Gunicorn trusts every peer, whatever forwarded_allow_ips says. Trust is

@@ -106,6 +106,15 @@ def test_whoever_stands_further_out_waits_longer(gunicorn: dict[str, Any]) -> No
     assert stop > gunicorn["graceful_timeout"] >= worker
 
 
+def test_as_many_may_wait_for_gunicorn_as_two_processes_of_nginx_can_ask(
+    gunicorn: dict[str, Any],
+) -> None:
+    """A queue that is full refuses at once, and whoever asks then gets 502."""
+    socket = number(r"^Backlog=(\d+)$", "deploy/systemd/secureml.socket")
+    assert socket == gunicorn["backlog"]
+    assert gunicorn["backlog"] >= 2 * number(r"^ +worker_connections (\d+);", "nginx.conf")
+
+
 def test_operations_names_the_time_a_stopping_worker_has(gunicorn: dict[str, Any]) -> None:
     assert f"up to {gunicorn['graceful_timeout']} seconds" in text("docs/operations.md")
 
