@@ -9,11 +9,14 @@ attack or a failure and none depends on the machine.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
 import mmap
 import os
 import secrets
+import signal
 import ssl
 import sys
 import tomllib
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import gunicorn.http.wsgi  # type: ignore[import-untyped]  # ships no types
+import gunicorn.systemd  # type: ignore[import-untyped]  # the same
 import gunicorn.util  # type: ignore[import-untyped]  # the same
 
 # The master loads scikit-learn and then forks (preload_app). A maths library that has already
@@ -108,7 +112,11 @@ chdir = str(Path(__file__).absolute().parent.parent)  # the checkout, where wsgi
 # Under systemd's secureml.socket the listening socket is inherited and this line is ignored.
 bind = _server["bind"] or f"unix:{_instance}/run/gunicorn.sock"
 umask = 0o117  # the socket becomes 0660; Gunicorn uses it for nothing else that we have
-backlog = 512  # connections in waiting; beyond it Nginx hears at once that we are full
+# Connections in waiting; beyond it Nginx is refused at once, and whoever asks gets 502. So it is
+# what a process of Nginx may open twice over (worker_connections), and what forty addresses at
+# their ceiling (limit_conn) may have waiting. As many as Linux allows unless told otherwise; the
+# same number stands in secureml.socket.
+backlog = 4096
 
 # --- Whom we believe: nobody ------------------------------------------------------------------
 # Over a unix socket Gunicorn trusts every peer, whatever forwarded_allow_ips says. Trust is
@@ -181,6 +189,41 @@ else:
     os.environ.pop(_COUNTERS, None)
 
 
+# --- The next generation (SIGUSR2) ------------------------------------------------------------
+# The application is loaded before the workers fork, so new code, settings and models need a new
+# master. Gunicorn starts one beside the old one when it gets SIGUSR2, and both take requests from
+# the same socket; the successor ends the old one when its own workers serve, and not before. One
+# that cannot start leaves the old one as it is. deploy/reload_gunicorn.py does it for systemd.
+
+_GENERATION = "SECUREML_GENERATION"  # which of two the master is: they alternate
+_FIRST_FD = 3  # where systemd lays the sockets that it passes on (sd_listen_fds(3))
+_serving = mmap.mmap(-1, mmap.PAGESIZE)  # a byte for each place: its worker serves
+
+
+def pre_exec(server: Any) -> None:
+    """Hand the sockets and the turn to the master that this process is about to become."""
+    environment = server.cfg.env_orig
+    environment[_GENERATION] = "b" if environment.get(_GENERATION, "a") == "a" else "a"
+    if not server.systemd:
+        return  # Gunicorn names their numbers itself
+    # It looks for systemd's sockets where systemd puts them, but has moved them since. First out
+    # of the way, so that none is written over.
+    held = [fcntl.fcntl(listener, fcntl.F_DUPFD, 64) for listener in server.LISTENERS]
+    for number, descriptor in enumerate(held, _FIRST_FD):
+        os.dup2(descriptor, number, inheritable=True)
+
+
+def _take_over(worker: Any) -> None:
+    """End the old master once every worker of the new one serves; said by the last of them."""
+    _serving[worker.number] = 1
+    if not worker.predecessor or not all(_serving[: worker.cfg.workers]):
+        return
+    # systemd must know whom to watch before the one it watched is gone.
+    gunicorn.systemd.sd_notify(f"MAINPID={os.getppid()}", worker.log)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker.predecessor, signal.SIGTERM)
+
+
 def on_starting(server: Any) -> None:
     """Begin with empty counters, unless another master still counts (an upgrade by USR2)."""
     if _COUNTERS in os.environ and not server.master_pid:
@@ -197,9 +240,14 @@ _lost: list[int] = []  # pids of workers that ended without a word
 
 def pre_fork(server: Any, worker: Any) -> None:
     """Give a worker that is about to be made the first place that is free, and the lost."""
-    taken = {other.place for other in server.WORKERS.values()}
-    number = next(n for n in range(len(taken) + 1) if f"{server.pid}-{n}" not in taken)
-    worker.place, worker.said = f"{server.pid}-{number}", mmap.mmap(-1, 2)
+    taken = {other.number for other in server.WORKERS.values()}
+    worker.number = next(n for n in range(len(taken) + 1) if n not in taken)
+    # Two generations count side by side while one takes over from the other; the third goes on
+    # with the files of the first, so that their number does not grow with each.
+    worker.place = f"{os.environ.get(_GENERATION, 'a')}-{worker.number}"
+    worker.said = mmap.mmap(-1, 2)
+    # Who was promoted has no predecessor any more, and its number may be somebody else's by now.
+    worker.predecessor = server.master_pid if server.master_pid == os.getppid() else 0
     worker.lost = tuple(_lost)
     _lost.clear()
 
@@ -216,8 +264,12 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Tell the plugins that the worker is ready to serve."""
     house = _house_of(worker)
-    if house is None:
-        return
+    if house is not None:
+        _begin(worker, house)
+    _take_over(worker)
+
+
+def _begin(worker: Any, house: Any) -> None:
     house.work(worker.cfg.threads)
     told = [_say(house, "sys_crash", pid) for pid in worker.lost]
     if _say(house, "sys_startup", worker.pid) and all(told):

@@ -127,6 +127,18 @@ class QuickWorker(ThreadWorker):  # type: ignore[misc]  # the same
             if self.nr_conns == before:
                 return
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Begin or stop to take new connections; for good, where this worker is about to end.
+
+        Kept open until the last answer is given, the socket would go on taking connections in
+        that nobody looks at, and drop them in the end. One that systemd or a successor holds as
+        well stays open with them.
+        """
+        super().set_accept_enabled(enabled)
+        if not enabled and not self.alive:
+            for listener in self.sockets:
+                listener.close()
+
     def _deputize(self) -> None:
         while True:
             time.sleep(Pace.slow)

@@ -7,6 +7,7 @@ stopped in order, the one that takes requests first.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -17,7 +18,8 @@ import click
 
 from secureml.config_error import ConfigError
 
-GRACE = 15.0  # seconds a server may take to finish what it has begun
+# Seconds a server may take to finish what it has begun: as long as Nginx waits for an answer.
+GRACE = 35.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 # Looked up here: between fork and exec nothing may be done that could wait for a lock, because
@@ -31,20 +33,25 @@ class Running:
     def __init__(self, folder: Path, instance: Path) -> None:
         self._folder, self._instance = folder, instance
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._stops: list[signal.Signals] = []
 
-    def start(self, command: list[str]) -> None:
-        """Start a server; it is told to stop even when this command is killed outright."""
+    def start(self, command: list[str], stop: signal.Signals = signal.SIGTERM) -> None:
+        """Start a server; it is told to stop even when this command is killed outright.
+
+        ``stop`` is the signal after which it finishes what it has begun.
+        """
         # SIGINT as well: a shell that starts us in the background has it ignored.
         for number in _SIGNALS:
             signal.signal(number, _interrupt)
         environment = os.environ | {"SECUREML_INSTANCE": str(self._instance)}
+        self._stops.append(stop)
         self._processes.append(
             subprocess.Popen(  # noqa: S603 - our own programs, no shell
                 command,
                 cwd=self._folder,
                 env=environment,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no lock
+                preexec_fn=functools.partial(_end_with_parent, stop),  # noqa: PLW1509 - one system call, no lock
             )
         )
 
@@ -77,9 +84,9 @@ class Running:
         """End them in reverse: the one that takes requests first."""
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # impatience must not leave one behind
-        for process in reversed(self._processes):
+        for process, stop in reversed(list(zip(self._processes, self._stops, strict=True))):
             if process.poll() is None:
-                process.terminate()
+                process.send_signal(stop)
             try:
                 process.wait(timeout=GRACE)
             except subprocess.TimeoutExpired:
@@ -91,6 +98,6 @@ def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(stop: signal.Signals) -> None:
     """Have the kernel end a child with us, even where we are killed and cannot (prctl(2))."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _prctl(_PR_SET_PDEATHSIG, stop)

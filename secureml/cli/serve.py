@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import sys
@@ -58,7 +59,8 @@ def serve(
         running.start(_gunicorn(None if front else f"{edge.bracketed(bind)}:{port}", instance))
         if front:
             _wait_for_socket(running, instance / "run" / "gunicorn.sock")
-            running.start(front)
+            # Nginx's SIGTERM cuts off whatever it is answering; after SIGQUIT it finishes first.
+            running.start(front, stop=signal.SIGQUIT)
         _wait_until_ready(running, tls / "ca.crt", bind, port)
         _announce(instance, port, nginx=front is not None, model=model, as_json=as_json)
         running.watch()

@@ -106,6 +106,26 @@ def test_whoever_stands_further_out_waits_longer(gunicorn: dict[str, Any]) -> No
     assert stop > gunicorn["graceful_timeout"] >= worker
 
 
+def test_as_many_may_wait_for_gunicorn_as_two_processes_of_nginx_can_ask(
+    gunicorn: dict[str, Any],
+) -> None:
+    """A queue that is full refuses at once, and whoever asks then gets 502."""
+    socket = number(r"^Backlog=(\d+)$", "deploy/systemd/secureml.socket")
+    assert socket == gunicorn["backlog"]
+    assert gunicorn["backlog"] >= 2 * number(r"^ +worker_connections (\d+);", "nginx.conf")
+
+
+def test_a_reload_ends_by_itself_before_systemd_ends_it() -> None:
+    start = number(r"^TimeoutStartSec=(\d+)$", "deploy/systemd/secureml.service")
+    assert number(r"^PATIENCE = (\d+)\.0", "deploy/reload_gunicorn.py") < start
+
+
+def test_a_reload_checks_first_and_a_start_does_not_wait_for_a_second_check() -> None:
+    check, _ = lines(r"ExecReload=(.+)", "deploy/systemd/secureml.service")
+    assert check.endswith("/secureml check")
+    assert lines(r"ExecStartPre=(.+)", "deploy/systemd/secureml.service") == []
+
+
 def test_operations_names_the_time_a_stopping_worker_has(gunicorn: dict[str, Any]) -> None:
     assert f"up to {gunicorn['graceful_timeout']} seconds" in text("docs/operations.md")
 

@@ -15,6 +15,7 @@ from hyperframe.frame import (
     Frame,
     GoAwayFrame,
     HeadersFrame,
+    PingFrame,
     RstStreamFrame,
     SettingsFrame,
 )
@@ -42,6 +43,7 @@ class Http2:
         self._buffer, self.closed = b"", False
         self.answers: dict[int, dict[str, Any]] = {}
         self.goaway: int | None = None
+        self._pings = 0  # how many the server has answered
         self.send(PREFACE + SettingsFrame(0).serialize())
 
     def send(self, data: bytes) -> bool:
@@ -69,18 +71,17 @@ class Http2:
         deadline = time.monotonic() + seconds
         while not self.closed and not streams <= {s for s, a in self.answers.items() if a["done"]}:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or not self._receive(left):
                 return
-            self._socket.settimeout(left)
-            try:
-                received = self._socket.recv(65536)
-            except TimeoutError:
-                return
-            except OSError:
-                received = b""
-            self.closed = not received
-            self._buffer += received
-            self._take()
+
+    def settle(self) -> bool:
+        """Wait until the server has read all that was sent; tell whether it goes on talking."""
+        answered = self._pings
+        self.send(PingFrame(0, b"settled?").serialize())
+        while not self.closed and self.goaway is None and self._pings == answered:
+            if not self._receive(10):
+                return False
+        return not self.closed and self.goaway is None
 
     def outcome(self, stream: int) -> str:
         """Return what came of a stream: a status with the code of a refusal, reset or silence."""
@@ -92,6 +93,20 @@ class Http2:
         if answer["type"] == "application/problem+json":
             return f"{answer['status']}:{json.loads(answer['body'])['code']}"
         return str(answer["status"])
+
+    def _receive(self, seconds: float) -> bool:
+        """Read what has come; tell whether anything has, the end of the connection included."""
+        self._socket.settimeout(seconds)
+        try:
+            received = self._socket.recv(65536)
+        except TimeoutError:
+            return False
+        except OSError:
+            received = b""
+        self.closed = not received
+        self._buffer += received
+        self._take()
+        return True
 
     def _take(self) -> None:
         while len(self._buffer) >= 9:
@@ -107,6 +122,8 @@ class Http2:
             self.goaway = frame.error_code
         elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
             self.send(SettingsFrame(0, flags=["ACK"]).serialize())
+        elif isinstance(frame, PingFrame):
+            self._pings += "ACK" in frame.flags
         elif isinstance(frame, (HeadersFrame, DataFrame, RstStreamFrame)):
             empty = {"status": None, "type": "", "body": b"", "done": False, "count": 0}
             answer = self.answers.setdefault(frame.stream_id, empty)

@@ -219,9 +219,10 @@ class Edge:
         host: str = "localhost",
         source: str = "127.0.0.1",
         plain: bool = False,
+        patience: float = 10,
     ) -> Answer:
         """Send one request over a connection of its own; headers go out as given, repeats too."""
-        connection = self.connect(source=source, plain=plain)
+        connection = self.connect(source=source, plain=plain, patience=patience)
         with closing(connection):
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             length = [("Content-Length", str(len(body)))] if body or method == "POST" else []
@@ -239,15 +240,15 @@ class Edge:
             return connection.getresponse().read().decode()
 
     def connect(
-        self, *, source: str = "127.0.0.1", plain: bool = False
+        self, *, source: str = "127.0.0.1", plain: bool = False, patience: float = 10
     ) -> http.client.HTTPConnection:
         if plain:
             return http.client.HTTPConnection(
-                "127.0.0.1", self.plain_port, timeout=10, source_address=(source, 0)
+                "127.0.0.1", self.plain_port, timeout=patience, source_address=(source, 0)
             )
         trust = ssl.create_default_context(cafile=self.authority)
         return http.client.HTTPSConnection(
-            "localhost", self.port, timeout=10, source_address=(source, 0), context=trust
+            "localhost", self.port, timeout=patience, source_address=(source, 0), context=trust
         )
 
     def raw(self, request: bytes, *, tls: bool = True) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -108,6 +109,42 @@ def test_without_nginx_gunicorn_terminates_tls_with_the_same_floor(
     below = descendants(server.process.pid)
     server.process.kill()  # even then nothing outlives the command
     assert until(lambda: not any(map(alive, below)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("flags", [(), ("--no-nginx",)], ids=["Nginx", "no Nginx"])
+def test_an_end_lets_a_request_in_flight_be_answered(
+    serve: Callable[..., Served],
+    own: Instance,
+    tool: Callable[[str, str], str],
+    flags: tuple[str, ...],
+    number: signal.Signals,
+) -> None:
+    """Even where the command itself is killed outright; and new requests are taken no more."""
+    tool("nginx", "apt-get install nginx-light")
+    settings = own.folder / "secureml.toml"
+    text = settings.read_text("utf-8")
+    settings.write_text(
+        text.replace('"transport",', '"transport", "tests.live.fault_plugin:Waits",'), "utf-8"
+    )
+    server = serve(*flags)
+    below = descendants(server.process.pid)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(server.ask, "POST", PREDICT, own.key("patient"), BODY, X_Wait="1")
+        assert until((own.folder / "run/arrived").exists)
+        server.process.send_signal(number)
+        assert until(lambda: not listens(server.port)), "it has begun to stop"
+        assert not asked.done(), asked.result()
+        (own.folder / "run/go").touch()
+        assert asked.result(timeout=30).status == 200
+    assert server.process.wait(timeout=30) == (-number if number == signal.SIGKILL else 0)
+    assert until(lambda: not any(map(alive, below)))
+    server.stop()
+
+
+def listens(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 TLS = {
@@ -229,8 +266,6 @@ def test_what_only_serve_looks_at_stops_it_in_one_line_too(
 
 
 def test_a_port_in_use_stops_serve_in_one_line(own: Instance) -> None:
-    import socket
-
     with closing(socket.create_server(("127.0.0.1", 0))) as holder:
         port = holder.getsockname()[1]
         serve = first(["secureml.cli", "serve", "--port", str(port)], own.folder)

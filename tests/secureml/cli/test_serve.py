@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 from contextlib import closing
@@ -23,12 +24,14 @@ class Servers:
     """Stands for the processes, and keeps what would have been started."""
 
     started: list[list[str]]
+    stops: list[signal.Signals]
 
     def __init__(self, folder, instance):
-        Servers.started, Servers.stopped = [], False
+        Servers.started, Servers.stops, Servers.stopped = [], [], False
 
-    def start(self, command):
+    def start(self, command, stop=signal.SIGTERM):
         Servers.started.append(command)
+        Servers.stops.append(stop)
 
     def demand_start(self):
         """Be there."""
@@ -153,6 +156,7 @@ def test_gunicorn_stands_on_its_socket_behind_nginx(ask, fresh_instance):
     assert gunicorn[-2:] == ["--bind", f"unix:{fresh_instance}/run/gunicorn.sock"]
     assert nginx[0] == "/usr/sbin/nginx"
     assert Servers.stopped
+    assert Servers.stops == [signal.SIGTERM, signal.SIGQUIT]  # each finishes what it has begun
     assert said.err == "stopping\n"
 
 
