@@ -282,6 +282,11 @@ def worker_exit(server: Any, worker: Any) -> None:
     house = _house_of(worker)
     if house is None or not worker.booted:
         return
+    # First what the worker has only counted: after its own end it would speak of nothing more.
+    try:
+        house.rest()
+    except Exception:
+        logging.getLogger("gunicorn.error").exception("%d could not tell its numbers", worker.pid)
     # Gunicorn leaves by SystemExit: 0 when asked to, 1 when it took too long, -1 after a fault.
     code = getattr(sys.exc_info()[1], "code", None)
     if _say(house, "sys_crash" if code else "sys_shutdown", worker.pid):

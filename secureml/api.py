@@ -18,7 +18,7 @@ from secureml.corridor.coding import unpack
 from secureml.corridor.exchange import Exchange, invalid_input
 from secureml.corridor.json_answer import JsonAnswer
 from secureml.corridor.payload import Limits, read_form, read_json
-from secureml.corridor.policy import public, requires
+from secureml.corridor.policy import health_check, requires
 from secureml.corridor.problems import Fault, Problem
 
 if TYPE_CHECKING:
@@ -176,13 +176,13 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         return found.card.public()
 
     @api.get("/healthz", endpoint="healthz")
-    @public(answer=AliveAnswer)
+    @health_check(answer=AliveAnswer)
     def alive() -> dict[str, str]:
         """Tell that the process answers."""
         return {"status": "alive"}
 
     @api.get("/readyz", endpoint="readyz")
-    @public(answer=ReadyAnswer, answered_at=(200, 503))
+    @health_check(answer=ReadyAnswer, answered_at=(200, 503))
     def ready() -> Response:
         """Tell whether requests can be answered now."""
         reasons = [reason for ask in readiness if (reason := ask())]

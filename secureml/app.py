@@ -25,6 +25,7 @@ from secureml.corridor.phases import Phase
 from secureml.corridor.pipeline import Pipeline, Routes
 from secureml.corridor.plugin import Host, doors_of
 from secureml.corridor.problems import Catalogue
+from secureml.corridor.refusals import Refusals
 from secureml.models.artifact import ModelRefused
 from secureml.models.registry import Registry
 from secureml.settings import SIGNING_FOLDER, Settings
@@ -46,6 +47,7 @@ class House:
     signing: SigningKeys
     models: Registry
     plugins: Sequence[Loaded]
+    refusals: Refusals
 
     def tell(self, event: Event) -> None:
         """Let every plugin that has ears know what happened; raises where a vital one cannot."""
@@ -58,9 +60,14 @@ class House:
 
     def work(self, threads: int) -> None:
         """Let every plugin that wants to know begin work in this worker process."""
+        self.refusals.start()
         for loaded in self.plugins:
             if hasattr(loaded.plugin, "work"):
                 loaded.plugin.work(threads)
+
+    def rest(self) -> None:
+        """Tell what this worker process has only counted so far: it ends."""
+        self.refusals.stop()
 
 
 def create_app(
@@ -69,7 +76,7 @@ def create_app(
     """Return the app behind all its doors, or raise ConfigError with the fix."""
     house = furnish(instance, now=now)
     load_models(house)
-    pipeline = Pipeline(house.plugins, _catalogue(house), now=now)
+    pipeline = Pipeline(house.plugins, _catalogue(house), now=now, refusals=house.refusals)
     app = Application(pipeline, house.store.glance)
     _register_routes(app, house)
     routes = Routes(_policies(app, house), _preparation(house))
@@ -91,7 +98,8 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     signing = SigningKeys(store, found.instance / SIGNING_FOLDER, now, found.signing)
     vouchers: list[Callable[..., None]] = []
     models = Registry(found.models_folder, vouchers, found.models_allow)
-    house = House(found, store, clients, signing, models, plugins := [])
+    refusals = Refusals(lambda event: house.tell(event), now, found.recording)  # noqa: PLW0108 - there is no house yet
+    house = House(found, store, clients, signing, models, plugins := [], refusals)
     try:
         classes = loader.find(found.plugins)
         plugins += loader.build(classes, found.plugin_tables, _lender(house, now))

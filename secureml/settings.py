@@ -20,6 +20,7 @@ from marshmallow import Schema, ValidationError
 from secureml.config_error import ConfigError
 from secureml.corridor.loader import invalid_table
 from secureml.corridor.payload import Limits
+from secureml.corridor.refusals import Terms
 from secureml.state import secret_tables
 from secureml.state.secret import SecretTerms
 from secureml.state.signing import Schedule
@@ -53,6 +54,7 @@ class Settings:
     limits: Limits
     signing: Schedule
     secrets: SecretTerms
+    recording: Terms
     plugin_tables: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -193,6 +195,7 @@ def _freeze(
         limits=Limits(**{key: value for key, value in payload.items() if key != "body"}),
         signing=Schedule(**tables["signing_keys"]),
         secrets=secret_tables.terms(tables["secrets"], instance),
+        recording=Terms(**tables["recording"]),
         plugin_tables=MappingProxyType(
             {name: MappingProxyType(table) for name, table in plugin_tables.items()}
         ),

@@ -171,6 +171,27 @@ class ServerTable(Schema):
     )
 
 
+class RecordingTable(Schema):
+    """The ``[recording]`` table: how refused requests are written down, whoever keeps records."""
+
+    in_full = StrictInteger(
+        load_default=20,
+        validate=validate.Range(1, 10_000_000),
+        metadata={
+            "description": "Refused requests of one client or address that are written one by one "
+            "in each `window` and worker; those beyond are counted, and their numbers written."
+        },
+    )
+    window = Duration(
+        load_default=60.0,
+        validate=validate.Range(1, 3600),
+        metadata={
+            "description": "How often the numbers are written; a worker that is killed loses those "
+            "of one such span at the most."
+        },
+    )
+
+
 TABLES: dict[str, type[Schema]] = {
     "secureml": RootTable,
     "store": StoreTable,
@@ -178,5 +199,6 @@ TABLES: dict[str, type[Schema]] = {
     "payload": PayloadTable,
     "signing_keys": SigningKeysTable,
     "server": ServerTable,
+    "recording": RecordingTable,
     "secrets": SecretsTable,
 }

@@ -22,7 +22,7 @@ from werkzeug.test import EnvironBuilder
 
 from secureml import api
 from secureml.application import Application
-from secureml.corridor import loader, policy
+from secureml.corridor import events, loader, policy
 from secureml.corridor.events import Event
 from secureml.corridor.exchange import Exchange, Principal
 from secureml.corridor.loader import Loaded
@@ -31,6 +31,7 @@ from secureml.corridor.pipeline import Pipeline, Routes
 from secureml.corridor.plugin import Host, Plugin, check_shape
 from secureml.corridor.policy import Policy
 from secureml.corridor.problems import Catalogue
+from secureml.corridor.refusals import Refusals, Terms
 from secureml.models.registry import Registry
 from secureml.state.clients import Clients
 from secureml.state.signing import SigningKeys
@@ -55,10 +56,14 @@ class Clock:
 
 @dataclass
 class Harness:
-    """A folder, a clock, and everything the core lends a plugin."""
+    """A folder, a clock, and everything the core lends a plugin.
+
+    ``in_full`` refusals of one subject are written one by one in a minute, and then counted.
+    """
 
     folder: Path
     clock: Clock = field(default_factory=Clock)
+    in_full: int = 20
 
     def __post_init__(self) -> None:
         self.store = Store(f"sqlite:///{self.folder / 'secureml.db'}")
@@ -126,7 +131,11 @@ class Harness:
         """Return an app with these plugins at the real doors, around the core's own routes."""
         added = [kind for loaded in plugins for kind in loaded.plugin.problems]
         words: dict[str, Any] = {"new_id": new_id} if new_id else {}
-        pipeline = Pipeline(plugins, Catalogue(added), now=self.clock, **words)
+        heard = [loaded.plugin for loaded in plugins]
+        refusals = Refusals(
+            lambda event: events.tell(heard, event), self.clock, Terms(self.in_full)
+        )
+        pipeline = Pipeline(plugins, Catalogue(added), now=self.clock, refusals=refusals, **words)
         app = Application(pipeline, self.store.glance)
         asked = [item.plugin.ready for item in plugins if hasattr(item.plugin, "ready")]
         offered = [item.plugin.blueprint() for item in plugins if hasattr(item.plugin, "blueprint")]

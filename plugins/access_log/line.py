@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
+COUNTED = "refusals_counted"
+
 
 class _Principal(Protocol):
     @property
@@ -58,6 +60,23 @@ def line(exchange: Any) -> dict[str, Any]:
     if exchange.events:
         fields["events"] = [event.name for event in exchange.events]
     return fields
+
+
+def counted_line(event: Any, now: float) -> dict[str, Any]:
+    """Return the fields for refused requests that were only counted, with their number."""
+    facts, client = event.facts, event.client
+    return {
+        "time": rfc3339(now),
+        "event": event.name,
+        "subject": facts["subject"],
+        "client": client,
+        "status": facts["status"],
+        "code": facts["code"],
+        "route": facts["route"],
+        "count": facts["count"],
+        "first": facts["first"],
+        "last": facts["last"],
+    }
 
 
 def _at_doors(timings: list[tuple[Any, str, int]]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Access log: one JSON line a request, for people and machines alike.
 
+Of many refusals of one subject the first have a line each, and the others one together.
 Stands in RECORD and is not vital: a full disk must not stop answers for want of this
 line (the audit log is there for that). The file is opened anew when logrotate has moved it,
 and at SIGUSR1.
@@ -18,9 +19,9 @@ from typing import Any
 from marshmallow import Schema
 from pythonjsonlogger.json import JsonFormatter
 
-from secureml import ConfigError, Exchange, Host, Plugin, fields
+from secureml import ConfigError, Event, Exchange, Host, Plugin, fields
 
-from .line import line
+from .line import COUNTED, counted_line, line
 from .line_file import MODE, LineFile
 
 # Made once: json.dumps makes one a call for anything but its defaults.
@@ -43,6 +44,7 @@ class AccessLog(Plugin):
     schema = Config
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        self._now = host.now
         self._file = None if config["file"] == "-" else _file(config["file"], host)
         self._write: Callable[[str], None] = self._file.write if self._file else _to_stderr
         # The formatter alone: a LogRecord and its way through handlers cost five times the
@@ -51,7 +53,13 @@ class AccessLog(Plugin):
 
     def record(self, exchange: Exchange) -> None:
         """Write down what was asked, who asked, and what became of it."""
-        self._write(self._json(line(exchange)))
+        if not exchange.counted:
+            self._write(self._json(line(exchange)))
+
+    def hear(self, event: Event) -> None:
+        """Write down the number of refused requests that got no line of their own."""
+        if event.name == COUNTED:
+            self._write(self._json(counted_line(event, self._now())))
 
     def work(self, threads: int) -> None:
         """Open the file anew at SIGUSR1, as Gunicorn does with its own (and as Nginx does)."""

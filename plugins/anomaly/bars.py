@@ -6,13 +6,17 @@ is let in again is forgiven what was counted until then: it bars nobody a second
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
 
+log = logging.getLogger("secureml.anomaly")
+
 TOPIC = "anomaly"
+MOST = 10_000  # rows; strangers choose how many addresses they come from
 HOLD, BAN = "hold", "ban"
 _LIFTED = "free"  # a row that bars nobody; `since` is when an operator said so
 
@@ -81,9 +85,25 @@ class Bars:
         if connection.execute(sa.select(_table.c.subject).where(mine, forgiven)).first():
             return False
         connection.execute(_table.delete().where(mine))
+        self._make_room(connection)
         connection.execute(_table.insert().values(bar._asdict()))
         self._store.touch(connection, TOPIC)
         return True
+
+    def _make_room(self, connection: sa.Connection) -> None:
+        """Let go of bans that are over; of too many, of what was lifted and what ends soonest.
+
+        Who is held gives way last, the one held longest: every worker reads all of them.
+        """
+        over = sa.and_(_table.c.kind == BAN, _table.c.until <= self._now())
+        connection.execute(_table.delete().where(over))
+        many = connection.execute(sa.select(sa.func.count()).select_from(_table)).scalar_one()
+        if many >= MOST:
+            log.warning("more than %d are kept out or were forgiven: the oldest give way", MOST)
+            first = (_table.c.kind != _LIFTED, _table.c.until.is_(None), _table.c.until)
+            surplus = sa.select(_table.c.subject).order_by(*first, _table.c.since)
+            gone = surplus.limit(many - MOST + 1)
+            connection.execute(_table.delete().where(_table.c.subject.in_(gone)))
 
     def lift(self, subject: str) -> bool:
         """Let somebody in again and forgive what was seen; tell whether a bar stood."""

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 
 from .window import Window
 
+MOST_VERDICTS = 20_000  # subjects, of which strangers may be as many as they have addresses
+
 _metadata = sa.MetaData()
 _windows = sa.Table(
     "anomaly_windows",
@@ -67,7 +69,11 @@ class Ledger:
         self._store, self._now, self._keep = store, now, keep
 
     def write(self, windows: Mapping[tuple[str, float], Window]) -> None:
-        """Add what one worker counted; the last moments may be lost with the power."""
+        """Add what one worker counted, and let go of the oldest beyond what is kept.
+
+        Here and not where windows are judged: until somebody trains, nobody judges, and
+        strangers would fill the store. The last moments may be lost with the power.
+        """
         rows = [
             {"subject": subject, "start": start, "counts": window.to_json()}
             for (subject, start), window in windows.items()
@@ -75,6 +81,8 @@ class Ledger:
         if rows:
             with self._store.begin(durable=False) as connection:
                 connection.execute(_windows.insert(), rows)
+                newest = connection.execute(sa.select(sa.func.max(_windows.c.id))).scalar() or 0
+                connection.execute(_windows.delete().where(_windows.c.id <= newest - self._keep))
 
     def lease(self, holder: str, seconds: float) -> float | None:
         """Return the end of what is judged if ``holder`` may judge on, else None."""
@@ -126,10 +134,18 @@ class Ledger:
             row = standing._asdict()
             connection.execute(_verdicts.delete().where(_verdicts.c.subject == standing.subject))
             connection.execute(_verdicts.insert().values(row))
-        newest = connection.execute(sa.select(sa.func.max(_windows.c.id))).scalar() or 0
-        connection.execute(_windows.delete().where(_windows.c.id <= newest - self._keep))
+        _forget_oldest(connection)
         return True
 
     def begin(self) -> AbstractContextManager[sa.Connection]:
         """Return a transaction for `settle` and what goes with it."""
         return self._store.begin()
+
+
+def _forget_oldest(connection: sa.Connection) -> None:
+    """Let go of the verdicts that are oldest: each address that was ever judged has one."""
+    many = connection.execute(sa.select(sa.func.count()).select_from(_verdicts)).scalar_one()
+    if many > MOST_VERDICTS:
+        oldest = sa.select(_verdicts.c.subject).order_by(_verdicts.c.start, _verdicts.c.subject)
+        surplus = oldest.limit(many - MOST_VERDICTS)
+        connection.execute(_verdicts.delete().where(_verdicts.c.subject.in_(surplus)))

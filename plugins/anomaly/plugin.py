@@ -153,7 +153,7 @@ class Anomaly(Plugin):
     def record(self, exchange: Exchange) -> None:
         """Count the request for its client and its address."""
         policy = exchange.policy
-        if policy is not None and policy.public and exchange.status < 400:
+        if policy is not None and policy.health and exchange.status < 400:
             return  # whoever watches over the server asks all day
         self._watcher.note(subjects(exchange), fact(exchange))
         if exchange.result is not None and exchange.model is not None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("secureml.audit_log")
 ALL, REFUSED, NONE = "all", "refused", "none"
+REFUSALS = "refusals_counted"
 LEAST_KEY = 32  # bytes, as long as what it makes (RFC 2104, section 3)
 
 
@@ -156,13 +157,17 @@ class AuditLog(Plugin):
 
         Whatever is raised here withholds the answer.
         """
-        for event in exchange.events:
+        for event in exchange.events_to_record:
             self._append(record.of_event(event, exchange))
+        if exchange.counted:
+            return  # one of many: `hear` is told their number
         if self._requests == ALL or (self._requests != NONE and record.worth_keeping(exchange)):
             self._append(record.of_exchange(exchange, self._inputs))
 
     def hear(self, event: Event) -> None:
         """Write down what happened outside a request; raises where it cannot."""
+        if event.name == REFUSALS and self._requests == NONE:
+            return  # numbers of what nobody wants to have written down
         self._append(record.of_event(event))
 
     def ready(self) -> str | None:

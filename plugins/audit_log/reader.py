@@ -38,9 +38,11 @@ class Filter:
 
     def takes(self, fields: Mapping[str, Any]) -> bool:
         """Tell whether a record is wanted; times compare as text, they are all UTC."""
+        # Of refusals that were only counted the code is a fact of their number.
+        said = {**(fields.get("facts") or {}), **fields}
         for name in ("client", "event", "code", "id"):
             wanted = getattr(self, name)
-            if wanted and fields.get(name) != wanted:
+            if wanted and said.get(name) != wanted:
                 return False
         time = str(fields.get("time", ""))
         return not (self.since and time < self.since) and not (self.until and time >= self.until)

@@ -26,6 +26,7 @@ from .windows import STRATEGIES, Outcome, Window
 REFUSE, DEGRADE, ALLOW = "refuse", "degrade", "allow"
 HANDLINGS = (REFUSE, DEGRADE, ALLOW)
 _TRIES, _REST = 3, 1.0
+MOST = 50_000  # keys that a process counts by itself; strangers choose how many addresses they are
 
 log = logging.getLogger("secureml.rate_limit")
 
@@ -59,7 +60,7 @@ class Counting:
         self._declared, self._share = declared, share
         self._now, self._monotonic = now, monotonic
         self._failures, self._rests_until = 0, 0.0
-        self._memory: tuple[int, dict[str, Window]] = (0, {})
+        self._memory: tuple[int, MemoryStorage | None, dict[str, Window]] = (0, None, {})
         self._lock = threading.Lock()
 
     def bind(self, claim: Claim) -> Bound:
@@ -130,9 +131,17 @@ class Counting:
 
     def _own_window(self, strategy: str) -> Window:
         with self._lock:
-            pid, windows = self._memory
-            if pid != os.getpid():
-                storage = MemoryStorage()  # starts a thread, so only where it is needed
-                windows = {name: made(storage, time.time) for name, made in STRATEGIES.items()}
-                self._memory = os.getpid(), windows
+            pid, storage, windows = self._memory
+            if pid == os.getpid() and storage is not None and _has_room(storage):
+                return windows[strategy]
+            if pid == os.getpid():
+                log.warning("more than %d keys are counted in this process: all begin anew", MOST)
+            storage = MemoryStorage()  # starts a thread, so only where it is needed
+            windows = {name: made(storage, time.time) for name, made in STRATEGIES.items()}
+            self._memory = os.getpid(), storage, windows
             return windows[strategy]
+
+
+def _has_room(storage: MemoryStorage) -> bool:
+    # It removes what is over when it is next used, but never the empty list of a moving window.
+    return len(storage.expirations) + len(storage.events) + len(storage.locks) < MOST

@@ -91,7 +91,9 @@ class RateLimit(Plugin):
     def admit(self, exchange: Exchange) -> None:
         """Refuse an address that is banned, failed too often or asks too much."""
         policy = exchange.policy
-        free = policy is not None and policy.public and policy.body is None
+        # The core's own health checks, and nothing else that is public: behind other public
+        # routes stand passwords, forms and slow hashes.
+        free = exchange.known and policy is not None and policy.health
         visit = Visit(self._address(exchange.client_address), free)
         self._visits[exchange.id] = visit
         asker = Asker(visit.address, "", "", exchange.route, self._model(exchange))

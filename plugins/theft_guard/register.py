@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 import sqlalchemy as sa
 
 TOPIC = "theft_guard"
+MOST = 10_000  # rows; whoever has many addresses has many blocks
+_HOLD = "hold"
 
 _metadata = sa.MetaData()
 _table = sa.Table(
@@ -84,8 +86,21 @@ class Register:
             lifted = connection.execute(sa.select(_table.c.lifted).where(*where)).scalar()
             connection.execute(_table.delete().where(*where))
             kept = entry._replace(lifted=lifted or 0.0)
+            self._make_room(connection)
             connection.execute(_table.insert().values(kept._asdict()))
             self._store.touch(connection, TOPIC)
+
+    def _make_room(self, connection: sa.Connection) -> None:
+        """Of too many let go of the oldest, and of who is held last: it is believed from here."""
+        many = connection.execute(sa.select(sa.func.count()).select_from(_table)).scalar_one()
+        if many < MOST:
+            return
+        where = sa.tuple_(*_table.primary_key.columns)
+        oldest = sa.select(*_table.primary_key.columns).order_by(
+            _table.c.level == _HOLD, _table.c.since, _table.c.name
+        )
+        gone = connection.execute(oldest.limit(many - MOST + 1)).all()
+        connection.execute(_table.delete().where(where.in_([tuple(row) for row in gone])))
 
     def lift(self, name: str, model: str | None) -> list[Entry]:
         """End what stands against a party, for one model or all; return what stood."""

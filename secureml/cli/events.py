@@ -39,7 +39,9 @@ def tail(desk: Desk, /, follow: bool, count: int, as_json: bool, **wanted: str) 
     say = _json_line if as_json else record_line
 
     def fits(record: Mapping[str, Any]) -> bool:
-        return all(not word or record.get(name) == word for name, word in wanted.items())
+        # Of refusals that were only counted the code is a fact of their number.
+        said = {**(record.get("facts") or {}), **record}
+        return all(not word or said.get(name) == word for name, word in wanted.items())
 
     last, seen = deque[Mapping[str, Any]](maxlen=count), 0
     for record in recall(0):

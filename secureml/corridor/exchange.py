@@ -105,6 +105,8 @@ class Exchange:
     ``events`` are what happened beside the answer, written with `note`.
     ``notices`` are what the caller is told beside a prediction, written with `warn`: at most
     twenty, of ``notice_count``.
+    ``counted`` tells that this refusal is one of many of its subject: whoever keeps a line of
+    each request leaves it out, for its number is told later as the event ``refusals_counted``.
     ``observing`` is true while a plugin runs that may change nothing: see `amend_rows`.
     ``model_name`` is what the path says, ``model`` what was found under that name.
     """
@@ -138,6 +140,9 @@ class Exchange:
     notices: list[Notice] = field(default_factory=list)
     notice_count: int = 0
     observing: bool = False
+    counted: bool = False
+    _news: list[Event] | None = None
+    _weighed: bool = False
     _rows: np.ndarray[Any, Any] | None = None
     _peer_settled: bool = False
 
@@ -195,6 +200,20 @@ class Exchange:
         """
         caller = self.principal.client if self.principal else ""
         self.events.append(Event(name, client or caller, facts))
+
+    def weighed_once(self) -> bool:
+        """Tell whether it was decided before how this refusal is written down; it is now."""
+        before, self._weighed = self._weighed, True
+        return before
+
+    def count_only(self, news: list[Event]) -> None:
+        """Have this refusal counted and not written down, but for those of its events."""
+        self.counted, self._news = True, news
+
+    @property
+    def events_to_record(self) -> list[Event]:
+        """What is to be written down of ``events``: all, or of a counted refusal what is new."""
+        return self.events if self._news is None else self._news
 
     @property
     def problem(self) -> Problem | None:

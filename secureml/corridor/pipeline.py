@@ -30,6 +30,7 @@ from .loader import Loaded
 from .phases import BEFORE_VIEW, REFUSING, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
 from .policy import EXTENSION, Policy
 from .problems import Catalogue, Problem, from_http
+from .refusals import Refusals
 
 log = logging.getLogger("secureml.corridor")
 _clock = time.perf_counter_ns
@@ -66,12 +67,13 @@ class Pipeline:
         *,
         now: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
+        refusals: Refusals,
     ) -> None:
         self._steps = {phase: _steps(plugins, phase) for phase in Phase}
         self.plugins, self.catalogue = tuple(plugins), catalogue
         self._answers = Answers(plugins, catalogue)
         self._carriers = _carriers(plugins)
-        self._now, self._new_id = now, new_id
+        self._now, self._new_id, self._refusals = now, new_id, refusals
         self._routes = Routes({}, lambda exchange: None)
 
     def attach(self, app: Flask, routes: Routes) -> None:
@@ -86,12 +88,10 @@ class Pipeline:
     # -- on the way in -------------------------------------------------------------------
 
     def _hook(self, phase: Phase) -> Callable[[], None]:
-        if phase is Phase.ADMIT:
-            return self._admit
-        if phase is Phase.IDENTIFY:
-            return self._identify
-        if phase is Phase.VALIDATE:
-            return self._validate
+        own = {Phase.ADMIT: self._admit, Phase.IDENTIFY: self._identify}
+        own[Phase.VALIDATE] = self._validate
+        if phase in own:
+            return own[phase]
 
         def run() -> None:
             exchange: Exchange = g.exchange
@@ -263,6 +263,7 @@ class Pipeline:
         exchange.status = response.status_code
         exchange.bytes_out = response.calculate_content_length() or 0
         exchange.elapsed_ns = _clock() - exchange.started_ns
+        self._refusals.weigh(exchange)
 
 
 def _steps(plugins: Sequence[Loaded], phase: Phase) -> tuple[Step, ...]:

@@ -17,6 +17,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 _MARK = "secureml_policy"
 EXTENSION = "secureml.corridor"  # under this word an app keeps its pipeline
 Wording = Callable[..., tuple[str, str]]
+# Bans, limits and failing counters are passed over at these routes, so nobody may add to them.
+HEALTH_ROUTES = frozenset({"/healthz", "/readyz"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Policy:
     5.2): it takes the problem, its kind and the exchange and returns a body and its media type.
     ``answer`` describes the JSON the view answers with, ``answered_at`` the statuses at which
     it does; nothing is checked against it, it is for whoever reads the description.
+    ``health`` marks the core's own health checks, see `health_check`: what may be refused to
+    everybody else must still be answered there. It is no other word for public.
     """
 
     scope: str | None
@@ -42,6 +46,7 @@ class Policy:
     wording: Wording | None = None
     answer: type[Schema] | None = None
     answered_at: tuple[int, ...] = (200,)
+    health: bool = False
 
     @property
     def public(self) -> bool:
@@ -78,6 +83,16 @@ def public(
     return _marking(Policy(None, body, body_limit, cost, form, wording, answer, answered_at))
 
 
+def health_check(
+    *, answer: type[Schema] | None = None, answered_at: tuple[int, ...] = (200,)
+) -> Callable[[View], View]:
+    """Open one of `HEALTH_ROUTES`: for the core alone, so the front door does not offer it.
+
+    Whether we live must not depend on how busy we are, or on who else comes from an address.
+    """
+    return _marking(Policy(None, answer=answer, answered_at=answered_at, health=True))
+
+
 def _marking(policy: Policy) -> Callable[[View], View]:
     def mark(view: View) -> View:
         setattr(view, _MARK, policy)
@@ -112,4 +127,16 @@ def _policy_of_rule(app: Flask, rule: Rule) -> Policy:
             f"the route {rule.rule} ({rule.endpoint}) carries no policy",
             fix="decorate its view with requires(<scope>) or public()",
         )
+    if policy.health and not _is_health_check(policy, rule):
+        raise ConfigError(
+            f"the route {rule.rule} ({rule.endpoint}) says that it is a health check, and is none: "
+            "bans and limits would not hold there",
+            fix="decorate its view with public()",
+        )
     return policy
+
+
+def _is_health_check(policy: Policy, rule: Rule) -> bool:
+    takes_nothing = policy.public and policy.body is None and not policy.form
+    methods = frozenset(rule.methods or ()) - {"HEAD", "OPTIONS"}
+    return rule.rule in HEALTH_ROUTES and takes_nothing and methods == {"GET"}

@@ -93,7 +93,7 @@ def program():
 @pytest.fixture
 def server(tmp_path):
     """An app with transport and log, and its folder."""
-    harness = Harness(tmp_path)
+    harness = Harness(tmp_path, in_full=1_000_000)
     views = Blueprint("test", __name__)
 
     @views.route("/fail/<path:text>", methods=["GET", "POST"])

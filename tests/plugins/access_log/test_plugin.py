@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import stat
+from pathlib import Path
 
 import pytest
 from flask import Blueprint
@@ -15,9 +16,13 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from plugins.access_log.plugin import AccessLog
-from secureml import ConfigError, Plugin, Principal, Problem, public, requires
+from secureml import ConfigError, Event, Plugin, Principal, Problem, public, requires
 from secureml.testing import Harness
+from tests.json_schema import faults
 
+COUNTED_SCHEMA = json.loads(
+    (Path(__file__).parents[3] / "plugins/access_log/counted.schema.json").read_text("utf-8")
+)
 SOMEONE = Principal("alice", "alice", frozenset({"read"}), frozenset({"*"}), "gold", "door", "k7")
 # What a server may hand on: each byte of the wire as one character (PEP 3333).
 WIRE = st.text(st.characters(max_codepoint=255), max_size=60)
@@ -174,6 +179,7 @@ def test_attack_whatever_is_sent_a_request_leaves_one_valid_line(
     harness, app, path, query, method, host, headers
 ):
     """Line breaks, quotes, escape sequences: none ends the line or adds a field."""
+    harness.clock.advance(61)  # a window of its own, in which refusals have lines of their own
     before = len(lines(harness))
     environ = (
         EnvironBuilder().get_environ()
@@ -350,3 +356,43 @@ def test_a_log_on_stderr_has_nothing_to_open_anew(harness):
     harness.build(AccessLog, {"file": "-"}).work(4)
 
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_of_many_refusals_the_first_have_a_line_each_and_the_others_one(harness, app):
+    """And together they are what was refused."""
+    caller = app.test_client()
+    for _ in range(70):
+        assert caller.get("/guarded", headers={"X-Refuse": "yes"}).status_code == 429
+    caller.get("/guarded")
+    found = lines(harness)
+    assert [line["status"] for line in found] == [429] * 20 + [200]
+    harness.clock.advance(60)
+    for _ in range(5):
+        caller.get("/guarded", headers={"X-Refuse": "yes"})
+    counted = lines(harness)[21]
+    assert counted == {
+        "time": "2026-01-01T00:01:00.000Z",
+        "event": "refusals_counted",
+        "subject": "client:alice",
+        "client": "alice",
+        "status": 429,
+        "code": "rate_limited",
+        "route": "/guarded",
+        "count": 50,
+        "first": "2026-01-01T00:00:00.000Z",
+        "last": "2026-01-01T00:00:00.000Z",
+    }
+    assert faults(COUNTED_SCHEMA, counted) == []
+    assert len(lines(harness)) == 20 + 1 + 1 + 5
+
+
+def test_an_answer_always_has_a_line_of_its_own(harness, app):
+    caller = app.test_client()
+    for _ in range(70):
+        assert caller.get("/open").status_code == 200
+    assert len(lines(harness)) == 70
+
+
+def test_another_event_is_no_line(harness, log):
+    log.plugin.hear(Event("user_created", "alice", {"tier": "gold"}))
+    assert lines(harness) == []

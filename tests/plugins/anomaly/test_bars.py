@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 
+from plugins.anomaly import bars as bars_module
 from plugins.anomaly.bars import Bar, Bars
 from secureml import Store
 from secureml.testing import Clock
@@ -85,3 +86,44 @@ def test_looking_again_costs_no_question_while_nothing_changed(workers, monkeypa
     bars.standing(WHO)
     monkeypatch.setattr(bars, "_read", lambda: pytest.fail("read again"))
     assert bars.standing(WHO) is None
+
+
+def put(store, bars, subject, until, kind="ban", since=0.0):
+    with store.begin() as connection:
+        assert bars.set(connection, Bar(subject, kind, since, until, "why"), 0.0)
+
+
+def test_attack_bans_that_are_over_are_not_kept(workers, clock):
+    (store, bars), (_, other) = workers
+    for number in range(50):
+        put(store, bars, f"address:{number}", clock() + 60)
+        clock.advance(61)
+    assert len(bars._read()) == 1
+    assert other.list() == []
+
+
+def test_attack_who_is_kept_out_has_a_bound_and_a_held_client_goes_last(
+    workers, clock, monkeypatch
+):
+    """However many addresses strangers are banned by, nobody who is held comes in."""
+    monkeypatch.setattr(bars_module, "MOST", 20)
+    (store, bars), (_, other) = workers
+    put(store, bars, "client:mallory", None, "hold")
+    put(store, bars, "client:forgiven", None, "hold")
+    bars.lift("client:forgiven")
+    for number in range(100):
+        put(store, bars, f"address:{number}", clock() + 1000 + number)
+        assert len(bars._read()) <= 20
+    assert other.standing("client:mallory").kind == "hold"
+    assert "client:forgiven" not in bars._read()
+    assert other.standing("address:99")
+    assert not other.standing("address:0"), "the ban that ends soonest gave way"
+
+
+def test_attack_holds_have_a_bound_too(workers, clock, monkeypatch):
+    monkeypatch.setattr(bars_module, "MOST", 20)
+    (store, bars), _ = workers
+    for number in range(60):
+        put(store, bars, f"address:{number}", None, "hold", float(number))
+    assert len(bars.list()) == 20
+    assert min(bar.since for bar in bars.list()) == 40.0

@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
+import sqlalchemy as sa
 
+from plugins.anomaly import ledger
 from plugins.anomaly.ledger import Ledger, Standing
 from plugins.anomaly.window import Window
 from secureml import Store
@@ -86,6 +88,35 @@ def test_only_so_many_rows_are_kept(workers):
     settle(one, "one", begun + 60)
     assert len(one.whole(0, 100)) == 5
     assert min(start for _, start in one.whole(0, 100)) == 15.0
+
+
+def rows_in(store, table):
+    with store.read() as connection:
+        return connection.execute(sa.text(f"SELECT count(*) FROM {table}")).scalar_one()
+
+
+def test_attack_windows_have_an_end_while_nobody_has_trained(workers):
+    """No judge has ever held a lease, as on every new server."""
+    one, other = workers
+    for number in range(40):
+        (one, other)[number % 2].write(
+            {(f"address:192.0.2.{number}", 60.0 * each): Window(requests=1) for each in range(3)}
+        )
+        assert rows_in(one._store, "anomaly_windows") <= 5
+    assert {subject for subject, _ in one.whole(0, 1e12)} == {"address:192.0.2.38",
+                                                             "address:192.0.2.39"}  # fmt: skip
+
+
+def test_attack_an_address_that_was_judged_once_is_not_kept_for_ever(workers, monkeypatch):
+    """Of verdicts the oldest give way, however many addresses a stranger has."""
+    monkeypatch.setattr(ledger, "MOST_VERDICTS", 10)
+    one, _ = workers
+    begun = one.lease("one", 60)
+    for number in range(1, 30):
+        found = [Standing(f"address:{number}.{each}", 60.0 * number, 0.9, 1, []) for each in "ab"]
+        assert settle(one, "one", begun + 60 * number, found)
+        assert rows_in(one._store, "anomaly_verdicts") <= 10
+    assert set(one.standings()) == {f"address:{n}.{each}" for n in range(25, 30) for each in "ab"}
 
 
 def test_nothing_counted_is_nothing_written(workers):

@@ -15,7 +15,7 @@ from plugins.anomaly.ledger import Standing
 from plugins.anomaly.plugin import Anomaly, address_subject
 from plugins.anonymous.plugin import Anonymous
 from plugins.scopes.plugin import Scopes
-from secureml import ConfigError, Plugin, Principal, Problem, StoreUnavailable, public
+from secureml import ConfigError, Plugin, Policy, Principal, Problem, StoreUnavailable
 from secureml.models.registry import Registry
 from secureml.testing import Harness
 from tests import anomaly_traffic as traffic
@@ -115,14 +115,18 @@ def test_a_request_counts_for_its_client_and_its_address(harness, guard):
 
 
 def test_health_checks_are_nobodys_behaviour(harness, guard):
-    @public()
-    def view():
-        pass
-
-    exchange = harness.exchange(address="192.0.2.1", policy=view.secureml_policy)
+    exchange = harness.exchange(address="192.0.2.1", policy=Policy(None, health=True))
     exchange.status = 200
     guard.record(exchange)
     exchange.status = 404
+    guard.record(exchange)
+    assert counted(guard)["address:192.0.2.1"].requests == 1
+
+
+def test_other_public_routes_are_somebodys_behaviour(harness, guard):
+    """Who signs in a thousand times, or looks at every page, is no health check."""
+    exchange = harness.exchange("POST", address="192.0.2.1", policy=Policy(None, form=True))
+    exchange.status = 200
     guard.record(exchange)
     assert counted(guard)["address:192.0.2.1"].requests == 1
 

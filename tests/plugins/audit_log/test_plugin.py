@@ -96,6 +96,46 @@ def test_the_setting_says_which_requests_are_written(
     assert (first["facts"], first["id"]) == ({"family": "f"}, "0" * 32)
 
 
+def test_a_counted_refusal_has_no_record_but_for_what_is_new_in_it(harness: Harness) -> None:
+    audit = build(harness)
+    exchange = refused(harness)
+    exchange.note("excess_rate_limit_exceeded", subject="client:acme", limit="client")
+    exchange.note("authn_token_reuse", family="f")
+    exchange.count_only(exchange.events[1:])
+    audit.record(exchange)
+
+    (found,) = written(harness)
+    assert (found["event"], found["facts"]) == ("authn_token_reuse", {"family": "f"})
+
+
+@pytest.mark.parametrize(("requests", "count"), [("all", 1), ("refused", 1), ("none", 0)])
+def test_numbers_of_refusals_are_written_where_refusals_are(
+    harness: Harness, requests: str, count: int
+) -> None:
+    facts = {"subject": "client:acme", "status": 403, "code": "forbidden", "count": 7}
+    build(harness, requests=requests).hear(Event("refusals_counted", "acme", facts))
+    found = written(harness) if count else []
+    assert [record["facts"] for record in found] == [facts] * count
+    assert count or not (harness.folder / "logs" / "audit").exists()
+
+
+def test_a_flood_of_refusals_is_a_few_records_that_add_up(harness: Harness) -> None:
+    """Each was a kilobyte: a disk that is full withholds everybody's answers."""
+    audit = harness.load(AuditLog, table())
+    caller = harness.app([audit], [Blueprint("none", __name__)]).test_client()
+    for _ in range(3):
+        for _ in range(500):
+            assert caller.get("/v1/models").status_code == 401
+        harness.clock.advance(60)
+    caller.get("/v1/models")
+    found = written(harness)
+    counted = [record["facts"] for record in found if record["event"] == "refusals_counted"]
+    full = [record for record in found if record["event"] == "authn_login_fail"]
+    assert (len(full), len(counted)) == (20 * 3 + 1, 3)
+    assert len(full) + sum(facts["count"] for facts in counted) == 1501
+    audit.plugin.close()
+
+
 def test_inputs_are_there_as_a_digest_that_needs_the_key(harness: Harness) -> None:
     audit = build(harness, requests="all")
     exchange = harness.exchange("POST", "/", principal=SOMEONE)

@@ -42,6 +42,10 @@ def test_a_filter_takes_what_has_all_of_its_words() -> None:
     record = {"client": "acme", "event": "a_b", "time": "2026-01-02T00:00:00.000Z"}
     assert Filter(client="acme", event="a_b").takes(record)
     assert not Filter(client="acme", event="c_d").takes(record)
+    counted = {"event": "refusals_counted", "facts": {"code": "rate_limited", "event": "x_y"}}
+    assert Filter(code="rate_limited").takes(counted)
+    assert not Filter(code="forbidden").takes(counted)
+    assert not Filter(event="x_y").takes(counted)
     assert not Filter(id="1").takes(record)
     assert Filter(since="2026-01-02T00:00:00.000Z", until="2026-01-03").takes(record)
     assert not Filter(until="2026-01-02T00:00:00.000Z").takes(record)

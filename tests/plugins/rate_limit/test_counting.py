@@ -6,6 +6,7 @@ import pytest
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 
+from plugins.rate_limit import counting as counting_module
 from plugins.rate_limit.allowance import read
 from plugins.rate_limit.counting import Counting, StoreFails
 from plugins.rate_limit.rules import Asker, Rule, claim_of
@@ -108,3 +109,30 @@ def test_whether_it_fails_can_be_asked():
     assert not counting.failing()
     broken.off = True
     assert counting.failing()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_attack_strangers_do_not_fill_the_memory_of_a_process_that_counts_alone(
+    strategy, monkeypatch, caplog
+):
+    """Their addresses are keys, and the library forgets those of a moving window never."""
+    monkeypatch.setattr(counting_module, "MOST", 200)
+    rule = Rule("r", "address", "", "", "", "requests", read("8 per hour"), strategy, "degrade",
+                "t")  # fmt: skip
+    declared, clock = Declared(rule), Clock()
+    counting = Counting(declared, 4, clock, monotonic=clock)
+    declared.broken.off = True
+    for name in ("incr", "acquire_entry", "acquire_sliding_window_entry"):
+        monkeypatch.setattr(declared.broken, name, off, raising=False)
+    for number in range(2000):
+        assert counting.reserve(counting.bind(claim_of(rule, Asker(f"10.0.0.{number}"))), 1).allowed
+        _, storage, _ = counting._memory
+        kept = len(storage.events) + len(storage.expirations) + len(storage.locks)
+        assert kept < 210
+    assert "all begin anew" in caplog.text
+    bound = counting.bind(claim_of(rule, Asker("192.0.2.1")))
+    assert sum(counting.reserve(bound, 1).allowed for _ in range(9)) == 2
+
+
+def off(*words, **more):
+    raise StorageError(OSError("gone"))

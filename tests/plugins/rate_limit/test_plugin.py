@@ -10,6 +10,7 @@ from plugins.rate_limit.plugin import RateLimit
 from secureml import ConfigError, Plugin, Policy, Problem, requires
 from secureml.testing import Harness
 
+HEALTH = Policy(None, health=True)
 CLIENT_3 = {"for": "client", "allow": "3 per minute", "strategy": "fixed-window"}
 
 
@@ -181,8 +182,49 @@ def test_one_client_at_once_is_its_own_fault_and_nobody_elses(desk):
 def test_whether_we_live_does_not_depend_on_how_busy_we_are(desk):
     one = desk({"for": "everyone", "allow": "1 at once"})
     one.enter(held := one.exchange())
-    assert one.ask(client=None, policy=Policy(None))[0] is None
+    assert one.ask(client=None, policy=HEALTH)[0] is None
     one.leave(held)
+
+
+PUBLIC = [
+    pytest.param(Policy(None), id="a page"),
+    pytest.param(Policy(None, form=True, body_limit=8192), id="a form"),
+]
+
+
+@pytest.mark.parametrize("policy", PUBLIC)
+def test_a_public_route_is_no_health_check_and_waits_for_a_free_place(desk, policy):
+    """Behind OAuth's forms stands a slow hash: who may call is no reason to work without end."""
+    one = desk({"for": "everyone", "allow": "1 at once"})
+    inside = one.exchange()
+    one.enter(inside)
+    assert one.ask(client=None, policy=policy)[0].code == "rate_limit.busy"
+    one.leave(inside)
+    assert one.ask(client=None, policy=policy)[0] is None
+
+
+@pytest.mark.parametrize("policy", PUBLIC)
+def test_a_ban_holds_on_public_routes_too(desk, policy):
+    one = desk({"for": "address", "allow": "1 per hour"}, ban_after=2)
+    one.passed(4)
+    problem, _ = one.ask(client=None, policy=policy)
+    assert problem.code == "rate_limit.banned"
+    assert one.ask(client=None, policy=HEALTH)[0].code == "rate_limited", "counted, not banned"
+    assert one.ask(client=None, policy=policy, address="192.0.2.2")[0] is None
+
+
+@pytest.mark.parametrize("policy", PUBLIC)
+def test_a_public_route_is_refused_while_its_counters_cannot_be_asked(desk, policy):
+    one = desk({"for": "address", "allow": "5 per minute"}, counters="gone/counters.db")
+    assert one.ask(client=None, policy=policy)[0].code == "unavailable"
+    assert one.ask(client=None, policy=HEALTH)[0] is None
+
+
+def test_a_wrong_method_at_a_health_check_is_none(desk):
+    one = desk({"for": "everyone", "allow": "1 at once"})
+    one.enter(one.exchange())
+    assert one.ask(client=None, policy=HEALTH, known=False)[0].code == "rate_limit.busy"
+    assert one.ask(client=None, policy=HEALTH)[0] is None
 
 
 def test_who_ignores_refusals_is_banned_for_longer_each_time(desk):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from plugins.theft_guard import register as register_module
 from plugins.theft_guard.register import Entry, Register
 from secureml.testing import Harness
 
@@ -44,3 +45,27 @@ def test_a_lift_ends_what_stands_and_is_remembered_when_it_comes_again(register,
 def test_lifting_a_stranger_changes_nothing(register):
     assert register.lift("nobody", None) == []
     assert register.every() == []
+
+
+def test_attack_many_address_blocks_fill_no_table(register, harness, monkeypatch):
+    """Whoever holds one key and many addresses is many blocks; who is held goes last."""
+    monkeypatch.setattr(register_module, "MOST", 20)
+    register.put(HELD)
+    for number in range(100):
+        name = f"10.{number}.0.0/24"
+        register.put(HELD._replace(kind="block", name=name, level="flag", since=100.0 + number))
+        assert len(register.every()) <= 20
+    other = Register(harness.store, harness.clock)
+    assert other.standing("client", "mallory", "m") == HELD
+    assert other.standing("block", "10.99.0.0/24", "m").level == "flag"
+    assert other.standing("block", "10.0.0.0/24", "m") is None
+    register.put(HELD._replace(kind="block", name="10.99.0.0/24", level="coarsen"))
+    assert len(register.every()) == 20, "a level that changes takes no more room"
+
+
+def test_attack_held_parties_have_a_bound_too(register, monkeypatch):
+    monkeypatch.setattr(register_module, "MOST", 20)
+    for number in range(50):
+        register.put(HELD._replace(name=f"c{number}", since=float(number)))
+    assert len(register.every()) == 20
+    assert min(entry.since for entry in register.every()) == 30.0

@@ -441,3 +441,80 @@ def test_words_that_fail_leave_the_bare_ones(tmp_path):
 
     answer = form_app(tmp_path, broken).post("/form", data={"a": "x" * 20})
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
+
+
+def recorder(name="book", **methods):
+    """Return a plugin that keeps what it records and hears."""
+
+    def record(self, exchange):
+        self.seen.append((exchange.status, exchange.counted, list(exchange.events_to_record)))
+
+    def hear(self, event):
+        self.seen.append(event)
+
+    doors = {"record": record, "hear": hear, **methods}
+    cls = make(name, **doors)
+    cls.seen = []
+    return cls
+
+
+def test_of_many_refusals_the_first_are_recorded_in_full_and_the_others_marked(harness):
+    """The mark is set before anyone records, and the number is told in the next window."""
+    book = recorder()
+    loaded = [harness.load(cls) for cls in (make("shut", limit=refuses()), Door, book)]
+    caller = harness.app(loaded, [views()]).test_client()
+    for _ in range(25):
+        assert caller.get("/guarded").status_code == 403
+    assert [counted for _, counted, _ in book.seen] == [False] * 20 + [True] * 5
+    harness.clock.advance(60)
+    caller.get("/guarded")
+    told, after = book.seen[25:]
+    assert (told.name, told.facts["count"], told.client) == ("refusals_counted", 5, "c")
+    assert after == (403, False, [])
+
+
+def test_an_answer_is_never_only_counted(harness):
+    book = recorder()
+    loaded = [harness.load(cls) for cls in (Door, book)]
+    caller = harness.app(loaded, [views()]).test_client()
+    for _ in range(50):
+        assert caller.get("/guarded").status_code == 200
+    assert not any(counted for _, counted, _ in book.seen)
+
+
+def test_a_record_that_fails_makes_one_refusal_and_not_two(harness):
+    """What a vital recorder withholds is weighed once, however often it is dressed."""
+    vital = make("vital", record=breaks)
+    vital.vital = True
+    book = recorder()
+    loaded = [harness.load(cls) for cls in (Door, vital, book)]
+    caller = harness.app(loaded, [views()]).test_client()
+    for _ in range(30):
+        assert caller.get("/guarded").status_code == 503
+    assert [counted for _, counted, _ in book.seen] == [False] * 20 + [True] * 10
+    harness.clock.advance(60)
+    caller.get("/guarded")
+    (told,) = [each for each in book.seen if not isinstance(each, tuple)]
+    assert told.facts.items() >= {"count": 10, "status": 503, "code": "not_recorded"}.items()
+
+
+def test_who_is_counted_cannot_be_told_while_the_vital_ear_is_deaf_and_is_told_after(harness):
+    """The number waits; the requests go on."""
+
+    def hear(self, event):
+        if self.deaf:
+            raise OSError("no space left")
+        self.seen.append(event)
+
+    book = recorder(hear=hear)
+    book.vital, book.deaf = True, True
+    loaded = [harness.load(cls) for cls in (make("shut", limit=refuses()), Door, book)]
+    caller = harness.app(loaded, [views()]).test_client()
+    for window in range(3):
+        for _ in range(25):
+            assert caller.get("/guarded").status_code == 403
+        harness.clock.advance(60)
+        book.deaf = window < 1
+    caller.get("/guarded")
+    told = [each for each in book.seen if not isinstance(each, tuple)]
+    assert sum(event.facts["count"] for event in told) == 15

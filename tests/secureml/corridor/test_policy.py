@@ -6,8 +6,9 @@ import pytest
 from flask import Flask
 from marshmallow import Schema
 
+import secureml
 from secureml import ConfigError, Policy, public, requires
-from secureml.corridor.policy import collect, policy_of
+from secureml.corridor.policy import HEALTH_ROUTES, collect, health_check, policy_of
 
 
 def test_a_view_carries_what_it_demands():
@@ -85,3 +86,34 @@ def test_a_public_route_may_read_forms_and_word_its_refusals():
     policy = policy_of(public(form=True, wording=words)(lambda: ""))
 
     assert policy == Policy(None, form=True, wording=words)
+
+
+def test_the_health_checks_are_the_cores_and_nobody_elses():
+    """Bans and limits do not hold there, so a public route of a plugin cannot become one."""
+    app = Flask("test", static_folder=None)
+    app.add_url_rule("/healthz", "healthz", health_check()(lambda: ""))
+    assert collect(app)["healthz"].health
+
+    app.add_url_rule("/oauth2/token", "token", health_check()(lambda: ""), methods=["POST"])
+    with pytest.raises(ConfigError, match=r"/oauth2/token .*health check.*public"):
+        collect(app)
+
+
+@pytest.mark.parametrize(
+    "words", [{"methods": ["POST"]}, {"methods": ["GET", "POST"]}, {"rule": "/readyz/<path:rest>"}]
+)
+def test_a_health_check_takes_nothing_from_strangers(words):
+    """Neither a body nor a path of their choice."""
+    app = Flask("test", static_folder=None)
+    rule = words.pop("rule", "/readyz")
+    app.add_url_rule(rule, "readyz", health_check()(lambda **_: ""), **words)
+
+    with pytest.raises(ConfigError, match="health check"):
+        collect(app)
+
+
+def test_public_says_nothing_of_health():
+    """The word for strangers is no word for being let off limits."""
+    assert not policy_of(public()(lambda: None)).health
+    assert not hasattr(secureml, "health_check")
+    assert {"/healthz", "/readyz"} == HEALTH_ROUTES

@@ -1,0 +1,55 @@
+"""Strangers in numbers: what stands behind an open door costs them what it costs a client."""
+
+from __future__ import annotations
+
+import pytest
+from oauth_house import OAuthHouse
+
+from plugins.oauth2.server.passwords import Passwords
+from plugins.rate_limit.plugin import RateLimit
+from secureml import Plugin
+
+
+class Peer(Plugin):
+    """Says where requests come from, as `transport` does."""
+
+    name = "peer"
+    address = "192.0.2.66"
+
+    def admit(self, exchange):
+        exchange.settle_peer(address=self.address, scheme="https", host="ml.example.org")
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """An authorization server behind the limiter; each slow hash leaves a mark."""
+    found = OAuthHouse(tmp_path, more=(Peer, RateLimit))
+    found.hashes, kept = [], Passwords._matches
+
+    def matches(self, text, hashed):
+        found.hashes.append(text)
+        return kept(self, text, hashed)
+
+    monkeypatch.setattr(Passwords, "_matches", matches)
+    (limiter,) = [
+        loaded.plugin for loaded in found.app.pipeline.plugins if loaded.name == "rate_limit"
+    ]
+    found.limiter = limiter
+    yield found
+    limiter.close()
+    found.close()
+
+
+@pytest.mark.parametrize("path", ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"])
+def test_a_banned_address_does_not_reach_the_slow_hash_of_a_form(house, path):
+    """The ban is looked at before the form is read."""
+    wrong = (house.machine, "wrong")
+    house.post(path, wrong, grant_type="client_credentials", token="t")
+    assert len(house.hashes) == 1, "the hash is there, or this test would show nothing"
+
+    house.limiter._bans.add(f"address:{Peer.address}", "by the test")
+    answers = [house.post(path, wrong, grant_type="client_credentials") for _ in range(5)]
+
+    assert {answer.status_code for answer in answers} == {429}
+    assert len(house.hashes) == 1
+    assert house.http.get("/healthz").status_code == 200
