@@ -291,6 +291,7 @@ def worker_exit(server: Any, worker: Any) -> None:
     code = getattr(sys.exc_info()[1], "code", None)
     if _say(house, "sys_crash" if code else "sys_shutdown", worker.pid):
         worker.said[_TOLD_END] = 1
+    house.close()
 
 
 def _house_of(worker: Any) -> Any:

@@ -69,6 +69,15 @@ class House:
         """Tell what this worker process has only counted so far: it ends."""
         self.refusals.stop()
 
+    def close(self) -> None:
+        """Let every plugin release what it holds, at the end of a worker; none keeps the others."""
+        for loaded in self.plugins:
+            if hasattr(loaded.plugin, "close"):
+                try:
+                    loaded.plugin.close()
+                except Exception:
+                    log.exception("%s failed to close", loaded.name)
+
 
 def create_app(
     instance: str | Path | None = None, *, now: Callable[[], float] = time.time

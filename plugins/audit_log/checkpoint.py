@@ -18,6 +18,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from .folder import give
+
 _DOMAIN = b"secureml audit checkpoint\0"
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
@@ -28,11 +30,12 @@ class NoKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The chain as it stood: the last record's number and seal, and when it was signed."""
+    """The chain as it stood: the last record's number and seal, when it was signed, its name."""
 
     seq: int
     mac: str
     time: str
+    chain: str = ""
 
 
 def private_key(pem: bytes) -> Ed25519PrivateKey:
@@ -61,7 +64,9 @@ def public_key(text: str) -> Ed25519PublicKey:
 
 def sign(key: Ed25519PrivateKey, point: Checkpoint) -> bytes:
     """Return the line, with its line feed."""
-    fields = {"seq": point.seq, "mac": point.mac, "time": point.time}
+    fields: dict[str, Any] = {"seq": point.seq, "mac": point.mac, "time": point.time}
+    if point.chain:
+        fields["chain"] = point.chain
     signature = key.sign(_DOMAIN + _canonical(fields))
     fields |= {"public": public_text(key.public_key()), "signature": _b64(signature)}
     return _canonical(fields) + b"\n"
@@ -72,9 +77,7 @@ def append(path: Path, line: bytes) -> None:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     handle = os.open(path, flags, 0o640)
     try:
-        if os.geteuid() == 0:
-            owner = path.parent.stat()
-            os.fchown(handle, owner.st_uid, owner.st_gid)
+        give(handle, path.parent)
         if os.write(handle, line) != len(line):
             raise OSError("the checkpoint was not written whole")
         os.fdatasync(handle)
@@ -83,26 +86,50 @@ def append(path: Path, line: bytes) -> None:
 
 
 def latest(content: bytes, key: Ed25519PublicKey) -> tuple[Checkpoint | None, int]:
-    """Return the highest checkpoint this key has signed, and how many lines it has not."""
-    best: Checkpoint | None = None
-    strange = 0
-    for raw in content.splitlines():
-        point = _read(raw, key)
-        if point is None:
+    """Return the highest checkpoint this key has signed, and how many lines were seen not to be.
+
+    Of several chains that of the last line counts: who begins a new one signs that at once.
+    """
+    lines = [(raw, point) for raw in content.splitlines() if (point := _point(raw))]
+    strange = len(content.splitlines()) - len(lines)
+    # To check every signature would take a minute after a year: the last and the highest do.
+    while lines and not _is_signed(lines[-1][0], key):
+        lines.pop()
+        strange += 1
+    if not lines:
+        return None, strange
+    chain = lines[-1][1].chain
+    lines.sort(key=lambda each: each[1].seq)
+    for raw, point in reversed(lines):
+        if not _is_signed(raw, key):
             strange += 1
-        elif best is None or point.seq >= best.seq:
-            best = point
-    return best, strange
+        elif point.chain == chain:
+            return point, strange
+    return None, strange
 
 
-def _read(raw: bytes, key: Ed25519PublicKey) -> Checkpoint | None:
+def _names(found: dict[str, Any]) -> tuple[str, ...]:
+    return ("seq", "mac", "time", "chain") if "chain" in found else ("seq", "mac", "time")
+
+
+def _point(raw: bytes) -> Checkpoint | None:
+    """Return what a line says, whoever has signed it."""
     try:
         found: dict[str, Any] = json.loads(raw)
-        signed = {name: found[name] for name in ("seq", "mac", "time")}
-        key.verify(_unb64(found["signature"]), _DOMAIN + _canonical(signed))
-        return Checkpoint(int(signed["seq"]), str(signed["mac"]), str(signed["time"]))
-    except (ValueError, KeyError, TypeError, RecursionError, InvalidSignature):
+        words = [str(found[name]) for name in _names(found)[1:]]
+        return Checkpoint(int(found["seq"]), *words)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _is_signed(raw: bytes, key: Ed25519PublicKey) -> bool:
+    found: dict[str, Any] = json.loads(raw)
+    try:
+        signed = {name: found[name] for name in _names(found)}
+        key.verify(_unb64(found["signature"]), _DOMAIN + _canonical(signed))
+    except (ValueError, KeyError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _canonical(fields: dict[str, Any]) -> bytes:

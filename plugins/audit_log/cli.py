@@ -1,4 +1,4 @@
-"""``secureml audit-log verify | show | export | checkpoint | prune``."""
+"""``secureml audit-log verify | show | export | checkpoint | prune | start-new``."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from secureml import fields, output
 
 from . import checkpoint as signed
 from . import line, reader
-from .chain import WrongKey
 from .desk import Desk
 from .reader import Filter
+from .told import WrongChain, WrongKey
 
 _at_desk = click.make_pass_decorator(Desk)
 
@@ -25,7 +25,7 @@ _at_desk = click.make_pass_decorator(Desk)
 def group(desk: Desk) -> click.Group:
     """Return the commands over one chain."""
 
-    @click.group("audit-log", commands=[verify, show, export, checkpoint, prune])
+    @click.group("audit-log", commands=[verify, show, export, checkpoint, prune, start_new])
     @click.pass_context
     def audit_log(ctx: click.Context) -> None:
         """Prove, read, export, sign and prune the audit log."""
@@ -149,7 +149,10 @@ def checkpoint(desk: Desk, as_json: bool) -> None:
     """Sign the last record now."""
     if desk.notary is None:
         raise click.ClickException("there is no checkpoint_key in [plugins.audit_log]")
-    point = desk.notary.sign(desk.chain.head())
+    try:
+        point = desk.notary.sign(desk.chain.head())
+    except (WrongKey, WrongChain) as error:
+        raise click.ClickException(str(error)) from None
     desk.notary.close()
     data = {**dataclasses.asdict(point), "public": signed.public_text(desk.notary.public())}
     text = f"record {point.seq} is signed in {desk.notary.place} by {data['public']}"
@@ -168,6 +171,17 @@ def prune(desk: Desk, older_than: float, as_json: bool) -> None:
     gone = desk.prune(older_than)
     text = f"deleted {', '.join(gone)}" if gone else "no file is old enough"
     output.emit({"deleted": gone}, as_json, text)
+
+
+@click.command("start-new")
+@click.option("--reason", required=True, help="Why; it stands in the first records.")
+@output.json_option
+@_at_desk
+def start_new(desk: Desk, reason: str, as_json: bool) -> None:
+    """Begin another chain where this one is broken; its files are set aside, whole."""
+    head = desk.start_new(reason)
+    text = f"the chain {head.chain} begins; the files before it are in {desk.folder}/ended-..."
+    output.emit({"chain": head.chain, "seq": head.seq}, as_json, text)
 
 
 def _wanted(words: Mapping[str, str | None]) -> Filter:

@@ -10,17 +10,21 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from . import checkpoint, line, proof
-from .chain import Chain, Head
+from .chain import Chain
 from .folder import files, first_of, sync_folder
+from .head_file import HeadFile, boot_id
+from .keys import Keys
 from .notary import Notary
 from .reader import Reader
+from .told import Head
 
 
 @dataclass(frozen=True)
 class Desk:
     """One chain and its keys; ``now`` is seconds since the epoch.
 
-    ``former`` are the keys that sealed before ``key``, the oldest first.
+    ``former`` are the keys that sealed before ``key``, the oldest first; ``second`` is the file
+    of the chain's head.
     """
 
     folder: Path
@@ -29,6 +33,7 @@ class Desk:
     notary: Notary | None
     now: Callable[[], float]
     former: tuple[bytes, ...] = ()
+    second: Path | None = None
 
     @property
     def reader(self) -> Reader:
@@ -38,8 +43,10 @@ class Desk:
     def verify(
         self, place: Path | None = None, public: Ed25519PublicKey | None = None
     ) -> tuple[proof.Report, checkpoint.Checkpoint | None]:
-        """Walk the chain, against the latest checkpoint where there are any."""
+        """Walk the chain, against its head and the latest checkpoint where there are any."""
         point, notes = None, []
+        # Before the files: while the server writes, they may only be ahead of it.
+        second = (self._head_file().read(), boot_id()) if self.second is not None else None
         if place is None and self.notary is not None and self.notary.place.exists():
             place = self.notary.place
         if public is None and self.notary is not None:
@@ -49,8 +56,10 @@ class Desk:
             if strange:
                 notes.append(f"{place.name}: {strange} lines are not signed with this key")
         else:
-            notes.append("no checkpoint: records taken off the end cannot be missed")
-        report = proof.verify(self.folder, self.key, point, self.former)
+            notes.append(
+                "no checkpoint: who can write the head as well can take records off the end"
+            )
+        report = proof.verify(self.folder, self.key, point, self.former, second)
         report.notes += notes
         return report, point
 
@@ -76,6 +85,16 @@ class Desk:
             path.unlink()
         sync_folder(self.folder)
         return [path.name for path in doomed]
+
+    def start_new(self, reason: str) -> Head:
+        """Begin another chain, sign it, and set the files of this one aside."""
+        head = self.chain.start_new(reason)
+        if self.notary is not None:
+            self.notary.sign(head)
+        return head
+
+    def _head_file(self) -> HeadFile:
+        return HeadFile(self.second or Path(), Keys(self.key, self.former), boot_id())
 
     def _first_time(self, path: Path) -> str:
         with path.open("rb") as file:

@@ -6,12 +6,12 @@ the old seal, who takes one out leaves a gap, who writes without the key fits to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from . import line
-from .chain import TORN
+from .told import TORN
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Finding:
     """The first broken record: where it stands (line from 1), its number, and what was done.
 
     ``done`` is one of changed, deleted, inserted, swapped, forged, truncated, replaced,
-    dropped file.
+    unproven, dropped file.
     """
 
     file: str
@@ -51,9 +51,18 @@ def is_stump(raw: bytes, offset: int, following: Sequence[bytes]) -> bool:
     )
 
 
-def name(spot: Spot, key: bytes, previous: str, expected: int) -> Finding:
-    """Say what was done at a line that is not the record ``expected``."""
-    done, text = _name(_Seals(key), spot.lines, previous, expected)
+def name(
+    spot: Spot,
+    key: bytes,
+    previous: str,
+    expected: int,
+    earlier: Callable[[int], bytes | None] = lambda seq: None,
+) -> Finding:
+    """Say what was done at a line that is not the record ``expected``.
+
+    ``earlier`` returns the line of a record before it, by its number.
+    """
+    done, text = _Case(_Seals(key), spot.lines, previous, expected, earlier).name()
     return Finding(spot.file, spot.number + 1, expected, done, text)
 
 
@@ -69,35 +78,74 @@ class _Seals:
         return found is not None and found.seq == seq and found.mac == self.made(previous, found)
 
 
-def _name(seals: _Seals, lines: Sequence[bytes], previous: str, expected: int) -> tuple[str, str]:
-    found, following = line.read(lines[0]), lines[1:]
-    if following and seals.fits(following[0], previous, expected):
-        if found is not None and found.seq == expected + 1:
-            return "swapped", f"record {found.seq} stands before record {expected}"
-        return "inserted", "a line that does not belong here; the next one does"
-    if found is None:
-        return "changed", "the line is no record any more"
-    if found.seq == expected:
-        return _rewritten(seals, found, following, previous)
-    return _misplaced(seals, found, following, previous, expected)
+@dataclass(frozen=True, slots=True)
+class _Case:
+    seals: _Seals
+    lines: Sequence[bytes]
+    previous: str
+    expected: int
+    earlier: Callable[[int], bytes | None]
 
+    @property
+    def following(self) -> Sequence[bytes]:
+        return self.lines[1:]
 
-def _misplaced(
-    seals: _Seals, found: line.Line, following: Sequence[bytes], previous: str, expected: int
-) -> tuple[str, str]:
-    if found.seq < expected:
-        return "inserted", f"a copy of record {found.seq}"
-    if any(seals.fits(raw, previous, expected) for raw in following):
-        return "swapped", f"record {expected} stands further down"
-    return "deleted", f"records {expected} to {found.seq - 1} are missing"
+    def name(self) -> tuple[str, str]:
+        found = line.read(self.lines[0])
+        if self._expected_follows():
+            if found is not None and self._comes_later(found):
+                return "swapped", f"record {found.seq} stands before record {self.expected}"
+            return "inserted", self._stranger(found)
+        if found is None:
+            return "changed", "the line is no record any more"
+        if found.seq == self.expected:
+            return self._rewritten(found)
+        if found.seq < self.expected:
+            return "inserted", self._stranger(found)
+        return self._gap(found)
 
+    def _expected_follows(self) -> bool:
+        return any(self.seals.fits(raw, self.previous, self.expected) for raw in self.following)
 
-def _rewritten(
-    seals: _Seals, found: line.Line, following: Sequence[bytes], previous: str
-) -> tuple[str, str]:
-    if not following:
-        return "changed", "changed, or written without the key; no record follows"
-    before = (found.mac, seals.made(previous, found))
-    if any(seals.fits(following[0], mac, found.seq + 1) for mac in before):
-        return "changed", "its content or its seal was changed"
-    return "forged", "from here on it is not sealed with this key"
+    def _comes_later(self, found: line.Line) -> bool:
+        """Tell whether it is a record of this chain, from further on."""
+        previous, seq = self.previous, self.expected
+        for raw in self.following:
+            if seq == found.seq:
+                break
+            if self.seals.fits(raw, previous, seq):
+                previous, seq = str(line.read(raw).mac), seq + 1  # type: ignore[union-attr]
+        return seq == found.seq and found.mac == self.seals.made(previous, found)
+
+    def _stranger(self, found: line.Line | None) -> str:
+        """Say what a line is that does not belong where it stands."""
+        if found is None:
+            return "a line that is no record"
+        if found.seq < self.expected:
+            if self.earlier(found.seq) == self.lines[0]:
+                return f"a copy of record {found.seq}"
+            return (
+                f"a record that was not written here: it says it is record {found.seq}, "
+                f"and record {found.seq} is another"
+            )
+        return f"a record that was not written here: it says it is record {found.seq}"
+
+    def _gap(self, found: line.Line) -> tuple[str, str]:
+        missing = f"records {self.expected} to {found.seq - 1} are missing"
+        if not self.following:
+            return "deleted", f"{missing}; or this record was not written here"
+        if any(map(self._goes_on, self.lines, self.following)):
+            return "deleted", missing
+        return "inserted", self._stranger(found)
+
+    def _goes_on(self, raw: bytes, following: bytes) -> bool:
+        found = line.read(raw)
+        return found is not None and self.seals.fits(following, found.mac, found.seq + 1)
+
+    def _rewritten(self, found: line.Line) -> tuple[str, str]:
+        if not self.following:
+            return "changed", "changed, or written without the key; no record follows"
+        before = (found.mac, self.seals.made(self.previous, found))
+        if any(self.seals.fits(self.following[0], mac, found.seq + 1) for mac in before):
+            return "changed", "its content or its seal was changed"
+        return "forged", "from here on it is not sealed with this key"

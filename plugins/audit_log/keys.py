@@ -18,10 +18,15 @@ class Keys:
     def __init__(self, current: bytes, former: Sequence[bytes] = ()) -> None:
         self.current = current
         self._order = {line.key_id(key): key for key in (*former, current)}
+        self._ids = {key: name for name, key in self._order.items()}
 
     def named(self, key_id: object) -> bytes | None:
         """Return the key of that name, None where it is not ours."""
         return self._order.get(str(key_id))
+
+    def id_of(self, key: bytes) -> str:
+        """Return the name of one of these keys."""
+        return self._ids[key]
 
     def precedes(self, one: bytes, other: bytes) -> bool:
         """Tell whether ``one`` sealed before ``other`` did."""

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import Any
 
 GENESIS = "0" * 64
+HEAD_DOMAIN = b"secureml audit head\0"
 LIMIT = 128 * 1024  # bytes of a line; a reader of the end of a file never needs more than this
 _SEAL = b',"mac":"'
 _TAIL = len(_SEAL) + 64 + 2
@@ -57,6 +58,17 @@ def rfc3339(seconds: float) -> str:
 def seal(key: bytes, previous: str, canonical: bytes) -> str:
     """Return the mac of a record, as 64 hexadecimal digits."""
     return hmac.digest(key, previous.encode() + canonical, "sha256").hex()
+
+
+def bind(key: bytes, chain: str) -> bytes:
+    """Return what seals the records of one chain, made from its key and its name.
+
+    Two chains with one key have different names, so no record of the one passes in the other. A
+    chain that was begun before chains had names is sealed with the key itself.
+    """
+    if not chain:
+        return key
+    return hmac.digest(key, b"secureml audit chain\0" + chain.encode(), "sha256")
 
 
 def write(key: bytes, previous: str, seq: int, time: str, members: str) -> tuple[bytes, str]:

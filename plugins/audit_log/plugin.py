@@ -10,126 +10,27 @@ import hmac
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marshmallow import Schema, validate
-from marshmallow import fields as plain
-
-from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin, fields
+from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin
 
 from . import checkpoint, record
-from .chain import Chain, Terms, WrongKey
+from .chain import Chain
+from .folder import files
 from .notary import Notary
 from .reader import Reader
-from .sync import WORDS
+from .settings import ALL, NONE, Config
 from .syslog import Collector, Sender
+from .told import BROKEN, Head, Terms, WrongChain, WrongKey
+from .watch import Watch
 
 if TYPE_CHECKING:
     import click
 
 log = logging.getLogger("secureml.audit_log")
-ALL, REFUSED, NONE = "all", "refused", "none"
 REFUSALS = "refusals_counted"
 LEAST_KEY = 32  # bytes, as long as what it makes (RFC 2104, section 3)
-
-
-class Config(Schema):
-    """The ``[plugins.audit_log]`` table."""
-
-    key = fields.SecretRef(
-        required=True,
-        metadata={
-            "description": "The key that seals each record, 32 bytes or more; to change it, "
-            "name the one before in `former_keys` and start the server again.",
-            "example": "file:keys/audit.key",
-        },
-    )
-    folder = fields.InstancePath(
-        load_default="logs/audit",
-        metadata={
-            "description": "Where the chain is, inside the instance folder, on a local disk."
-        },
-    )
-    requests = plain.String(
-        load_default=REFUSED,
-        validate=validate.OneOf((ALL, REFUSED, NONE)),
-        metadata={
-            "description": "Which requests get a record: `all`; `refused`, those that were refused "
-            "or failed; or `none`. Security events are always written."
-        },
-    )
-    inputs = plain.Boolean(
-        load_default=True,
-        truthy={True},
-        falsy={False},
-        metadata={"description": "Whether a record holds a keyed digest of the rows asked about."},
-    )
-    fsync = plain.String(
-        load_default="interval",
-        validate=validate.OneOf(WORDS),
-        metadata={
-            "description": "When records are forced to the disk: `always` before the answer, "
-            "`interval` within about a second, `never` by us."
-        },
-    )
-    deadline = fields.Duration(
-        load_default=2.0,
-        validate=validate.Range(0.001, 60),
-        metadata={"description": "How long a record waits for its turn before the answer is 503."},
-    )
-    rotate = fields.ByteSize(
-        load_default=64 * 1024 * 1024,
-        validate=validate.Range(64 * 1024, 4 * 1024**3),
-        metadata={"description": "The size at which the next file is begun."},
-    )
-    free_space = fields.ByteSize(
-        load_default=256 * 1024 * 1024,
-        validate=validate.Range(1),
-        metadata={"description": "Free space below which `/readyz` says so; answers go on."},
-    )
-    former_keys = plain.List(
-        fields.SecretRef(),
-        load_default=list,
-        metadata={
-            "description": "The keys that sealed the chain before `key` did, the oldest first; "
-            "each proves its part for as long as its records are kept."
-        },
-    )
-    checkpoint_key = fields.SecretRef(
-        load_default=None,
-        metadata={
-            "description": "The Ed25519 key, in PEM, that signs checkpoints; none without it.",
-            "example": "file:keys/audit-checkpoint.key",
-        },
-    )
-    checkpoint_file = plain.String(
-        load_default="logs/audit-checkpoints.jsonl",
-        validate=validate.Length(1, 4096),
-        metadata={
-            "description": "Where checkpoints go; best on another machine's disk. "
-            "A relative path is inside the instance folder."
-        },
-    )
-    checkpoint_every = fields.StrictInteger(
-        load_default=1000,
-        validate=validate.Range(1, 1_000_000),
-        metadata={"description": "Records between two checkpoints."},
-    )
-    syslog = plain.String(
-        load_default="",
-        validate=validate.Regexp(r"^$|^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"),
-        metadata={
-            "description": "A collector that gets each checkpoint by syslog over TLS, as "
-            "`host:6514`; none when empty."
-        },
-    )
-    syslog_ca = fields.InstancePath(
-        load_default=None,
-        metadata={
-            "description": "Whose certificates the collector's is proven by; else the system's.",
-            "example": "tls/collector-ca.pem",
-        },
-    )
 
 
 class AuditLog(Plugin):
@@ -144,9 +45,11 @@ class AuditLog(Plugin):
         self._key, self._former = _key(config["key"], "key", host), _former(config, host)
         terms = Terms(config["rotate"], config["deadline"], config["fsync"])
         self._folder = host.instance / config["folder"]
-        self._chain = Chain(self._folder, self._key, host.now, terms, self._former)
+        self._second = _second(config, host)
+        self._chain = Chain(self._folder, self._key, host.now, terms, self._former, self._second)
         self._reader = Reader(self._folder)
-        self._notary = _notary(config, host)
+        self._notary = _notary(config, host, self._chain)
+        self._serving, self._watch = False, self._watcher()
         self._requests: str = config["requests"]
         self._floor: int = config["free_space"]
         inputs = hmac.digest(self._key, b"inputs", "sha256")
@@ -165,19 +68,28 @@ class AuditLog(Plugin):
             self._append(record.of_exchange(exchange, self._inputs))
 
     def hear(self, event: Event) -> None:
-        """Write down what happened outside a request; raises where it cannot."""
+        """Write down what happened outside a request; raises where it cannot.
+
+        What a command tells is signed at once: its process ends, and nobody may follow.
+        """
         if event.name == REFUSALS and self._requests == NONE:
             return  # numbers of what nobody wants to have written down
-        self._append(record.of_event(event))
+        head = self._append(record.of_event(event))
+        if self._notary is not None and not self._serving:
+            self._notary.settle(head)
 
     def ready(self) -> str | None:
-        """Say that the disk is nearly full, before an answer is withheld for it."""
+        """Say that the log is broken, or the disk nearly full before answers are withheld."""
         try:
             self._chain.head()
+            if self._chain.marks().broken is not None:
+                return "audit_log_broken"
             if self._free() < self._floor:
                 return "audit_disk_nearly_full"
         except WrongKey:
             return "audit_key_is_another"
+        except WrongChain:
+            return "audit_chain_is_another"
         except OSError:
             return "audit_log_unavailable"
         return None
@@ -189,6 +101,11 @@ class AuditLog(Plugin):
             Measure("audit_records", head.seq, "Records in the chain."),
             Measure("audit_free_bytes", self._free(), "Space left where the chain is."),
             Measure("audit_free_floor_bytes", self._floor, "Space below which we are not ready."),
+            Measure(
+                "audit_log_broken",
+                float(self._chain.marks().broken is not None),
+                "1 where records are gone from the chain, else 0.",
+            ),
         ]
         if self._notary is not None:
             behind = head.seq - self._notary.covered()
@@ -206,35 +123,66 @@ class AuditLog(Plugin):
         from .desk import Desk
 
         keys, now = (self._key, self._chain, self._notary), self._host.now
-        return group(Desk(self._folder, *keys, now, self._former))
+        return group(Desk(self._folder, *keys, now, self._former, self._second))
 
     def work(self, threads: int) -> None:
-        """Go on with the current key, where the chain has a former one.
+        """Go on with the current key, where the chain has a former one; sign as time passes.
 
         Done by the server, and not by a command: a server that was started before the settings
         changed could not go on behind it.
         """
         del threads
+        self._serving = True
         try:
             self._chain.renew()
         except OSError as error:
             # As any record that cannot be written: answers are withheld, the server starts.
             log.warning("the chain goes on with a former key (%s)", type(error).__name__)
+        self._say_broken()
+        if self._watch is not None:
+            self._watch.begin()
+
+    def backup_order(self) -> list[Path]:
+        """Return what must be copied while others write, in the order that keeps it provable.
+
+        What knows of the chain goes first: the chain may then be ahead of it, never behind.
+        """
+        points = [self._notary.place] if self._notary is not None else []
+        return [self._second, *points, *files(self._folder)]
 
     def recall(self, after: int) -> Iterator[dict[str, Any]]:
         """Return the records after that number, in order."""
         return self._reader.after(after)
 
     def close(self) -> None:
-        """Force what is not yet on the disk, and release the files."""
+        """Sign and force what is not yet, and release the files."""
+        if self._watch is not None and self._serving:
+            self._watch.end()
         if self._notary is not None:
             self._notary.close()
         self._chain.close()
 
-    def _append(self, fields: dict[str, Any]) -> None:
+    def _append(self, fields: dict[str, Any]) -> Head:
         head = self._chain.append(fields)
         if self._notary is not None:
             self._notary.look(head)
+        return head
+
+    def _watcher(self) -> Watch | None:
+        if self._notary is None:
+            return None
+        interval: float = self._config["checkpoint_interval"]
+        return Watch(self._chain, self._notary, interval, self._host.now)
+
+    def _say_broken(self) -> None:
+        """Have each start say that the log is broken, for as long as it is the same log."""
+        try:
+            broken = self._chain.marks().broken
+        except OSError as error:
+            log.error("the head of the audit log cannot be read (%s)", type(error).__name__)  # noqa: TRY400 - the name says it
+            return
+        if broken is not None:
+            log.error(BROKEN, self._folder, broken.seq)
 
     def _free(self) -> int:
         space = os.statvfs(self._folder)
@@ -259,7 +207,19 @@ def _former(config: Mapping[str, Any], host: Host) -> tuple[bytes, ...]:
     return tuple(_key(source, "former_keys", host) for source in config["former_keys"])
 
 
-def _notary(config: Mapping[str, Any], host: Host) -> Notary | None:
+def _second(config: Mapping[str, Any], host: Host) -> Path:
+    folder: Path = host.instance / config["folder"]
+    path: Path = host.instance / config["head_file"]
+    if path.is_relative_to(folder):
+        raise ConfigError(
+            f"{config['head_file']} is in the folder of the log",
+            key="head_file",
+            fix="name a place that whoever may write the log's folder cannot write",
+        )
+    return path
+
+
+def _notary(config: Mapping[str, Any], host: Host, chain: Chain) -> Notary | None:
     source = config["checkpoint_key"]
     if source is None:
         return None
@@ -274,7 +234,8 @@ def _notary(config: Mapping[str, Any], host: Host) -> Notary | None:
             str(error), key="checkpoint_key", fix="openssl genpkey -algorithm ed25519"
         ) from None
     place = host.instance / config["checkpoint_file"]
-    return Notary(key, place, config["checkpoint_every"], host.now, _sender(config, host))
+    every, sender = config["checkpoint_every"], _sender(config, host)
+    return Notary(key, place, every, host.now, sender, chain.force)
 
 
 def _sender(config: Mapping[str, Any], host: Host) -> Sender | None:

@@ -1,8 +1,8 @@
 """Verification: walk every file, and name the first record that is not as it was written.
 
 Guarantees: a chain that passes is what writers with this key wrote, from the first record that
-was kept to the last, and agrees with the checkpoint that is given. Without a checkpoint, records
-taken off the end cannot be missed by anyone. Knows no Flask and no SecureML.
+was kept to the last, and agrees with the checkpoint and with the head that are given. Without
+either, records taken off the end cannot be missed by anyone. Knows no Flask and no SecureML.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TypeGuard
 
 from . import diagnosis, line
-from .chain import CLOSED, CUT, OPENED, WrongKey
 from .checkpoint import Checkpoint
 from .diagnosis import Finding, Spot
 from .folder import files, first_of
+from .head_file import Marks
+from .judgement import believed, lost_with_the_power
 from .keys import Keys
+from .told import CLOSED, CUT, HEAD_LOST, OPENED, TAIL_LOST, WrongKey
 
 PRUNED = "audit_pruned"
 
@@ -30,6 +32,7 @@ class Report:
     files: int = 0
     first: int = 0
     last: int = 0
+    chain: str = ""
     finding: Finding | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -41,13 +44,19 @@ class _Broken(Exception):
 
 
 def verify(
-    folder: Path, key: bytes, checkpoint: Checkpoint | None = None, former: Sequence[bytes] = ()
+    folder: Path,
+    key: bytes,
+    checkpoint: Checkpoint | None = None,
+    former: Sequence[bytes] = (),
+    second: tuple[Marks, str] | None = None,
 ) -> Report:
     """Return what is found. Raises WrongKey when the chain was begun with another, OSError.
 
-    ``former`` are the keys that sealed before ``key``, the oldest first.
+    ``former`` are the keys that sealed before ``key``, the oldest first. ``second`` is what the
+    second place says of the chain, read before this is called, and the boot it was read in; None
+    where that place is not to be asked.
     """
-    walk = _Walk(Keys(key, former), checkpoint)
+    walk = _Walk(Keys(key, former), checkpoint, second)
     try:
         for path in files(folder):
             walk.file(path)
@@ -62,15 +71,21 @@ def _opens(first: line.Line | None) -> TypeGuard[line.Line]:
 
 
 class _Walk:
-    def __init__(self, keys: Keys, checkpoint: Checkpoint | None) -> None:
+    def __init__(
+        self, keys: Keys, checkpoint: Checkpoint | None, second: tuple[Marks, str] | None
+    ) -> None:
         self._keys, self._key, self._checkpoint = keys, keys.current, checkpoint
+        self._second = second
+        self._seal = keys.current  # made from the key and the chain's name
         self._previous, self._event, self._kept = line.GENESIS, "", 1
+        self._paths: list[Path] = []  # walked through
         self.report = Report()
 
     def file(self, path: Path) -> None:
         """Walk one file; the files come in order."""
         lines = path.read_bytes().split(b"\n")
         unfinished = lines.pop()
+        self._paths.append(path)
         self._enter(path, lines)
         offset = 0
         for number, raw in enumerate(lines):
@@ -102,6 +117,17 @@ class _Walk:
             text = "begun with an earlier key than the file before it"
             raise _Broken(Finding(path.name, 1, begins, "forged", text))
         self._key = key or self._key
+        if _opens(first):
+            self._name(path, str(first.fields.get("chain", "")))
+
+    def _name(self, path: Path, chain: str) -> None:
+        """Believe a file to be of the chain it says; its seals are made with that name."""
+        report = self.report
+        if chain != report.chain and (report.files and (report.chain or not chain)):
+            text = f"the file is of another chain ({chain or 'without a name'})"
+            raise _Broken(Finding(path.name, 1, report.last + 1, "replaced", text))
+        report.chain = chain
+        self._seal = line.bind(self._key, chain)
 
     def _line(self, spot: Spot) -> None:
         report = self.report
@@ -110,24 +136,51 @@ class _Walk:
         if (
             found is None
             or found.seq != expected
-            or found.mac != line.seal(self._key, self._previous, found.sealed)
+            or found.mac != line.seal(self._seal, self._previous, found.sealed)
         ):
-            raise _Broken(diagnosis.name(spot, self._key, self._previous, expected))
-        if found.event == CUT:
-            text = f"the writer knew record {found.fields.get('known_seq')}, and it was gone"
-            raise _Broken(Finding(spot.file, spot.number + 1, expected, "truncated", text))
-        if found.event == PRUNED:
-            facts = found.fields.get("facts") or {}
-            self._kept = max(self._kept, int(facts.get("first_kept", 0)))
+            raise _Broken(diagnosis.name(spot, self._seal, self._previous, expected, self._earlier))
+        self._heed(spot, found)
         self._compare(spot, found)
         self._previous, self._event = found.mac, found.event
         report.last, report.records = expected, report.records + 1
 
+    def _heed(self, spot: Spot, found: line.Line) -> None:
+        """Take what a writer has told about the chain itself."""
+        known = found.fields.get("known_seq")
+        if found.event == CUT:
+            text = f"the writer knew record {known}, and it was gone"
+            raise _Broken(Finding(spot.file, spot.number + 1, found.seq, "truncated", text))
+        if found.event == HEAD_LOST:
+            text = "the head in the second place was gone: before this, records may be missing"
+            raise _Broken(Finding(spot.file, spot.number + 1, found.seq, "unproven", text))
+        if found.event == TAIL_LOST:
+            self.report.notes.append(
+                f"records {found.seq} to {known} were lost when the machine went down: "
+                "they were not on its disk yet"
+            )
+        if found.event == PRUNED:
+            facts = found.fields.get("facts") or {}
+            self._kept = max(self._kept, int(facts.get("first_kept", 0)))
+
     def _compare(self, spot: Spot, found: line.Line) -> None:
+        where = (spot.file, spot.number + 1, found.seq, "replaced")
         point = self._checkpoint
         if point is not None and point.seq == found.seq and point.mac != found.mac:
             text = f"another record {point.seq} was signed at {point.time}"
-            raise _Broken(Finding(spot.file, spot.number + 1, found.seq, "replaced", text))
+            raise _Broken(Finding(*where, text))
+        head = self._second[0].head if self._second is not None else None
+        if head is not None and head.seq == found.seq and head.mac != found.mac:
+            raise _Broken(Finding(*where, f"another record {head.seq} was written last"))
+
+    def _earlier(self, seq: int) -> bytes | None:
+        """Return the line of a record that was walked through."""
+        for path in reversed(self._paths):
+            if first_of(path) <= seq:
+                for raw in path.read_bytes().split(b"\n"):
+                    found = line.read(raw)
+                    if found is not None and found.seq == seq:
+                        return raw
+        return None
 
     def end(self) -> None:
         """Ask what only the whole chain can answer: is it all there?"""
@@ -138,6 +191,35 @@ class _Walk:
         if report.files and self._key != self._keys.current:
             # Whoever has that key could have taken off what its successor sealed.
             report.notes.append("it goes on with a former key until the server is started again")
-        if point is not None and point.seq > report.last:
+        if self._second is not None:
+            self._against_second(*self._second)
+        if point is None:
+            return
+        if point.chain and report.chain and point.chain != report.chain:
+            text = f"another chain was signed at {point.time}, up to record {point.seq}"
+            raise _Broken(Finding("", 0, report.first, "replaced", text))
+        if point.seq > report.last:
             text = f"records up to {point.seq} were signed at {point.time}; an older copy, or cut"
             raise _Broken(Finding("", 0, report.last + 1, "truncated", text))
+
+    def _against_second(self, marks: Marks, boot: str) -> None:
+        """Hold the end of the log against the head that is kept elsewhere."""
+        report, head = self.report, believed(marks.head, self._key, self._keys)
+        if head is None:
+            if marks.there or (report.files and report.chain):
+                text = "no head of this chain is in the second place: its end may be cut off"
+                raise _Broken(Finding("", 0, report.last + 1, "unproven", text))
+            return
+        if report.files and report.chain and head.chain != report.chain:
+            text = f"this is the chain {report.chain}; the one that was written is {head.chain}"
+            raise _Broken(Finding("", 0, report.first, "replaced", text))
+        if head.seq <= report.last:
+            return
+        if lost_with_the_power(head, marks.on_disk, report.last, boot):
+            report.notes.append(
+                f"records {report.last + 1} to {head.seq} are missing: the machine went down "
+                "before they were on its disk"
+            )
+            return
+        text = f"record {head.seq} was written and is gone; an older copy, or cut"
+        raise _Broken(Finding("", 0, report.last + 1, "truncated", text))

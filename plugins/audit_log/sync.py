@@ -8,34 +8,40 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 EVERY = 1.0  # seconds between two forced writes with "interval"
 WORDS = ("always", "interval", "never")
 
 
 class Sync:
-    """One policy; with ``interval`` a thread of this process looks after the last records."""
+    """One policy; unless it is ``never`` a thread of this process looks after the last records.
 
-    def __init__(self, policy: str) -> None:
-        self._policy = policy
+    ``forced`` is told of the last record that is known to be on the disk, from that thread.
+    """
+
+    def __init__(self, policy: str, forced: Callable[[Any], None] | None = None) -> None:
+        self._policy, self._forced = policy, forced
+        self._head: Any = None
         self._wake = threading.Event()
         self._pid = 0
         self._handle = -1
         self._guard = threading.Lock()
 
-    def after(self, handle: int, *, last: bool = False) -> None:
-        """Do what the policy says after a record; ``last`` before the file is let go."""
+    def after(self, handle: int, *, last: bool = False, head: Any = None) -> None:
+        """Do what the policy says after the record ``head``; ``last`` before the file is let go."""
         if self._policy == "never":
             return
         if self._policy == "always" or last:
             os.fdatasync(handle)
-        if self._policy == "always":
-            return
         if last:
             with self._guard:
                 self._handle = -1
             return
-        self._handle = handle
+        if self._policy == "always" and self._forced is None:
+            return
+        self._handle, self._head = handle, head
         if self._pid != os.getpid():
             self._begin()
         if not self._wake.is_set():
@@ -58,9 +64,13 @@ class Sync:
             time.sleep(EVERY)
             self._wake.clear()
             with self._guard:
+                head = self._head
                 try:
                     if self._handle >= 0:
                         os.fdatasync(self._handle)
                 except OSError:
                     # The file was let go meanwhile, and forced then.
                     self._handle = -1
+                    head = None
+            if head is not None and self._forced is not None:
+                self._forced(head)

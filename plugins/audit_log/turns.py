@@ -1,7 +1,7 @@
 """One writer at a time, among all threads and processes: who has the folder locked.
 
-The folder itself is locked: a lock file could be swept away, and then two would write who
-believe themselves alone. Knows no Flask and no SecureML.
+What is locked is a file that nobody but writers can open, looked at by its name again once it is
+locked: where it was swept away, who comes next would lock another. Knows no Flask and no SecureML.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Turns:
         self._folder, self._deadline, self._release = folder, deadline, release
         self._threads = threading.Lock()
         self._gate, self._pid = -1, 0
+        self._lock, self._inode = str(folder / place.LOCK), 0
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -59,22 +60,40 @@ class Turns:
             # After a fork the descriptors are shared, and a lock on them would be too.
             self._let_go()
             place.make(self._folder)
-            self._gate = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._pid = os.getpid()
         pause = 50e-6
         while True:
+            if self._gate < 0:
+                self._gate = place.open_lock(self._folder)
+                self._inode = os.fstat(self._gate).st_ino
             try:
                 fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= until:
-                    raise ChainBusy("the chain was held by others until the deadline") from None
+                    raise ChainBusy(
+                        f"another process held {self._lock} until the deadline; "
+                        f"fix: fuser {self._lock} names it"
+                    ) from None
             else:
-                return
+                if self._is_in_place():
+                    return
+                self._shut_gate()
+                continue
             time.sleep(pause)
             pause = min(pause * 2, 0.002)
 
-    def _let_go(self) -> None:
-        self._release()
+    def _is_in_place(self) -> bool:
+        try:
+            return os.stat(self._lock).st_ino == self._inode  # noqa: PTH116 - for every record
+        except FileNotFoundError:
+            return False
+
+    def _shut_gate(self) -> None:
         if self._gate >= 0:
             os.close(self._gate)
-        self._gate, self._pid = -1, 0
+        self._gate = -1
+
+    def _let_go(self) -> None:
+        self._release()
+        self._shut_gate()
+        self._pid = 0

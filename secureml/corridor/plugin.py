@@ -41,6 +41,7 @@ EXTRAS = frozenset(
         "work",
         "credentials",
         "survey",
+        "backup_order",
         "close",
     }
 )

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from plugins.audit_log import chain, proof, record
+from plugins.audit_log import proof, record
+from plugins.audit_log import told as log_told
 from plugins.theft_guard.levels import FLAG, STEPS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -128,6 +129,7 @@ def test_no_fact_stands_there_that_nobody_tells():
 
 
 def test_the_events_of_the_audit_log_alone_are_those_it_writes():
-    own = {chain.OPENED, chain.CLOSED, chain.TORN, chain.CUT, proof.PRUNED}
+    own = {log_told.OPENED, log_told.CLOSED, log_told.TORN, log_told.CUT, proof.PRUNED}
+    own |= {log_told.HEAD_LOST, log_told.TAIL_LOST, log_told.BEGUN}
     by_status = {record.name_of(status) for status in range(200, 600)}
     assert page()[1] == own | by_status

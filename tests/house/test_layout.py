@@ -31,6 +31,7 @@ ADAPTERS = {
     # Flask-Limiter wants an app.
     "plugins/rate_limit/declared.py",
     "plugins/theft_guard/settings.py",
+    "plugins/audit_log/settings.py",
     # The same of the authorization server, and its routes for browsers.
     "plugins/oauth2/server/settings.py",
     "plugins/oauth2/server/server.py",

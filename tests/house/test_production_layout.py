@@ -67,7 +67,13 @@ def test_the_timer_may_write_the_signing_keys_as_well() -> None:
     assert allowed == {"store", "logs", "keys/signing"}
 
 
-@pytest.mark.parametrize("unit", ["secureml.service", "secureml-signing-keys.service"])
+def test_the_timer_that_proves_the_audit_log_writes_no_more_than_serving_does() -> None:
+    assert writable("secureml-audit.service") == {"store", "logs"}
+
+
+@pytest.mark.parametrize(
+    "unit", ["secureml.service", "secureml-signing-keys.service", "secureml-audit.service"]
+)
 def test_systemd_is_not_told_to_give_the_folder_away(unit: str) -> None:
     """StateDirectory makes the service owner of all that lies in it."""
     text = (CHECKOUT / "deploy" / "systemd" / unit).read_text("utf-8")

@@ -30,15 +30,17 @@ def records(tmp_path: Path) -> list[dict[str, object]]:
 
 
 def assert_one_chain(tmp_path: Path) -> int:
-    previous, count = line.GENESIS, 0
+    previous, count, key = line.GENESIS, 0, KEY
     for path in folder.files(tmp_path / "audit"):
         for raw in path.read_bytes().splitlines():
             found = line.read(raw)
             if found is None:
                 continue
             count += 1
+            if found.event == "audit_file_opened":
+                key = line.bind(KEY, found.fields["chain"])
             assert found.seq == count
-            assert found.mac == line.seal(KEY, previous, found.sealed)
+            assert found.mac == line.seal(key, previous, found.sealed)
             previous = found.mac
     return count
 

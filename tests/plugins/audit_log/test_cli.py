@@ -130,3 +130,29 @@ def test_old_files_go_and_what_is_left_is_provable(harness: Harness, audit: Audi
 def test_a_broken_chain_is_not_pruned(harness: Harness, audit: AuditLog) -> None:
     spoil(harness)
     assert "nothing is deleted" in run(audit, "prune", "--older-than", "0s").output
+
+
+def test_a_broken_chain_is_ended_by_a_new_one_that_names_it(
+    harness: Harness, audit: AuditLog
+) -> None:
+    path = folder.files(harness.folder / "logs/audit")[0]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    assert "truncated" in run(audit, "verify").stdout
+    assert run(audit, "start-new").exit_code == 2, "why is not a matter of taste"
+    was = json.loads(run(audit, "verify", "--json").stdout)["chain"]
+    made = told(audit, "start-new", "--reason", "logs were cleaned up")
+    assert told(audit, "verify")["chain"] == made["chain"] != was
+    first = told(audit, "show", "--event", "audit_chain_begun")[0]["facts"]
+    assert (first["chain"], first["reason"]) == (was, "logs were cleaned up")
+    assert (harness.folder / "logs/audit" / first["set_aside"]).is_dir()
+
+
+def test_attack_a_chain_begun_anew_without_the_checkpoint_key_is_found(
+    harness: Harness, audit: AuditLog
+) -> None:
+    """Who has the key of the log can seal another one; what was signed is of the one before."""
+    told(audit, "checkpoint")
+    audit._chain.start_new("nothing to see here")
+    done = run(audit, "verify")
+    assert done.exit_code == 1
+    assert "replaced, another chain was signed" in done.stdout

@@ -115,13 +115,15 @@ def test_a_record_changed_by_who_has_the_former_key_is_found_behind_it(
     before = folder.files(tmp_path)[0]
     lines = [line.read(raw) for raw in before.read_bytes().splitlines()]
     previous, made = line.GENESIS, b""
+    assert lines[0] is not None
+    sealing = line.bind(FIRST, lines[0].fields["chain"])
     for number, found in enumerate(lines):
         assert found is not None
         fields = {k: v for k, v in found.fields.items() if k not in ("seq", "time", "mac")}
         if number == place:
             fields["forged"] = True
         content, previous = line.write(
-            FIRST, previous, found.seq, str(found.fields["time"]), line.encode(fields)
+            sealing, previous, found.seq, str(found.fields["time"]), line.encode(fields)
         )
         made += content
     before.write_bytes(made)

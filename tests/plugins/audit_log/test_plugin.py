@@ -331,3 +331,59 @@ def test_a_server_starts_though_its_chain_cannot_go_on_with_the_new_key(harness,
 
     monkeypatch.setattr(audit._chain, "renew", full)
     audit.work(4)
+
+
+def test_a_head_inside_the_folder_of_the_log_stops_the_start(harness):
+    with pytest.raises(ConfigError, match="is in the folder of the log") as refused:
+        build(harness, head_file="logs/audit/head")
+    assert refused.value.key == "head_file"
+
+
+def test_a_log_whose_end_was_cut_off_is_not_ready_and_each_start_says_so(harness, caplog):
+    audit = build(harness)
+    for _ in range(5):
+        audit.record(refused(harness))
+    audit.close()
+    path = folder.files(harness.folder / "logs" / "audit")[0]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+
+    assert build(harness).ready() == "audit_log_broken"
+    assert {m.name: m.value for m in audit.measures()}["audit_log_broken"] == 1
+    for _ in range(2):
+        caplog.clear()
+        build(harness).work(4)
+        (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+        assert "is broken since record 4; fix: secureml audit-log verify" in line
+
+
+def test_another_instances_log_is_not_ready_and_not_written_to(harness):
+    build(harness).record(refused(harness))
+    (harness.folder / "store" / "audit-head").unlink()
+    (harness.folder / "logs" / "audit").rename(harness.folder / "theirs")
+    build(harness).record(refused(harness))  # the same key, and another chain
+    (harness.folder / "logs" / "audit").rename(harness.folder / "ours")
+    (harness.folder / "theirs").rename(harness.folder / "logs" / "audit")
+    audit = build(harness)
+    assert audit.ready() == "audit_chain_is_another"
+    with pytest.raises(RuntimeError):
+        audit.record(refused(harness))
+
+
+def test_what_a_command_told_is_signed_before_it_ends_and_a_request_is_not_kept_waiting(harness):
+    (harness.folder / "logs").mkdir()
+    audit = build(harness, checkpoint_key="file:keys/checkpoint.key")
+    audit.hear(Event("user_created", "acme"))
+    assert audit._notary.covered() == 2
+    audit.work(4)
+    audit.hear(Event("user_disabled", "acme"))
+    audit.record(refused(harness))
+    assert audit._notary.covered() == 2
+    audit.close()
+    assert audit._notary.covered() == 4, "and a worker that ends signs the rest"
+
+
+def test_what_knows_of_the_chain_is_copied_before_it(harness):
+    audit = build(harness, checkpoint_key="file:keys/checkpoint.key")
+    audit.record(refused(harness))
+    names = [path.name for path in audit.backup_order()]
+    assert names == ["audit-head", "audit-checkpoints.jsonl", "audit-000000000001.jsonl"]

@@ -203,3 +203,71 @@ def test_the_wrong_key_is_told_apart_from_tampering(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(WrongKey):
         proof.verify(tmp_path, b"x" * 32)
+
+
+# -- a line that does not belong here: what it is ------------------------------------------------
+
+
+def foreign(place: Path, count: int, first: int) -> Lines:
+    """Return records of another instance's chain under the same key, from one number on."""
+    write(place, count)
+    return folder.files(place)[0].read_bytes().splitlines()[first - 1 :]
+
+
+def said(place: Path) -> tuple[str, str]:
+    found = proof.verify(place, KEY).finding
+    assert found is not None
+    return found.done, found.text
+
+
+def put(place: Path, lines: Lines) -> None:
+    folder.files(place)[0].write_bytes(b"".join(raw + b"\n" for raw in lines))
+
+
+@pytest.mark.parametrize("at", [6, 11])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_foreign_record_put_in_is_not_called_a_copy(tmp_path: Path, at: int, count: int) -> None:
+    write(tmp_path / "ours")
+    ours = folder.files(tmp_path / "ours")[0].read_bytes().splitlines()
+    theirs = foreign(tmp_path / "theirs", 20, 4)[:count]
+    put(tmp_path / "ours", [*ours[:at], *theirs, *ours[at:]])
+    done, text = said(tmp_path / "ours")
+    assert done == "inserted"
+    assert "was not written here: it says it is record 4, and record 4 is another" in text
+
+
+@pytest.mark.parametrize("at", [6, 11])
+def test_a_copy_is_called_one(tmp_path: Path, at: int) -> None:
+    write(tmp_path)
+    lines = folder.files(tmp_path)[0].read_bytes().splitlines()
+    put(tmp_path, [*lines[:at], lines[3], *lines[at:]])
+    assert said(tmp_path) == ("inserted", "a copy of record 4")
+
+
+def test_foreign_records_with_higher_numbers_are_no_gap(tmp_path: Path) -> None:
+    write(tmp_path / "ours")
+    ours = folder.files(tmp_path / "ours")[0].read_bytes().splitlines()
+    theirs = foreign(tmp_path / "theirs", 40, 30)
+    put(tmp_path / "ours", [*ours, *theirs])
+    done, text = said(tmp_path / "ours")
+    assert (done, "it says it is record 30" in text) == ("inserted", True)
+    put(tmp_path / "ours", [*ours[:6], theirs[0], *ours[6:]])
+    assert said(tmp_path / "ours")[0] == "inserted"
+
+
+def test_a_foreign_record_of_the_expected_number_is_not_ours(tmp_path: Path) -> None:
+    write(tmp_path / "ours")
+    ours = folder.files(tmp_path / "ours")[0].read_bytes().splitlines()
+    theirs = foreign(tmp_path / "theirs", 20, 7)[:1]
+    put(tmp_path / "ours", [*ours[:6], *theirs, *ours[6:]])
+    assert said(tmp_path / "ours") == (
+        "inserted",
+        "a record that was not written here: it says it is record 7",
+    )
+
+
+def test_a_record_moved_up_by_several_places_is_called_swapped(tmp_path: Path) -> None:
+    write(tmp_path)
+    lines = folder.files(tmp_path)[0].read_bytes().splitlines()
+    put(tmp_path, [*lines[:4], lines[8], *lines[4:8], *lines[9:]])
+    assert said(tmp_path) == ("swapped", "record 9 stands before record 5")

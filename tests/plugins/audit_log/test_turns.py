@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from pathlib import Path
 
 import pytest
 
+from plugins.audit_log.folder import LOCK
 from plugins.audit_log.turns import ChainBusy, Turns
 
 
@@ -62,3 +64,46 @@ def test_a_forked_process_lets_go_of_what_it_shares_and_waits_for_its_own_turn(
             os._exit(0 if os.getpid() in released else 1)
     assert os.waitpid(child, 0)[1] == 0
     mine.close(lambda: None)
+
+
+def test_attack_who_may_read_the_folder_cannot_hold_the_lock(tmp_path: Path) -> None:
+    """A lock can be taken on whatever can be opened, for reading too."""
+    place, mine = tmp_path / "audit", turns(tmp_path / "audit", 0.5)
+    with mine.turn():
+        pass
+    held = [os.open(place, os.O_RDONLY | os.O_DIRECTORY)]
+    readable = [path for path in place.iterdir() if path.stat().st_mode & 0o077]
+    held += [os.open(path, os.O_RDONLY) for path in readable]
+    for handle in held:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    with mine.turn():
+        pass
+    assert (place / LOCK).stat().st_mode & 0o777 == 0o600
+    for handle in held:
+        os.close(handle)
+
+
+def test_attack_a_lock_that_others_may_open_is_refused_with_the_fix(tmp_path: Path) -> None:
+    mine = turns(tmp_path)
+    (tmp_path / LOCK).touch()
+    (tmp_path / LOCK).chmod(0o640)
+    with pytest.raises(PermissionError, match=f"fix: chmod 600 {tmp_path / LOCK}"), mine.turn():
+        pass
+    (tmp_path / LOCK).chmod(0o600)
+    with mine.turn():
+        pass
+
+
+def test_a_lock_that_was_swept_away_is_not_held_by_two(tmp_path: Path) -> None:
+    mine, other = turns(tmp_path), turns(tmp_path, 0.05)
+    with mine.turn():
+        pass
+    (tmp_path / LOCK).unlink()
+    with mine.turn(), pytest.raises(ChainBusy), other.turn():
+        pass
+
+
+def test_who_holds_the_lock_is_said_how_to_find(tmp_path: Path) -> None:
+    mine, other = turns(tmp_path, 0.05), turns(tmp_path)
+    with other.turn(), pytest.raises(ChainBusy, match=f"fix: fuser {tmp_path / LOCK}"), mine.turn():
+        pass
