@@ -20,8 +20,10 @@ from secureml.corridor.json_answer import JsonAnswer
 from secureml.corridor.payload import Limits, read_form, read_json
 from secureml.corridor.policy import health_check, requires
 from secureml.corridor.problems import Fault, Problem
+from secureml.models.handle import ModelFailed
 
 if TYPE_CHECKING:
+    from secureml.models.handle import Result
     from secureml.models.registry import Registry
 
 JSON = "application/json"
@@ -75,7 +77,7 @@ class Preparation:
         if exchange.model_name:
             exchange.model = self._models.get(exchange.model_name)
             if exchange.model is None:
-                raise Problem("not_found", reason="model_unknown")
+                raise _absent(self._models, exchange.model_name)
         policy = exchange.policy
         if policy is None or (policy.body is None and not policy.form):
             return
@@ -106,6 +108,13 @@ class Preparation:
         except ValidationError as error:
             raise invalid_input(_faults(error, set(checker.fields)), "payload.envelope") from None
         return loaded
+
+
+def _absent(models: Registry, name: str) -> Problem:
+    if models.is_refused(name):
+        # Closed for this one alone; why is in the log, and no business of the caller's.
+        return Problem("model_unavailable", reason="model_refused")
+    return Problem("not_found", reason="model_unknown")
 
 
 def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
@@ -150,11 +159,7 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
     @requires("predict", body=PredictBody, answer=PredictAnswer)
     def predict(model: str) -> Any:  # a Result, which Application carries on
         """Ask a model about rows."""
-        exchange: Exchange = g.exchange
-        rows = exchange.read_rows()
-        if exchange.model is None:
-            raise RuntimeError(f"no model was prepared for {model}")
-        return exchange.model.predict(rows)
+        return _predict(g.exchange)
 
     @api.get("/v1/models", endpoint="models")
     @requires("models:read", answer=ModelsAnswer)
@@ -172,7 +177,7 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         """Say what a model expects and promises."""
         found = models.get(model)
         if found is None:
-            raise Problem("not_found", reason="model_unknown")
+            raise _absent(models, model)
         return found.card.public()
 
     @api.get("/healthz", endpoint="healthz")
@@ -192,6 +197,20 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         return json_response(body, 503 if reasons else 200)
 
     return api
+
+
+def _predict(exchange: Exchange) -> Result:
+    rows = exchange.read_rows()
+    if exchange.model is None:
+        raise RuntimeError(f"no model was prepared for {exchange.model_name}")
+    try:
+        return exchange.model.predict(rows)
+    except ModelFailed as failed:
+        if failed.row is None:
+            raise
+        # The model answers others, so it is this question, which no rule foresaw.
+        fault = (f"/instances/{failed.row}", "unanswerable")
+        raise invalid_input([fault], f"model.{failed}") from failed
 
 
 def _summary(models: Registry, name: str) -> dict[str, str]:

@@ -64,6 +64,15 @@ class House:
         for loaded in self.plugins:
             if hasattr(loaded.plugin, "work"):
                 loaded.plugin.work(threads)
+        # Told here: a start opens nothing that a worker could not inherit.
+        for name, refused in self.models.refused().items():
+            version = self.models.pointed(name) or ""
+            event = Event("model_refused", "", {"model": name, "version": version,
+                                                "check": refused.check})  # fmt: skip
+            try:
+                self.tell(event)
+            except Exception:
+                log.exception("%s could not be told", event.name)
 
     def rest(self) -> None:
         """Tell what this worker process has only counted so far: it ends."""
@@ -121,11 +130,16 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
 
 
 def load_models(house: House) -> None:
-    """Prove and load every current model; one that fails any check stops the start."""
+    """Prove and load every current model.
+
+    One that fails any check is closed and the others answer; where none is left the start stops.
+    """
     try:
         house.models.load_all()
     except ModelRefused as error:
         raise ConfigError(str(error), file=str(house.settings.models_folder)) from error
+    for refused in house.models.refused().values():
+        log.error("closed: %s", refused)
 
 
 def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:

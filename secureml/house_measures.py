@@ -27,6 +27,7 @@ def measures(house: House, now: float) -> list[Measure]:
     parts: dict[str, Callable[[], Iterator[Measure]]] = {
         "versions": _versions,
         "models": lambda: _models(house),
+        "refused models": lambda: _refused(house),
         "signing keys": lambda: _signing_keys(house, now),
         "secrets": lambda: _secrets(house, now),
         "disks": lambda: _room(house),
@@ -58,6 +59,12 @@ def _models(house: House) -> Iterator[Measure]:
             "Time it took to prove and load each model.",
             {"model": name},
         )
+
+
+def _refused(house: House) -> Iterator[Measure]:
+    for name, refused in house.models.refused().items():
+        labels = {"model": name, "check": refused.check}
+        yield Measure("model_refused", 1.0, "Models that were refused and do not answer.", labels)
 
 
 def _signing_keys(house: House, now: float) -> Iterator[Measure]:

@@ -125,6 +125,8 @@ def _model_step(house: House, place: Place) -> list[Step]:
     if not place.model:
         return []
     model = house.models.get(place.model)
+    if model is None and house.models.is_refused(place.model):
+        return [Step("model", ok=False, why=f"{place.model!r} was refused at the start")]
     if model is None:
         return [Step("model", ok=False, why=f"no model answers to {place.model!r}")]
     return [Step("model", ok=True, why=f"{model.name} serves version {model.version}")]

@@ -60,10 +60,11 @@ def _warnings(house: House) -> list[str]:
         for item in house.plugins
         if hasattr(item.plugin, "ready") and (word := item.plugin.ready())
     ]
+    refused = [f"{error}, and does not answer" for error in house.models.refused().values()]
     try:
-        return house.signing.warnings() + found
+        return house.signing.warnings() + refused + found
     except StoreUnavailable as error:
-        return [str(error), *found]
+        return [str(error), *refused, *found]
 
 
 @click.command()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-import time
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,31 +11,13 @@ import click
 
 from secureml.cli.main import Desk
 from secureml.cli.output import Command, emit, json_option
-from secureml.config_error import ConfigError
+from secureml.cli.sealing import Order, read_dtypes, registry_of, seal_ordered, tell, undone
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    from secureml.models.registry import Registry
-    from secureml.models.sealing import Sealed
+    pass
 
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-@dataclass(frozen=True)
-class _Order:
-    """What to seal, and from what."""
-
-    file: Path
-    name: str
-    data: Path | None = None
-    target: str | None = None
-    rules: Path | None = None
-    key: Path | None = None
-    allow: frozenset[str] = frozenset()
-    use: bool = False
-    unless_same: bool = False
 
 
 def _refusals_told(command: Command) -> Command:
@@ -58,7 +37,7 @@ def _refusals_told(command: Command) -> Command:
 
 @click.group()
 def models() -> None:
-    """Seal, list and choose models."""
+    """Seal, list, choose and remove models."""
 
 
 @models.command()
@@ -68,7 +47,18 @@ def models() -> None:
 @click.option("--target", help="Column of the table that is the answer, not a feature.")
 @click.option("--rules", type=_EXISTING, help="TOML file of [[rules]] for rows; see input_rules.")
 @click.option(
-    "--allow", multiple=True, help="Exact name of an extra class the file uses; repeatable."
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    metavar="COLUMN=DTYPE",
+    help="What a column is, where pandas reads the table otherwise than the model was fitted: "
+    "integer, float, boolean, category or text; repeatable.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    help="Exact name of an extra class the file uses; repeatable. Where there are settings, "
+    "[models] allow must name it, too.",
 )
 @click.option("--key", type=_EXISTING, help="Sealing key, if not keys/model-signing.key.")
 @click.option("--use", is_flag=True, help="Let this version serve from the next start.")
@@ -78,9 +68,16 @@ def models() -> None:
 @json_option
 @click.pass_obj
 @_refusals_told
-def seal(desk: Desk, /, allow: tuple[str, ...], as_json: bool, **words: Any) -> None:
-    """Prove a joblib FILE, write its card, and sign both as a new version of NAME."""
-    _seal(desk, _Order(allow=frozenset(allow), **words), as_json)
+def seal(
+    desk: Desk, /, allow: tuple[str, ...], dtypes: tuple[str, ...], as_json: bool, **words: Any
+) -> None:
+    """Prove a joblib FILE, write its card, and sign both as a new version of NAME.
+
+    What fails changes nothing. Where there are settings, the file is proved with what the next
+    start will prove it with.
+    """
+    order = Order(allow=frozenset(allow), dtypes=read_dtypes(dtypes), **words)
+    seal_ordered(desk, order, as_json)
 
 
 @models.command()
@@ -90,82 +87,14 @@ def seal(desk: Desk, /, allow: tuple[str, ...], as_json: bool, **words: Any) -> 
 @_refusals_told
 def demo(desk: Desk, name: str, as_json: bool) -> None:
     """Train and seal a demo model on scikit-learn's breast-cancer data, unless it is there."""
-    if _registry(desk).versions(name):
+    if registry_of(desk).versions(name):
         emit({"name": name, "made": False}, as_json, f"the model {name} is there already")
         return
     from secureml.cli.demo import train
 
     with tempfile.TemporaryDirectory() as folder:
         file, table = train(Path(folder))
-        _seal(desk, _Order(file, name, table, "target", use=True), as_json)
-
-
-def _seal(desk: Desk, order: _Order, as_json: bool) -> None:
-    from secureml.models import sealing
-
-    if order.unless_same and _is_current(desk, order):
-        emit({"name": order.name, "made": False}, as_json, f"{order.name} is this file already")
-        return
-    sealed = sealing.seal(
-        order.file,
-        name=order.name,
-        root=_folder(desk),
-        data=order.data,
-        target=order.target,
-        rules=order.rules,
-        key=_sealing_key(desk, order.key),
-        allow=order.allow,
-        now=time.time,
-    )
-    if order.use:
-        _registry(desk).use(sealed.name, sealed.version)
-    _tell(desk, "model_sealed", sealed.name, sealed.version, digest=sealed.card.digest)
-    if order.use:
-        _tell(desk, "model_chosen", sealed.name, sealed.version)
-    _say_sealed(sealed, as_json)
-
-
-def _is_current(desk: Desk, order: _Order) -> bool:
-    registry = _registry(desk)
-    if registry.current(order.name) is None:
-        return False
-    from secureml.models.rule_file import read_rules
-
-    card = registry.card(order.name)
-    same_file = card.digest == sha256(order.file.read_bytes()).hexdigest()
-    return same_file and card.rules == read_rules(order.rules)
-
-
-def _say_sealed(sealed: Sealed, as_json: bool) -> None:
-    features, source = len(sealed.card.features), sealed.card.source
-    first, last = sealed.card.features[0].name, sealed.card.features[-1].name
-    text = f"sealed {sealed.name} version {sealed.version}: {features} features"
-    text += f" from {first!r} to {last!r}"
-    emit(
-        {
-            "name": sealed.name,
-            "version": sealed.version,
-            "folder": str(sealed.folder),
-            "features": features,
-            "ranges_from": source,
-        },
-        as_json,
-        f"{text}, ranges from {source}",
-    )
-
-
-def _sealing_key(desk: Desk, given: Path | None) -> Ed25519PrivateKey:
-    from secureml.models import signature
-
-    path = given or desk.instance / "keys" / "model-signing.key"
-    try:
-        return signature.read_private_key(path)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"the sealing key cannot be read ({type(error).__name__})",
-            file=str(path),
-            fix="run `secureml init`, or name one with --key",
-        ) from None
+        seal_ordered(desk, Order(file, name, table, "target", use=True), as_json)
 
 
 @models.command("list")
@@ -174,7 +103,7 @@ def _sealing_key(desk: Desk, given: Path | None) -> Ed25519PrivateKey:
 @_refusals_told
 def list_models(desk: Desk, as_json: bool) -> None:
     """List models with their versions; the one that serves is marked."""
-    registry = _registry(desk)
+    registry = registry_of(desk)
     rows = [
         {"name": name, "version": version, "current": version == registry.current(name)}
         for name in registry.names_on_disk()
@@ -194,7 +123,7 @@ def list_models(desk: Desk, as_json: bool) -> None:
 @_refusals_told
 def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
     """Show the card of a model."""
-    card = _registry(desk).card(name, version)
+    card = registry_of(desk).card(name, version)
     public = card.public()
     lines = [f"{key}: {value}" for key, value in public.items() if key != "features"]
     lines += [f"  {feature['name']}: {feature}" for feature in public["features"]]
@@ -213,8 +142,7 @@ def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
 @_refusals_told
 def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
     """Let VERSION of NAME serve from the next start or reload."""
-    _registry(desk).use(name, version)
-    _chosen(desk, name, version, as_json)
+    _choose(desk, name, version, as_json)
 
 
 @models.command()
@@ -224,35 +152,48 @@ def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
 @_refusals_told
 def rollback(desk: Desk, name: str, as_json: bool) -> None:
     """Go back to the version that served before, from the next start or reload."""
-    _chosen(desk, name, _registry(desk).rollback(name), as_json)
+    _choose(desk, name, registry_of(desk).previous(name), as_json)
 
 
-def _chosen(desk: Desk, name: str, version: str, as_json: bool) -> None:
-    _tell(desk, "model_chosen", name, version)
+@models.command()
+@click.argument("model", metavar="NAME[@VERSION]")
+@click.option("--all", "whole", is_flag=True, help="Remove NAME with all its versions.")
+@json_option
+@click.pass_obj
+@_refusals_told
+def remove(desk: Desk, model: str, whole: bool, as_json: bool) -> None:
+    """Remove a version that does not serve, or with --all a whole model.
+
+    A server that runs keeps what it has loaded until its next start.
+    """
+    name, sign, version = model.partition("@")
+    if bool(sign) == whole:
+        raise click.UsageError(
+            f"say which: `secureml models remove {name}@VERSION` for one version, "
+            f"`secureml models remove {name} --all` for all of them"
+        )
+    registry = registry_of(desk)
+    registry.check_removable(name, version if sign else None)
+    versions = [version] if sign else registry.versions(name)
+    # Told first: what is gone could not be put back if it cannot be recorded.
+    for each in versions:
+        tell(desk, "model_removed", model=name, version=each)
+    registry.remove(name, version if sign else None)
+    emit(
+        {"name": name, "removed": versions},
+        as_json,
+        f"removed {name} version " + ", ".join(versions),
+    )
+
+
+def _choose(desk: Desk, name: str, version: str, as_json: bool) -> None:
+    registry = registry_of(desk)
+    before = registry.pointers(name)
+    registry.use(name, version)
+    with undone(lambda: registry.put_back(name, before)):
+        tell(desk, "model_chosen", model=name, version=version)
     emit(
         {"name": name, "version": version, "restart_needed": True},
         as_json,
         f"{name} {version} serves from the next start or reload",
     )
-
-
-def _tell(desk: Desk, event: str, name: str, version: str, **facts: str) -> None:
-    """Let records know; a machine that only seals keeps none."""
-    if (desk.instance / "secureml.toml").exists():
-        desk.tell(event, model=name, version=version, **facts)
-
-
-def _registry(desk: Desk) -> Registry:
-    """Return the registry, with the plugins that vouch where this machine has settings."""
-    from secureml.models.registry import Registry
-
-    if (desk.instance / "secureml.toml").exists():
-        return desk.house.models
-    # Sealing works on a machine that serves nothing, too.
-    return Registry(desk.instance / "models")
-
-
-def _folder(desk: Desk) -> Path:
-    if (desk.instance / "secureml.toml").exists():
-        return desk.house.settings.models_folder
-    return desk.instance / "models"

@@ -17,13 +17,14 @@ MODEL_FILE, CARD_FILE, SIGNATURE_FILE = "model.joblib", "card.json", "signature.
 MODEL_LIMIT = 2 * 1024**3
 CARD_LIMIT = 16 * 1024**2
 SIGNATURE_LIMIT = 4096
-_MESSAGE_LIMIT = 600
+_MESSAGE_LIMIT, _FIX_LIMIT = 900, 1800
 
 
 class ModelRefused(Exception):
     """A model that must not answer: the check it failed, why, and what to do about it.
 
-    ``check`` is one of missing, format, signature, card, digest, versions, globals, golden.
+    ``check`` is one of missing, format, signature, card, digest, versions, globals, golden,
+    answers.
     """
 
     def __init__(self, check: str, message: str, fix: str, *, model: str = "") -> None:
@@ -36,13 +37,15 @@ class ModelRefused(Exception):
 
     def __str__(self) -> str:
         subject = f"model {self.model}: " if self.model else ""
-        return _one_line(f"{subject}{self.check}: {self.message}; fix: {self.fix}")
+        # Each cut by itself: a long message must not take the way out with it.
+        told = f"{_one_line(self.check)}: {_one_line(self.message)}"
+        return f"{_one_line(subject)}{told}; fix: {_one_line(self.fix, _FIX_LIMIT)}"
 
 
-def _one_line(text: str) -> str:
+def _one_line(text: str, limit: int = _MESSAGE_LIMIT) -> str:
     # A pickle chooses the names it asks for; they must not forge a second log line.
     plain = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return plain if len(plain) <= _MESSAGE_LIMIT else plain[:_MESSAGE_LIMIT] + "..."
+    return plain if len(plain) <= limit else plain[:limit] + "..."
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from .rules import ACTIONS, Rule
 Dtype = Literal["float", "integer", "category", "text", "boolean"]
 Scalar = str | int | float | bool
 # Keys that older cards lack, and what they mean there.
-_OPTIONAL: dict[str, Any] = {"rules": [], "reference": None}
+_OPTIONAL: dict[str, Any] = {"rules": [], "reference": None, "array_dtype": ""}
+# What an array of numbers may be other than float64: as pandas would make one of the table.
+ARRAY_DTYPES = frozenset({"", "int64", "bool", "object"})
 NUMBERS = frozenset({"float", "integer", "boolean"})
 _DTYPES = frozenset({*NUMBERS, "category", "text"})
 _KINDS = frozenset({"classifier", "regressor", "outlier", "cluster"})
@@ -72,6 +74,15 @@ class Card:
     rules: tuple[Rule, ...] = ()
     # What usual rows look like; a card sealed without a table has none.
     reference: Reference | None = None
+    # NumPy's name for what an array of numbers is made of; empty is float64, which is all the same
+    # to scikit-learn's own code and not to functions of one's own: "3" is not "3.0".
+    array_dtype: str = ""
+
+    @property
+    def keeps_integers(self) -> bool:
+        """Whether whole numbers reach the model as such, and not as float64."""
+        words = any(feature.dtype not in NUMBERS for feature in self.features)
+        return words or self.container == "frame" or self.array_dtype != ""
 
     def to_json(self) -> bytes:
         """Return the one spelling of this card; it does not speak of what it has not."""
@@ -147,6 +158,7 @@ def _check(card: Card) -> None:
         (card.kind in _KINDS, "kind"),
         (card.container in ("array", "frame"), "container"),
         (card.source in ("table", "none"), "source"),
+        (card.array_dtype in ARRAY_DTYPES, "array_dtype"),
         (type(card.has_probabilities) is bool, "has_probabilities"),
         (card.versions.keys() - {"pandas"} == LIBRARIES, "versions"),
         (card.classes is None or all(isinstance(one, Scalar) for one in card.classes), "classes"),

@@ -31,7 +31,8 @@ class CellReader:
     def __init__(self, card: Card) -> None:
         self._names = tuple(feature.name for feature in card.features)
         self._known = frozenset(self._names)
-        self._readers = tuple(_reader(feature) for feature in card.features)
+        exact = card.keeps_integers
+        self._readers = tuple(_reader(feature, exact=exact) for feature in card.features)
 
     def read(self, instances: Any) -> list[list[Any]]:
         """Return the values in the card's order; raises RowsRefused."""
@@ -89,9 +90,12 @@ def escape(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _reader(feature: Feature) -> Callable[[Any], Any]:
+def _reader(feature: Feature, *, exact: bool) -> Callable[[Any], Any]:
     read = _READERS[feature.dtype](feature)
     allowed = feature.missing == "allow"
+    if exact and feature.dtype == "integer" and not allowed:
+        # With values missing the column is float64, as pandas has it.
+        read = _int64
 
     def reader(cell: Any) -> Any:
         if cell is None:
@@ -115,6 +119,16 @@ def _integer(_: Feature) -> Callable[[Any], float]:
         return value
 
     return read
+
+
+def _int64(cell: Any) -> int:
+    if not _number(cell).is_integer():
+        raise _WrongCell("type")
+    value = int(cell)
+    if not -(2**63) <= value < 2**63:
+        # Training saw 64 bits, so this lies beyond its range.
+        raise _WrongCell("above_maximum" if value > 0 else "below_minimum")
+    return value
 
 
 def _number(cell: Any) -> float:

@@ -19,11 +19,17 @@ Array = np.ndarray[Any, Any]
 Reader = Callable[[Column], Any]
 _NAN = float("nan")
 _NOTHING = type(None)
+_NUMBER_TYPES = frozenset({int, float})
 
 
-def column_reader(feature: Feature) -> Reader:
-    """Return what reads a column of this feature: float64 or a list of values, or None."""
+def column_reader(feature: Feature, *, keeps_integers: bool = False) -> Reader:
+    """Return what reads a column of this feature: an array of numbers or a list, or None.
+
+    Numbers are float64; whole ones that are never missing int64 where ``keeps_integers``.
+    """
     missing = {_NOTHING} if feature.missing == "allow" else set()
+    if keeps_integers and feature.dtype == "integer" and not missing:
+        return _integers
     if feature.dtype in ("float", "integer"):
         return _numbers(frozenset({int, float} | missing), whole=feature.dtype == "integer")
     if feature.dtype == "boolean":
@@ -49,6 +55,18 @@ def _numbers(kinds: frozenset[type], *, whole: bool) -> Reader:
     return read
 
 
+def _integers(column: Column) -> Array | None:
+    kinds = set(map(type, column))
+    if not kinds <= _NUMBER_TYPES:
+        return None
+    if kinds != {int}:
+        # JSON has one kind of number: 3.0 is 3. What is not whole, or not finite, is a fault.
+        if not all(type(cell) is int or cell.is_integer() for cell in column):
+            return None
+        column = [int(cell) for cell in column]
+    return np.array(column, dtype=np.int64)
+
+
 def _words(kinds: frozenset[type], known: frozenset[Any] | None) -> Reader:
     def read(column: Column) -> list[Any] | None:
         found = set(map(type, column))
@@ -64,8 +82,10 @@ def _words(kinds: frozenset[type], known: frozenset[Any] | None) -> Reader:
 class ColumnReader:
     """Reads rows of equal length by a card's features."""
 
-    def __init__(self, features: Sequence[Feature]) -> None:
-        self._readers = [column_reader(feature) for feature in features]
+    def __init__(self, features: Sequence[Feature], *, keeps_integers: bool = False) -> None:
+        self._readers = [
+            column_reader(feature, keeps_integers=keeps_integers) for feature in features
+        ]
 
     def read(self, rows: Sequence[Sequence[Any]]) -> list[Any] | None:
         """Return every column, or None where a cell is not as the card says."""
@@ -73,7 +93,7 @@ class ColumnReader:
         for reader, column in zip(self._readers, zip(*rows, strict=True), strict=True):
             try:
                 values = reader(column)
-            except OverflowError:  # a whole number beyond a double
+            except OverflowError:  # a whole number beyond a double, or beyond 64 bits
                 return None
             if values is None:
                 return None

@@ -166,5 +166,6 @@ class _Work:
         else:
             # Through a copy of the column: pandas would otherwise choose a dtype of its own.
             series = rows.iloc[:, column].copy()
-            series.iloc[:] = values
+            # Whole numbers stay whole: what they are clipped to is whole as well.
+            series.iloc[:] = values.astype("int64") if series.dtype == "int64" else values
             rows[self._names[column]] = series

@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
-import math
-import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.compose import ColumnTransformer
 
+from .allowlist import builtin_names
 from .artifact import Artifact, ModelRefused
 from .card import NUMBERS, Card, Feature, Golden, Scalar
+from .comparing import ask, compare, first_unfit
 from .handle import parts
+from .notes import notes
 from .proving import classes_of, versions_here
 from .referencing import learn_reference
-from .rows import RowReader
+from .rows import RowReader, array_dtype
 from .rule_file import check_rules, check_table
 from .rules import Rule
-from .table import choose_columns, learn, read_table
+from .table import choose_columns, learn, read_dtypes, read_table
 
 GOLDEN_ROWS = 20
 _NO_GOLDEN = Golden((), (), None)
 
 
-def learn_card(
+class Learned(NamedTuple):
+    """A card, and what whoever seals should know, each one line."""
+
+    card: Card
+    notes: tuple[str, ...]
+
+
+class _Table(NamedTuple):
+    """What a table says: columns in the model's order, as values and as text."""
+
+    features: tuple[Feature, ...]
+    golden: list[tuple[Any, ...]]
+    columns: dict[str, list[Any]]
+    cells: dict[str, list[str]]
+
+
+def learn_card(artifact: Artifact, estimator: Any, names: frozenset[str], **words: Any) -> Card:
+    """Return the card alone, of what `learn_model` learns."""
+    return learn_model(artifact, estimator, names, **words).card
+
+
+def learn_model(
     artifact: Artifact,
     estimator: Any,
     names: frozenset[str],
@@ -35,32 +58,65 @@ def learn_card(
     target: str | None,
     created: str,
     rules: tuple[Rule, ...] = (),
+    dtypes: Mapping[str, str] | None = None,
+) -> Learned:
+    """Return what is learned of a loaded estimator; raises ModelRefused when it cannot be served.
+
+    ``names`` are those its file asked for, ``dtypes`` what whoever seals says of columns.
+    """
+    width, own_code = _width(estimator), not names <= builtin_names()
+    table = _features(estimator, width, data, target, dtypes or {})
+    check_rules(rules, table.features)
+    check_table(rules, table.features, table.columns)
+    _demand_table(estimator, needed=own_code and data is None)
+    card = replace(
+        _blank_card(artifact, estimator, table.features, own_code=own_code),
+        created=created,
+        source="none" if data is None else "table",
+        globals=tuple(sorted(names)),
+        rules=rules,
+    )
+    card = replace(card, golden=_answers(card, estimator, table.golden))
+    if data is None:
+        return Learned(card, ())
+    compare(card, estimator, table.columns, data, read_dtypes(dtypes or {}, table.columns))
+    rows = list(zip(*table.columns.values(), strict=True))
+    card = replace(card, reference=learn_reference(card, estimator, rows))
+    return Learned(card, notes(card.features, table.columns, table.cells, rules))
+
+
+def _blank_card(
+    artifact: Artifact, estimator: Any, features: tuple[Feature, ...], *, own_code: bool
 ) -> Card:
-    """Return the card of a loaded estimator; raises ModelRefused when it cannot be served."""
-    width = _width(estimator)
-    features, rows, columns = _features(estimator, width, data, target)
-    check_rules(rules, features)
-    check_table(rules, features, columns)
-    container = _container(estimator, features)
-    card = Card(
+    """Return what the estimator and its columns say, without answers."""
+    container = _container(estimator, features, own_code=own_code)
+    return Card(
         name=artifact.name,
         version=artifact.version,
-        created=created,
+        created="",
         kind=_kind(estimator),
         features=features,
         classes=_classes(estimator),
         has_probabilities=is_classifier(estimator) and hasattr(estimator, "predict_proba"),
         container=container,
-        source="none" if data is None else "table",
+        source="none",
         versions=versions_here(container),
-        globals=tuple(sorted(names)),
+        globals=(),
         digest=artifact.digest,
         golden=_NO_GOLDEN,
-        rules=rules,
+        # scikit-learn's own code takes 3 and 3.0 for the same; of other code nobody knows.
+        array_dtype=array_dtype(features) if own_code and container == "array" else "",
     )
-    card = replace(card, golden=_answers(card, estimator, rows))
-    table = list(zip(*columns.values(), strict=True))
-    return replace(card, reference=learn_reference(card, estimator, table))
+
+
+def _demand_table(estimator: Any, *, needed: bool) -> None:
+    if needed and getattr(estimator, "feature_names_in_", None) is not None:
+        # Code of one's own may tell 3 from 3.0, and only the table knows which it was given.
+        raise _refuse(
+            "the model was fitted on a data frame and holds code that is not scikit-learn's, so "
+            "the dtypes of its columns must be known",
+            "give the table it was fitted on with --data",
+        )
 
 
 def _width(estimator: Any) -> int:
@@ -105,22 +161,25 @@ def _classes(estimator: Any) -> tuple[Scalar, ...] | None:
 
 
 def _features(
-    estimator: Any, width: int, data: Path | None, target: str | None
-) -> tuple[tuple[Feature, ...], list[tuple[Any, ...]], dict[str, list[Any]]]:
+    estimator: Any, width: int, data: Path | None, target: str | None, dtypes: Mapping[str, str]
+) -> _Table:
     """Return the columns, the golden rows, and all values of the table if there is one."""
     fitted = getattr(estimator, "feature_names_in_", None)
     names = None if fitted is None else [str(name) for name in fitted]
     if data is None:
+        read_dtypes(dtypes, {})
         plain = tuple(Feature(name) for name in names or [f"x{i}" for i in range(width)])
-        return plain, _made_up(width), {}
+        return _Table(plain, _made_up(width), {}, {})
     table = read_table(data)
     columns = choose_columns(table, target, names, width, classes_of(estimator))
-    learned = [learn(name, cells) for name, cells in columns.items()]
+    said = read_dtypes(dtypes, columns)
+    learned = [learn(name, cells, said.get(name)) for name, cells in columns.items()]
     # Spread over the table, ends included: tables are often sorted by their answer.
     chosen = sorted({round(place) for place in np.linspace(0, table.length - 1, GOLDEN_ROWS)})
     rows = [tuple(values[row] for _, values in learned) for row in chosen]
     features = tuple(feature for feature, _ in learned)
-    return features, rows, {feature.name: values for feature, values in learned}
+    values = {feature.name: found for feature, found in learned}
+    return _Table(features, rows, values, columns)
 
 
 def _made_up(width: int) -> list[tuple[Any, ...]]:
@@ -131,49 +190,55 @@ def _made_up(width: int) -> list[tuple[Any, ...]]:
     ]
 
 
-def _container(estimator: Any, features: tuple[Feature, ...]) -> Literal["array", "frame"]:
+def _container(
+    estimator: Any, features: tuple[Feature, ...], *, own_code: bool
+) -> Literal["array", "frame"]:
     if getattr(estimator, "feature_names_in_", None) is None:
         return "array"
     by_name = any(isinstance(part, ColumnTransformer) for part in parts(estimator))
     words = any(feature.dtype not in NUMBERS for feature in features)
-    return "frame" if by_name or words else "array"
+    # Code of one's own was given a frame, and may ask it for its columns.
+    return "frame" if by_name or words or own_code else "array"
 
 
 def _answers(card: Card, estimator: Any, rows: list[tuple[Any, ...]]) -> Golden:
     asked = RowReader(card).read([list(row) for row in rows])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            predictions = np.asarray(estimator.predict(asked))
-            likely = estimator.predict_proba(asked) if card.has_probabilities else None
+        found = ask(card, estimator, asked)
     except Exception as error:
-        hint = "" if card.source == "table" else " on made-up numbers"
+        raise _raises(card, error) from error
+    if found.predictions.shape != (len(rows),):
+        raise _several_outputs()
+    if first_unfit(found) is not None:
         raise ModelRefused(
             "golden",
-            f"the model raises {type(error).__name__}{hint}: {error}",
+            "an answer is not something JSON can carry",
+            "fit the model so that it answers finite numbers or labels",
+        )
+    shares = found.probabilities
+    return Golden(
+        tuple(rows),
+        tuple(found.predictions.tolist()),
+        None if shares is None else tuple(map(tuple, shares.tolist())),
+    )
+
+
+def _raises(card: Card, error: Exception) -> ModelRefused:
+    if card.source == "none":
+        return ModelRefused(
+            "golden",
+            f"the model raises {type(error).__name__} on made-up numbers: {error}",
             "give the table it was fitted on with --data",
-        ) from error
-    if predictions.shape != (len(rows),):
-        raise _several_outputs()
-    answers = predictions.tolist()
-    _check_scalars(answers)
-    if likely is None:
-        return Golden(tuple(rows), tuple(answers), None)
-    shares = [tuple(row) for row in np.asarray(likely).tolist()]
-    _check_scalars([share for row in shares for share in row])
-    return Golden(tuple(rows), tuple(answers), tuple(shares))
-
-
-def _check_scalars(answers: list[Any]) -> None:
-    for answer in answers:
-        if not isinstance(answer, Scalar) or (
-            isinstance(answer, float) and not math.isfinite(answer)
-        ):
-            raise ModelRefused(
-                "golden",
-                "an answer is not something JSON can carry",
-                "fit the model so that it answers finite numbers or labels",
-            )
+        )
+    columns = ", ".join(f"{feature.name!r} {feature.dtype}" for feature in card.features[:12])
+    return ModelRefused(
+        "golden",
+        f"the model raises {type(error).__name__} on rows of the table: {error}; "
+        f"its columns are read as {columns}",
+        "ask the model in Python about pandas.read_csv of this table: where that raises, too, the "
+        "model was fitted on something else; where a column was read with a dtype of its own, "
+        "say so with --dtype COLUMN=DTYPE",
+    )
 
 
 def _several_outputs() -> ModelRefused:

@@ -17,6 +17,7 @@ import numpy as np
 import scipy
 import sklearn
 
+from .advice import where_to_allow
 from .allowlist import allowed_names
 from .artifact import Artifact, ModelRefused
 from .card import Card
@@ -37,19 +38,48 @@ def prove(
     try:
         for vouch in vouchers:
             vouch(artifact)
+        return _proved(artifact, extra)
+    except ModelRefused as refused:
+        raise refused.of(artifact.name, artifact.version) from refused.__cause__
+
+
+def _proved(artifact: Artifact, extra: frozenset[str]) -> ModelHandle:
+    try:
         card = Card.from_json(artifact.card_bytes)
         check_card(artifact, card)
         check_rules(card.rules, card.features)
         check_versions(card)
-        allowed = frozenset(card.globals) & allowed_names(extra)
-        estimator = load_estimator(artifact.model_bytes, allowed)
+        check_names(card, extra)
+        estimator = load_estimator(artifact.model_bytes, frozenset(card.globals))
         check_agreement(card, estimator)
         check_reads_no_files(estimator)
         handle = ModelHandle(card, estimator)
         check_golden(handle)
-    except ModelRefused as refused:
-        raise refused.of(artifact.name, artifact.version) from refused.__cause__
+    except ModelRefused:
+        raise
+    except Exception as error:
+        # What an estimator does when it is looked at is its own; it must not end a command or
+        # take other models down.
+        raise ModelRefused(
+            "format",
+            f"the model raises {type(error).__name__} while it is loaded ({error})",
+            "train and seal the model again in this environment",
+        ) from error
     return handle
+
+
+def check_names(card: Card, extra: frozenset[str]) -> None:
+    """Refuse a card whose model needs names that this start does not allow, all at once."""
+    missing = sorted(frozenset(card.globals) - allowed_names(extra))
+    if missing:
+        raise ModelRefused(
+            "globals",
+            f"the model needs {', '.join(missing)}, and [models] allow does not name "
+            + ("it" if len(missing) == 1 else "them"),
+            "if you know and trust "
+            + ("that name, " if len(missing) == 1 else "those names, ")
+            + where_to_allow({*extra, *missing}, "secureml.toml"),
+        )
 
 
 def check_card(artifact: Artifact, card: Card) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from .card import NUMBERS, Card, Feature, Scalar
 from .likeness import Encoder, Likeness, inner, leaning, outer, squared
 from .reference import BINS, DECILES, MARGINS, NEAR, RING, SHARES, SLANT, STRANGE, Reference
-from .rows import RowReader, Rows
+from .rows import RowReader, Rows, RowsRefused
 
 MOST_ROWS, LEAST_ROWS = 2000, 30
 _MOST_WORDS = 32  # a column of more kinds is not compared: one-hot, it would drown the others
@@ -49,7 +49,7 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
     mean, whiten = _whitening(encoded)
     classes = _classes(card, estimator, read)
     near, apart, changed = _distances(encoded, classes, chance)
-    between = reader.read(_between(taken, card.features, encoded, chance))
+    between = _read_between(reader, _between(taken, card.features, encoded, chance))
     draft = Reference(
         rows=len(taken),
         numbers=numbers,
@@ -199,15 +199,30 @@ def _mixed(one: Any, other: Any, feature: Feature, part: float) -> Any:
     return round(value) if feature.dtype == "integer" else float(value)
 
 
+def _read_between(reader: RowReader, rows: list[list[Any]]) -> Any:
+    try:
+        return reader.read(rows)
+    except RowsRefused:  # between two numbers near the end of a double there may be none
+        return None
+
+
 def _margins(card: Card, estimator: Any, *tables: Any) -> tuple[float, ...] | None:
     """Return the smaller of both quantiles, level by level: rather too lenient than too hard."""
     if not card.has_probabilities or len(card.classes or ()) < 2:
         return None
     found = []
-    for table in tables:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            shares = np.asarray(estimator.predict_proba(table))
+    for place, table in enumerate(tables):
+        if table is None:
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                shares = np.asarray(estimator.predict_proba(table))
+        except Exception:
+            # A code between two codes is none, and an encoder may say so.
+            if place == 0:
+                raise
+            continue
         best = np.partition(shares, -2, axis=1)
         found.append(np.quantile(best[:, -1] - best[:, -2], MARGINS))
     return _short(np.minimum.reduce(found))

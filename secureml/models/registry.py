@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,29 +32,51 @@ class Registry:
         extra_allowed: frozenset[str] = frozenset(),
     ) -> None:
         # Kept, not copied: the plugins that vouch are built after the registry.
-        self._root, self._vouchers, self._extra = root, vouchers, extra_allowed
+        self._root, self.vouchers, self.extra_allowed = root, vouchers, extra_allowed
         self._serving: dict[str, ModelHandle] = {}
+        self._refused: dict[str, ModelRefused] = {}
         self._seconds: dict[str, float] = {}
 
     def load_all(self) -> None:
-        """Prove and load the current version of every name; raises ModelRefused, all or none."""
-        serving = {}
+        """Prove and load the current version of every name.
+
+        One that is refused is kept out and told of by `refused`; the others answer. Where none is
+        left of those that there are, raises ModelRefused, and what served before still serves.
+        """
+        serving: dict[str, ModelHandle] = {}
+        refused: dict[str, ModelRefused] = {}
         for name in self.names_on_disk():
-            version = self.current(name)
-            if version is None:
-                raise ModelRefused(
-                    "missing",
-                    f"no version of {name} is chosen",
-                    f"run `secureml models use {name} VERSION`",
-                )
             begin = time.perf_counter()
-            serving[name] = self.prove(name, version)
+            try:
+                serving[name] = self._load(name)
+            except ModelRefused as error:
+                refused[name] = error
             self._seconds[name] = time.perf_counter() - begin
-        self._serving = serving
+        if refused and not serving:
+            raise next(iter(refused.values()))
+        self._serving, self._refused = serving, refused
+
+    def _load(self, name: str) -> ModelHandle:
+        version = self.current(name)
+        if version is None:
+            raise ModelRefused(
+                "missing",
+                f"no version of {name} is chosen",
+                f"run `secureml models use {name} VERSION`",
+            )
+        return self.prove(name, version)
+
+    def refused(self) -> dict[str, ModelRefused]:
+        """Return why each model that was refused at the start does not answer, by name."""
+        return dict(self._refused)
+
+    def is_refused(self, name: str) -> bool:
+        """Tell whether a model of that name is here and was refused."""
+        return name in self._refused
 
     def prove(self, name: str, version: str) -> ModelHandle:
         """Take one version through every check; raises ModelRefused."""
-        return prove(self._artifact(name, version), self._vouchers, self._extra)
+        return prove(self._artifact(name, version), self.vouchers, self.extra_allowed)
 
     def get(self, name: str) -> ModelHandle | None:
         """Return the model that answers to a name."""
@@ -103,17 +126,96 @@ class Registry:
     def use(self, name: str, version: str) -> None:
         """Point to a version, once it has passed every check; raises ModelRefused."""
         self.prove(name, version)
-        before = self.current(name)
-        if before != version:
-            point(self._folder(name), version, before)
+        # A pointer that cannot be read is what `use` is there to mend.
+        self.point(name, version, self.pointed(name))
 
     def rollback(self, name: str) -> str:
         """Point to the version that served before and return it; twice is where we were."""
-        before = self._pointer(name, "previous")
-        if before is None:
-            raise _no_version(name, "the one before")
+        before = self.previous(name)
         self.use(name, before)
         return before
+
+    def previous(self, name: str) -> str:
+        """Return the version that served before; raises ModelRefused where none did."""
+        before = self._pointer(name, "previous")
+        if before is None:
+            raise ModelRefused(
+                "missing",
+                f"no other version of {check_name(name)} has served before",
+                f"choose one with `secureml models use {name} VERSION`",
+            )
+        return before
+
+    def pointed(self, name: str) -> str | None:
+        """Return the version that serves; None also where the pointer holds none."""
+        try:
+            return self.current(name)
+        except ModelRefused:
+            return None
+
+    def point(self, name: str, version: str, before: str | None) -> None:
+        """Make a version current, proved or not, and remember the one before."""
+        folder = self._folder(name)
+        if before == version:
+            return
+        if before is not None:
+            _write(folder / "previous", before)
+        _write(folder / "current", version)
+
+    def pointers(self, name: str) -> dict[str, str | None]:
+        """Return what the pointers of a name hold, for `put_back`."""
+        folder = self._folder(name)
+        return {file: _text(folder / file) for file in ("current", "previous")}
+
+    def put_back(self, name: str, pointers: dict[str, str | None]) -> None:
+        """Have the pointers hold again what they held, where that was a version."""
+        for file, text in pointers.items():
+            if text is not None and _VERSION.fullmatch(text):
+                _write(self._folder(name) / file, text)
+            else:
+                (self._folder(name) / file).unlink(missing_ok=True)
+
+    def next_version(self, name: str) -> str:
+        """Return the number the next version of a name gets; none is ever given twice."""
+        last = _text(self._folder(name) / "last") or "0"
+        taken = [int(version) for version in self.versions(name)]
+        return str(max([*taken, int(last) if _VERSION.fullmatch(last) else 0]) + 1)
+
+    def check_removable(self, name: str, version: str | None) -> None:
+        """Raise ModelRefused unless a version, or the whole name where None, may be removed."""
+        found = self.versions(name)
+        if version is None and found:
+            return
+        if version is None or version not in found:
+            raise _no_version(name, version or "at all")
+        if self.pointed(name) == version:
+            raise ModelRefused(
+                "missing",
+                f"version {version} of {name} is the one that serves",
+                f"choose another with `secureml models use {name} VERSION` first, or take the "
+                f"whole model away with `secureml models remove {name} --all`",
+            )
+
+    def remove(self, name: str, version: str | None = None) -> None:
+        """Remove a version that does not serve, or a whole name; raises ModelRefused.
+
+        A server that runs keeps what it has loaded.
+        """
+        self.check_removable(name, version)
+        folder = self._folder(name)
+        if version is None:
+            _take_away(folder, self._root)
+            return
+        # Its number is not given again: rights and records name versions.
+        _write(folder / "last", str(int(self.next_version(name)) - 1))
+        if _text(folder / "previous") == version:
+            (folder / "previous").unlink()
+        _take_away(folder / version, folder)
+
+    def take_back(self, name: str, version: str) -> None:
+        """Remove a version that was only just made; its number may be given again."""
+        folder = self._folder(name)
+        _take_away(folder / version, folder)
 
     def _artifact(self, name: str, version: str) -> Artifact:
         if version not in self.versions(name):
@@ -153,11 +255,19 @@ def check_name(name: str) -> str:
     return name
 
 
-def point(folder: Path, version: str, before: str | None) -> None:
-    """Make a version current, whole or not at all, and remember the one before."""
-    if before is not None:
-        _write(folder / "previous", before)
-    _write(folder / "current", version)
+def _text(path: Path) -> str | None:
+    """Return what a pointer holds, whatever it is; None where there is none."""
+    try:
+        return path.read_text("ascii", "replace").strip()
+    except OSError:
+        return None
+
+
+def _take_away(folder: Path, beside: Path) -> None:
+    # Renamed first: it is there whole, or it is gone.
+    gone = beside / f".removed-{secrets.token_hex(4)}"
+    folder.rename(gone)
+    shutil.rmtree(gone)
 
 
 def _write(path: Path, version: str) -> None:

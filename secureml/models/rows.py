@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .card import NUMBERS, Card
+from .card import NUMBERS, Card, Feature
 from .cells import CellReader, RowsRefused
 from .columns import ColumnReader
 
@@ -45,16 +45,18 @@ class RowReader:
                 for feature in card.features
             )
             and card.container == "array"
+            and not card.array_dtype
         )
-        self._numeric = all(feature.dtype in NUMBERS for feature in card.features)
-        self._columns = ColumnReader(card.features)
+        numeric = all(feature.dtype in NUMBERS for feature in card.features)
+        self._dtype = np.dtype(card.array_dtype or (np.float64 if numeric else object))
+        self._columns = ColumnReader(card.features, keeps_integers=card.keeps_integers)
         self._cells = CellReader(card)
         self._frame = FrameMaker(card) if card.container == "frame" else None
 
     def read(self, instances: Any) -> Any:
-        """Return the rows: a float64 array where all is numbers, else objects or a frame.
+        """Return the rows: an array of the card's dtype, or a frame of its columns' dtypes.
 
-        Raises RowsRefused.
+        One row is made of the same dtypes as a thousand. Raises RowsRefused.
         """
         if type(instances) is list and instances:
             rows = self._read_at_once(instances)
@@ -97,14 +99,19 @@ class RowReader:
     def _build(self, columns: Sequence[Any], length: int) -> Any:
         if self._frame is not None:
             return self._frame.make(columns)
-        rows = np.empty((length, self._width), dtype=np.float64 if self._numeric else object)
+        rows = np.empty((length, self._width), dtype=self._dtype)
         for place, column in enumerate(columns):
             rows[:, place] = column
         return rows
 
 
 class FrameMaker:
-    """Makes pandas frames, for the models that pick their columns by name."""
+    """Makes pandas frames with the dtypes that pandas gives the table the card was learned from.
+
+    A whole number stays one: text that is made of it must say "3" and not "3.0". Where values
+    are missing pandas makes float64 of whole numbers and objects of truth values, and so do we,
+    whether or not one is missing in this request.
+    """
 
     def __init__(self, card: Card) -> None:
         # Here and not above: pandas is wanted by these models only.
@@ -112,19 +119,41 @@ class FrameMaker:
 
         self._pandas = pd
         self._names = [feature.name for feature in card.features]
-        self._dtypes = [
-            {"boolean": "bool"}.get(feature.dtype, "float64")
-            if feature.dtype in NUMBERS and (feature.dtype, feature.missing) != ("boolean", "allow")
-            else "object"
-            for feature in card.features
-        ]
+        words = pd.Series(["a"]).dtype  # `str` since pandas 3, `object` before
+        self._dtypes = [_pandas_dtype(feature, words) for feature in card.features]
 
     def make(self, columns: Sequence[Any]) -> Any:
         """Return a frame of the card's columns in the card's order."""
         parts = zip(self._names, columns, self._dtypes, strict=True)
         return self._pandas.DataFrame(
-            {name: self._pandas.Series(list(column), dtype=dtype) for name, column, dtype in parts}
+            {
+                name: self._pandas.Series(
+                    column if isinstance(column, np.ndarray) else list(column), dtype=dtype
+                )
+                for name, column, dtype in parts
+            }
         )
 
 
-__all__ = ["RowReader", "Rows", "RowsRefused"]
+def _pandas_dtype(feature: Feature, words: Any) -> Any:
+    if feature.dtype not in NUMBERS:
+        return words
+    if feature.missing == "allow":
+        return "object" if feature.dtype == "boolean" else "float64"
+    return {"boolean": "bool", "integer": "int64"}.get(feature.dtype, "float64")
+
+
+def array_dtype(features: Sequence[Feature]) -> str:
+    """Return what pandas makes an array of these columns of, as a card's ``array_dtype``."""
+    kinds = {"boolean" if f.dtype == "boolean" else str(_pandas_dtype(f, None)) for f in features}
+    if any(feature.dtype not in NUMBERS for feature in features):
+        return ""  # objects, as any array with words in it
+    if kinds == {"int64"}:
+        return "int64"
+    if "boolean" not in kinds:
+        return ""
+    plain = kinds == {"boolean"} and all(feature.missing == "refuse" for feature in features)
+    return "bool" if plain else "object"
+
+
+__all__ = ["RowReader", "Rows", "RowsRefused", "array_dtype"]

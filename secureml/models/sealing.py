@@ -1,23 +1,27 @@
 """Sealing: a joblib file becomes a version that proves itself at every load.
 
 The estimator is loaded under the allowlist, its card is learned, both are signed, and the
-new folder takes its place only after it has passed the very checks a start makes.
+new folder takes its place only after it has passed the very checks the start makes. Whatever
+fails leaves everything as it was.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from . import signature
-from .allowlist import allowed_names
+from .advice import check_requested
+from .allowlist import allowed_names, builtin_names, never
 from .artifact import (
     CARD_FILE,
     MODEL_FILE,
@@ -28,10 +32,12 @@ from .artifact import (
     read_model_file,
 )
 from .card import Card
-from .learning import learn_card
-from .proving import prove
-from .registry import Registry, check_name, point
+from .learning import Learned, learn_model
+from .proving import Voucher, prove
+from .registry import Registry, check_name
+from .requested import requested
 from .rule_file import read_rules
+from .unpacking import unpack
 from .unpickling import load_recorded
 
 
@@ -43,6 +49,40 @@ class Sealed:
     version: str
     folder: Path
     card: Card
+    notes: tuple[str, ...]  # what whoever seals should know, each one line
+    undo: Callable[[], None]  # have everything as it was before
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to seal: a model file, its name, and what is known of its table.
+
+    ``dtypes`` is what is said of columns, by name; ``use`` has the version serve from the next
+    start, as the first version of a name does anyway.
+    """
+
+    model_path: Path
+    name: str
+    data: Path | None = None
+    target: str | None = None
+    rules: Path | None = None
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    use: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where it is sealed, and what the start that will load it demands.
+
+    ``allow`` and ``vouchers`` are that start's own, ``settings_file`` is where its list stands.
+    """
+
+    root: Path
+    key: Ed25519PrivateKey
+    now: Callable[[], float]
+    allow: frozenset[str] = frozenset()
+    vouchers: Sequence[Voucher] = ()
+    settings_file: str = ""
 
 
 def seal(
@@ -58,55 +98,99 @@ def seal(
     rules: Path | None = None,
 ) -> Sealed:
     """Make a model file the next version of a name; raises ModelRefused and leaves nothing."""
-    folder = root / check_name(name)
-    version = _next_version(Registry(root), name)
-    draft = Artifact(name, version, read_model_file(model_path), b"", None)
-    estimator, names = load_recorded(draft.model_bytes, allowed_names(allow))
-    created = datetime.fromtimestamp(now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    card = learn_card(
-        draft, estimator, names, data=data, target=target, created=created, rules=read_rules(rules)
-    )
-    card_bytes = card.to_json()
-    seal_bytes = signature.sign(draft.model_bytes, card_bytes, key)
+    return seal_as(Order(model_path, name, data, target, rules), Place(root, key, now, allow))
+
+
+def seal_as(order: Order, place: Place) -> Sealed:
+    """Make a model file the next version of a name, or leave everything as it was.
+
+    Raises ModelRefused, or OSError where the folder cannot be written.
+    """
+    name, folder = order.name, place.root / check_name(order.name)
+    registry = Registry(place.root)
+    version = registry.next_version(name)
+    draft = Artifact(name, version, read_model_file(order.model_path), b"", None)
+    learned = _learn(draft, order, place)
+    card_bytes = learned.card.to_json()
+    files = {
+        MODEL_FILE: draft.model_bytes,
+        CARD_FILE: card_bytes,
+        SIGNATURE_FILE: signature.sign(draft.model_bytes, card_bytes, place.key),
+    }
     made_folder = not folder.exists()
+    pointers = registry.pointers(name)
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+
+    def leave() -> None:
+        if made_folder:
+            with contextlib.suppress(OSError):  # somebody else sealed into it meanwhile
+                folder.rmdir()
+
+    def undo() -> None:
+        registry.put_back(name, pointers)
+        registry.take_back(name, version)
+        leave()
+
     try:
-        _place(
-            folder,
-            {MODEL_FILE: draft.model_bytes, CARD_FILE: card_bytes, SIGNATURE_FILE: seal_bytes},
-            name,
-            version,
-            key,
-            allow,
+        _put(folder, files, draft, place)
+    except BaseException:
+        leave()
+        raise
+    try:
+        if order.use or pointers["current"] is None:
+            registry.point(name, version, registry.pointed(name))
+    except BaseException:
+        undo()
+        raise
+    return Sealed(name, version, folder / version, learned.card, learned.notes, undo)
+
+
+def _learn(draft: Artifact, order: Order, place: Place) -> Learned:
+    estimator, names = _load(draft, place.allow, place.settings_file)
+    created = datetime.fromtimestamp(place.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    rules = read_rules(order.rules)
+    try:
+        return learn_model(
+            draft,
+            estimator,
+            names,
+            data=order.data,
+            target=order.target,
+            created=created,
+            rules=rules,
+            dtypes=order.dtypes,
         )
     except ModelRefused:
-        if made_folder:
-            folder.rmdir()
         raise
-    if not (folder / "current").exists():
-        point(folder, version, None)
-    return Sealed(name, version, folder / version, card)
+    except Exception as error:
+        # What a model, NumPy or pandas does with a table is theirs to raise, and ours to tell.
+        raise ModelRefused(
+            "card",
+            f"{type(error).__name__} was raised while the model and its table were looked at "
+            f"({error})",
+            "see whether model.predict(pandas.read_csv(table)) works in Python on this machine; "
+            "if it does, this is a fault of SecureML: please report it",
+        ) from error
 
 
-def _next_version(registry: Registry, name: str) -> str:
-    return str(max((int(version) for version in registry.versions(name)), default=0) + 1)
+def _load(draft: Artifact, allow: frozenset[str], settings_file: str) -> tuple[Any, frozenset[str]]:
+    """Load the estimator, once everything it asks for is known to be allowed."""
+    known = builtin_names() | frozenset(name for name in allow if not never(name))
+    asked = requested(unpack(draft.model_bytes))
+    check_requested(asked, known, known & allow, settings_file)
+    return load_recorded(draft.model_bytes, allowed_names(allow))
 
 
-def _place(
-    folder: Path,
-    files: dict[str, bytes],
-    name: str,
-    version: str,
-    key: Ed25519PrivateKey,
-    allow: frozenset[str],
-) -> None:
+def _put(folder: Path, files: dict[str, bytes], made: Artifact, place: Place) -> None:
+    """Prove a version as the start will, and only then give it its place."""
     draft = Path(tempfile.mkdtemp(prefix=".sealing-", dir=folder))
     try:
         for file, content in files.items():
             _write(draft / file, content)
         draft.chmod(0o750)
-        prove(read_artifact(draft, name, version), [_believes(key)], allow)
-        _rename(draft, folder / version)
+        artifact = read_artifact(draft, made.name, made.version)
+        prove(artifact, [_believes(place.key), *place.vouchers], place.allow)
+        _rename(draft, folder / made.version)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _sync(folder)

@@ -109,7 +109,13 @@ def test_a_refusal_is_one_line_whatever_the_file_put_into_it():
 
 
 def test_a_refusal_has_a_bounded_length():
-    assert len(str(ModelRefused("globals", "a" * 10_000, "fix"))) < 700
+    long = ModelRefused("globals", "a" * 10_000, "b" * 10_000)
+
+    assert len(str(long)) < 3000
+
+
+def test_a_long_message_does_not_take_the_fix_with_it():
+    assert str(ModelRefused("globals", "a" * 10_000, "train again")).endswith("; fix: train again")
 
 
 def test_a_refusal_names_model_check_message_and_fix():

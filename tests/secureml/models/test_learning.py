@@ -16,9 +16,8 @@ ROWS, ANSWERS = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 
 def learn(estimator, **words):
     given = {"data": None, "target": None, "created": "2026-01-01T00:00:00Z", **words}
-    return learn_card(
-        Artifact("m", "1", b"x", b"", None), estimator, frozenset({"b", "a"}), **given
-    )
+    names = given.pop("names", frozenset({"b", "a"}))
+    return learn_card(Artifact("m", "1", b"x", b"", None), estimator, names, **given)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +60,17 @@ def test_made_up_rows_are_the_same_each_time():
 def test_names_of_the_fit_are_the_names_of_the_card():
     model = LinearRegression().fit(ROWS, ANSWERS)
     model.feature_names_in_ = np.array(["late", "early"], dtype=object)
+    card = learn(model, names=frozenset({"sklearn.linear_model._base.LinearRegression"}))
 
-    assert [feature.name for feature in learn(model).features] == ["late", "early"]
+    assert [feature.name for feature in card.features] == ["late", "early"]
+
+
+def test_own_code_that_was_fitted_on_a_frame_needs_the_table():
+    """It may tell 3 from 3.0, and only the table knows which it was given."""
+    model = LinearRegression().fit(ROWS, ANSWERS)
+    model.feature_names_in_ = np.array(["late", "early"], dtype=object)
+    with pytest.raises(ModelRefused, match=r"dtypes of its columns must be known; fix: .*--data"):
+        learn(model)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_what_serves_does_not_change_until_it_is_loaded_again(two):
 
 
 def test_nothing_before_means_no_way_back(two):
-    with pytest.raises(ModelRefused, match="the one before"):
+    with pytest.raises(ModelRefused, match="no other version of model has served before"):
         two.rollback("model")
 
 
@@ -77,14 +77,131 @@ def test_a_version_that_fails_a_check_is_not_pointed_to(two, tmp_path):
     assert two.current("model") == "1"
 
 
-def test_one_model_that_fails_stops_all_and_keeps_what_served(two, seal, tmp_path):
-    two.load_all()
+def test_one_model_that_is_refused_is_closed_and_takes_no_other_down(two, seal, tmp_path):
     seal(LogisticRegression().fit(ROWS, ANSWERS), "other")
     (tmp_path / "models" / "other" / "1" / "model.joblib").unlink()
-    with pytest.raises(ModelRefused, match=r"model other version 1: missing: model\.joblib"):
+    two.load_all()
+
+    assert two.names() == ["model"]
+    assert two.get("other") is None
+    assert two.is_refused("other")
+    assert not two.is_refused("model")
+    assert "model other version 1: missing: model.joblib" in str(two.refused()["other"])
+
+
+def test_a_pointer_that_points_nowhere_takes_no_other_model_down(two, seal, tmp_path):
+    seal(LogisticRegression().fit(ROWS, ANSWERS), "other")
+    (tmp_path / "models" / "other" / "current").write_text("latest")
+    two.load_all()
+
+    assert two.names() == ["model"]
+    assert "does not hold a version" in str(two.refused()["other"])
+
+
+def test_what_was_refused_answers_again_once_it_is_mended(two, seal, tmp_path):
+    seal(LogisticRegression().fit(ROWS, ANSWERS), "other")
+    (tmp_path / "models" / "other" / "current").write_text("latest")
+    two.load_all()
+    two.use("other", "1")
+    two.load_all()
+
+    assert two.names() == ["model", "other"]
+    assert two.refused() == {}
+
+
+def test_where_every_model_is_refused_the_load_is_and_keeps_what_served(two, tmp_path):
+    two.load_all()
+    (tmp_path / "models" / "model" / "1" / "model.joblib").unlink()
+    with pytest.raises(ModelRefused, match=r"model model version 1: missing: model\.joblib"):
         two.load_all()
 
     assert two.names() == ["model"]
+
+
+@pytest.mark.parametrize("text", ["../other", "", "latest", "99"])
+def test_use_mends_a_pointer_that_points_nowhere(two, tmp_path, text):
+    """The refusal of such a pointer says: run `models use`."""
+    (tmp_path / "models" / "model" / "current").write_text(text)
+    two.use("model", "2")
+
+    assert two.current("model") == "2"
+
+
+def test_a_version_that_does_not_serve_can_be_removed(two, tmp_path):
+    two.use("model", "2")
+    two.remove("model", "1")
+
+    assert two.versions("model") == ["2"]
+    assert sorted(path.name for path in (tmp_path / "models" / "model").iterdir()) == [
+        "2",
+        "current",
+        "last",
+    ]
+    with pytest.raises(ModelRefused, match="has served before"):
+        two.rollback("model")
+
+
+def test_the_version_that_serves_is_not_removed(two):
+    with pytest.raises(ModelRefused, match=r"is the one that serves; fix: .*models use model"):
+        two.remove("model", "1")
+
+    assert two.versions("model") == ["1", "2"]
+
+
+def test_the_number_of_a_removed_version_is_not_given_again(two, seal):
+    """Rights and records name versions."""
+    two.remove("model", "2")
+
+    assert two.next_version("model") == "3"
+    assert seal(LogisticRegression().fit(ROWS, ANSWERS)).version == "3"
+
+
+def test_a_whole_model_can_be_removed(two, seal, tmp_path):
+    seal(LogisticRegression().fit(ROWS, ANSWERS), "other")
+    two.remove("model")
+
+    assert two.names_on_disk() == ["other"]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("..", None),
+        ("../model", "1"),
+        ("model", "../1"),
+        ("model", ""),
+        ("model", "."),
+        ("model", "7"),
+        ("model", "current"),
+        ("absent", None),
+        ("absent", "1"),
+    ],
+)
+def test_attack_what_is_no_version_is_never_removed(two, tmp_path, name, version):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ModelRefused) as refused:
+        two.remove(name, version)
+
+    assert refused.value.check == "missing"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_attack_a_link_in_the_place_of_a_version_is_not_removed(two, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "models" / "model" / "3").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelRefused):
+        two.remove("model", "3")
+
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+def test_pointers_can_be_put_back(two):
+    before = two.pointers("model")
+    two.use("model", "2")
+    two.put_back("model", before)
+
+    assert two.pointers("model") == before == {"current": "1", "previous": None}
 
 
 def test_vouchers_added_after_the_registry_was_made_are_heard(two, tmp_path):

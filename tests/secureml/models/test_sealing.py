@@ -134,7 +134,7 @@ class Bomb:
         ),
         (fitted(), {"table": TABLE.replace("y", "z").replace(",1", ",7")}, "card"),
         (fitted(), {"table": TABLE, "target": "q"}, "card"),
-        (fitted(), {"table": TABLE.replace("5.0", "red"), "target": "y"}, "golden"),
+        (fitted(), {"table": TABLE.replace("5.0", "red"), "target": "y"}, "card"),
         (fitted(), {"table": TABLE.replace("5.0", ""), "target": "y"}, "golden"),
         (fitted(), {"allow": frozenset({"os.system"})}, "globals"),
     ],
@@ -177,7 +177,7 @@ def test_a_refusal_leaves_the_versions_that_were_there(seal, tmp_path):
 
 def test_a_version_that_appears_meanwhile_is_not_overwritten(seal, tmp_path, monkeypatch):
     seal(fitted())
-    monkeypatch.setattr(sealing, "_next_version", lambda *_: "1")
+    monkeypatch.setattr(Registry, "next_version", lambda *_: "1")
     with pytest.raises(ModelRefused, match="meanwhile"):
         seal(fitted())
 

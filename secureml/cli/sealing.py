@@ -1,0 +1,209 @@
+"""How a model is sealed from the command line: proved with what the start will prove it with.
+
+What fails leaves everything as it was; what cannot be recorded is taken back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.cli.main import Desk
+from secureml.cli.output import emit
+from secureml.config_error import ConfigError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from secureml.models.registry import Registry
+    from secureml.models.sealing import Place, Sealed
+    from secureml.settings import Settings
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a command was asked to seal, and from what."""
+
+    file: Path
+    name: str
+    data: Path | None = None
+    target: str | None = None
+    rules: Path | None = None
+    key: Path | None = None
+    allow: frozenset[str] = frozenset()
+    dtypes: dict[str, str] = field(default_factory=dict)
+    use: bool = False
+    unless_same: bool = False
+
+
+def read_dtypes(said: tuple[str, ...]) -> dict[str, str]:
+    """Return what ``--dtype COLUMN=DTYPE`` says of each column."""
+    found = {}
+    for each in said:
+        name, sign, dtype = each.rpartition("=")  # a name may hold the sign
+        if not sign or not name:
+            raise click.BadParameter(f"{each!r} is not COLUMN=DTYPE", param_hint="--dtype")
+        found[name] = dtype
+    return found
+
+
+def seal_ordered(desk: Desk, order: Order, as_json: bool) -> None:
+    """Seal what was ordered and say so; whatever fails changes nothing."""
+    from secureml.models import sealing
+
+    if order.unless_same and _is_current(desk, order):
+        emit({"name": order.name, "made": False}, as_json, f"{order.name} is this file already")
+        return
+    wanted = sealing.Order(
+        order.file, order.name, order.data, order.target, order.rules, order.dtypes, order.use
+    )
+    sealed = sealing.seal_as(wanted, _place(desk, order))
+    with undone(sealed.undo):
+        name, version = sealed.name, sealed.version
+        tell(desk, "model_sealed", model=name, version=version, digest=sealed.card.digest)
+        if order.use:
+            tell(desk, "model_chosen", model=name, version=version)
+    _say_sealed(desk, order, sealed, as_json)
+
+
+def _place(desk: Desk, order: Order) -> Place:
+    """Return where to seal, with the demands of the start that will load it."""
+    from secureml.models.sealing import Place
+
+    if not _has_settings(desk):
+        # Sealing works on a machine that serves nothing, too.
+        key = _sealing_key(desk, order.key)
+        return Place(desk.instance / "models", key, time.time, order.allow)
+    settings, registry = desk.house.settings, desk.house.models
+    _demand_allowed(settings, order.allow)
+    key = _sealing_key(desk, order.key)
+    return Place(
+        settings.models_folder,
+        key,
+        time.time,
+        registry.extra_allowed,
+        registry.vouchers,
+        str(settings.file),
+    )
+
+
+def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
+    """Refuse names that the start does not allow: what is sealed with them would be closed."""
+    from secureml.models.advice import where_to_allow
+    from secureml.models.allowlist import never
+
+    # Those are for the refusal that knows the way out.
+    strange = sorted(name for name in allow - settings.models_allow if not never(name))
+    if strange:
+        raise ConfigError(
+            f"--allow names {', '.join(strange)}, and the start allows only what stands here: it "
+            "would refuse the model",
+            file=str(settings.file),
+            table="models",
+            key="allow",
+            fix=where_to_allow({*settings.models_allow, *strange}, str(settings.file))
+            + "; then seal again",
+        )
+
+
+def _is_current(desk: Desk, order: Order) -> bool:
+    registry = registry_of(desk)
+    if registry.current(order.name) is None:
+        return False
+    from secureml.models.artifact import ModelRefused
+    from secureml.models.rule_file import read_rules
+
+    card = registry.card(order.name)
+    if card.digest != sha256(order.file.read_bytes()).hexdigest():
+        return False
+    dtypes = {feature.name: feature.dtype for feature in card.features}
+    if card.rules != read_rules(order.rules) or not order.dtypes.items() <= dtypes.items():
+        return False
+    try:
+        registry.prove(card.name, card.version)
+    except ModelRefused:  # what the next start would refuse is not there already
+        return False
+    return True
+
+
+def _say_sealed(desk: Desk, order: Order, sealed: Sealed, as_json: bool) -> None:
+    features, source = len(sealed.card.features), sealed.card.source
+    first, last = sealed.card.features[0].name, sealed.card.features[-1].name
+    text = f"sealed {sealed.name} version {sealed.version}: {features} features"
+    text += f" from {first!r} to {last!r}"
+    notes = _notes(desk, order, sealed)
+    emit(
+        {
+            "name": sealed.name,
+            "version": sealed.version,
+            "folder": str(sealed.folder),
+            "features": features,
+            "ranges_from": source,
+            "notes": notes,
+        },
+        as_json,
+        "\n".join([f"{text}, ranges from {source}", *(f"note: {note}" for note in notes)]),
+    )
+
+
+def _notes(desk: Desk, order: Order, sealed: Sealed) -> list[str]:
+    from secureml.models.advice import where_to_allow
+
+    found = list(sealed.notes)
+    if order.allow and not _has_settings(desk):
+        found.append(
+            "the server that loads this model must allow the same: "
+            + where_to_allow(order.allow, "its secureml.toml")
+        )
+    return found
+
+
+def _sealing_key(desk: Desk, given: Path | None) -> Ed25519PrivateKey:
+    from secureml.models import signature
+
+    path = given or desk.instance / "keys" / "model-signing.key"
+    try:
+        return signature.read_private_key(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"the sealing key cannot be read ({type(error).__name__})",
+            file=str(path),
+            fix="run `secureml init`, or name one with --key",
+        ) from None
+
+
+@contextlib.contextmanager
+def undone(undo: Callable[[], None]) -> Iterator[None]:
+    """Have everything as it was where what was done cannot be recorded."""
+    try:
+        yield
+    except BaseException:
+        undo()
+        raise
+
+
+def tell(desk: Desk, event: str, **facts: str) -> None:
+    """Let records know; a machine that only seals keeps none."""
+    if _has_settings(desk):
+        desk.tell(event, **facts)
+
+
+def registry_of(desk: Desk) -> Registry:
+    """Return the registry, with the plugins that vouch where this machine has settings."""
+    from secureml.models.registry import Registry
+
+    if _has_settings(desk):
+        return desk.house.models
+    # Sealing works on a machine that serves nothing, too.
+    return Registry(desk.instance / "models")
+
+
+def _has_settings(desk: Desk) -> bool:
+    return (desk.instance / "secureml.toml").exists()

@@ -1,0 +1,207 @@
+"""What to do about names a model file asks for: all of them at once, with the way that works.
+
+A name that can never be allowed needs another model, not another setting; a name of an old
+library needs another file. Whoever is told to "add it to allow" for these is sent in a circle.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+import sklearn
+
+from .allowlist import never
+from .artifact import ModelRefused
+from .requested import Requested
+
+_SHOWN = 12
+_OLD_NUMPY = "numpy.core."  # `numpy._core` since NumPy 2
+_OLDEST = (1, 7)  # of scikit-learn, that SecureML runs with
+
+
+class _Way(NamedTuple):
+    """Names of one kind, why they are never allowed, and what to change in the model."""
+
+    fits: Callable[[str], bool]
+    why: str
+    fix: str
+
+
+def _begins(*prefixes: str) -> Callable[[str], bool]:
+    return lambda name: name.startswith(prefixes)
+
+
+_INNER = _Way(
+    lambda name: True,
+    "it lies inside a class",
+    "define it at the top of its module, and train and write the model again",
+)
+_WAYS = (
+    _Way(
+        _begins("__main__.", "__mp_main__."),
+        "it was defined in the script or notebook that trained the model, where no server finds it",
+        "put it into a module of its own (a file such as ourfeatures.py), import it from there, "
+        "train and write the model again, and have that module on the path of the server",
+    ),
+    _Way(
+        _begins("cloudpickle.", "dill."),
+        "the file was written with cloudpickle or dill, which put code into it",
+        "replace lambdas and functions of a notebook by a `def` in a module, and write the "
+        "model with joblib.dump",
+    ),
+    _Way(
+        _begins("joblib.memory.", "joblib._store_backends.", "joblib.logger."),
+        "the pipeline has a cache, which opens files",
+        "take it off before writing the model: pipeline.set_params(memory=None)",
+    ),
+    _Way(
+        _begins("functools."),
+        "it calls whatever function it holds",
+        "write a `def` in a module that does the same, or give the values as "
+        "FunctionTransformer(f, kw_args={...}); where scikit-learn made it "
+        "(categorical_features='from_dtype'), encode the column with OrdinalEncoder and name "
+        "it in categorical_features",
+    ),
+    _Way(
+        _begins("operator.", "builtins.getattr", "__builtin__.", "types.", "copyreg.", "copy_reg."),
+        "it reaches any attribute, or makes code",
+        "use a `def` in a module in place of bound methods, operator functions and lambdas",
+    ),
+    _Way(
+        _begins("scipy.stats."),
+        "SciPy's distributions run text that they hold",
+        "seal what the search has found: joblib.dump(search.best_estimator_, file)",
+    ),
+    _Way(
+        _begins("torch.", "numba.", "numexpr."),
+        "it loads or compiles code",
+        "seal a model that scikit-learn computes by itself",
+    ),
+    _Way(
+        lambda name: True,
+        "it can run anything",
+        "do not use the file if you do not know why it asks for that; else take what holds it out "
+        "of the model, or write a `def` in a module that does the same",
+    ),
+)
+
+
+def check_requested(
+    asked: Requested,
+    allowed: Iterable[str],
+    extra: frozenset[str],
+    settings_file: str = "",
+) -> None:
+    """Refuse a file that asks for what is not allowed, naming everything at once.
+
+    ``extra`` is the operator's own list; ``settings_file`` where it stands, "" where there is
+    none and ``--allow`` is the place. Raises ModelRefused("versions" or "globals").
+    """
+    known = frozenset(allowed)
+    missing = [name for name in asked.names if name not in known]
+    _check_age(asked, missing)
+    if not missing:
+        return
+    kinds: dict[_Way, list[str]] = {}
+    for name in missing:
+        if name in asked.inner or never(name):
+            kinds.setdefault(_way(name, asked.inner), []).append(name)
+    hopeless = {name for names in kinds.values() for name in names}
+    allowable = [name for name in missing if name not in hopeless]
+    told = [
+        f"{_listed(names)}, which can never be allowed ({way.why})" for way, names in kinds.items()
+    ]
+    fixes = [way.fix for way in kinds]
+    if allowable:
+        told.append(
+            f"{_listed(allowable)}, which {_is_or_are(allowable)} not allowed yet"
+            + _not_here(allowable)
+        )
+        fixes.append(
+            f"if you know and trust {_listed(allowable)}, "
+            + where_to_allow({*extra, *allowable}, settings_file)
+        )
+    raise ModelRefused(
+        "globals", f"the model file asks for {'; and for '.join(told)}", "; and ".join(fixes)
+    )
+
+
+def _way(name: str, inner: frozenset[str]) -> _Way:
+    return _INNER if name in inner else next(way for way in _WAYS if way.fits(name))
+
+
+def where_to_allow(names: Iterable[str], settings_file: str = "") -> str:
+    """Return what to write so that names are allowed, at the place where the start reads it."""
+    wanted = sorted(names)
+    if not settings_file:
+        return "seal with " + " ".join(f"--allow {name}" for name in wanted)
+    line = ", ".join(f'"{name}"' for name in wanted)
+    return f"write into [models] of {settings_file}: allow = [{line}]"
+
+
+def _check_age(asked: Requested, missing: list[str]) -> None:
+    here = str(sklearn.__version__)
+    made = []
+    if asked.sklearn and asked.sklearn != here:
+        made.append(f"scikit-learn {asked.sklearn}")
+    elif any(_is_gone(name) for name in missing):
+        made.append("an old scikit-learn")
+    if any(name.startswith(_OLD_NUMPY) for name in missing):
+        made.append("NumPy 1")
+    if not made:
+        return
+    fix = "train the model again in this environment and write it with joblib.dump"
+    if _runs_with(asked.sklearn):
+        fix += f"; or seal and serve it in an environment with scikit-learn=={asked.sklearn}"
+    raise ModelRefused(
+        "versions",
+        f"the file was made with {' and '.join(made)}; here are scikit-learn {here} and NumPy "
+        f"{np.__version__}, which may answer otherwise",
+        fix,
+    )
+
+
+def _is_gone(name: str) -> bool:
+    """Return whether a name is of a scikit-learn that this one is not."""
+    module, _, attribute = name.rpartition(".")
+    if not name.startswith("sklearn."):
+        return False
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        return not hasattr(loaded, attribute)
+    try:
+        return importlib.util.find_spec(module) is None
+    except (ImportError, ValueError):
+        return True
+
+
+def _runs_with(version: str) -> bool:
+    parts = version.split(".")[:2]
+    return all(map(str.isdecimal, parts)) and tuple(map(int, parts)) >= _OLDEST
+
+
+def _not_here(names: list[str]) -> str:
+    roots = dict.fromkeys(name.partition(".")[0] for name in names)
+    absent = [root for root in roots if not _is_here(root)]
+    return f" (and not found here: {', '.join(absent)})" if absent else ""
+
+
+def _is_here(root: str) -> bool:
+    try:
+        # A name without a dot is looked up without importing anything.
+        return root.isidentifier() and importlib.util.find_spec(root) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _is_or_are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
