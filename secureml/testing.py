@@ -1,7 +1,7 @@
 """For plugin authors: build one plugin, ask it one request, or stand it in a real corridor.
 
 Everything here is the real thing in a folder of your own: a real store, real clients, the
-real pipeline. Only the clock is yours.
+real pipeline. Only the clock and the dice are yours.
 
     harness = Harness(tmp_path)
     ban = harness.build(Ban, {"addresses": ["192.0.2.7"]})
@@ -17,20 +17,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from flask import Blueprint, Flask, Request
 from werkzeug.test import EnvironBuilder
 
 from secureml import api
 from secureml.application import Application
-from secureml.corridor import loader, policy
+from secureml.corridor import events, loader, policy
 from secureml.corridor.events import Event
 from secureml.corridor.exchange import Exchange, Principal
 from secureml.corridor.loader import Loaded
 from secureml.corridor.payload import Limits
 from secureml.corridor.pipeline import Pipeline, Routes
-from secureml.corridor.plugin import Host, Plugin, check_shape
+from secureml.corridor.plugin import Host, Plugin
 from secureml.corridor.policy import Policy
 from secureml.corridor.problems import Catalogue
+from secureml.corridor.randomness import ProcessGenerator
+from secureml.corridor.shape import check_shape
 from secureml.models.registry import Registry
 from secureml.state.clients import Clients
 from secureml.state.signing import SigningKeys
@@ -59,6 +62,7 @@ class Harness:
 
     folder: Path
     clock: Clock = field(default_factory=Clock)
+    seed: int = 0  # of what `Host.generator` draws, the same in each test
 
     def __post_init__(self) -> None:
         self.store = Store(f"sqlite:///{self.folder / 'secureml.db'}")
@@ -66,6 +70,7 @@ class Harness:
         self.signing = SigningKeys(self.store, self.folder / "keys" / "signing", self.clock)
         self.models = Registry(self.folder / "models")
         self.told: list[Event] = []  # what plugins told the house
+        self.generator = ProcessGenerator(lambda: np.random.default_rng(self.seed))
 
     def host(self, name: str) -> Host:
         """Return what the core would lend a plugin of that name."""
@@ -81,6 +86,7 @@ class Harness:
             self.signing,
             self.told.append,
             list,
+            self.generator,
         )
 
     def load(self, cls: type[Plugin], table: Mapping[str, Any] | None = None) -> Loaded:
@@ -128,7 +134,7 @@ class Harness:
         words: dict[str, Any] = {"new_id": new_id} if new_id else {}
         pipeline = Pipeline(plugins, Catalogue(added), now=self.clock, **words)
         app = Application(pipeline, self.store.glance)
-        asked = [item.plugin.ready for item in plugins if hasattr(item.plugin, "ready")]
+        asked = events.readiness(item.plugin for item in plugins)
         offered = [item.plugin.blueprint() for item in plugins if hasattr(item.plugin, "blueprint")]
         for blueprint in (api.blueprint(self.models, asked), *blueprints, *offered):
             app.register_blueprint(blueprint)
