@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Flask
+from flask import Blueprint, Flask
 
 from secureml import api, house_measures, program_log, settings
 from secureml import instance as instance_folder
@@ -21,12 +21,15 @@ from secureml.config_error import ConfigError
 from secureml.corridor import events, loader, policy
 from secureml.corridor.events import Event, Measure
 from secureml.corridor.loader import Loaded
-from secureml.corridor.phases import Phase
+from secureml.corridor.phases import OBSERVABLE, Phase
 from secureml.corridor.pipeline import Pipeline, Routes
 from secureml.corridor.plugin import Host, doors_of
+from secureml.corridor.plugin_faults import asked, raised
 from secureml.corridor.problems import Catalogue
+from secureml.corridor.randomness import renew_global_state
 from secureml.corridor.refusals import Refusals
-from secureml.models.artifact import ModelRefused
+from secureml.corridor.stopping import contained
+from secureml.models.artifact import Artifact, ModelRefused
 from secureml.models.registry import Registry
 from secureml.settings import SIGNING_FOLDER, Settings
 from secureml.state import secret
@@ -60,10 +63,12 @@ class House:
 
     def work(self, threads: int) -> None:
         """Let every plugin that wants to know begin work in this worker process."""
+        renew_global_state()
         self.refusals.start()
         for loaded in self.plugins:
             if hasattr(loaded.plugin, "work"):
-                loaded.plugin.work(threads)
+                # Gunicorn says it and ends: a control that could not begin is not done without.
+                asked(loaded.plugin, "work", threads)
         # Told here: a start opens nothing that a worker could not inherit.
         for name, refused in self.models.refused().items():
             version = self.models.pointed(name) or ""
@@ -125,7 +130,7 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     except ConfigError as error:
         raise error.within(file=found.file) from None
     settings.check_production(found, {loaded.name: loaded for loaded in plugins})
-    vouchers += [loaded.plugin.vouch for loaded in plugins if hasattr(loaded.plugin, "vouch")]
+    vouchers += [_vouching(loaded) for loaded in plugins if hasattr(loaded.plugin, "vouch")]
     return house
 
 
@@ -140,6 +145,23 @@ def load_models(house: House) -> None:
         raise ConfigError(str(error), file=str(house.settings.models_folder)) from error
     for refused in house.models.refused().values():
         log.error("closed: %s", refused)
+
+
+def _vouching(loaded: Loaded) -> Callable[..., None]:
+    def vouch(artifact: Artifact) -> None:
+        """Have the plugin look; raises ModelRefused for whatever it raises, or returns."""
+        try:
+            found = loaded.plugin.vouch(artifact)  # type: ignore[attr-defined]
+        except (ModelRefused, ConfigError):
+            raise
+        except BaseException as error:
+            why = f"{loaded.name} failed to look at it: {contained(error)!r}"
+            raise ModelRefused("signature", why, f"mend the plugin {loaded.name}") from error
+        if found is not None:
+            why = f"{loaded.name} returned {found!r}; it must raise ModelRefused, or return nothing"
+            raise ModelRefused("signature", why, f"mend the plugin {loaded.name}")
+
+    return vouch
 
 
 def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
@@ -176,7 +198,26 @@ def _register_routes(app: Flask, house: House) -> None:
     app.register_blueprint(api.blueprint(house.models, _readiness(house)))
     for loaded in house.plugins:
         if hasattr(loaded.plugin, "blueprint"):
-            app.register_blueprint(loaded.plugin.blueprint())
+            try:
+                _mount(app, loaded)
+            except ConfigError as error:
+                raise error.within(file=house.settings.file) from None
+
+
+def _mount(app: Flask, loaded: Loaded) -> None:
+    """Add the routes of a plugin; raises ConfigError where they cannot be."""
+    plugin, cls = loaded.plugin, type(loaded.plugin)
+    found = asked(plugin, "blueprint")
+    if not isinstance(found, Blueprint):
+        raise ConfigError(
+            f"{cls.__name__}.blueprint returned {type(found).__name__}",
+            table=f"plugins.{loaded.name}",
+            fix="return a flask.Blueprint",
+        )
+    try:
+        app.register_blueprint(found)
+    except BaseException as error:
+        raise raised(loaded.name, "to add its blueprint", cls, error) from error
 
 
 def _survey(app: Flask, house: House) -> None:
@@ -185,10 +226,9 @@ def _survey(app: Flask, house: House) -> None:
     for loaded in house.plugins:
         if hasattr(loaded.plugin, "survey"):
             try:
-                loaded.plugin.survey(found)
+                asked(loaded.plugin, "survey", found)
             except ConfigError as error:
-                table = f"plugins.{loaded.name}"
-                raise error.within(file=house.settings.file, table=table) from None
+                raise error.within(file=house.settings.file) from None
 
 
 def _policies(app: Flask, house: House) -> dict[str, policy.Policy]:
@@ -213,17 +253,20 @@ def _readiness(house: House) -> list[Callable[[], str | None]]:
     def a_model_is_loaded() -> str | None:
         return None if house.models.names() else "no_model"
 
-    asked = [loaded.plugin.ready for loaded in house.plugins if hasattr(loaded.plugin, "ready")]
-    return [store_answers, a_model_is_loaded, *asked]
+    return [
+        store_answers,
+        a_model_is_loaded,
+        *events.readiness(loaded.plugin for loaded in house.plugins),
+    ]
 
 
 def table_of_doors(plugins: Sequence[Loaded]) -> list[tuple[Phase, list[str]]]:
-    """Return who stands at which door, in order; a trailing ? marks a plugin that observes."""
+    """Return who stands at which door, in order; a trailing ? marks who observes there."""
     return [
         (
             phase,
             [
-                loaded.name + "?" * loaded.observe
+                loaded.name + "?" * (loaded.observe and phase in OBSERVABLE)
                 for loaded in plugins
                 if phase in doors_of(loaded.plugin)
             ],
@@ -235,5 +278,8 @@ def table_of_doors(plugins: Sequence[Loaded]) -> list[tuple[Phase, list[str]]]:
 def _announce(house: House) -> None:
     for phase, names in table_of_doors(house.plugins):
         log.info("%-9s %s", phase.name, ", ".join(names) or "-")
+    for loaded in house.plugins:
+        if loaded.observe:
+            log.warning("%s only observes: it refuses nothing and changes no answer", loaded.name)
     for risk in sorted(house.settings.accept_risk):
         log.warning("accepted risk: %s", risk)

@@ -16,6 +16,7 @@ from werkzeug.routing import Map, MapAdapter, Rule
 from secureml.api import json_response, prediction
 from secureml.corridor.exchange import Exchange
 from secureml.corridor.pipeline import Pipeline
+from secureml.corridor.stopping import contained
 from secureml.models.handle import Result
 
 if TYPE_CHECKING:
@@ -89,7 +90,34 @@ class Application(Flask):
         """
         return func
 
+    def preprocess_request(self) -> Any:
+        """Pass the doors before the view; what would end the process is an error like others."""
+        try:
+            return super().preprocess_request()
+        except Exception:
+            raise
+        except BaseException as error:  # a signal's own is raised again
+            raise contained(error) from error
+
     def dispatch_request(self) -> Response:
+        """Answer, or raise; a view, a schema or a model ends its request and not the process."""
+        try:
+            return self._answer()
+        except Exception:
+            raise
+        except BaseException as error:  # a signal's own is raised again
+            raise contained(error) from error
+
+    def process_response(self, response: Response) -> Response:
+        """Dress and record an answer; one that is made on its way may raise as well."""
+        try:
+            return super().process_response(response)
+        except Exception:
+            raise
+        except BaseException as error:  # a signal's own is raised again
+            raise contained(error) from error
+
+    def _answer(self) -> Response:
         """Run the matched view and turn what it returns into a response."""
         answer: Any = super().dispatch_request()
         if isinstance(answer, Result):

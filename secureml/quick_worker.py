@@ -22,6 +22,8 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]  # ships 
     ThreadWorker,
 )
 
+from secureml.corridor.stopping import contained
+
 _LOOK = 0.01  # seconds after which it is looked who else has come
 _WELCOMED = 4  # connections at a time: the other workers want their share
 
@@ -97,7 +99,20 @@ class QuickWorker(ThreadWorker):  # type: ignore[misc]  # the same
         self.finish_request(conn, _Done(result))
 
     def handle(self, conn: Any) -> Any:
-        """Answer a request of a connection, in whatever thread this is."""
+        """Answer a request of a connection, in whatever thread this is.
+
+        What would end the process is held by the application, up to where an answer is sent;
+        what a view left to be done once it has been sent may raise such a thing as well.
+        """
+        try:
+            return self._answer(conn)
+        except Exception:
+            raise
+        except BaseException as error:  # a signal's own is raised again
+            self.log.exception("a request may not end its worker", exc_info=contained(error))
+            return False
+
+    def _answer(self, conn: Any) -> Any:
         if not conn.initialized:
             return super().handle(conn)  # part of its time is that of a client's first word
         began = time.monotonic()

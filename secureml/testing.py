@@ -1,7 +1,7 @@
 """For plugin authors: build one plugin, ask it one request, or stand it in a real corridor.
 
 Everything here is the real thing in a folder of your own: a real store, real clients, the
-real pipeline. Only the clock is yours.
+real pipeline. Only the clock and the dice are yours.
 
     harness = Harness(tmp_path)
     ban = harness.build(Ban, {"addresses": ["192.0.2.7"]})
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from flask import Blueprint, Flask, Request
 from werkzeug.test import EnvironBuilder
 
@@ -28,10 +29,12 @@ from secureml.corridor.exchange import Exchange, Principal
 from secureml.corridor.loader import Loaded
 from secureml.corridor.payload import Limits
 from secureml.corridor.pipeline import Pipeline, Routes
-from secureml.corridor.plugin import Host, Plugin, check_shape
+from secureml.corridor.plugin import Host, Plugin
 from secureml.corridor.policy import Policy
 from secureml.corridor.problems import Catalogue
+from secureml.corridor.randomness import ProcessGenerator
 from secureml.corridor.refusals import Refusals, Terms
+from secureml.corridor.shape import check_shape
 from secureml.models.registry import Registry
 from secureml.state.clients import Clients
 from secureml.state.signing import SigningKeys
@@ -64,6 +67,7 @@ class Harness:
     folder: Path
     clock: Clock = field(default_factory=Clock)
     in_full: int = 20
+    seed: int = 0  # of what `Host.generator` draws, the same in each test
 
     def __post_init__(self) -> None:
         self.store = Store(f"sqlite:///{self.folder / 'secureml.db'}")
@@ -71,6 +75,7 @@ class Harness:
         self.signing = SigningKeys(self.store, self.folder / "keys" / "signing", self.clock)
         self.models = Registry(self.folder / "models")
         self.told: list[Event] = []  # what plugins told the house
+        self.generator = ProcessGenerator(lambda: np.random.default_rng(self.seed))
 
     def host(self, name: str) -> Host:
         """Return what the core would lend a plugin of that name."""
@@ -86,6 +91,7 @@ class Harness:
             self.signing,
             self.told.append,
             list,
+            self.generator,
         )
 
     def load(self, cls: type[Plugin], table: Mapping[str, Any] | None = None) -> Loaded:
@@ -137,7 +143,7 @@ class Harness:
         )
         pipeline = Pipeline(plugins, Catalogue(added), now=self.clock, refusals=refusals, **words)
         app = Application(pipeline, self.store.glance)
-        asked = [item.plugin.ready for item in plugins if hasattr(item.plugin, "ready")]
+        asked = events.readiness(item.plugin for item in plugins)
         offered = [item.plugin.blueprint() for item in plugins if hasattr(item.plugin, "blueprint")]
         for blueprint in (api.blueprint(self.models, asked), *blueprints, *offered):
             app.register_blueprint(blueprint)

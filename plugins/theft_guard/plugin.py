@@ -61,7 +61,6 @@ class TheftGuard(Plugin):
         draw = random.SystemRandom().randint
         every = {kind: terms_of(config, kind, draw) for kind in (CLIENT, BLOCK, ALL)}
         self._terms, self._coarse, self._now = every, config["coarse"], host.now
-        self._observing = False
         self._exempt = frozenset(config["exempt"])
         sizes = {CLIENT: config["clients"], BLOCK: config["clients"], ALL: 16}
         self._slots = Slots(host.instance / config["file"], sizes)
@@ -75,8 +74,6 @@ class TheftGuard(Plugin):
         """Raise Problem where the caller is held, throttled, or has spent its budget."""
         if exchange.model is None or exchange.policy is None or exchange.policy.body is None:
             return
-        # SHAPE is not told: whoever only looks on must not change an answer there either.
-        self._observing = exchange.observing
         try:
             for party in parties(_client(exchange), exchange.client_address, exchange.model.name):
                 self._refuse(party)
@@ -134,9 +131,9 @@ class TheftGuard(Plugin):
             if found.level and not free:
                 coarse |= COARSEN in self._terms[party.kind].ladder[: found.level + 1]
                 stopped = stopped or (found if {THROTTLE, HOLD} & {*found.moved} else None)
-        if stopped is not None and not self._observing:
+        if stopped is not None:
             self._stop(stopped)
-        return self._less(result) if coarse and not self._observing else result
+        return self._less(result) if coarse else result
 
     def _stop(self, found: Standing) -> None:
         if HOLD in found.moved:

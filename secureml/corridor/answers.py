@@ -12,10 +12,12 @@ from collections.abc import Sequence
 
 from flask import Response
 
+from .acting import let_go
 from .exchange import Exchange, Refusal
 from .json_answer import JsonAnswer
 from .loader import Loaded
 from .problems import MEDIA_TYPE, Catalogue, Kind, Problem, bare_body
+from .stopping import contained
 
 log = logging.getLogger("secureml.corridor")
 
@@ -52,15 +54,26 @@ class Answers:
         policy = exchange.policy if exchange is not None else None
         if policy is not None and policy.wording is not None:
             try:
-                return policy.wording(problem, kind, exchange)
-            except Exception:  # as below: an error about an error still answers
-                log.exception("the wording of a route failed")
-        return json.dumps(self._body(problem, kind, exchange)), MEDIA_TYPE
+                return _two_texts(policy.wording(problem, kind, exchange))
+            except BaseException as error:
+                log.exception("the wording of a route failed", exc_info=contained(error))
+        return self._body(problem, kind, exchange), MEDIA_TYPE
 
-    def _body(self, problem: Problem, kind: Kind, exchange: Exchange | None) -> object:
+    def _body(self, problem: Problem, kind: Kind, exchange: Exchange | None) -> str:
         if self._render is not None and exchange is not None:
             try:
-                return self._render(problem, kind, exchange)
-            except Exception:  # the bare wording stands in: an error about an error still answers
-                log.exception("the renderer failed on %s", exchange.id)
-        return bare_body(kind, exchange.id if exchange else "")
+                found = self._render(problem, kind, exchange)
+                let_go(found)
+                return json.dumps(found)
+            except BaseException as error:
+                log.exception("the renderer failed on %s", exchange.id, exc_info=contained(error))
+        return json.dumps(bare_body(kind, exchange.id if exchange else ""))
+
+
+def _two_texts(found: object) -> tuple[str, str]:
+    """Return what words a refusal; raises TypeError for anything but a body and its media type."""
+    match found:
+        case (str() as body, str() as media_type):
+            return body, media_type
+    let_go(found)
+    raise TypeError(f"a wording returned {type(found).__name__}, not a body and its media type")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from .stopping import contained
 
 log = logging.getLogger("secureml.events")
 
@@ -55,10 +57,11 @@ def tell(plugins: Iterable[Any], event: Event) -> None:
     for plugin in sorted((p for p in plugins if hasattr(p, "hear")), key=lambda p: not p.vital):
         try:
             plugin.hear(event)
-        except Exception:
+        except BaseException as error:
+            why = contained(error)
+            log.exception("%s failed to hear %s", plugin.name, event.name, exc_info=why)
             if plugin.vital:
-                raise
-            log.exception("%s failed to hear %s", plugin.name, event.name)
+                raise why from why.__cause__
 
 
 def measures(plugins: Iterable[Any]) -> list[Measure]:
@@ -69,6 +72,29 @@ def measures(plugins: Iterable[Any]) -> list[Measure]:
             continue
         try:
             found += plugin.measures()
-        except Exception:
-            log.exception("%s failed to measure", plugin.name)
+        except BaseException as error:
+            log.exception("%s failed to measure", plugin.name, exc_info=contained(error))
     return found
+
+
+def readiness(plugins: Iterable[Any]) -> list[Callable[[], str | None]]:
+    """Return what asks each plugin that has an opinion whether it can work now.
+
+    One that cannot say raises, and so does one that returns what is neither None nor a word:
+    "not ready" must not be said by accident, nor "ready".
+    """
+    return [_asking(plugin) for plugin in plugins if hasattr(plugin, "ready")]
+
+
+def _asking(plugin: Any) -> Callable[[], str | None]:
+    def ask() -> str | None:
+        try:
+            found: str | None = plugin.ready()
+        except BaseException as error:
+            log.exception("%s failed at ready", plugin.name)
+            raise contained(error) from error
+        if found is not None and not (isinstance(found, str) and found):
+            raise TypeError(f"{plugin.name}.ready returned {found!r}; it must be None or a word")
+        return found
+
+    return ask

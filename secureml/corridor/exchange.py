@@ -39,6 +39,8 @@ class Principal:
     ``client`` is the named owner, ``subject`` the end user where a token names one (else
     the client again), ``method`` the plugin that vouches, ``credential`` the id of the key
     or token: never a secret. ``scopes`` and ``models`` may be narrowed, see `rights`.
+    Raises TypeError for a field of another kind: in a text given for a set of scopes, each part
+    of a word would be found.
     """
 
     client: str
@@ -48,6 +50,18 @@ class Principal:
     tier: str
     method: str
     credential: str
+
+    def __post_init__(self) -> None:
+        if not (type(self.scopes) is type(self.models) is frozenset):
+            raise TypeError("a Principal's scopes and models are frozensets of str")
+        for text in (self.client, self.subject, self.tier, self.method, self.credential):
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"a Principal's client, subject, tier, method and credential are "
+                    f"str, not {type(text).__name__}"
+                )
+        if not self.client:
+            raise TypeError("a Principal has a client; for a caller you do not know, return None")
 
     def may_use(self, model: str, version: str = "") -> bool:
         """Tell whether the model is among those granted, in this version."""

@@ -17,7 +17,10 @@ from marshmallow import ValidationError
 from secureml.config_error import ConfigError
 
 from .phases import NEVER_OBSERVED, REFUSING, Phase
-from .plugin import Host, Plugin, check_shape, doors_of
+from .plugin import Host, Plugin, doors_of
+from .plugin_faults import import_fault, missing_class, raised
+from .randomness import check_randomness
+from .shape import check_made, check_shape
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 MODES = ("enforce", "observe")
@@ -81,14 +84,12 @@ def _import(entry: str) -> type[Plugin]:
             )
         module_name, attribute = f"plugins.{entry}", "plugin"
     try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"the plugin {entry!r} cannot be imported ({error})",
-            table="secureml",
-            key="plugins",
-            fix=_import_fix(error, module_name),
-        ) from error
+        module = importlib.import_module(module_name)
+    except BaseException as error:
+        raise import_fault(entry, error) from error
+    found = getattr(module, attribute, None)
+    if found is None:
+        raise missing_class(entry, module, attribute)
     if not (isinstance(found, type) and issubclass(found, Plugin)):
         raise ConfigError(
             f"{entry!r} is not a Plugin class",
@@ -97,13 +98,6 @@ def _import(entry: str) -> type[Plugin]:
             fix="name a subclass of secureml.Plugin",
         )
     return found
-
-
-def _import_fix(error: Exception, module_name: str) -> str:
-    missing = getattr(error, "name", None)
-    if missing and missing not in module_name:
-        return f"install the library {missing!r} that this plugin needs"
-    return "check the spelling; built-in plugins are the folders under plugins/"
 
 
 def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loaded:
@@ -115,10 +109,15 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
         config = cls.schema().load(words)
     except ValidationError as error:
         raise invalid_table(error, name) from None
+    except BaseException as error:
+        raise raised(cls.name, f"its schema {cls.schema.__name__}", cls.schema, error) from error
     try:
-        return Loaded(cls(config, host), mode == "observe")
-    except ConfigError as error:
-        raise error.within(table=name) from None
+        plugin = cls(config, host)
+        check_made(plugin)
+        check_randomness(plugin)
+    except BaseException as error:
+        raise raised(cls.name, f"{cls.__name__}.__init__", cls, error) from error
+    return Loaded(plugin, mode == "observe")
 
 
 def _check_mode(cls: type[Plugin], mode: object, table: str) -> None:
@@ -127,12 +126,19 @@ def _check_mode(cls: type[Plugin], mode: object, table: str) -> None:
             f"{mode!r} is not a mode", table=table, key="mode", fix='use "enforce" or "observe"'
         )
     doors = set(doors_of(cls))
-    if mode == "observe" and (doors & NEVER_OBSERVED or not doors & REFUSING):
+    if mode != "observe":
+        return
+    why = ""
+    if doors & NEVER_OBSERVED:
+        why = "who someone is and what they may do is always enforced"
+    elif not doors & REFUSING:
+        why = "it refuses nothing and changes no result, so there is nothing to observe"
+    if why:
         raise ConfigError(
-            "this plugin cannot be observed only",
+            f"this plugin cannot be observed only: {why}",
             table=table,
             key="mode",
-            fix="remove the key; who someone is and what they may do is always enforced",
+            fix="remove the key",
         )
 
 

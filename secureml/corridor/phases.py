@@ -33,7 +33,11 @@ SKIPPED_WHEN_PUBLIC = frozenset({Phase.IDENTIFY, Phase.AUTHORIZE})
 SKIPPED_WHEN_UNKNOWN = frozenset({Phase.AUTHORIZE, Phase.VALIDATE, Phase.SHAPE})
 
 # Doors where a plugin may refuse, and so may be told to only observe.
-REFUSING = frozenset(BEFORE_VIEW)
+REFUSING = frozenset({*BEFORE_VIEW, Phase.SHAPE})
+
+# Where nothing is done that a plugin in observe mode says: no refusal, no other result, no
+# header. It still records, because what it learns is what it is tried out for.
+OBSERVABLE = REFUSING | {Phase.RESPOND}
 
 # Who someone is and what they may do cannot be "tried out": observing would open the door.
 NEVER_OBSERVED = frozenset({Phase.IDENTIFY, Phase.AUTHORIZE})

@@ -8,6 +8,7 @@ fail closed:
 - a refusal is dressed (RESPOND) and written down (RECORD) like an answer;
 - a vital recorder that fails turns the answer into a 503, and runs before the others so
   that they write the final status;
+- a plugin that raises what would end the process ends the request alone, see `stopping`;
 - a plugin in observe mode never changes an answer, it only leaves a line in the log.
 """
 
@@ -22,28 +23,21 @@ from typing import Any, NoReturn
 
 from flask import Flask, Response, g, request
 from flask.globals import request_ctx
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from .answers import Answers
 from .exchange import Exchange, Principal, Refusal
 from .loader import Loaded
-from .phases import BEFORE_VIEW, REFUSING, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
+from .phases import BEFORE_VIEW, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
 from .policy import EXTENSION, Policy
 from .problems import Catalogue, Problem, from_http
 from .refusals import Refusals
+from .steps import Step, check_returned, detached, differs, note_observed, reason_of, steps_at
+from .stopping import contained
 
 log = logging.getLogger("secureml.corridor")
 _clock = time.perf_counter_ns
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One plugin at one door."""
-
-    plugin: str
-    call: Callable[..., Any]
-    observe: bool
-    vital: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +63,7 @@ class Pipeline:
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
         refusals: Refusals,
     ) -> None:
-        self._steps = {phase: _steps(plugins, phase) for phase in Phase}
+        self._steps = {phase: steps_at(plugins, phase) for phase in Phase}
         self.plugins, self.catalogue = tuple(plugins), catalogue
         self._answers = Answers(plugins, catalogue)
         self._carriers = _carriers(plugins)
@@ -137,10 +131,13 @@ class Pipeline:
     def shape(self, exchange: Exchange, result: Any) -> Any:
         """Let the SHAPE plugins coarsen a result, each in its turn; none may make it finer."""
         for step in self._steps[Phase.SHAPE]:
-            shaped = self._take(Phase.SHAPE, step, exchange, result)
-            if shaped is not result:
-                result.check_coarser(shaped)
-                result = shaped
+            if not step.observe:
+                result = self._take(Phase.SHAPE, step, exchange, result)
+                continue
+            shaped = self._take(Phase.SHAPE, step, exchange, detached(result))
+            if shaped is not None and differs(shaped, result):
+                log.warning("observed: %s would change the answer of %s", step.plugin, exchange.id)
+                exchange.note("result_change_observed", plugin=step.plugin)
         return result
 
     def _new_exchange(self) -> Exchange:
@@ -162,32 +159,33 @@ class Pipeline:
             self._take(phase, step, exchange)
 
     def _take(self, phase: Phase, step: Step, exchange: Exchange, *more: Any) -> Any:
-        begin = _clock()
+        begin, found = _clock(), None
         exchange.observing = step.observe
         try:
-            return step.call(exchange, *more)
+            found = step.call(exchange, *more)
+            if found is not None or more:
+                check_returned(step, phase, found, *more)
         except Problem as problem:
             if not step.observe:
                 self._refuse(exchange, phase, step.plugin, problem)
-            exchange.observed.append(Refusal(phase, step.plugin, problem.settle()))
-            log.warning(
-                "observed: %s at %s would refuse %s: %s",
-                step.plugin,
-                phase,
-                exchange.id,
-                problem.reason,
-            )
-        except Exception as error:
-            if not step.observe:
-                reason = f"unexpected.{type(error).__name__}"
-                exchange.refusal = Refusal(
-                    phase, step.plugin, Problem("internal_error", reason=reason)
-                )
-                raise
-            log.exception("observed: %s at %s failed on %s", step.plugin, phase, exchange.id)
+            note_observed(exchange, phase, step, problem)
+        except BaseException as error:  # noqa: BLE001 - what may not be held here is raised again
+            self._fail(exchange, phase, step, contained(error))
+            found = None
         finally:
+            exchange.observing = False
             exchange.timings.append((phase, step.plugin, _clock() - begin))
-        return None
+        return found
+
+    def _fail(self, exchange: Exchange, phase: Phase, step: Step, error: Exception) -> None:
+        """Refuse for a fault of the plugin's, unless it only observes."""
+        if step.observe:
+            words = (step.plugin, phase, exchange.id)
+            log.error("observed: %s at %s failed on %s", *words, exc_info=error)
+            return
+        problem = Problem("internal_error", reason=reason_of(error))
+        exchange.refusal = Refusal(phase, step.plugin, problem)
+        raise error
 
     def _refuse(self, exchange: Exchange, phase: Phase, plugin: str, problem: Problem) -> NoReturn:
         exchange.refusal = Refusal(phase, plugin, problem)
@@ -205,8 +203,8 @@ class Pipeline:
         else:
             # A fault may say that it is not ours for ever: a store that is away is a 503.
             code = getattr(error, "problem_code", "internal_error")
-            problem = Problem(code, reason=f"unexpected.{type(error).__name__}")
-            log.error("request %s failed", exchange.id if exchange else "-", exc_info=error)
+            problem = Problem(code, reason=reason_of(error))
+            log.error("request %s failed%s", *_where(exchange), exc_info=error)
         response = self._answers.refusal(problem, exchange)
         problem.settle()
         return response
@@ -229,7 +227,8 @@ class Pipeline:
     def _dress(self, exchange: Exchange, response: Response) -> Response:
         failed = False
         for step in self._steps[Phase.RESPOND]:
-            if not self._guarded(Phase.RESPOND, step, exchange, response.headers):
+            headers = Headers(response.headers) if step.observe else response.headers
+            if not self._guarded(Phase.RESPOND, step, exchange, headers):
                 failed = True
         if not failed:
             return response
@@ -239,7 +238,8 @@ class Pipeline:
             Problem("internal_error", reason="respond_failed"), exchange
         )
         for step in self._steps[Phase.RESPOND]:
-            self._guarded(Phase.RESPOND, step, exchange, refusal.headers)
+            if not step.observe:
+                self._guarded(Phase.RESPOND, step, exchange, refusal.headers)
         return refusal
 
     def _record_vital(self, step: Step, exchange: Exchange, response: Response) -> Response:
@@ -250,12 +250,17 @@ class Pipeline:
 
     def _guarded(self, phase: Phase, step: Step, exchange: Exchange, *more: Any) -> bool:
         begin = _clock()
+        exchange.observing = step.observe
         try:
-            step.call(exchange, *more)
-        except Exception:
-            log.exception("%s failed at %s on %s", step.plugin, phase, exchange.id)
-            return False
+            found = step.call(exchange, *more)
+            if found is not None:
+                check_returned(step, phase, found)
+        except BaseException as error:
+            why = contained(error)
+            log.exception("%s failed at %s on %s", step.plugin, phase, exchange.id, exc_info=why)
+            return step.observe
         finally:
+            exchange.observing = False
             exchange.timings.append((phase, step.plugin, _clock() - begin))
         return True
 
@@ -266,17 +271,13 @@ class Pipeline:
         self._refusals.weigh(exchange)
 
 
-def _steps(plugins: Sequence[Loaded], phase: Phase) -> tuple[Step, ...]:
-    return tuple(
-        Step(
-            loaded.name,
-            getattr(loaded.plugin, phase.value),
-            observe=loaded.observe and phase in REFUSING,
-            vital=loaded.plugin.vital and phase is Phase.RECORD,
-        )
-        for loaded in plugins
-        if hasattr(loaded.plugin, phase.value)
-    )
+def _where(exchange: Exchange | None) -> tuple[str, str]:
+    """Return a request's id, and in words where and by whom it failed, if a plugin did."""
+    if exchange is None:
+        return "-", ""
+    refusal = exchange.refusal
+    by = f" at {refusal.phase} by {refusal.plugin}" if refusal and refusal.plugin else ""
+    return exchange.id, by
 
 
 def _carriers(plugins: Sequence[Loaded]) -> frozenset[str]:

@@ -1,27 +1,26 @@
-"""What a plugin is, what the core lends it, and how its shape is checked.
+"""What a plugin is, and what the core lends it.
 
 A plugin stands at a door by defining a method of that name, so the base class defines
-none: presence is participation. A misspelt door would be an open one, therefore any
-other public method stops the start with a suggestion.
+none: presence is participation. How its shape is checked stands in `shape`.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from marshmallow import Schema
 
-from secureml.config_error import ConfigError
-
 from .events import Event, Measure
 from .phases import Phase
 from .problems import Kind
+from .randomness import ProcessGenerator
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from secureml.models.registry import Registry
     from secureml.state.clients import Clients
     from secureml.state.signing import SigningKeys
@@ -45,7 +44,6 @@ EXTRAS = frozenset(
         "close",
     }
 )
-_KNOWN = frozenset(phase.value for phase in Phase) | EXTRAS
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ class Host:
     ``tell`` lets every plugin that has a ``hear`` know what happened outside a request; inside
     one, `Exchange.note` does. ``measures`` returns what all plugins can measure now.
     ``signing`` is the ring of our own signing keys: one signs, all that are not retired verify.
+    ``generator`` returns NumPy's random generator of this process; keep it nowhere.
     """
 
     name: str
@@ -70,6 +69,7 @@ class Host:
     signing: SigningKeys
     tell: Callable[[Event], None]
     measures: Callable[[], Sequence[Measure]]
+    generator: Callable[[], np.random.Generator] = field(default_factory=ProcessGenerator)
 
 
 class Plugin:
@@ -107,31 +107,3 @@ class Plugin:
 def doors_of(plugin: type[Plugin] | Plugin) -> tuple[Phase, ...]:
     """Return the doors a plugin stands at, in the order of the corridor."""
     return tuple(phase for phase in Phase if hasattr(plugin, phase.value))
-
-
-def check_shape(cls: type[Plugin]) -> None:
-    """Raise ConfigError unless every public method of the class is a door or an extra."""
-    table = f"plugins.{getattr(cls, 'name', cls.__name__)}"
-    for word in _public_methods(cls):
-        if word in _KNOWN:
-            continue
-        near = difflib.get_close_matches(word, sorted(_KNOWN), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "make it private with an underscore"
-        raise ConfigError(
-            f"{cls.__name__}.{word} is neither a door nor an extra", table=table, fix=hint
-        )
-    for kind in cls.problems:
-        if not kind.code.startswith(f"{cls.name}."):
-            raise ConfigError(
-                f"problem code {kind.code!r} must begin with {cls.name + '.'!r}", table=table
-            )
-
-
-def _public_methods(cls: type[Plugin]) -> list[str]:
-    return [
-        word
-        for base in cls.__mro__
-        if base not in (Plugin, object)
-        for word, value in vars(base).items()
-        if not word.startswith("_") and callable(value) and not isinstance(value, type)
-    ]

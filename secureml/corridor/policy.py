@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,6 +11,8 @@ from marshmallow import Schema
 from werkzeug.routing import Rule
 
 from secureml.config_error import ConfigError
+
+from .acting import never_runs, source_of
 
 View = TypeVar("View", bound=Callable[..., Any])
 _MARK = "secureml_policy"
@@ -117,14 +118,16 @@ def collect(app: Flask) -> dict[str, Policy]:
 def _policy_of_rule(app: Flask, rule: Rule) -> Policy:
     view = app.view_functions.get(rule.endpoint)
     policy = policy_of(view)
-    if inspect.iscoroutinefunction(view):
-        raise ConfigError(
-            f"the view of {rule.rule} ({rule.endpoint}) is a coroutine, and nobody would await it",
-            fix="write it with def",
-        )
+    place = f"{rule.rule} ({rule.endpoint}{f', {source_of(view)}' if view else ''})"
+    for what, call in (("view", view), ("wording", policy and policy.wording)):
+        if call is not None and (kind := never_runs(call)):
+            raise ConfigError(
+                f"the {what} of {place} is {kind}: it would be called and never run",
+                fix="write it with def, without yield",
+            )
     if policy is None:
         raise ConfigError(
-            f"the route {rule.rule} ({rule.endpoint}) carries no policy",
+            f"the route {place} carries no policy",
             fix="decorate its view with requires(<scope>) or public()",
         )
     if policy.health and not _is_health_check(policy, rule):

@@ -14,6 +14,7 @@ from secureml.corridor.phases import Phase
 from secureml.testing import Clock
 
 PLUGINS = '''
+import random
 from flask import Blueprint
 from secureml import Kind, Plugin, public
 
@@ -49,7 +50,51 @@ class Door(Plugin):
 
 class Renderer(Plugin):
     name = "renderer"
-    def render(self, problem, exchange): return {}
+    def render(self, problem, kind, exchange): return {}
+
+class Awaited(Plugin):
+    name = "awaited"
+    async def limit(self, exchange): pass
+
+class Nameless(Plugin):
+    def limit(self, exchange): pass
+
+class Raising(Plugin):
+    name = "raising"
+    def __init__(self, config, host): open("/nowhere/keys")
+
+class Noisy(Plugin):
+    name = "noisy"
+    def __init__(self, config, host): self._dice = random.Random()
+
+class Routes(Plugin):
+    name = "routes"
+    def blueprint(self): return {"/": "index"}
+
+class Twice(Plugin):
+    name = "twice"
+    def blueprint(self): return Blueprint("api", __name__)
+
+class Waiting(Plugin):
+    name = "waiting"
+    def blueprint(self):
+        found = Blueprint("waiting", __name__)
+        async def wait(): return {}
+        found.get("/wait")(public()(wait))
+        return found
+
+class Surveying(Plugin):
+    name = "surveying"
+    def survey(self, routes): raise KeyError("nowhere")
+
+class Vouching(Plugin):
+    name = "vouching"
+    def vouch(self, artifact): return False
+
+class Failing(Plugin):
+    name = "failing"
+    def vouch(self, artifact): raise SystemExit(3)
+    def work(self, threads): raise SystemExit(0)
 
 class Worker(Plugin):
     name = "worker"
@@ -118,6 +163,17 @@ def test_the_clock_is_passed_on_to_all_who_ask_it(site):
         (["site_plugins:Open"], "/open"),
         (["site_plugins:Stealing"], "stealing.a"),
         (["site_plugins:Renderer"], "two plugins word refusals"),
+        (["site_plugins:Awaited"], "Awaited: limit is async def: it would be called and never run"),
+        (["site_plugins:Nameless"], "Nameless: it has no name"),
+        (["site_plugins:Raising"], "Raising.__init__ raised FileNotFoundError"),
+        (["site_plugins:Noisy"], "Noisy keeps a random.Random in self._dice"),
+        (
+            ["site_plugins:Routes"],
+            "[plugins.routes]: Routes.blueprint returned dict; fix: return a",
+        ),
+        (["site_plugins:Twice"], "[plugins.twice]: to add its blueprint raised ValueError"),
+        (["site_plugins:Waiting"], "the view of /wait (waiting.wait, "),
+        (["site_plugins:Surveying"], "[plugins.surveying]: Surveying.survey raised KeyError"),
     ],
 )
 def test_a_plugin_that_cannot_stand_there_stops_the_start(site, names, says):
@@ -283,3 +339,49 @@ def test_a_limit_on_a_route_that_is_not_there_stops_the_start(site):
     with pytest.raises(ConfigError, match="which is no route") as refused:
         create_app(site)
     assert (refused.value.table, refused.value.key) == ("plugins.rate_limit", "limits")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("Vouching", "vouching returned False; it must raise"), ("Failing", "failing failed to look")],
+)
+def test_who_vouches_for_a_model_by_accident_vouches_for_none(site, name, says):
+    add(site, f"site_plugins:{name}")
+    line = refusal(site)
+    assert "model breast-cancer version 1" in line
+    assert says in line
+
+
+def test_a_worker_does_not_begin_without_what_a_plugin_begins_in_it(site):
+    """Gunicorn would replace a worker that left by exit code 0, for ever."""
+    add(site, "site_plugins:Failing")
+    house = furnish(site)
+    with pytest.raises(
+        ConfigError, match=r"\[plugins\.failing\]: Failing\.work raised SystemExit: 0"
+    ):
+        house.work(4)
+    house.store.close()
+
+
+def test_who_only_observes_is_named_at_the_start_and_where_it_does(site, caplog):
+    """At RECORD it writes as ever: that is what it is tried out for."""
+    with (site / "secureml.toml").open("a") as file:
+        file.write(
+            '[plugins.output_rules]\nmode = "observe"\n[plugins.rate_limit]\nmode = "observe"\n'
+        )
+    with caplog.at_level(logging.WARNING, "secureml"):
+        app = create_app(site)
+    doors = dict(table_of_doors(app.extensions["secureml"].plugins))
+    assert doors[Phase.SHAPE] == ["output_rules?"]
+    assert "rate_limit?" in doors[Phase.LIMIT]
+    assert "rate_limit?" in doors[Phase.RESPOND]
+    assert "rate_limit" in doors[Phase.RECORD]
+    for name in ("output_rules", "rate_limit"):
+        assert f"{name} only observes: it refuses nothing and changes no answer" in caplog.messages
+
+
+def test_a_plugin_with_nothing_to_observe_is_told_so(site):
+    """Not that who someone is is always enforced."""
+    with (site / "secureml.toml").open("a") as file:
+        file.write('[plugins.security_headers]\nmode = "observe"\n')
+    assert "it refuses nothing and changes no result, so there is nothing to obs" in refusal(site)

@@ -14,6 +14,9 @@ from plugins.theft_guard.levels import STEPS
 from plugins.theft_guard.plugin import TheftGuard
 from plugins.theft_guard.settings import Config
 from secureml import ConfigError, Problem
+from secureml.corridor.loader import Loaded
+from secureml.corridor.pipeline import Pipeline
+from secureml.corridor.problems import Catalogue
 from secureml.models import sealing, signature
 from secureml.models.registry import Registry
 
@@ -94,15 +97,18 @@ def test_a_batch_of_a_customer_gets_everything(serve, target):
 
 
 def test_who_only_observes_neither_withholds_the_batch_nor_coarsens_it(serve, nonsense, target):
+    """Its steps are told all the same, and what it would have done is written down."""
     service = serve(answers=EVERY)
+    corridor = Pipeline([Loaded(service.guard, observe=True)], Catalogue(TheftGuard.problems))
     exchange = service.prepare(nonsense(100))
-    exchange.observing = True
-    service.guard.validate(exchange)
-    exchange.observing = False  # as the corridor does it at SHAPE
-    result = service.guard.shape(exchange, target.handle.predict(exchange.read_rows()))
+    answer = target.handle.predict(exchange.read_rows())
 
-    assert len(result.probabilities) == 100
+    assert corridor.shape(exchange, answer) is answer
     assert exchange.events[-1].name == "model_theft_hold"
+    assert [seen.problem.code for seen in exchange.observed] == ["theft_guard.held"]
+    again = service.prepare(nonsense(5))
+    assert corridor.shape(again, target.handle.predict(again.read_rows())).probabilities
+    assert [event.name for event in again.events] == ["result_change_observed"]
 
 
 def test_an_exempt_clients_batch_is_flagged_and_answered(serve, nonsense):

@@ -6,6 +6,7 @@ import pytest
 
 from secureml import Event, Measure, Plugin
 from secureml.corridor import events
+from secureml.corridor.stopping import PluginEnded
 
 
 class Ears(Plugin):
@@ -76,3 +77,51 @@ def test_a_note_concerns_the_caller_unless_it_says_whom(tmp_path):
         Event("authz_fail", "acme", {"scope": "predict"}),
         Event("authn_login_fail", "other"),
     ]
+
+
+class Ending(Plugin):
+    """Would end the process, wherever it is asked."""
+
+    name = "ending"
+
+    def __init__(self, *, vital=False):
+        self.vital = vital  # type: ignore[misc]
+
+    def hear(self, event):
+        raise SystemExit(3)
+
+    def measures(self):
+        raise SystemExit(3)
+
+    def ready(self):
+        raise SystemExit(3)
+
+
+def test_who_would_end_the_process_is_as_one_that_failed(caplog):
+    """A worker that begins tells so, and one that is ended there ends the whole server."""
+    heard = []
+    events.tell([Ending(), Ears(heard)], Event("user_updated"))
+    assert heard == [("user_updated", False)]
+    with pytest.raises(PluginEnded):
+        events.tell([Ending(vital=True)], Event("user_updated"))
+    assert events.measures([Ending()]) == []
+    (ask,) = events.readiness([Ending(), Deaf()])
+    with pytest.raises(PluginEnded):
+        ask()
+    for words in ("failed to hear user_updated", "failed to measure", "failed at ready"):
+        assert f"ending {words}" in caplog.text
+
+
+@pytest.mark.parametrize("found", [False, True, "", 0, ["full"]], ids=repr)
+def test_ready_is_said_by_none_and_not_ready_by_a_word(found):
+    """False would have passed for ready."""
+    cls = type("Asked", (Plugin,), {"name": "asked", "ready": lambda self: found})
+    (ask,) = events.readiness([cls({}, None)])
+    with pytest.raises(TypeError, match=r"asked\.ready returned"):
+        ask()
+
+
+def test_who_says_nothing_is_ready_and_who_has_a_word_is_not():
+    for found in (None, "store"):
+        cls = type("Asked", (Plugin,), {"name": "asked", "ready": lambda self, found=found: found})
+        assert [ask() for ask in events.readiness([cls({}, None)])] == [found]

@@ -9,8 +9,21 @@ from flask import Blueprint, g
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secureml import Phase, Plugin, Principal, Problem, StoreUnavailable, public, requires
-from secureml.corridor.problems import MEDIA_TYPE
+from secureml import (
+    Kind,
+    Phase,
+    Plugin,
+    Principal,
+    Problem,
+    Result,
+    StoreUnavailable,
+    public,
+    requires,
+)
+from secureml.corridor.pipeline import Pipeline
+from secureml.corridor.problems import MEDIA_TYPE, Catalogue
+from secureml.corridor.refusals import Refusals, Terms
+from secureml.corridor.steps import detached
 from secureml.testing import Harness
 
 SOMEONE = Principal("c", "c", frozenset({"read"}), frozenset({"*"}), "standard", "door", "k1")
@@ -518,3 +531,239 @@ def test_who_is_counted_cannot_be_told_while_the_vital_ear_is_deaf_and_is_told_a
     caller.get("/guarded")
     told = [each for each in book.seen if not isinstance(each, tuple)]
     assert sum(event.facts["count"] for event in told) == 15
+
+
+# -- what a plugin returns ------------------------------------------------------------------------
+
+
+def waits(exchange, *more):
+    """Return a coroutine from a plain function: no check at the start can see that."""
+
+    async def wait():
+        """Refuse nobody."""
+
+    return wait()
+
+
+@pytest.mark.parametrize("phase", ["admit", "identify", "authorize", "limit", "validate"])
+@pytest.mark.parametrize("found", [False, True, "no", {}, waits], ids=str)
+def test_a_door_that_returns_instead_of_raising_refuses(harness, phase, found, caplog):
+    """Attack: the author believes that False refuses, and a coroutine runs. Closed, and named."""
+    seen = []
+
+    def step(plugin, exchange):
+        return found(exchange) if callable(found) else found
+
+    book = make("book", record=lambda plugin, exchange: seen.append(exchange.refusal))
+    client = client_of(harness, make("ward", **{phase: step}), Door, book)
+    with caplog.at_level(logging.ERROR, "secureml"):
+        answer = client.get("/guarded")
+
+    assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
+    kind = type(found).__name__ if not callable(found) else "coroutine"
+    assert [(r.plugin, r.phase, r.problem.reason) for r in seen] == [
+        ("ward", phase, f"ward.{phase}_returned:{kind}")
+    ]
+    assert f"at {phase} by ward" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("vital", "phase", "status"),
+    [(False, "respond", 500), (True, "record", 503), (False, "record", 200)],
+)
+def test_on_the_way_out_too(harness, vital, phase, status, caplog):
+    """What dressed or wrote nothing is as one that failed."""
+    step = make("ward", vital=vital, **{phase: waits})
+    with caplog.at_level(logging.ERROR, "secureml"):
+        assert client_of(harness, Door, step).get("/guarded").status_code == status
+    assert f"ward failed at {phase}" in caplog.text
+
+
+def test_a_principal_of_the_wrong_kinds_is_nobody(harness):
+    """In a text given for a set, each part of a word would be found."""
+
+    def names(plugin, exchange):
+        return Principal("c", "c", "read", frozenset({"*"}), "", "door", "")
+
+    answer = client_of(harness, make("door", identify=names, authorize=allows)).get("/guarded")
+
+    assert answer.status_code == 500
+
+
+# -- what would end the process -------------------------------------------------------------------
+
+ENDS = [SystemExit(3), GeneratorExit(), type("Own", (BaseException,), {})()]
+
+
+def ends(error):
+    """Return a step that would end the worker."""
+
+    def end(plugin, exchange, *more):
+        raise error
+
+    return end
+
+
+@pytest.mark.parametrize("error", ENDS, ids=repr)
+@pytest.mark.parametrize("phase", ["admit", "identify", "authorize", "limit", "validate"])
+def test_a_plugin_that_would_end_the_process_refuses(harness, phase, error, caplog):
+    """With exit code 3 Gunicorn ends the whole server."""
+    seen = []
+    book = make("book", record=lambda plugin, exchange: seen.append(exchange.refusal))
+    client = client_of(harness, make("ward", **{phase: ends(error)}), Door, book)
+    with caplog.at_level(logging.ERROR, "secureml"):
+        answer = client.get("/guarded")
+
+    assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
+    assert seen[0].problem.reason == f"unexpected.{type(error).__name__}"
+    assert f"at {phase} by ward" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("vital", "phase", "status"),
+    [(False, "respond", 500), (True, "record", 503), (False, "record", 200)],
+)
+def test_on_the_way_out_it_may_not_end_the_process_either(harness, vital, phase, status, caplog):
+    step = make("ward", vital=vital, **{phase: ends(SystemExit(0))})
+    with caplog.at_level(logging.ERROR, "secureml"):
+        assert client_of(harness, Door, step).get("/guarded").status_code == status
+    assert f"ward failed at {phase}" in caplog.text
+
+
+def test_a_view_a_wording_and_a_renderer_may_not_either(harness):
+    """Whatever of a plugin runs within a request."""
+    blueprint = Blueprint("ending", __name__)
+
+    @blueprint.get("/ending")
+    @public()
+    def ending():
+        raise SystemExit(3)
+
+    @blueprint.post("/worded")
+    @public(form=True, body_limit=1, wording=lambda *_: ends(SystemExit(3))(None, None))
+    def worded():
+        return {}
+
+    @blueprint.before_request
+    def hook():
+        if g.exchange.request.args.get("hook"):
+            raise SystemExit(3)
+
+    words = make("words", render=lambda *_: ends(SystemExit(3))(None, None))
+    client = harness.app([harness.load(Door), harness.load(words)], [blueprint]).test_client()
+
+    for answer, status in (
+        (client.get("/ending"), 500),
+        (client.get("/ending?hook=1"), 500),
+        (client.post("/worded", data={"a": "bc"}), 413),
+        (client.get("/nowhere"), 404),
+    ):
+        assert (answer.status_code, sorted(answer.json)) == (status, ["code", "id"])
+
+
+@pytest.mark.parametrize("words", [lambda *_: waits(None), lambda *_: ("only one",), lambda *_: 5])
+def test_a_wording_or_renderer_that_returns_something_else_leaves_the_bare_words(harness, words):
+    """An error about an error is still an answer."""
+    blueprint = Blueprint("worded", __name__)
+
+    @blueprint.post("/worded")
+    @public(form=True, body_limit=1, wording=words)
+    def worded():
+        return {}
+
+    for render in (lambda *_: {"found": {1, 2}}, lambda *_: waits(None)):
+        renderer = make("words", render=render)
+        app = harness.app([harness.load(Door), harness.load(renderer)], [blueprint])
+        answer = app.test_client().post("/worded", data={"a": "bc"})
+        assert (answer.status_code, sorted(answer.json)) == (413, ["code", "id"])
+
+
+# -- observing ------------------------------------------------------------------------------------
+
+FULL = Result([1], [[0.25, 0.75]], (0, 1))
+
+
+def shaped(harness, step, *, observe=True):
+    """Let one plugin shape a result; return what comes out and the exchange."""
+    cls = make("ward", shape=step, problems=(Kind("ward.held", 403, "Held"),))
+    loaded = harness.load(cls, {"mode": "observe"} if observe else None)
+    refusals = Refusals(lambda event: None, harness.clock, Terms(20))
+    corridor = Pipeline([loaded], Catalogue(cls.problems), refusals=refusals)
+    exchange = harness.exchange()
+    return corridor.shape(exchange, detached(FULL)), exchange
+
+
+def in_place(plugin, exchange, result):
+    """Coarsen without making another result."""
+    result.probabilities[0][:] = [0.0, 1.0]
+    return result
+
+
+@pytest.mark.parametrize(
+    "step", [lambda plugin, exchange, result: Result(result.predictions), in_place]
+)
+def test_who_only_observes_at_shape_changes_no_result_and_says_so(harness, step, caplog):
+    """Also where the result is changed in place."""
+    with caplog.at_level(logging.WARNING, "secureml"):
+        found, exchange = shaped(harness, step)
+
+    assert found == FULL
+    assert [(e.name, dict(e.facts)) for e in exchange.events] == [
+        ("result_change_observed", {"plugin": "ward"})
+    ]
+    assert "ward would change the answer" in caplog.text
+    assert shaped(harness, step, observe=False)[0] != FULL
+
+
+def test_who_only_observes_at_shape_refuses_nothing_and_is_noted(harness):
+    """As at every other door."""
+    found, exchange = shaped(harness, refuses("ward.held"))
+
+    assert found == FULL
+    assert [(seen.phase, seen.plugin, seen.problem.code) for seen in exchange.observed] == [
+        (Phase.SHAPE, "ward", "ward.held")
+    ]
+    assert not exchange.refusal
+    with pytest.raises(Problem):
+        shaped(harness, refuses("ward.held"), observe=False)
+
+
+@pytest.mark.parametrize("step", [breaks, waits, lambda *_: None, ends(SystemExit(3))])
+def test_who_only_observes_at_shape_may_break(harness, step, caplog):
+    """And the answer goes out as it was; enforced, it is withheld."""
+    with caplog.at_level(logging.ERROR, "secureml"):
+        found, exchange = shaped(harness, step)
+
+    assert (found, exchange.events) == (FULL, [])
+    assert "observed: ward at shape failed" in caplog.text
+    with pytest.raises((ValueError, TypeError, RuntimeError)):
+        shaped(harness, step, observe=False)
+
+
+def test_who_observes_is_asked_with_a_result_of_its_own_and_is_told(harness):
+    """`observing` holds while it runs, and no longer."""
+    seen = []
+
+    def look(plugin, exchange, result):
+        seen.append(exchange.observing)
+        return result
+
+    _, exchange = shaped(harness, look)
+    assert (seen, exchange.observing) == ([True], False)
+
+
+def test_who_only_observes_sets_no_header_and_withholds_nothing(harness):
+    """Never a change to an answer, at no door."""
+
+    def dress(plugin, exchange, headers):
+        headers["X-Ward"] = "1"
+
+    def tears(plugin, exchange, headers):
+        headers["X-Ward"] = "1"
+        raise ValueError
+
+    for step in (dress, tears):
+        cls = make("ward", admit=allows, respond=step, record=breaks, vital=True)
+        observed = client_of(harness, Door, cls, modes={"ward": {"mode": "observe"}})
+        answer = observed.get("/guarded")
+        assert (answer.status_code, "X-Ward" in answer.headers) == (200, False)

@@ -1,0 +1,118 @@
+"""One plugin at one door, and what it may return there.
+
+A door acts by raising, never by returning: somebody who returns False, a coroutine or an answer
+has not refused anything, however it looks in the source. What a door does not know how to take
+is therefore a fault of the plugin, and refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .acting import let_go
+from .exchange import Exchange, Principal, Refusal
+from .loader import Loaded
+from .phases import OBSERVABLE, Phase
+from .problems import Problem
+from .stopping import PluginEnded
+
+if TYPE_CHECKING:
+    from secureml.models.handle import Result
+
+log = logging.getLogger("secureml.corridor")
+
+
+class WrongReturn(TypeError):
+    """A plugin returned what its door cannot take; ``reason`` is for the log."""
+
+    def __init__(self, step: Step, phase: Phase, what: str, wanted: str) -> None:
+        super().__init__(f"{step.plugin}.{phase} returned {what}; it must return {wanted}")
+        self.reason = f"{step.plugin}.{phase}_returned:{what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One plugin at one door."""
+
+    plugin: str
+    call: Callable[..., Any]
+    observe: bool
+    vital: bool
+
+
+def steps_at(plugins: Sequence[Loaded], phase: Phase) -> tuple[Step, ...]:
+    """Return who stands at a door, in the order of the list."""
+    return tuple(
+        Step(
+            loaded.name,
+            getattr(loaded.plugin, phase.value),
+            observe=loaded.observe and phase in OBSERVABLE,
+            # Unwritten means unanswered, but not for one that may change no answer.
+            vital=loaded.plugin.vital and not loaded.observe and phase is Phase.RECORD,
+        )
+        for loaded in plugins
+        if hasattr(loaded.plugin, phase.value)
+    )
+
+
+def check_returned(step: Step, phase: Phase, found: Any, given: Result | None = None) -> None:
+    """Raise WrongReturn unless a step returned what its door takes.
+
+    ``given`` is the result that a step at SHAPE was shown.
+    """
+    if phase is Phase.SHAPE:
+        _check_shaped(step, found, given)
+    elif phase is Phase.IDENTIFY:
+        if found is not None and not isinstance(found, Principal):
+            raise _wrong(step, phase, found, "a Principal, or None for a caller it does not know")
+    elif found is not None:
+        raise _wrong(step, phase, found, "nothing: it refuses by raising Problem")
+
+
+def _check_shaped(step: Step, found: Any, given: Any) -> None:
+    if not isinstance(found, type(given)):
+        raise _wrong(step, Phase.SHAPE, found, "a Result")
+    if found is given:
+        return
+    try:
+        given.check_coarser(found)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise WrongReturn(step, Phase.SHAPE, f"another result ({error})", "a coarser one") from None
+
+
+def _wrong(step: Step, phase: Phase, found: Any, wanted: str) -> WrongReturn:
+    let_go(found)
+    return WrongReturn(step, phase, type(found).__name__, wanted)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the word for the log that an exception is known by."""
+    if isinstance(error, WrongReturn):
+        return error.reason
+    cause = error.__cause__ if isinstance(error, PluginEnded) else None
+    return f"unexpected.{type(cause or error).__name__}"
+
+
+def note_observed(exchange: Exchange, phase: Phase, step: Step, problem: Problem) -> None:
+    """Write down what a plugin in observe mode would have refused."""
+    exchange.observed.append(Refusal(phase, step.plugin, problem.settle()))
+    words = (step.plugin, phase, exchange.id, problem.reason)
+    log.warning("observed: %s at %s would refuse %s: %s", *words)
+
+
+def detached(result: Result) -> Result:
+    """Return a copy that can be changed in place without changing the answer."""
+    rows = result.probabilities
+    copied = None if rows is None else [list(row) for row in rows]
+    return replace(result, predictions=list(result.predictions), probabilities=copied)
+
+
+def differs(one: Any, other: Any) -> bool:
+    """Tell whether two results differ; what cannot be compared does."""
+    try:
+        return bool(one != other)
+    except Exception:  # noqa: BLE001 - a plugin may put anything there, and only the log is at stake
+        return True
