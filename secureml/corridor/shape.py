@@ -61,6 +61,7 @@ FORMS = {
     "work": Form(("threads: int",), "None"),
     "credentials": Form(("client: str",), "list[Credential]"),
     "survey": Form(("routes: frozenset[str]",), "None"),
+    "backup_order": Form((), "list[Path]"),
     "close": Form((), "None"),
 }
 _INIT = Form(("config: Mapping[str, Any]", "host: Host"), "None")
