@@ -39,6 +39,8 @@ class Principal:
     ``client`` is the named owner, ``subject`` the end user where a token names one (else
     the client again), ``method`` the plugin that vouches, ``credential`` the id of the key
     or token: never a secret. ``scopes`` and ``models`` may be narrowed, see `rights`.
+    ``expires`` is when that credential ends by itself, in epoch seconds; None where it never
+    does. Whatever is given out for it must end no later.
     """
 
     client: str
@@ -48,6 +50,7 @@ class Principal:
     tier: str
     method: str
     credential: str
+    expires: float | None = None
 
     def may_use(self, model: str, version: str = "") -> bool:
         """Tell whether the model is among those granted, in this version."""
