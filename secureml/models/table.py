@@ -19,7 +19,7 @@ from .card import Feature
 TABLE_LIMIT = 512 * 1024**2
 CATEGORY_LIMIT = 200
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _ANSWER_NAMES = frozenset({"target", "label", "class", "y", "answer"})
 _MISSING = frozenset({"", "nan", "NaN"})
