@@ -55,6 +55,11 @@ def parse(text: str) -> Key | None:
     return Key(match[1], text)
 
 
+def holds_key(text: str) -> bool:
+    """Tell whether a text holds what is shaped like a key; a model may begin with the prefix."""
+    return PREFIX in text and _SHAPE.search(text) is not None
+
+
 def _checksum(text: str) -> str:
     return _base62(zlib.crc32(text.encode("ascii")), _CHECKSUM)
 

@@ -1,7 +1,8 @@
 """API keys: a caller proves who it is with a key it was handed once.
 
-Stands in IDENTIFY. A request without the header is someone else's to name. Unknown,
-expired, revoked and mistyped keys get one answer: there is no oracle.
+Stands in ADMIT, where a key in a URL is refused even on a public route, and in IDENTIFY. A
+request without the header is someone else's to name. Unknown, expired, revoked and mistyped
+keys get one answer: there is no oracle.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from secureml import (
     meet,
 )
 
-from .key import PREFIX
+from .key import PREFIX, holds_key
 from .ring import CACHE_SIZE, KeyRecord, KeyRing
 
 if TYPE_CHECKING:
@@ -68,14 +69,17 @@ class ApiKeys(Plugin):
         self._named = _Named({}, {})
         self.challenge = f'ApiKey realm="secureml", header="{header}"'
 
-    def identify(self, exchange: Exchange) -> Principal | None:
-        """Return who holds the offered key; None when no key is offered."""
+    def admit(self, exchange: Exchange) -> None:
+        """Refuse a key in the URL, even a good one: by now it stands in every log on the way."""
         environ = exchange.request.environ
         query: str = environ.get("QUERY_STRING", "")
-        if query and PREFIX in unquote(query):
-            # Refused even where it is valid: by now it stands in every log on the way.
+        in_query = query and PREFIX in (unquote(query) if "%" in query else query)
+        if in_query or holds_key(environ.get("PATH_INFO", "")):
             raise Problem("credential_in_url", reason="api_keys.in_url")
-        offered = self._offered(environ)
+
+    def identify(self, exchange: Exchange) -> Principal | None:
+        """Return who holds the offered key; None when no key is offered."""
+        offered = self._offered(exchange.request.environ)
         if offered is None:
             return None
         try:
@@ -129,6 +133,7 @@ class ApiKeys(Plugin):
             tier=client.tier,
             method=self.name,
             credential=record.id,
+            expires=record.expires,
         )
 
     def credentials(self, client: str) -> list[Credential]:

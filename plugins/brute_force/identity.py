@@ -11,24 +11,36 @@ import binascii
 from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 _LONGEST = 8192
 
 
-def claimed(environ: Mapping[str, str], headers: tuple[str, ...]) -> str:
-    """Return who is claimed, "" where no credential is offered or it names nobody."""
-    for name in headers:
-        offered = environ.get(name, "")
-        if not offered:
-            continue
-        scheme, _, rest = offered.partition(" ")
-        if scheme.lower() == "basic":
-            return _digest(_user(rest))
-        if rest and scheme.lower() != "apikey":
-            return ""  # a token names its owner inside, and cannot be guessed
-        parts = (rest or offered).split("_")
-        return _digest(parts[1] if len(parts) > 1 else "")
-    return ""
+def claimed(environ: Mapping[str, str], headers: tuple[str, ...]) -> frozenset[str]:
+    """Return everyone who is claimed; nobody where no credential is offered or it names none.
+
+    All headers count: a guess is not hidden by another credential beside it.
+    """
+    found = (_claimed_in(environ.get(name, "")) for name in headers)
+    return frozenset(who for who in found if who)
+
+
+def filled_in(form: Mapping[str, Any] | None, names: tuple[str, ...]) -> frozenset[str]:
+    """Return everyone whom these fields of a form name."""
+    values = ((form or {}).get(name) for name in names)
+    return frozenset(_digest(value) for value in values if isinstance(value, str) and value)
+
+
+def _claimed_in(offered: str) -> str:
+    if not offered:
+        return ""
+    scheme, _, rest = offered.partition(" ")
+    if scheme.lower() == "basic":
+        return _digest(_user(rest))
+    if rest and scheme.lower() != "apikey":
+        return ""  # a token names its owner inside, and cannot be guessed
+    parts = (rest or offered).split("_", 2)
+    return _digest(parts[1] if len(parts) > 1 else "")
 
 
 def offers(environ: Mapping[str, str], headers: tuple[str, ...]) -> bool:

@@ -2,6 +2,9 @@
 
 A failure is a write that waits for no disk. Only when a wait begins or ends by hand are the
 other workers told, so that guessing cannot make them forget what they have cached.
+
+Nothing is read as a whole: who waits and who is known is looked up by name, so a request costs
+the same however many rows strangers have made. Both tables are bounded.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import sqlalchemy as sa
 from .waits import NONE, Count, Rules, failed
 
 TOPIC = "brute_force"
-MOST = 100_000
+MOST = 100_000  # subjects that are counted and do not wait, and as many that do
+MOST_PLACES = 64  # addresses at which one identity is known
+CACHE_SIZE = 4096  # subjects a worker need not look up again while nobody's wait has changed
 _SWEEP = 256  # failures between two sweeps
 
 _metadata = sa.MetaData()
@@ -32,6 +37,7 @@ _good = sa.Table(
     _metadata,
     sa.Column("pair", sa.String(128), primary_key=True),
     sa.Column("seen", sa.Float, nullable=False, index=True),
+    sa.Column("identity", sa.String(64), nullable=False, server_default="", index=True),
 )
 
 
@@ -41,6 +47,14 @@ class Wait(NamedTuple):
     subject: str
     failures: int
     until: float
+
+
+class _Known(NamedTuple):
+    """What is known while nobody's wait changes: the last end of any, and ends by subject."""
+
+    version: int
+    last_end: float
+    until: dict[str, float]
 
 
 class _Store(Protocol):
@@ -58,34 +72,46 @@ class Ledger:
         store.register(_metadata)
         self._store, self._now, self._remember = store, now, remember
         self._versions: Mapping[str, int] | None = None
-        self._known: tuple[int, dict[str, float], frozenset[str]] = (-1, {}, frozenset())
+        self._known = _Known(-1, 0.0, {})
         self._since_sweep = 0
 
     def waits(self, subject: str) -> float:
         """Return the seconds a subject still waits, 0 for none; raises what the store raises."""
-        until = self._look()[1].get(subject, 0.0)
-        return max(until - self._now(), 0.0)
+        known, now = self._look(), self._now()
+        if known.last_end <= now:
+            return 0.0
+        until = known.until.get(subject)
+        if until is None:
+            until = self._until(subject)
+            if len(known.until) >= CACHE_SIZE:
+                known.until.clear()
+            known.until[subject] = until
+        return max(until - now, 0.0)
 
     def proven(self, pair: str) -> bool:
         """Tell whether this identity has proven itself from this address lately."""
-        return pair in self._look()[2]
+        asked = sa.select(_good.c.seen).where(_good.c.pair == pair)
+        with self._store.read() as connection:
+            seen = connection.execute(asked).scalar()
+        return seen is not None and seen > self._now() - self._remember
 
-    def _look(self) -> tuple[int, dict[str, float], frozenset[str]]:
+    def _look(self) -> _Known:
         versions = self._store.versions()
         if versions is not self._versions:
             version = versions.get(TOPIC, 0)
-            if version != self._known[0]:
-                self._known = (version, *self._read())
+            if version != self._known.version:
+                self._known = _Known(version, self._last_end(), {})
             self._versions = versions
         return self._known
 
-    def _read(self) -> tuple[dict[str, float], frozenset[str]]:
-        now = self._now()
-        waiting = sa.select(_counts.c.subject, _counts.c.until).where(_counts.c.until > now)
-        good = sa.select(_good.c.pair).where(_good.c.seen > now - self._remember)
+    def _last_end(self) -> float:
         with self._store.read() as connection:
-            found = {row.subject: row.until for row in connection.execute(waiting)}
-            return found, frozenset(connection.execute(good).scalars())
+            return connection.execute(sa.select(sa.func.max(_counts.c.until))).scalar() or 0.0
+
+    def _until(self, subject: str) -> float:
+        asked = sa.select(_counts.c.until).where(_counts.c.subject == subject)
+        with self._store.read() as connection:
+            return connection.execute(asked).scalar() or 0.0
 
     def fail(self, subject: str, rules: Rules) -> Wait | None:
         """Count a failure; return the wait it begins, if any."""
@@ -106,14 +132,32 @@ class Ledger:
             self._sweep(connection, now - rules.forget - rules.longest)
         return Wait(subject, count.failures, count.until) if count.until > now else None
 
-    def succeed(self, pair: str) -> None:
-        """Remember that an identity has proven itself from an address."""
+    def succeed(self, identity: str, pair: str) -> None:
+        """Remember that an identity has proven itself from an address; ``pair`` is of both.
+
+        Of one identity so many places are kept, the newest: whoever holds one credential and
+        many addresses fills no table.
+        """
         now = self._now()
         with self._store.begin(durable=False) as connection:
-            connection.execute(_good.delete().where(_good.c.pair == pair))
-            connection.execute(_good.insert().values(pair=pair, seen=now))
-            connection.execute(_good.delete().where(_good.c.seen < now - self._remember))
-            self._store.touch(connection, TOPIC)
+            over = (_good.c.pair == pair) | (_good.c.seen < now - self._remember)
+            connection.execute(_good.delete().where(over))
+            oldest = (
+                sa.select(_good.c.pair)
+                .where(_good.c.identity == identity)
+                .order_by(_good.c.seen.desc(), _good.c.pair)
+                .offset(MOST_PLACES - 1)
+            )
+            surplus = connection.execute(oldest).scalars().all()
+            if surplus:
+                connection.execute(_good.delete().where(_good.c.pair.in_(surplus)))
+            connection.execute(_good.insert().values(pair=pair, seen=now, identity=identity))
+
+    def waiting(self) -> int:
+        """Return how many wait now."""
+        asked = sa.select(sa.func.count()).where(_counts.c.until > self._now())
+        with self._store.read() as connection:
+            return connection.execute(asked).scalar_one()
 
     def list(self) -> list[Wait]:
         """Return who waits now."""
@@ -130,18 +174,19 @@ class Ledger:
         return bool(gone.rowcount)
 
     def _sweep(self, connection: sa.Connection, before: float) -> None:
-        """Forget what is long past, and the oldest of too many: never one who waits."""
+        """Forget what is long past, and the oldest of too many.
+
+        Who waits is bounded apart, so that a table full of them leaves room to count others.
+        """
         self._since_sweep += 1
         if self._since_sweep < _SWEEP:
             return
         self._since_sweep = 0
         connection.execute(_counts.delete().where(_counts.c.last < before))
-        many = connection.execute(sa.select(sa.func.count()).select_from(_counts)).scalar_one()
-        if many > MOST:
-            oldest = (
-                sa.select(_counts.c.subject)
-                .where(_counts.c.until <= self._now())
-                .order_by(_counts.c.last)
-                .limit(many - MOST)
-            )
-            connection.execute(_counts.delete().where(_counts.c.subject.in_(oldest)))
+        waiting = _counts.c.until > self._now()
+        for these, order in ((~waiting, _counts.c.last), (waiting, _counts.c.until)):
+            many = connection.execute(sa.select(sa.func.count()).where(these)).scalar_one()
+            if many > MOST:
+                oldest = sa.select(_counts.c.subject).where(these).order_by(order)
+                gone = oldest.limit(many - MOST)
+                connection.execute(_counts.delete().where(_counts.c.subject.in_(gone)))

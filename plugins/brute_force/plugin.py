@@ -1,8 +1,9 @@
 """Brute force: whoever guesses credentials waits, longer each time; nobody else does.
 
-Stands in ADMIT (must this one wait?) and RECORD (was that a wrong guess?). An identity waits
-only where it was guessed from, so nobody can lock another out from elsewhere, and whoever has
-proven itself from an address lately does not wait for its neighbours' guesses.
+Stands in ADMIT and VALIDATE (must this one wait?) and RECORD (was that a wrong guess?): a name
+in a form is known no earlier than VALIDATE. An identity waits only where it was guessed from,
+so nobody can lock another out from elsewhere, and whoever has proven itself from an address
+lately does not wait for its neighbours' guesses.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from secureml import (
     fields,
 )
 
-from .identity import claimed, named, offers, place
+from .identity import claimed, filled_in, named, offers, place
 from .ledger import Ledger
 from .waits import Rules
 
@@ -34,8 +35,11 @@ if TYPE_CHECKING:
     import click
 
 FAILED = "authn_login_fail"
+# What is told when somebody has shown who they are at an endpoint of their own.
+_SUCCEEDED = ("authn_login_success", "authn_token_created")
 _SEEN = 4096  # proven pairs that a worker need not write down again
 _AGAIN = 3600.0
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Config(Schema):
@@ -46,6 +50,13 @@ class Config(Schema):
         load_default=lambda: ["X-API-Key", "Authorization"],
         validate=validate.Length(min=1),
         metadata={"description": "The headers that carry credentials."},
+    )
+    form_fields = plain.List(
+        plain.String(validate=validate.Length(1, 64)),
+        load_default=lambda: ["name", "client_id"],
+        metadata={
+            "description": "The fields of open forms that say who it is; a guess counts for all."
+        },
     )
     free = fields.StrictInteger(
         load_default=5,
@@ -88,6 +99,7 @@ class BruteForce(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._headers = tuple(f"HTTP_{h.upper().replace('-', '_')}" for h in config["headers"])
+        self._fields = tuple(config["form_fields"])
         times = (config["first"], config["longest"], config["forget"])
         self._pair, self._address = (
             Rules(config["free"], *times),
@@ -100,14 +112,27 @@ class BruteForce(Plugin):
     def admit(self, exchange: Exchange) -> None:
         """Raise Problem while this address, or this identity from here, must wait."""
         environ = exchange.request.environ
-        if not exchange.client_address or not self._tries(exchange):
+        if offers(environ, self._headers):
+            self._check(claimed(environ, self._headers), exchange)
+        elif _is_open_post(exchange) and not _is_open_form(exchange):
+            self._check(_NOBODY, exchange)
+
+    def validate(self, exchange: Exchange) -> None:
+        """Raise Problem while whom a form names must wait; only now has it been read."""
+        if _is_open_form(exchange):
+            self._check(self._identities(exchange), exchange)
+
+    def _check(self, identities: frozenset[str], exchange: Exchange) -> None:
+        if not exchange.client_address:
             return
         address = place(exchange.client_address)
-        pair = _pair(claimed(environ, self._headers), address)
+        pairs = [_pair(identity, address) for identity in identities]
         try:
-            left = self._ledger.waits(pair) if pair else 0.0
-            if not left and not (pair and self._ledger.proven(pair)):
+            left = max(map(self._ledger.waits, pairs), default=0.0)
+            if not left:
                 left = self._ledger.waits(_address(address))
+                if left and pairs and all(map(self._ledger.proven, pairs)):
+                    left = 0.0
         except StoreUnavailable as error:
             # Who must wait cannot be asked, so nobody may try.
             raise Problem("unavailable", reason="brute_force.store") from error
@@ -115,30 +140,30 @@ class BruteForce(Plugin):
             wait = {"Retry-After": str(ceil(left))}
             raise Problem("brute_force.wait", reason="brute_force.wait", headers=wait)
 
-    def _tries(self, exchange: Exchange) -> bool:
-        """Tell whether a request tries a credential, in a header or at an open endpoint."""
-        policy = exchange.policy
-        if offers(exchange.request.environ, self._headers):
-            return True
-        return policy is not None and policy.public and exchange.request.method == "POST"
-
     def record(self, exchange: Exchange) -> None:
         """Count a wrong guess, or remember who proved itself."""
         if not exchange.client_address:
             return
-        environ, address = exchange.request.environ, place(exchange.client_address)
-        identity = claimed(environ, self._headers)
+        address, identities = place(exchange.client_address), self._identities(exchange)
         told = [event for event in exchange.events if event.name == FAILED]
-        if told or (exchange.status == 401 and offers(environ, self._headers)):
-            who = identity or next((named(event.client) for event in told if event.client), "")
-            self._count(who, address)
-        elif identity and exchange.principal is not None:
-            self._remember(_pair(identity, address))
+        if told or (exchange.status == 401 and offers(exchange.request.environ, self._headers)):
+            owners = frozenset(named(event.client) for event in told if event.client)
+            self._count(identities or owners, address)
+            return
+        for identity in identities & _proven_names(exchange):
+            self._remember(identity, _pair(identity, address))
 
-    def _count(self, identity: str, address: str) -> None:
+    def _identities(self, exchange: Exchange) -> frozenset[str]:
+        found = claimed(exchange.request.environ, self._headers)
+        return (
+            found | filled_in(exchange.payload, self._fields) if _is_open_form(exchange) else found
+        )
+
+    def _count(self, identities: frozenset[str], address: str) -> None:
         waits = [self._ledger.fail(_address(address), self._address)]
-        if identity:
-            waits.append(self._ledger.fail(_pair(identity, address), self._pair))
+        waits += [
+            self._ledger.fail(_pair(each, address), self._pair) for each in sorted(identities)
+        ]
         for wait in waits:
             if wait is not None:
                 facts: dict[str, str | int] = {
@@ -147,7 +172,7 @@ class BruteForce(Plugin):
                 }
                 self._tell(Event("authn_login_fail_max", "", facts))
 
-    def _remember(self, pair: str) -> None:
+    def _remember(self, identity: str, pair: str) -> None:
         now = self._now()
         if now - self._seen.get(pair, 0.0) < _AGAIN:
             return
@@ -155,11 +180,11 @@ class BruteForce(Plugin):
             self._seen.clear()
         self._seen[pair] = now
         if not self._ledger.proven(pair):
-            self._ledger.succeed(pair)
+            self._ledger.succeed(identity, pair)
 
     def measures(self) -> list[Measure]:
         """Return how many wait."""
-        waiting = float(len(self._ledger.list()))
+        waiting = float(self._ledger.waiting())
         return [Measure("brute_force_waiting", waiting, "Addresses and identities that wait.")]
 
     def commands(self) -> click.Group:
@@ -169,9 +194,33 @@ class BruteForce(Plugin):
         return group(self._ledger, self._tell)
 
 
+def _is_open_post(exchange: Exchange) -> bool:
+    policy = exchange.policy
+    return policy is not None and policy.public and exchange.request.method == "POST"
+
+
+def _is_open_form(exchange: Exchange) -> bool:
+    return _is_open_post(exchange) and exchange.policy is not None and exchange.policy.form
+
+
+def _proven_names(exchange: Exchange) -> set[str]:
+    """Return whom this request has proven to be, in the shape of `claimed`.
+
+    A name that was only said beside another credential is not among them.
+    """
+    names: list[object] = []
+    principal = exchange.principal
+    if principal is not None:
+        names += [principal.credential, principal.client, principal.subject]
+    for event in exchange.events:
+        if event.name in _SUCCEEDED:
+            names += [event.facts.get("subject"), event.facts.get("oauth_client")]
+    return {named(name) for name in names if isinstance(name, str) and name}
+
+
 def _address(address: str) -> str:
     return f"address:{address}"
 
 
 def _pair(identity: str, address: str) -> str:
-    return f"pair:{identity}@{address}" if identity else ""
+    return f"pair:{identity}@{address}"

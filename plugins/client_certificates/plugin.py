@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from marshmallow import Schema
@@ -152,13 +151,13 @@ class ClientCertificates(Plugin):
             binding, word = self._bindings.find(leaf, verified=verified)
             if binding is None:
                 raise Problem("unauthorized", reason=f"client_certificates.{word}")
-            principal = self._principal(binding)
+            ends = leaf.ends if binding.expires is None else min(leaf.ends, binding.expires)
+            principal = self._principal(binding, ends)
             if len(named.principals) < CACHE_SIZE:
-                ends = inf if binding.expires is None else binding.expires
                 named.principals[key] = (ends, principal)
         return principal
 
-    def _principal(self, binding: Binding) -> Principal:
+    def _principal(self, binding: Binding, ends: float) -> Principal:
         client = self._clients.get(binding.client)
         if client is None or not client.enabled:
             raise Problem("unauthorized", reason="client_certificates.client_disabled")
@@ -172,6 +171,8 @@ class ClientCertificates(Plugin):
             tier=client.tier,
             method=self.name,
             credential=binding.id,
+            # A name outlives each certificate that holds it; what is traded for one does not.
+            expires=ends,
         )
 
     def credentials(self, client: str) -> list[Credential]:

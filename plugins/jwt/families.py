@@ -13,12 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 TOPIC = "jwt"
-_ORIGIN, _TRADE = "from", 3600.0  # how long a trade could be under way, with much to spare
+# A credential that has ended, and one that ends at a moment: what is traded for it obeys.
+_ORIGIN, _UNTIL = "from", "until"
+_TRADE = 3600.0  # how long a trade could be under way, with much to spare
+# Single tokens refused at one time; beyond, the family ends: that refuses more, never less.
+MOST_REFUSED = 10_000
 
 _metadata = sa.MetaData()
 _families = sa.Table(
@@ -84,10 +89,19 @@ class Families:
         store.register(_metadata)
         self._store, self._now, self._new_id, self._most = store, now, new_id, most
 
-    def open(self, client: str, *, scopes: Collection[str], origin: str, lifetime: float) -> Family:
+    def open(
+        self,
+        client: str,
+        *,
+        scopes: Collection[str],
+        origin: str,
+        lifetime: float,
+        until: float | None = None,
+    ) -> Family:
         """Begin a family that ends ``lifetime`` seconds from now, however often it is used.
 
-        Raises Ended where the credential it is traded for has ended meanwhile.
+        It ends earlier where the credential it is traded for does, at ``until``. Raises Ended
+        where that has ended meanwhile.
         """
         now = self._now()
         row: dict[str, Any] = {
@@ -96,14 +110,13 @@ class Families:
             "scopes": sorted(scopes),
             "origin": origin,
             "created": now,
-            "expires": now + lifetime,
             "current": self._new_id(),
             "revoked": None,
         }
         with self._store.begin() as connection:
             self._sweep(connection, client, now)
-            ended = sa.select(_refused.c.name).where(_named(_ORIGIN, origin))
-            if connection.execute(ended).first() is not None:
+            row["expires"] = _end_of(connection, origin, now + lifetime, until)
+            if row["expires"] <= now:
                 raise Ended("origin_ended")
             connection.execute(_families.insert().values(row))
         return Family(**{**row, "scopes": frozenset(scopes)})
@@ -160,13 +173,13 @@ class Families:
     def limit_origin(self, credential: str, moment: float) -> int:
         """Let no family traded for a credential outlive a moment; return how many would have."""
         with self._store.begin() as connection:
+            # As above: a trade that knows the credential as it was is under way perhaps.
+            self._refuse(connection, _UNTIL, credential, moment - self._now())
             limited = connection.execute(
                 _families.update()
                 .where(_families.c.origin == credential, _families.c.expires > moment)
                 .values(expires=moment)
             )
-            if limited.rowcount:
-                self._store.touch(connection, TOPIC)
             return limited.rowcount
 
     def end_before(self, moment: float) -> int:
@@ -174,13 +187,18 @@ class Families:
         with self._store.begin() as connection:
             return self._end(connection, _families.c.created <= moment)
 
-    def end_token(self, jti: str, *, keep: float) -> None:
+    def end_token(self, jti: str, *, keep: float, family: str | None = None) -> None:
         """Refuse one token by id; a refresh token takes its family along.
 
-        ``keep`` is in seconds: no token of that id can be alive after it.
+        ``keep`` is in seconds: no token of that id can be alive after it. With ``family``, its
+        own, that ends instead where too many tokens are refused one by one already.
         """
         with self._store.begin() as connection:
-            if not self._end(connection, _families.c.current == jti):
+            if self._end(connection, _families.c.current == jti):
+                return
+            if family is not None and self._is_full(connection):
+                self._end(connection, _families.c.id == family)
+            else:
                 self._refuse(connection, "token", jti, keep)
 
     def end_key(self, kid: str, *, keep: float) -> None:
@@ -222,10 +240,16 @@ class Families:
         connection.execute(_refused.insert().values(row))
         self._store.touch(connection, TOPIC)
 
+    def _is_full(self, connection: sa.Connection) -> bool:
+        now = self._now()
+        connection.execute(_refused.delete().where(_over(now)))
+        number = sa.select(sa.func.count()).where(_refused.c.kind == "token")
+        return connection.execute(number).scalar_one() >= MOST_REFUSED
+
     def _sweep(self, connection: sa.Connection, client: str, now: float) -> None:
         """Forget what is over, and a client's oldest families beyond the most it may have."""
         connection.execute(_families.delete().where(_families.c.expires <= now))
-        connection.execute(_refused.delete().where(_refused.c.expires <= now))
+        connection.execute(_refused.delete().where(_over(now)))
         newest = (
             sa.select(_families.c.id)
             .where(_families.c.client == client)
@@ -236,6 +260,19 @@ class Families:
         if surplus:
             connection.execute(_families.delete().where(_families.c.id.in_(surplus)))
             self._store.touch(connection, TOPIC)
+
+
+def _end_of(connection: sa.Connection, origin: str, latest: float, until: float | None) -> float:
+    """Return when a family must end: with the credential it is traded for at the latest."""
+    query = sa.select(_refused).where(_named(_ORIGIN, origin) | _named(_UNTIL, origin))
+    ends = [latest] if until is None else [latest, until]
+    found = connection.execute(query)
+    return min([*ends, *(row.expires if row.kind == _UNTIL else -inf for row in found)])
+
+
+def _over(now: float) -> sa.ColumnElement[bool]:
+    late = sa.and_(_refused.c.kind == _UNTIL, _refused.c.expires <= now - _TRADE)
+    return late | sa.and_(_refused.c.kind != _UNTIL, _refused.c.expires <= now)
 
 
 def _named(kind: str, name: Any) -> sa.ColumnElement[bool]:

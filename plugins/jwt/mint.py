@@ -84,16 +84,25 @@ class Mint:
         """Return what a token says; raises Unfit or Ended, with a word for the log."""
         token = tokens.read(text)
         tokens.check_header(token.header, kind)
+        # Cheap, and so before the signature: most of what is wrong costs no cryptography.
+        tokens.check_claims(token.claims, kind, self._rules, self._now())
         self._signatures.prove(text)
         # Our own reading, now that it is proven: the library fills in a `type` that is missing.
         return self._judge(token.header, token.claims, kind)
 
-    def issue(self, client: str, *, scopes: Collection[str], origin: str) -> Pair:
-        """Begin a family for a client and return its first pair."""
+    def issue(
+        self, client: str, *, scopes: Collection[str], origin: str, until: float | None = None
+    ) -> Pair:
+        """Begin a family for a client and return its first pair.
+
+        Nothing of it outlives ``until``, when the credential ``origin`` ends (epoch seconds).
+        """
         self._keys.active()  # asked first: without a key there is nothing to begin
         lifetime = self._rules.lifetimes[REFRESH]
         return self._pair(
-            self._families.open(client, scopes=scopes, origin=origin, lifetime=lifetime)
+            self._families.open(
+                client, scopes=scopes, origin=origin, lifetime=lifetime, until=until
+            )
         )
 
     def refresh(self, refresh: Proven) -> Pair:
@@ -108,7 +117,7 @@ class Mint:
         if kind == REFRESH:
             self._families.end(proven.family)
         else:
-            self._families.end_token(proven.jti, keep=LONGEST_ACCESS)
+            self._families.end_token(proven.jti, keep=LONGEST_ACCESS, family=proven.family)
 
     def _pair(self, family: Family) -> Pair:
         now = self._now()
@@ -148,7 +157,7 @@ class Mint:
             raise Unfit("not_of_its_family")
         scopes = frozenset(claims.get("scope", "").split())
         longest = claims["iat"] + self._rules.lifetimes[kind]
-        ends = min(min(claims["exp"], longest) + self._rules.leeway, key.ends, family.expires)
+        ends = min(claims["exp"], longest, key.ends, family.expires)
         return Proven(family.client, jti, sid, scopes, ends)
 
     def _stands(self, header: dict[str, Any], claims: dict[str, Any]) -> bool:

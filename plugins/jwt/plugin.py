@@ -7,7 +7,6 @@ other one is proven here or refused with one answer, whatever was wrong with it.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping
 from hashlib import sha256
@@ -32,6 +31,7 @@ from secureml import (
 )
 
 from .families import TOPIC, Ended, Families
+from .in_url import carries_token
 from .mint import LONGEST_ACCESS, Mint, Proven
 from .tokens import ACCESS, REFRESH, Rules, Unfit, is_jws
 from .views import Counter, blueprint
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 CACHE_SIZE = 4096
 CHALLENGE = 'Bearer realm="secureml"'
 _TOPICS = ("clients", "signing_keys", TOPIC)
-_IN_URL = re.compile(r"(?:^|&)(?:access|refresh)_token=|eyJ[\w-]+\.eyJ", re.ASCII)
+# What another plugin's callers were named by, when it has ended: nothing traded for it goes on.
+_CREDENTIAL_ENDED = ("authn_key_revoked", "authn_certificate_ended")
 
 
 class Config(Schema):
@@ -78,9 +79,12 @@ class Config(Schema):
         metadata={"description": "Life of all that comes of one trade, however often refreshed."},
     )
     leeway = fields.Duration(
-        load_default=0.0,
+        load_default=5.0,
         validate=validate.Range(0, 60),
-        metadata={"description": "How far clocks may differ; our own do not."},
+        metadata={
+            "description": "How far in the future `iat` and `nbf` of a token may lie: a clock is "
+            "set back, hosts differ. `exp` has none."
+        },
     )
     families = fields.StrictInteger(
         load_default=1000,
@@ -91,12 +95,16 @@ class Config(Schema):
         plain.String(),
         load_default=lambda: ["api_keys"],
         validate=validate.Length(min=1),
-        metadata={"description": "The plugins whose callers may trade for tokens; never `jwt`."},
+        metadata={
+            "description": "The plugins whose callers may trade for tokens; never `jwt` or "
+            "`oauth2`, whose callers show tokens."
+        },
     )
 
     @validates("traded")
-    def _not_itself(self, value: list[str], **_words: Any) -> None:
-        if "jwt" in value:
+    def _no_tokens(self, value: list[str], **_words: Any) -> None:
+        # A stolen one could be kept alive, and one that is bound to a key would be set free.
+        if {"jwt", "oauth2"} & set(value):
             raise ValidationError("A token cannot be traded for a token.")
 
 
@@ -118,6 +126,8 @@ class Jwt(Plugin):
     schema = Config
     challenge = CHALLENGE
     carrier = "Authorization"
+    # A command that ends a key is not done before the tokens of that key are: see `hear`.
+    vital = True
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         lifetimes = {ACCESS: config["access_lifetime"], REFRESH: config["refresh_lifetime"]}
@@ -137,7 +147,7 @@ class Jwt(Plugin):
     def admit(self, exchange: Exchange) -> None:
         """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
         query: str = exchange.request.environ.get("QUERY_STRING", "")
-        if query and _IN_URL.search(query):
+        if query and carries_token(query):
             raise Problem("credential_in_url", reason="jwt.in_url")
 
     def identify(self, exchange: Exchange) -> Principal | None:
@@ -196,11 +206,11 @@ class Jwt(Plugin):
         )
 
     def hear(self, event: Event) -> None:
-        """End what was traded for an API key together with the key."""
+        """End what was traded for a key or a certificate together with it."""
         credential = event.facts.get("credential")
         if not isinstance(credential, str):
             return
-        if event.name == "authn_key_revoked":
+        if event.name in _CREDENTIAL_ENDED:
             self._families.end_origin(credential, ended=True)
         elif event.name == "authn_key_rotated":
             ends = event.facts.get("ends")

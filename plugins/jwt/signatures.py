@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flask_jwt_extended import (
@@ -124,7 +125,7 @@ class Signatures:
             "JWT_DECODE_ISSUER": rules.issuer,
             "JWT_ENCODE_AUDIENCE": rules.audience,
             "JWT_DECODE_AUDIENCE": rules.audience,
-            "JWT_DECODE_LEEWAY": int(rules.leeway),
+            "JWT_DECODE_LEEWAY": ceil(rules.leeway),  # our own rules judge to the fraction
             "JWT_ACCESS_TOKEN_EXPIRES": timedelta(seconds=rules.lifetimes[ACCESS]),
             "JWT_REFRESH_TOKEN_EXPIRES": timedelta(seconds=rules.lifetimes[REFRESH]),
         }

@@ -27,6 +27,8 @@ from .mint import Mint, Pair, Proven
 from .tokens import MAX_BYTES, REFRESH, Unfit
 
 SCOPE = "token"
+# A body holds one token and the name of it, or a list of scopes: whoever sends more means harm.
+_TOKEN_BODY, _SCOPES_BODY = 2 * MAX_BYTES, 16 * 1024
 # An outside verifier may believe a key for so long after it was retired here.
 _KEYS_MAX_AGE = 300
 _SCHEME = "Bearer"
@@ -106,7 +108,12 @@ class Counter:
         if not wanted or not covers_all(granted, wanted):
             raise Problem("forbidden", reason="jwt.scope_not_held")
         try:
-            return self._mint.issue(principal.client, scopes=wanted, origin=principal.credential)
+            return self._mint.issue(
+                principal.client,
+                scopes=wanted,
+                origin=principal.credential,
+                until=principal.expires,
+            )
         except Ended as ended:
             raise self._unauthorized(ended.reason) from None
         except SigningFault as fault:
@@ -142,7 +149,7 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
     views.record_once(lambda state: attach(cast("Flask", state.app)))
 
     @views.post("/v1/auth/token", endpoint="token")
-    @requires(SCOPE, body=TokenBody, answer=PairAnswer)
+    @requires(SCOPE, body=TokenBody, body_limit=_SCOPES_BODY, answer=PairAnswer)
     def token() -> Response:
         """Trade an API key for a pair of tokens."""
         exchange: Exchange = g.exchange
@@ -153,7 +160,7 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
         return _pair(pair)
 
     @views.post("/v1/auth/refresh", endpoint="refresh")
-    @public(body=RefreshBody, answer=PairAnswer)
+    @public(body=RefreshBody, body_limit=_TOKEN_BODY, answer=PairAnswer)
     def refresh() -> Response:
         """Trade a refresh token for the next pair."""
         exchange: Exchange = g.exchange
@@ -167,7 +174,7 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
         return _pair(pair)
 
     @views.post("/v1/auth/revoke", endpoint="revoke")
-    @public(body=RevokeBody, answer=RevokedAnswer)
+    @public(body=RevokeBody, body_limit=_TOKEN_BODY, answer=RevokedAnswer)
     def revoke() -> dict[str, Any]:
         """Take a token back."""
         exchange: Exchange = g.exchange

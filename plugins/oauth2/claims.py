@@ -60,13 +60,18 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What one issuer's tokens must say; ``types`` in small letters, ``leeway`` in seconds."""
+    """What one issuer's tokens must say; ``types`` in small letters.
+
+    ``leeway`` is how many seconds past its end a token still counts, ``early`` how many ahead
+    of now its beginning may lie.
+    """
 
     issuer: str
     audiences: frozenset[str]
     algorithms: frozenset[str]
     types: frozenset[str]
     leeway: float
+    early: float
 
 
 def canonical(algorithm: object) -> str:
@@ -109,7 +114,7 @@ def check_claims(token: Token, rules: Rules, now: float) -> None:
         raise Unfit("issuer")
     if rules.audiences.isdisjoint(_audiences(claims)):
         raise Unfit("audience")
-    _check_times(claims, now, rules.leeway)
+    _check_times(claims, now, rules)
     text(claims, "sub")
     if any(name in claims for name in _NOT_ACCESS):
         raise Unfit("not_an_access_token")
@@ -137,12 +142,12 @@ def text(claims: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _check_times(claims: Mapping[str, Any], now: float, leeway: float) -> None:
-    if moment(claims, "exp") + leeway <= now:
+def _check_times(claims: Mapping[str, Any], now: float, rules: Rules) -> None:
+    if moment(claims, "exp") + rules.leeway <= now:
         raise Unfit("expired")
-    if moment(claims, "iat") - leeway > now:
+    if moment(claims, "iat") - rules.early > now:
         raise Unfit("issued_in_future")
-    if "nbf" in claims and moment(claims, "nbf") - leeway > now:
+    if "nbf" in claims and moment(claims, "nbf") - rules.early > now:
         raise Unfit("not_yet")
 
 

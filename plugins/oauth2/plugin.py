@@ -29,7 +29,9 @@ from secureml import (
 
 from . import dpop
 from .claims import MAX_TOKEN, Token, Unfit, read, text
+from .in_url import carries_credential
 from .issuer import Issuer, prove
+from .issuer import Proven as Outside
 from .keysource import KeysUnavailable
 from .proven import Named, Proven, find, keep
 from .providers import provider, providers
@@ -38,6 +40,7 @@ from .replay import Replays, TooManyProofs
 from .sender import Sender, Sent
 from .server import metadata, page_views, views
 from .server.families import Ended
+from .server.request import ShownKey
 from .server.server import Server, build
 from .server.wording import ERRORS, FOREIGN_FORM
 from .settings import Config
@@ -48,9 +51,6 @@ if TYPE_CHECKING:
 
 CHALLENGE = 'Bearer realm="secureml"'
 _DPOP = f'DPoP algs="{" ".join(dpop.ALGORITHMS)}"'
-_IN_URL = re.compile(
-    r"(?:^|&)(?:access_token|refresh_token|client_secret)=|eyJ[\w-]+\.eyJ", re.ASCII
-)
 _JTI = re.compile(r"[A-Za-z0-9._:~-]{1,64}", re.ASCII)
 
 
@@ -94,9 +94,8 @@ class OAuth2(Plugin):
 
     def admit(self, exchange: Exchange) -> None:
         """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
-        request = exchange.request
-        query: str = request.environ.get("QUERY_STRING", "")
-        if query and (_IN_URL.search(query) or "access_token" in request.args):
+        query: str = exchange.request.environ.get("QUERY_STRING", "")
+        if query and carries_credential(query):
             raise Problem("credential_in_url", reason="oauth2.in_url")
 
     def identify(self, exchange: Exchange) -> Principal | None:
@@ -109,7 +108,8 @@ class OAuth2(Plugin):
         try:
             named = self._name(token)
             if named is not None:
-                self._sender.check(_sent(exchange), scheme, token, named.bound)
+                holder = named.principal.client
+                self._sender.check(_sent(exchange), scheme, token, named.bound, holder)
         except Unfit as refused:
             raise _unauthorized(scheme, refused.reason) from None
         except (KeysUnavailable, TooManyProofs, StoreUnavailable) as error:
@@ -139,7 +139,7 @@ class OAuth2(Plugin):
             return None
         self._start()
         proven = prove(taken, issuer, self._now())
-        principal = self._principal(issuer, proven.claims, digest)
+        principal = self._principal(issuer, proven, digest)
         return Named(proven.ends, principal, proven.bound, issuer, proven.keys)
 
     def _own(self, server: Server, taken: Token) -> Named:
@@ -156,10 +156,12 @@ class OAuth2(Plugin):
             tier=owner.tier,
             method=self.name,
             credential=believed.jti,
+            expires=believed.ends,
         )
         return Named(believed.ends, principal, believed.jkt)
 
-    def _principal(self, issuer: Issuer, claims: Mapping[str, Any], digest: bytes) -> Principal:
+    def _principal(self, issuer: Issuer, proven: Outside, digest: bytes) -> Principal:
+        claims = proven.claims
         client = self._clients.get(issuer.rights.client_of(claims))
         if client is None or not client.enabled:
             raise Unfit("client_disabled")
@@ -174,17 +176,24 @@ class OAuth2(Plugin):
             tier=client.tier,
             method=self.name,
             credential=str(jti) if plain_id else f"sha256:{digest.hex()[:16]}",
+            expires=proven.ends,
         )
 
-    def _shown_key(self, exchange: Exchange) -> str | None:
+    def _shown_key(self, exchange: Exchange) -> ShownKey | None:
         """Return the key that a request for tokens proves, if it does."""
         if "HTTP_DPOP" not in exchange.request.environ:
             return None
         try:
-            return self._sender.key(_sent(exchange))
+            proof = self._sender.key(_sent(exchange))
         except Unfit as refused:
-            reason = f"oauth2.{refused.reason}"
-            raise Problem("oauth2.invalid_dpop_proof", reason=reason) from None
+            raise _bad_proof(refused) from None
+        return ShownKey(proof.thumbprint, lambda holder: self._spend(proof, holder))
+
+    def _spend(self, proof: dpop.Proof, holder: str) -> None:
+        try:
+            self._sender.spend(proof, holder)
+        except Unfit as refused:
+            raise _bad_proof(refused) from None
         except TooManyProofs as error:
             raise _unavailable(error) from error
 
@@ -247,6 +256,10 @@ class OAuth2(Plugin):
 def _sent(exchange: Exchange) -> Sent:
     request = exchange.request
     return Sent(request.method, request.path, request.environ.get("HTTP_DPOP", ""))
+
+
+def _bad_proof(refused: Unfit) -> Problem:
+    return Problem("oauth2.invalid_dpop_proof", reason=f"oauth2.{refused.reason}")
 
 
 def _unavailable(error: Exception) -> Problem:

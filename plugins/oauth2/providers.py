@@ -72,6 +72,7 @@ def _issuer(table: Mapping[str, Any], source: KeySource) -> Issuer:
         algorithms=frozenset(table["algorithms"]),
         types=frozenset(word.lower() for word in table["types"]),
         leeway=table["leeway"],
+        early=table["leeway"],
     )
     rights = Rights(
         client=table["client"],

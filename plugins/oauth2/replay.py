@@ -1,7 +1,8 @@
 """Proofs that were used, so that none is used twice, in whichever worker it comes back.
 
-Only proofs that hold are written down, only until they are too old to hold, and only so many:
-a store filled by a fast client makes bound tokens wait, and is never a reason to forget.
+Only proofs that hold are written down, only until they are too old to hold, only of holders who
+have shown who they are, and only so many of each: whoever fills its own share makes its own
+bound tokens wait, nobody else's, and that is never a reason to forget.
 They need not outlive a power cut, and so cost no wait for the disk.
 """
 
@@ -13,7 +14,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-MOST = 100_000
+MOST = 50_000  # of one holder
 _SWEEP_SECONDS, _SWEEP_USES = 60.0, 1000
 
 _metadata = sa.MetaData()
@@ -22,6 +23,7 @@ _table = sa.Table(
     _metadata,
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("ends", sa.Float, nullable=False, index=True),
+    sa.Column("holder", sa.String(64), nullable=False, server_default="", index=True),
 )
 
 
@@ -31,7 +33,7 @@ class _Store(Protocol):
 
 
 class TooManyProofs(Exception):
-    """No further proof can be remembered for now, so none can be taken."""
+    """No further proof of this holder can be remembered for now, so none can be taken."""
 
 
 class Replays:
@@ -40,25 +42,34 @@ class Replays:
     def __init__(self, store: _Store, now: Callable[[], float], most: int = MOST) -> None:
         store.register(_metadata)
         self._store, self._now, self._most = store, now, most
-        self._swept, self._uses = float("-inf"), 0
+        # When each holder's share was last looked at, and its uses since: holders are the
+        # clients of the house, so there are few.
+        self._looked: dict[str, tuple[float, int]] = {}
 
-    def first(self, digest: str, ends: float) -> bool:
-        """Tell whether this use is the first; ``ends`` is when it may be forgotten."""
+    def first(self, digest: str, ends: float, holder: str) -> bool:
+        """Tell whether this use is the first; ``ends`` is when it may be forgotten.
+
+        ``holder`` is who has proven to be behind it: a client by name or id, up to 64
+        characters. Raises TooManyProofs where its share is full.
+        """
         try:
             with self._store.begin(durable=False) as connection:
-                self._sweep(connection)
-                connection.execute(_table.insert().values(digest=digest, ends=ends))
+                self._sweep(connection, holder)
+                row = {"digest": digest, "ends": ends, "holder": holder}
+                connection.execute(_table.insert().values(row))
         except sa.exc.IntegrityError:
             return False
         return True
 
-    def _sweep(self, connection: sa.Connection) -> None:
+    def _sweep(self, connection: sa.Connection, holder: str) -> None:
         now = self._now()
-        self._uses += 1
-        if abs(now - self._swept) < _SWEEP_SECONDS and self._uses % _SWEEP_USES:
+        looked, uses = self._looked.get(holder, (float("-inf"), 0))
+        if abs(now - looked) < _SWEEP_SECONDS and (uses + 1) % _SWEEP_USES:
+            self._looked[holder] = looked, uses + 1
             return
         connection.execute(_table.delete().where(_table.c.ends <= now))
-        held = connection.execute(sa.select(sa.func.count()).select_from(_table)).scalar_one()
-        if held >= self._most:
+        number = sa.select(sa.func.count()).where(_table.c.holder == holder)
+        if connection.execute(number).scalar_one() >= self._most:
+            self._looked.pop(holder, None)
             raise TooManyProofs
-        self._swept = now
+        self._looked[holder] = now, 0

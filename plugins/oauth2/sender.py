@@ -1,6 +1,7 @@
 """Who sent a request: the holder of the key a token is bound to, or whoever shows a bearer's.
 
-A proof counts once, in whichever worker it comes back (RFC 9449, 11.1).
+A proof counts once, in whichever worker it comes back (RFC 9449, 11.1). It is remembered only
+once it is known whose it is: of what strangers send, nothing is kept.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from .claims import Unfit
 
 
 class _Replays(Protocol):
-    def first(self, digest: str, ends: float) -> bool: ...
+    def first(self, digest: str, ends: float, holder: str) -> bool: ...
 
 
 class Sent(NamedTuple):
@@ -33,23 +34,31 @@ class Sender:
         self.origins = frozenset(origins)
         self._replays, self._now = replays, now
 
-    def check(self, sent: Sent, scheme: str, token: str, bound: str | None) -> None:
-        """Demand a proof for a token bound to a key: without, it would be a bearer's again."""
+    def check(self, sent: Sent, scheme: str, token: str, bound: str | None, holder: str) -> None:
+        """Demand a proof for a token bound to a key: without, it would be a bearer's again.
+
+        ``holder`` is the client of the token, which has been proven.
+        """
         if bound is None:
             if scheme == "dpop":
                 raise Unfit("not_bound")
             return
         if scheme != "dpop":
             raise Unfit("bound_token_as_bearer")
-        self._proven(sent, token, bound)
+        self.spend(self._proven(sent, token, bound), holder)
 
-    def key(self, sent: Sent) -> str:
-        """Return the key that a request for tokens proves (RFC 9449, 5); raises Unfit."""
+    def key(self, sent: Sent) -> dpop.Proof:
+        """Return what a request for tokens proves (RFC 9449, 5); raises Unfit.
+
+        Anybody can make such a proof: `spend` it once it is known who asks.
+        """
         return self._proven(sent, None, None)
 
-    def _proven(self, sent: Sent, token: str | None, bound: str | None) -> str:
-        asked = dpop.Asked(sent.method, sent.path, self.origins, token, bound)
-        proof = dpop.check_proof(sent.proof, asked, self._now())
-        if not self._replays.first(proof.digest, proof.ends):
+    def spend(self, proof: dpop.Proof, holder: str) -> None:
+        """Use a proof up; raises Unfit where it was used before."""
+        if not self._replays.first(proof.digest, proof.ends, holder):
             raise Unfit("dpop_replayed")
-        return proof.thumbprint
+
+    def _proven(self, sent: Sent, token: str | None, bound: str | None) -> dpop.Proof:
+        asked = dpop.Asked(sent.method, sent.path, self.origins, token, bound)
+        return dpop.check_proof(sent.proof, asked, self._now())

@@ -39,6 +39,8 @@ class Principal:
     ``client`` is the named owner, ``subject`` the end user where a token names one (else
     the client again), ``method`` the plugin that vouches, ``credential`` the id of the key
     or token: never a secret. ``scopes`` and ``models`` may be narrowed, see `rights`.
+    ``expires`` is when that credential ends by itself, in epoch seconds; None where it never
+    does. Whatever is given out for it must end no later.
     Raises TypeError for a field of another kind: in a text given for a set of scopes, each part
     of a word would be found.
     """
@@ -50,6 +52,7 @@ class Principal:
     tier: str
     method: str
     credential: str
+    expires: float | None = None
 
     def __post_init__(self) -> None:
         if not (type(self.scopes) is type(self.models) is frozenset):

@@ -41,7 +41,7 @@ TEXT_LIMIT = 500
 _COMPARISONS = ("<=", "<", ">=", ">", "==", "!=")
 _TRUTHS = {"true": True, "false": False}
 _TOKEN = re.compile(
-    r"(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    r"(?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
     r'|(?P<string>"[^"]*")'
     r"|(?P<feature>`[^`]+`)"
     r"|(?P<word>[^\W\d]\w*)"

@@ -23,9 +23,9 @@ from .card import Dtype, Feature
 TABLE_LIMIT = 512 * 1024**2
 CATEGORY_LIMIT = 200
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 # A code and no amount: postal codes, account numbers. "0" and "0.5" are numbers.
 _CODE = re.compile(r"[+-]?0[0-9]+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _ANSWER_NAMES = frozenset({"target", "label", "class", "y", "answer"})
 # What pandas.read_csv takes for missing, unless it is told otherwise.

@@ -27,6 +27,7 @@ import sqlalchemy as sa
 
 from .engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
 from .engines import connect, engine_for
+from .schema import make_tables
 
 POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
 
@@ -87,7 +88,8 @@ class Store:
                 return
             self._metadata.append(metadata)
             if self._engine is not None and self._pid == os.getpid():
-                metadata.create_all(self._engine)
+                with self._engine.begin() as connection:
+                    make_tables(connection, metadata)
 
     @contextmanager
     def begin(self, *, durable: bool = True) -> Iterator[sa.Connection]:
@@ -200,7 +202,7 @@ def _make_tables(engine: sa.Engine, tables: list[sa.MetaData]) -> None:
             # Workers start together; on SQLite the transaction itself lets in one at a time.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7365637572656)"))
         for metadata in tables:
-            metadata.create_all(connection)
+            make_tables(connection, metadata)
 
 
 def _watch(url: sa.URL, engine: sa.Engine, monotonic: Callable[[], float]) -> _Watch:

@@ -481,7 +481,7 @@ def test_attack_telling_known_programs_from_unknown_ones(house, monkeypatch):
     )
     seen = set()
     for name in (house.web, "oc_" + "0" * 32, "x", "é"):
-        answer = house.token((name, "scs_wrong"), grant_type="client_credentials")
+        answer = house.token((name, f"scs_{'w' * 43}"), grant_type="client_credentials")
         assert refused(answer, "invalid_client", 401)
         seen.add((answer.json["error_description"], answer.headers["WWW-Authenticate"]))
     assert len(seen) == 1

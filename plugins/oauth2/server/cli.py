@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 
 from secureml import Client, Event, fields, output
 
-from .clients import GRANTS, ClientFault, OAuthClient
+from .clients import GRANTS, MACHINE, ClientFault, OAuthClient
 from .redirects import RedirectRefused, check
 from .server import Server
 from .users import UserFault
@@ -153,12 +153,16 @@ def list_clients(office: Office, client: str | None, as_json: bool) -> None:
 @output.json_option
 @_at_office
 def rotate(office: Office, client_id: str, as_json: bool) -> None:
-    """Give a program another secret; the old one ends at once, its tokens go on."""
+    """Give a program another secret; the old one ends at once.
+
+    So do the tokens it was traded for; what people have lent the program goes on.
+    """
     try:
         made, secret = office.server.clients.rotate(client_id)
     except ClientFault as fault:
         raise click.ClickException(str(fault)) from None
-    office.told("authn_password_change", made.client, oauth_client=made.id)
+    ended = office.server.families.end_all(oauth_client=client_id, grant=MACHINE)
+    office.told("authn_password_change", made.client, oauth_client=made.id, families=ended)
     _show(made, secret, as_json)
 
 
@@ -215,14 +219,17 @@ def list_users(office: Office, as_json: bool) -> None:
 @output.json_option
 @_at_office
 def new_password(office: Office, name: str, prompt: bool, as_json: bool) -> None:
-    """Give a person another password, and sign them out everywhere."""
+    """Give a person another password, sign them out everywhere, and end what they lent.
+
+    Whoever knew the old one may have lent it.
+    """
     password, server = _password(prompt), office.server
     try:
         server.users.set_password(name, password)
     except UserFault as fault:
         raise click.ClickException(str(fault)) from None
-    server.sessions.end_all(name)
-    office.told("authn_password_change", "", subject=name)
+    ended = server.end_lent_by(name)
+    office.told("authn_password_change", "", subject=name, families=ended)
     _show_password({"name": name}, password, prompt, as_json)
 
 
@@ -237,8 +244,7 @@ def remove(office: Office, name: str, as_json: bool) -> None:
         server.users.remove(name)
     except UserFault as fault:
         raise click.ClickException(str(fault)) from None
-    server.sessions.end_all(name)
-    ended = server.families.end_all(subject=name)
+    ended = server.end_lent_by(name)
     office.told("user_deleted", "", subject=name, families=ended)
     output.emit({"removed": name, "families": ended}, as_json, f"{name} is removed")
 

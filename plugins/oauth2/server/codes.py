@@ -1,7 +1,8 @@
 """Authorization codes: good once, for a minute, and for nobody but who asked (RFC 6749, 4.1).
 
 A code is used up by whoever shows it first, right or wrong: a code that others have seen must
-not lie around. Shown again, it ends what came of it. Only digests are kept.
+not lie around. Shown again, it ends what came of it. Only digests are kept,
+of one person and program the newest hundred.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sqlalchemy as sa
 
 from .digests import CODE, digest, new_id, new_text
 from .store import Store
+
+MOST = 100  # of one person for one OAuth client, used ones too
 
 _metadata = sa.MetaData()
 _table = sa.Table(
@@ -29,6 +32,7 @@ _table = sa.Table(
     sa.Column("expires", sa.Float, nullable=False),
     sa.Column("kept", sa.Float, nullable=False, index=True),
     sa.Column("used", sa.Boolean, nullable=False),
+    sa.Index("ix_oauth2_codes_lent", "subject", "oauth_client", "kept"),
 )
 
 
@@ -90,8 +94,22 @@ class Codes:
         }
         with self._store.begin() as connection:
             connection.execute(_table.delete().where(_table.c.kept <= now))
+            lent = sa.and_(_table.c.subject == subject, _table.c.oauth_client == oauth_client)
+            surplus = sa.select(_table.c.digest).where(lent).order_by(_table.c.kept.desc())
+            old = connection.execute(surplus.offset(MOST - 1)).scalars().all()
+            if old:
+                connection.execute(_table.delete().where(_table.c.digest.in_(old)))
             connection.execute(_table.insert().values(row))
         return text
+
+    def end_all(self, subject: str) -> list[str]:
+        """Forget the codes that a person gave; return the families that could be about to begin."""
+        theirs = _table.c.subject == subject
+        fresh = theirs, _table.c.expires > self._now() - self._lifetime
+        with self._store.begin() as connection:
+            families = connection.execute(sa.select(_table.c.family).where(*fresh)).scalars().all()
+            connection.execute(_table.delete().where(theirs))
+        return list(families)
 
     def take(self, text: str) -> Code:
         """Use a code up and return what it stands for; raises CodeRefused."""

@@ -2,21 +2,30 @@
 
 A device code is good once; whoever polls too fast is told so and must wait longer from then
 on. The short code a person types is worth nothing without a signed-in person.
+
+Anybody may begin, so what waits is bounded, and the bound is shared out: each address has so
+many, and where a program's are all taken, the network that has most of them gives one up. Who
+floods pushes out itself.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from .digests import DEVICE, digest, new_id, new_text
+from .networks import home, wider
 from .store import Store
 
 INTERVAL, SLOWER = 5.0, 5.0  # seconds between polls, and what is added for one too early
 MOST = 1000  # waiting at once for one OAuth client
+MOST_HOME = 50  # waiting at once from one address (an IPv6 /64), for whatever clients
+MOST_KEPT = 1000  # fetched or denied ones of one OAuth client, kept to know a replay by
+MOST_ALLOWED = 100  # that one person has allowed and no machine has fetched
 # RFC 8628, 6.1: consonants alone make no words, and none of these is taken for another.
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _LENGTH = 8
@@ -36,7 +45,12 @@ _table = sa.Table(
     sa.Column("polled", sa.Float, nullable=True),
     sa.Column("state", sa.String(8), nullable=False),
     sa.Column("subject", sa.String(63), nullable=False),
+    # Where it was asked for, while it waits.
+    sa.Column("home", sa.String(45), nullable=False, server_default="", index=True),
 )
+
+
+_WAITS = _table.c.state == "pending"
 
 
 class DeviceRefused(Exception):
@@ -67,8 +81,13 @@ class Devices:
         self._store, self._now = store, now
         self.lifetime, self._keep = lifetime, keep
 
-    def begin(self, oauth_client: str, scopes: frozenset[str]) -> tuple[str, str]:
-        """Return the device's code and the one a person types; raises DeviceRefused."""
+    def begin(
+        self, oauth_client: str, scopes: frozenset[str], address: str = ""
+    ) -> tuple[str, str]:
+        """Return the device's code and the one a person types; ``address`` is who asks.
+
+        One that waits gives way where there are too many: see above.
+        """
         text, typed, now = new_text(DEVICE), _new_typed(), self._now()
         row = {
             "digest": digest(text),
@@ -82,17 +101,14 @@ class Devices:
             "polled": None,
             "state": "pending",
             "subject": "",
+            "home": home(address),
         }
         with self._store.begin() as connection:
             over = (_table.c.kept <= now) | (
-                (_table.c.expires <= now) & _table.c.state.in_(("pending", "denied"))
+                (_table.c.expires <= now) & _table.c.state.in_(("pending", "denied", "allowed"))
             )
             connection.execute(_table.delete().where(over))
-            waiting = sa.select(sa.func.count()).where(
-                _table.c.oauth_client == oauth_client, _table.c.state == "pending"
-            )
-            if connection.execute(waiting).scalar_one() >= MOST:
-                raise DeviceRefused("slow_down")
+            _make_room(connection, oauth_client, str(row["home"]))
             connection.execute(_table.insert().values(row))
         return text, f"{typed[:4]}-{typed[4:]}"
 
@@ -112,6 +128,8 @@ class Devices:
         }
         with self._store.begin() as connection:
             changed = connection.execute(_table.update().where(*self._waiting(typed)).values(said))
+            theirs = sa.and_(_table.c.subject == subject, _table.c.state == "allowed")
+            _keep_newest(connection, theirs, MOST_ALLOWED)
         return bool(changed.rowcount)
 
     def poll(self, text: str, oauth_client: str) -> Device:
@@ -129,6 +147,14 @@ class Devices:
             raise DeviceRefused(verdict)
         return _device(row)
 
+    def end_all(self, subject: str) -> list[str]:
+        """Forget what a person allowed; return the families that could be about to begin."""
+        theirs = sa.and_(_table.c.subject == subject, _table.c.expires > self._now())
+        with self._store.begin() as connection:
+            families = connection.execute(sa.select(_table.c.family).where(theirs)).scalars().all()
+            connection.execute(_table.delete().where(theirs, _table.c.state == "allowed"))
+        return list(families)
+
     def _verdict(self, row: sa.Row[tuple[object, ...]]) -> tuple[str, dict[str, object]]:
         now = self._now()
         values: dict[str, object] = {"polled": now}
@@ -145,9 +171,37 @@ class Devices:
     def _waiting(self, typed: str) -> list[sa.ColumnElement[bool]]:
         return [
             _table.c.typed == _plain(typed),
-            _table.c.state == "pending",
+            _WAITS,
             _table.c.expires > self._now(),
         ]
+
+
+def _make_room(connection: sa.Connection, oauth_client: str, asker: str) -> None:
+    """Take away what gives way to one more that waits, of this program and from this home."""
+    _keep_newest(connection, sa.and_(_WAITS, _table.c.home == asker), MOST_HOME - 1)
+    over = _table.c.state.in_(("used", "denied"))
+    _keep_newest(connection, sa.and_(over, _table.c.oauth_client == oauth_client), MOST_KEPT)
+    mine = (
+        sa.select(_table.c.digest, _table.c.home)
+        .where(_WAITS, _table.c.oauth_client == oauth_client)
+        .order_by(_table.c.kept, _table.c.digest)
+    )
+    waiting = list(connection.execute(mine))
+    for _ in range(len(waiting) - MOST + 1):
+        networks = Counter(wider(row.home) for row in waiting)
+        # Of networks that have equally many, the one whose oldest is older.
+        most = max(networks.values())
+        victim = next(row for row in waiting if networks[wider(row.home)] == most)
+        connection.execute(_table.delete().where(_table.c.digest == victim.digest))
+        waiting.remove(victim)
+
+
+def _keep_newest(connection: sa.Connection, which: sa.ColumnElement[bool], most: int) -> None:
+    newest = sa.select(_table.c.digest).where(which)
+    surplus = newest.order_by(_table.c.kept.desc(), _table.c.digest).offset(most)
+    digests = connection.execute(surplus).scalars().all()
+    if digests:
+        connection.execute(_table.delete().where(_table.c.digest.in_(digests)))
 
 
 def _new_typed() -> str:

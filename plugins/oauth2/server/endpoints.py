@@ -150,7 +150,7 @@ class Revocation(RevocationEndpoint):
         if token.access is None:
             families.end(token.family.id)
         else:
-            families.end_token(token.access.jti, token.access.ends)
+            families.end_token(token.access.jti, token.access.ends, token.family.id)
         request.note(
             "authn_token_revoked",
             token.family.client,

@@ -23,7 +23,7 @@ from authlib.oauth2.rfc6749 import (
 from .clients import DEVICE
 from .codes import Codes
 from .credentials import BASIC, NONE, POST, Credentials
-from .devices import INTERVAL, DeviceRefused, Devices
+from .devices import INTERVAL, Devices
 from .families import Families
 from .grants import CodeGrant, DeviceGrant, MachineGrant, Pkce, RefreshGrant, back
 from .mint import Mint
@@ -112,10 +112,7 @@ class Engine(AuthorizationServer):
         scopes = party.wanted(asked.form.get("scope"))
         if scopes is None:
             raise InvalidScopeError()
-        try:
-            text, typed = self.devices.begin(party.record.id, scopes)
-        except DeviceRefused as refused:
-            raise OAuth2Error(error=refused.error) from None
+        text, typed = self.devices.begin(party.record.id, scopes, asked.shown.address)
         return {
             "device_code": text,
             "user_code": typed,

@@ -3,7 +3,8 @@
 An access token is believed only while its family is on record, stands, and the token itself
 was not taken back. Of refresh tokens only the newest counts; one that was spent and comes
 back was copied, and since nobody can tell the thief from the owner, the family ends
-(RFC 9700, 4.14.2). A text that never was a refresh token ends nothing.
+(RFC 9700, 4.14.2). A text that never was a refresh token ends nothing, and neither does one that
+was spent a hundred refreshes ago: it is worth nothing, and what is kept has a bound.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from .store import TOPIC, Store
+
+MOST_SPENT = 100  # refresh tokens of one family that are known to have been spent
+# Single tokens refused at one time; beyond, the family ends: that refuses more, never less.
+MOST_REFUSED = 10_000
 
 _metadata = sa.MetaData()
 _families = sa.Table(
@@ -35,8 +40,9 @@ _spent = sa.Table(
     "oauth2_spent",
     _metadata,
     sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("family", sa.String(32), nullable=False),
+    sa.Column("family", sa.String(32), nullable=False, index=True),
     sa.Column("expires", sa.Float, nullable=False, index=True),
+    sa.Column("spent", sa.Float, nullable=False, server_default="0"),
 )
 # Single access tokens that were taken back, kept while they could be alive.
 _refused = sa.Table(
@@ -123,7 +129,12 @@ class Families:
 
         Of two at the same moment the second is a replay, and ends the family.
         """
-        kept = {"digest": digest, "family": family.id, "expires": family.expires}
+        kept = {
+            "digest": digest,
+            "family": family.id,
+            "expires": family.expires,
+            "spent": self._now(),
+        }
         with self._store.begin() as connection:
             turned = connection.execute(
                 _families.update()
@@ -131,6 +142,7 @@ class Families:
                 .values(current=successor)
             )
             if turned.rowcount:
+                self._forget_spent(connection, family.id)
                 connection.execute(_spent.insert().values(kept))
             else:
                 self._end(connection, _families.c.id == family.id)
@@ -150,19 +162,38 @@ class Families:
                 return bool(self._end(connection, which))
         return False
 
-    def end_all(self, *, oauth_client: str | None = None, subject: str | None = None) -> int:
-        """End all families of an OAuth client or of a person; return how many stood."""
+    def end_all(
+        self,
+        *,
+        oauth_client: str | None = None,
+        subject: str | None = None,
+        grant: str | None = None,
+    ) -> int:
+        """End all families of an OAuth client or of a person; return how many stood.
+
+        ``grant`` ends those of one grant alone.
+        """
         which = (
             _families.c.subject == subject
             if oauth_client is None
             else _families.c.oauth_client == oauth_client
         )
+        if grant is not None:
+            which = sa.and_(which, _families.c.grant == grant)
         with self._store.begin() as connection:
             return self._end(connection, which)
 
-    def end_token(self, jti: str, expires: float) -> None:
-        """Refuse one access token until it is over anyway."""
+    def end_token(self, jti: str, expires: float, family: str) -> None:
+        """Refuse one access token until it is over anyway.
+
+        Its ``family`` ends instead where too many tokens are refused one by one already.
+        """
         with self._store.begin() as connection:
+            connection.execute(_refused.delete().where(_refused.c.expires <= self._now()))
+            number = sa.select(sa.func.count()).select_from(_refused)
+            if connection.execute(number).scalar_one() >= MOST_REFUSED:
+                self._end(connection, _families.c.id == family)
+                return
             connection.execute(_refused.delete().where(_refused.c.jti == jti))
             connection.execute(_refused.insert().values(jti=jti, expires=expires))
             self._store.touch(connection, TOPIC)
@@ -194,6 +225,14 @@ class Families:
             return False
         self._end(connection, _families.c.id == family)
         return True
+
+    def _forget_spent(self, connection: sa.Connection, family: str) -> None:
+        """Forget the oldest that a family has spent, so that refreshing fills no table."""
+        newest = sa.select(_spent.c.digest).where(_spent.c.family == family)
+        surplus = newest.order_by(_spent.c.spent.desc(), _spent.c.digest).offset(MOST_SPENT - 1)
+        digests = connection.execute(surplus).scalars().all()
+        if digests:
+            connection.execute(_spent.delete().where(_spent.c.digest.in_(digests)))
 
     def _end(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
         ended = connection.execute(
@@ -229,6 +268,7 @@ class Families:
         surplus = connection.execute(newest).scalars().all()
         if surplus:
             connection.execute(_families.delete().where(_families.c.id.in_(surplus)))
+            connection.execute(_spent.delete().where(_spent.c.family.in_(surplus)))
             self._store.touch(connection, TOPIC)
 
 

@@ -40,6 +40,7 @@ from .families import Ended, Family
 from .mint import Wanted
 from .party import Party
 from .request import Asked
+from .resource import lent_by
 from .users import User
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # SHA-256 in base64url
@@ -231,8 +232,11 @@ class RefreshGrant(_Ours, RefreshTokenGrant):
             raise InvalidScopeError()
 
     def authenticate_user(self, refresh_token: Family) -> User:
-        """Return who agreed."""
-        return self.person(refresh_token.subject)
+        """Return who agreed; somebody else who bears the name by now has lent nothing."""
+        user = self.person(refresh_token.subject)
+        if not lent_by(user, refresh_token):
+            raise InvalidGrantError()
+        return user
 
     def issue_token(self, user: User, refresh_token: Family) -> dict[str, Any]:
         """Issue the next pair, with no right that was lost meanwhile."""

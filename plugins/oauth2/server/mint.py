@@ -46,6 +46,7 @@ class Mint:
     def issue(self, asked: Asked, wanted: Wanted) -> dict[str, Any]:
         """Return the answer to a grant that is good; raises InvalidGrantError."""
         party: Party = asked.client
+        asked.spend_proof(party.record.id)
         now = self._now()
         life = self._refresh_lifetime if wanted.refresh else self._tokens.lifetime
         refresh = new_text(REFRESH) if wanted.refresh else None
@@ -57,7 +58,8 @@ class Mint:
             grant=wanted.grant,
             scopes=wanted.scopes,
             jkt=asked.thumbprint,
-            created=now,
+            # A clock may have been set back since the person came: what they lend is younger.
+            created=now if wanted.user is None else max(now, wanted.user.created),
             expires=now + life,
             current=None if refresh is None else digest(refresh),
             revoked=None,
@@ -74,6 +76,7 @@ class Mint:
         """Return the next pair for a refresh token, once; raises InvalidGrantError."""
         if not scopes:
             raise InvalidScopeError()
+        asked.spend_proof(family.oauth_client)
         text = new_text(REFRESH)
         try:
             turned = self._families.turn(family, digest(spent), digest(text))

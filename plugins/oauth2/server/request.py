@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
@@ -19,16 +19,30 @@ from .users import User
 Note = Callable[..., None]
 
 
+class ShownKey(NamedTuple):
+    """The key of a proof that holds (RFC 9449), and how the proof is used up.
+
+    ``spend`` takes the id of the OAuth client that has been authenticated, and raises what
+    refuses the request where the proof was used before.
+    """
+
+    thumbprint: str
+    spend: Callable[[str], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What came with a request: parameters, headers, and the key of a proof that holds."""
+    """What came with a request: parameters, headers, the key of a proof that holds, and the
+    address it came from ("" where that is not known).
+    """
 
     uri: str
     method: str
     parameters: Mapping[str, str]
     authorization: str
-    thumbprint: str | None
+    key: ShownKey | None
     note: Note
+    address: str = ""
 
 
 class Asked(OAuth2Request):
@@ -37,7 +51,8 @@ class Asked(OAuth2Request):
     def __init__(self, shown: Shown, user: User | None = None) -> None:
         super().__init__(shown.method, shown.uri, headers={"Authorization": shown.authorization})
         self.payload = BasicOAuth2Payload(dict(shown.parameters))
-        self.shown, self.note, self.thumbprint = shown, shown.note, shown.thumbprint
+        self.shown, self.note = shown, shown.note
+        self.thumbprint = None if shown.key is None else shown.key.thumbprint
         self.user = user
         # The family that a code, device code or refresh token stands for; None for a machine.
         self.held: Any = None
@@ -49,3 +64,8 @@ class Asked(OAuth2Request):
         return found
 
     args = form
+
+    def spend_proof(self, oauth_client: str) -> None:
+        """Use up the proof of possession, if one was shown; nobody unknown gets so far."""
+        if self.shown.key is not None:
+            self.shown.key.spend(oauth_client)

@@ -73,8 +73,7 @@ class Resource:
         if not family.subject:
             return None
         user = self._people.standing(family.subject)
-        if user is None or user.created > family.created:
-            # Whoever bears the name of somebody who left has lent nothing.
+        if user is None or not lent_by(user, family):
             raise Unfit("user_gone")
         return user
 
@@ -84,6 +83,11 @@ class Resource:
             return rights, models
         lent = self._people.models(user)
         return rights & self._people.rights(user), _both(models, lent)
+
+
+def lent_by(user: User, family: Family) -> bool:
+    """Tell whether this very person lent it: who bears the name of one who left has not."""
+    return user.created <= family.created
 
 
 def _both(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:

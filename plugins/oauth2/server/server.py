@@ -45,6 +45,16 @@ class Server:
         """What our tokens name as ``iss``."""
         return str(self.table["issuer"])
 
+    def end_lent_by(self, name: str) -> int:
+        """End whatever comes of a person's password; return how many families stood.
+
+        Sessions come first, then codes and devices that were said yes to: nothing may begin of
+        them any more, not even where a trade is under way.
+        """
+        self.sessions.end_all(name)
+        begun = [*self.engine.codes.end_all(name), *self.devices.end_all(name)]
+        return sum(map(self.families.end, begun)) + self.families.end_all(subject=name)
+
 
 def build(table: Mapping[str, Any], host: Host) -> Server:
     """Return the server of a checked table; raises ConfigError."""

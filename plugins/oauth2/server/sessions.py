@@ -16,6 +16,7 @@ from .digests import SESSION, digest, new_text
 from .store import Store
 
 MISSES = 10  # wrong device codes typed in one session before it ends
+MOST = 50  # browsers in which one person is signed in
 
 _metadata = sa.MetaData()
 _table = sa.Table(
@@ -49,6 +50,11 @@ class Sessions:
         with self._store.begin() as connection:
             over = (_table.c.expires <= now) | (_table.c.digest == digest(before))
             connection.execute(_table.delete().where(over))
+            theirs = sa.select(_table.c.digest).where(_table.c.subject == subject)
+            newest = theirs.order_by(_table.c.created.desc(), _table.c.digest)
+            old = connection.execute(newest.offset(MOST - 1)).scalars().all()
+            if old:
+                connection.execute(_table.delete().where(_table.c.digest.in_(old)))
             connection.execute(_table.insert().values(row))
         return text
 

@@ -22,6 +22,9 @@ TYPE = "at+jwt"
 ALGORITHMS = ("ES256", "EdDSA")
 _HEADER = frozenset({"alg", "kid", "typ"})
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+# Seconds a clock may be set back (NTP), or another host's be behind, between signing and reading:
+# a token of ours counts although its `iat` and `nbf` lie so far ahead. `exp` has no such leeway.
+CLOCK_SET_BACK = 5.0
 _KEYS = 16  # keys kept ready; a ring has two or three
 
 
@@ -86,7 +89,12 @@ class Tokens:
     ) -> None:
         self.issuer, self.audience, self.lifetime = issuer, audience, lifetime
         self._rules = Rules(
-            issuer, frozenset({audience}), frozenset(ALGORITHMS), frozenset({TYPE}), leeway=0.0
+            issuer,
+            frozenset({audience}),
+            frozenset(ALGORITHMS),
+            frozenset({TYPE}),
+            leeway=0.0,
+            early=CLOCK_SET_BACK,
         )
         self._ring, self._now = ring, now
         self._ready: dict[tuple[str, bool], ECKey | OKPKey] = {}

@@ -16,17 +16,18 @@ from secureml import Exchange, Problem, SigningFault, public
 
 from . import metadata as places
 from . import wording
-from .request import Asked, Shown
+from .request import Asked, Shown, ShownKey
 from .server import Server
 
-FORM_LIMIT = 16 * 1024
+# The longest form there is: an address of 1 KiB in percent-encoding, or a token of 4 KiB.
+FORM_LIMIT = 8 * 1024
 COST = 10  # a wrong secret costs us a slow hash
 _KEYS_MAX_AGE = 300  # how long an outside verifier may believe a key that was retired here
 _BASIC = 'Basic realm="secureml", charset="UTF-8"'
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 # From a request's DPoP header to the key it proves, None without one; raises Problem.
-Proofs = Callable[[Exchange], str | None]
+Proofs = Callable[[Exchange], ShownKey | None]
 
 
 class Desk:
@@ -62,7 +63,7 @@ class Desk:
             raise refusal(error) from None
         return found
 
-    def shown(self, exchange: Exchange, thumbprint: str | None = None) -> Shown:
+    def shown(self, exchange: Exchange, key: ShownKey | None = None) -> Shown:
         """Return what came with a request; raises Problem for parameters in the address."""
         request = exchange.request
         if request.environ.get("QUERY_STRING"):
@@ -73,8 +74,9 @@ class Desk:
             request.method,
             exchange.payload or {},
             request.environ.get("HTTP_AUTHORIZATION", ""),
-            thumbprint,
+            key,
             exchange.note,
+            exchange.client_address,
         )
 
 

@@ -14,7 +14,7 @@ from plugins.api_keys.plugin import ApiKeys
 from plugins.errors.plugin import Errors
 from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Principal, Problem
-from secureml.testing import Harness
+from secureml.testing import START, Harness
 
 DAY = 86400.0
 ID = "f" * 32
@@ -75,6 +75,7 @@ def test_the_holder_of_a_key_is_named(harness, plugin, key):
         tier="gold",
         method="api_keys",
         credential=key[4:16],
+        expires=START + DAY,
     )
 
 
@@ -166,11 +167,29 @@ def test_a_key_in_the_url_is_refused_also_beside_a_good_header(harness, plugin, 
         headers={"X-API-Key": key} if also else {},
     )
     with pytest.raises(Problem) as refused:
-        plugin.identify(exchange)
+        plugin.admit(exchange)
     assert (refused.value.code, refused.value.reason) == ("credential_in_url", "api_keys.in_url")
 
 
+@pytest.mark.parametrize(
+    "path", ["/healthz?k={}", "/healthz/{}", "/nowhere/{}?a=1", "/v1/models/{}"]
+)
+def test_attack_a_key_in_the_url_of_any_route_public_or_unknown(harness, key, path):
+    """Whether the route asks for a key or not, the key is in the logs."""
+    client = harness.app([harness.load(ApiKeys), harness.load(Errors)]).test_client()
+    answer = client.get(path.format(key))
+    assert (answer.status_code, answer.json["code"]) == (400, "credential_in_url")
+    assert client.get("/healthz?k=1").status_code == 200
+
+
+def test_a_path_that_only_begins_like_a_key_is_none(harness, plugin):
+    """A model may be called so."""
+    for path in ("/v1/models/sml_churn", f"/v1/models/sml_{'a' * 12}_{'a' * 48}"):
+        plugin.admit(harness.exchange("GET", path))
+
+
 def test_any_other_query_is_none_of_our_business(harness, plugin, key):
+    plugin.admit(harness.exchange("GET", "/v1/models", query_string="limit=10&%zz"))
     assert ask(harness, plugin, key, query_string="limit=10&%zz").client == "acme"
 
 

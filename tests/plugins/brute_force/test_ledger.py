@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import re
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
 
 import pytest
@@ -27,6 +28,11 @@ def workers(tmp_path, clock):
     url = f"sqlite:///{tmp_path / 's.db'}"
     with closing(Store(url)) as one, closing(Store(url)) as other:
         yield [Ledger(store, clock, 86400.0) for store in (one, other)]
+
+
+def rows(worker, table):
+    with worker._store.read() as connection:
+        return connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
 
 
 def test_failures_in_two_workers_are_one_count_and_both_make_wait(workers, clock):
@@ -61,12 +67,12 @@ def test_what_is_lifted_is_forgotten_everywhere(workers):
 def test_who_has_proven_itself_is_known_to_all_for_a_while(workers, clock):
     one, other = workers
     assert not other.proven("pair:a@b")
-    one.succeed("pair:a@b")
-    one.succeed("pair:a@b")
+    one.succeed("a", "pair:a@b")
+    one.succeed("a", "pair:a@b")
     assert other.proven("pair:a@b")
     assert not other.proven("pair:a@c")
     clock.advance(86401)
-    one.succeed("pair:x@y")
+    one.succeed("x", "pair:x@y")
     assert not other.proven("pair:a@b")
 
 
@@ -86,6 +92,118 @@ def test_what_is_long_past_is_swept_and_too_many_too_but_nobody_who_waits(
     assert not one.lift("old")
     assert not one.lift("other:0")
     assert one.lift("other:19")
+
+
+def test_attack_even_those_who_wait_are_so_many_and_no_more(workers, clock, monkeypatch):
+    """Very many addresses that all wait: the table has a bound, and the longest waits stay."""
+    monkeypatch.setattr(module, "_SWEEP", 1)
+    monkeypatch.setattr(module, "MOST", 5)
+    one, other = workers
+    for number in range(20):
+        clock.advance(0.01)
+        for _ in range(4):
+            one.fail(f"address:{number}", RULES)
+    assert other.waiting() == 5
+    assert other.waits("address:19") == 10.0  # a full table still counts who comes new
+    assert other.waits("address:0") == 0.0
+    assert rows(one, "brute_force_counts") <= 10
+
+
+def test_attack_one_credential_from_very_many_addresses_fills_no_table(workers, clock):
+    """The newest places are known; those of somebody else stay."""
+    one, other = workers
+    one.succeed("b", "pair:b@home")
+    for number in range(3 * module.MOST_PLACES):
+        clock.advance(1)
+        one.succeed("a", f"pair:a@{number}")
+    assert rows(one, "brute_force_good") == module.MOST_PLACES + 1
+    assert other.proven(f"pair:a@{3 * module.MOST_PLACES - 1}")
+    assert not other.proven("pair:a@0")
+    assert other.proven("pair:b@home")
+
+
+def test_who_proves_itself_makes_no_worker_look_again(workers):
+    """Else whoever has a credential could have every worker forget what it knows."""
+    one, other = workers
+    other.waits(WHO)
+    before = other._store.versions()
+    one.succeed("a", "pair:a@b")
+    assert other._store.versions() is before
+
+
+def asked(worker, monkeypatch):
+    """Count the statements of a worker, and how many rows they brought."""
+    found = []
+    read = worker._store.read
+
+    @contextmanager
+    def counted():
+        with read() as connection:
+            execute = connection.execute
+
+            def counting(statement):
+                found.append(str(statement))
+                return execute(statement)
+
+            monkeypatch.setattr(connection, "execute", counting)
+            yield connection
+
+    monkeypatch.setattr(worker._store, "read", counted)
+    return found
+
+
+def test_attack_a_request_costs_the_same_however_many_rows_there_are(workers, clock, monkeypatch):
+    """Nothing is read as a whole: each look is by name, in an index, and is remembered."""
+    one, other = workers
+    many = [
+        {"subject": f"address:{n}", "failures": 9, "last": clock(), "until": clock() + 60}
+        for n in range(5000)
+    ]
+    good = [{"pair": f"pair:{n}@x", "seen": clock(), "identity": str(n)} for n in range(5000)]
+    for _ in range(4):
+        one.fail(WHO, RULES)
+    with one._store.begin() as connection:
+        connection.execute(module._counts.insert(), many)
+        connection.execute(module._good.insert(), good)
+        one._store.touch(connection, module.TOPIC)
+    statements = asked(other, monkeypatch)
+
+    assert other.waits("address:7") == 60.0
+    assert other.waits("address:nobody") == 0.0
+    assert other.proven("pair:7@x")
+    assert len(statements) == 4  # the last end of all, two subjects, one pair
+    assert [other.waits(subject) for subject in ("address:7", "address:nobody")] == [60.0, 0.0]
+    assert len(statements) == 4
+    with one._store.read() as connection:
+        for statement in statements:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {bound(statement)}").all()
+            assert "SEARCH" in str(plan), statement
+            assert "SCAN" not in str(plan), statement
+
+
+def bound(statement):
+    """Put something in the place of each parameter."""
+    return re.sub(r":\w+", "'x'", statement)
+
+
+def test_while_nobody_waits_nobody_is_looked_up(workers, monkeypatch):
+    """The path of every honest request."""
+    one, _ = workers
+    statements = asked(one, monkeypatch)
+    for number in range(100):
+        assert one.waits(f"address:{number}") == 0.0
+    assert len(statements) == 1
+
+
+def test_what_a_worker_remembers_has_a_bound(workers, monkeypatch):
+    monkeypatch.setattr(module, "CACHE_SIZE", 10)
+    one, _ = workers
+    for _ in range(4):
+        one.fail(WHO, RULES)
+    for number in range(100):
+        one.waits(f"address:{number}")
+        assert len(one._known.until) <= 10
+    assert one.waits(WHO) > 0
 
 
 def guess(url, times):

@@ -6,12 +6,14 @@ import base64
 
 import pytest
 from click.testing import CliRunner
+from flask import Blueprint, Response, g
 
 from plugins.api_keys.plugin import ApiKeys
+from plugins.brute_force.identity import named
 from plugins.brute_force.plugin import BruteForce
 from plugins.errors.plugin import Errors
 from plugins.scopes.plugin import Scopes
-from secureml import ConfigError, Event, Plugin, Problem, StoreUnavailable
+from secureml import ConfigError, Event, Plugin, Problem, StoreUnavailable, public
 from secureml.testing import Harness
 
 HOME, AWAY = "192.0.2.1", "198.51.100.9"
@@ -28,9 +30,11 @@ class Peer(Plugin):
 
 
 class House:
-    def __init__(self, folder, **table):
+    def __init__(self, folder, *, desk=False, **table):
         self.harness = Harness(folder)
-        loaded = [self.harness.load(cls) for cls in (Peer, ApiKeys, Scopes, Errors)]
+        classes = (Peer, ApiKeys, Scopes, Errors, *([Desk] if desk else []))
+        loaded = [self.harness.load(cls) for cls in classes]
+        self.desk = loaded[-1].plugin
         self.guard = self.harness.load(BruteForce, table or None)
         loaded.insert(1, self.guard)
         self._ring = loaded[2].plugin._ring
@@ -50,6 +54,13 @@ class House:
             headers["X-API-Key"] = key
         headers["X-Test-Address"] = address
         return self.http.get("/v1/models", headers=headers)
+
+    def sign(self, name, password="wrong", address=HOME, headers=None, **more):
+        """Fill in the form of the desk."""
+        form = {"name": name, "password": password, **more}
+        return self.http.post(
+            "/sign-in", data=form, headers={"X-Test-Address": address, **(headers or {})}
+        )
 
     def guess(self, times, key=None, address=HOME):
         return [self.ask(key or self.wrong(), address).status_code for _ in range(times)]
@@ -139,6 +150,99 @@ def test_a_sign_in_that_failed_counts_for_the_name_that_was_tried(house):
     exchange = house.harness.exchange("GET", "/", address=AWAY, environ_overrides=again)
     with pytest.raises(Problem):
         guard.admit(exchange)
+
+
+class Desk(Plugin):
+    """A sign-in page and a token endpoint, as `oauth2` has them: forms that anybody may send."""
+
+    name = "desk"
+
+    def __init__(self, config, host):
+        self.asked = 0
+
+    def blueprint(self):
+        views = Blueprint("desk", __name__)
+
+        @views.post("/sign-in", endpoint="sign_in")
+        @public(form=True)
+        def sign_in():
+            self.asked += 1
+            form = g.exchange.payload
+            if form.get("password", form.get("client_secret")) == "right":
+                who = form.get("name") or form.get("client_id")
+                g.exchange.note("authn_login_success", "acme", subject=who)
+                return {"in": True}
+            g.exchange.note("authn_login_fail", by="password")
+            return Response("no", 403)
+
+        return views
+
+
+@pytest.fixture
+def desk(tmp_path):
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    made = House(folder, desk=True)
+    yield made
+    made.harness.store.close()
+
+
+def test_a_name_in_a_form_that_was_guessed_at_waits_before_the_password_is_looked_at(desk):
+    """The form is read at VALIDATE: no slow hash is spent on somebody who must wait."""
+    assert [desk.sign("ann").status_code for _ in range(6)] == [403] * 6
+    assert desk.desk.asked == 6
+    refused = desk.sign("ann", "right")
+    assert (refused.status_code, refused.json["code"]) == (429, "brute_force.wait")
+    assert desk.desk.asked == 6
+    assert desk.sign("bob", "right").status_code == 200
+    assert desk.sign("ann", "right", address=AWAY).status_code == 200
+    desk.clock.advance(1)
+    assert desk.sign("ann", "right").status_code == 200
+
+
+def test_attack_names_by_the_hundred_at_the_sign_in_wait_as_one_address(desk):
+    assert [desk.sign(f"user-{n}").status_code for n in range(21)] == [403] * 21
+    assert desk.sign("user-21").status_code == 429
+
+
+def test_who_signed_in_here_lately_does_not_wait_for_its_neighbours(desk):
+    assert desk.sign("ann", "right").status_code == 200
+    for number in range(25):
+        desk.sign(f"user-{number}")
+    assert desk.sign("ann", "right").status_code == 200
+    assert desk.sign("bob", "right").status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("form", "headers"),
+    [
+        ({"client_id": "junk-{}"}, {}),
+        ({}, {"Authorization": "junk"}),
+        ({}, {"X-API-Key": "sml_{}_x"}),
+    ],
+)
+def test_attack_a_guess_hidden_behind_another_name(desk, form, headers):
+    """Every name of a request counts: one that changes does not hide the one that stays."""
+    for number in range(6):
+        basic = base64.b64encode(f"junk-{number}:x".encode()).decode()
+        words = {
+            name: f"Basic {basic}" if text == "junk" else text.format(number)
+            for name, text in headers.items()
+        }
+        more = {name: text.format(number) for name, text in form.items()}
+        assert desk.sign("ann", headers=words, **more).status_code == 403
+    assert desk.sign("ann", "right").status_code == 429
+
+
+def test_attack_names_that_were_only_claimed_are_not_remembered(house):
+    """A good key in one header, a made-up name in the other: only what is proven is kept."""
+    for number in range(30):
+        basic = base64.b64encode(f"junk-{number}:x".encode()).decode()
+        answer = house.ask(house.key, Authorization=f"Basic {basic}")
+        assert answer.status_code == 200
+    with house.harness.store.read() as connection:
+        kept = connection.exec_driver_sql("SELECT pair FROM brute_force_good").scalars().all()
+    assert kept == [f"pair:{named(house.key.split('_')[1])}@{HOME}"]
 
 
 def test_a_store_that_is_away_lets_nobody_try(house, monkeypatch):

@@ -62,6 +62,7 @@ def test_the_holder_of_a_bound_certificate_is_named(harness, plugin, leaf, bound
         tier="gold",
         method="client_certificates",
         credential=bound.id,
+        expires=bound.expires,
     )
 
 

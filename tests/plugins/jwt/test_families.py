@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 
+from plugins.jwt import families as module
 from plugins.jwt.families import Ended, Families
 from secureml.state.store import Store
 from secureml.testing import Clock
@@ -171,3 +172,42 @@ def test_two_workers_cannot_both_use_one_refresh_token(families, clock, tmp_path
     assert word(other.turn, family.id, family.current) is None
     assert word(families.turn, family.id, family.current) == "replayed"
     elsewhere.close()
+
+
+def test_a_family_ends_with_what_it_was_traded_for(families, clock):
+    """However long its own life is; and nothing begins for what has ended."""
+    family = families.open(
+        "acme", scopes=["predict"], origin="k", lifetime=1000.0, until=clock() + 9
+    )
+    assert family.expires == clock() + 9
+    assert families.turn(family.id, family.current).expires == clock() + 9
+    clock.advance(9)
+    assert stands(families, family) == "family_expired"
+    ended = {"scopes": ["predict"], "origin": "k", "lifetime": 1000.0, "until": clock()}
+    assert word(families.open, "acme", **ended) == "origin_ended"
+
+
+def test_a_trade_that_knows_the_key_as_it_was_obeys_a_rotation(families, clock):
+    """The rotation is written down before the trade that was under way opens its family."""
+    families.limit_origin("key-1", clock() + 60)
+    assert begin(families).expires == clock() + 60
+    clock.advance(61)
+    assert word(begin, families) == "origin_ended"
+    assert begin(families, origin="key-2")
+
+
+def test_attack_revoking_token_by_token_fills_no_table(families, store, clock, monkeypatch):
+    """At the bound the family of the next one ends: more is refused, never less."""
+    monkeypatch.setattr(module, "MOST_REFUSED", 10)
+    family = begin(families)
+    for number in range(11):
+        families.end_token(f"{number:032x}", keep=10, family=family.id)
+
+    assert stands(families, family) == "family_revoked"
+    with store.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM jwt_refused").scalar() == 10
+    clock.advance(11)
+    other = begin(families)
+    families.end_token("a" * 32, keep=10, family=other.id)
+    assert stands(families, other, jti="a" * 32) == "token_revoked"
+    assert stands(families, other) is None

@@ -8,9 +8,10 @@ import pytest
 from token_house import TABLE, TokenHouse
 
 from plugins.jwt.plugin import Jwt
-from secureml import ConfigError, Plugin, Principal, Problem
+from secureml import ConfigError, Event, Plugin, Principal, Problem, StoreUnavailable
+from secureml.corridor.events import tell
 from secureml.state.signing import Schedule
-from secureml.testing import Harness
+from secureml.testing import START, Harness
 
 
 @pytest.fixture
@@ -227,6 +228,7 @@ def test_nothing_is_opened_at_the_start(harness):
         ({"families": 0}, "families"),
         ({"traded": []}, "traded"),
         ({"traded": ["jwt"]}, "traded"),
+        ({"traded": ["api_keys", "oauth2"]}, "traded"),
         ({"algorithm": "HS256"}, "algorithm"),
         ({"secret": "x"}, "secret"),
     ],
@@ -290,6 +292,66 @@ def test_what_was_traded_for_a_key_ends_with_the_key(tmp_path):
     assert house.ask(other["access_token"]).status_code == 200
 
 
+def test_attack_a_key_that_expires_lives_on_as_tokens(tmp_path):
+    """Access tokens, refresh tokens, and what is refreshed: none is good when the key is not."""
+    house = TokenHouse(tmp_path)
+    key = house._ring.issue("acme", lifetime=600.0)[0].text
+    pair = house.trade(key=key).json
+    assert (pair["expires_in"], pair["refresh_expires_in"]) == (600, 600)
+    house.clock.advance(500)
+    later = house.refresh(pair["refresh_token"]).json
+    assert (later["expires_in"], later["refresh_expires_in"]) == (100, 100)
+    assert house.ask(later["access_token"]).status_code == 200
+    house.clock.advance(100)
+
+    assert house.http.get("/v1/models", headers={"X-API-Key": key}).status_code == 401
+    assert house.ask(later["access_token"]).status_code == 401
+    assert house.refresh(later["refresh_token"]).status_code == 401
+    assert house.trade(key=key).status_code == 401
+
+
+def test_what_was_traded_for_a_certificate_ends_with_its_binding(tmp_path):
+    """An event of another plugin; what was traded for another one goes on."""
+    ends = START + 60
+
+    class Card(Plugin):
+        name = "card"
+
+        def identify(self, exchange):
+            if "X-Card" not in exchange.request.headers:
+                return None
+            scopes, card = frozenset({"token", "models:read"}), exchange.request.headers["X-Card"]
+            every = frozenset({"*"})
+            return Principal("acme", "acme", scopes, every, "standard", "card", card, ends)
+
+    house = TokenHouse(tmp_path, more=[Card], traded=["card"])
+
+    def traded(card):
+        return house.http.post("/v1/auth/token", json={}, headers={"X-Card": card}).json
+
+    mine, other = traded("c-1"), traded("c-2")
+    assert mine["refresh_expires_in"] == 60
+    house.jwt.hear(Event("authn_certificate_ended", "acme", {"credential": "c-1"}))
+    assert house.ask(mine["access_token"]).status_code == 401
+    assert house.refresh(mine["refresh_token"]).status_code == 401
+    assert house.ask(other["access_token"]).status_code == 200
+    house.clock.advance(60)
+    assert house.ask(other["access_token"]).status_code == 401
+    assert house.refresh(other["refresh_token"]).status_code == 401
+
+
+def test_a_key_is_not_called_ended_while_its_tokens_are_not(tmp_path, monkeypatch):
+    """A store that fails in that moment fails the command, which can be given again."""
+    house = TokenHouse(tmp_path)
+
+    def away(*_words, **_more):
+        raise StoreUnavailable
+
+    monkeypatch.setattr(house.jwt._families, "end_origin", away)
+    with pytest.raises(StoreUnavailable):
+        tell([house.jwt], Event("authn_key_revoked", "acme", {"credential": "k"}))
+
+
 def test_what_was_traded_for_a_rotated_key_ends_with_the_overlap(tmp_path):
     from secureml import Event
     from tests.token_house import TokenHouse
@@ -334,3 +396,21 @@ def test_a_trade_under_way_while_its_key_ends_begins_nothing(tmp_path, monkeypat
     answer = house.trade()
     assert (answer.status_code, house.reason) == (401, "jwt.origin_ended")
     assert families.list() == []
+
+
+@pytest.mark.parametrize("back", [1, 4.9])
+def test_a_clock_that_is_set_back_refuses_no_token_of_ours(tmp_path, back):
+    """NTP steps, or another host is a little behind: neither access nor refresh is lost."""
+    house = TokenHouse(tmp_path)
+    pair = house.pair()
+    house.clock.advance(-back)
+    assert house.ask(pair["access_token"]).status_code == 200
+    assert house.refresh(pair["refresh_token"]).status_code == 200
+
+
+def test_a_leeway_lengthens_no_life(tmp_path):
+    house = TokenHouse(tmp_path, leeway="60s")
+    token = house.pair()["access_token"]
+    house.clock.advance(900)
+    assert house.ask(token).status_code == 401
+    assert house.reason == "jwt.expired"

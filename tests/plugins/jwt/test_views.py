@@ -6,6 +6,8 @@ import pytest
 from flask import g
 from token_house import CHALLENGE, unpack
 
+from plugins.jwt.signatures import Signatures
+
 
 def test_a_key_is_traded_for_a_pair(house):
     """As a stock client library expects it (RFC 6749, 5.1), and kept by no cache."""
@@ -100,6 +102,38 @@ def test_the_envelopes_of_public_routes_are_as_strict(house, path):
     assert answer.json["code"] == "duplicate_key"
     assert house.http.post(path, data={word: "a"}).status_code == 415
     assert house.http.get(path).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/v1/auth/refresh", "/v1/auth/revoke"])
+def test_attack_a_large_body_at_a_public_route_is_not_read(house, path):
+    """Refused by its length, before it is parsed: a token is 4 KiB at most."""
+    word = "refresh_token" if path.endswith("refresh") else "token"
+    fits = f'{{"{word}": "{"x" * 4096}"}}'
+    assert house.http.post(path, data=fits, content_type="application/json").status_code < 413
+    for body in ('{"a":' * 2000, "[" * 8193, f'{{"{word}": "{"x" * 9000}"}}'):
+        answer = house.http.post(path, data=body, content_type="application/json")
+        assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
+
+
+def test_what_is_plainly_wrong_costs_no_signature(house, monkeypatch):
+    """Shape, header and claims are looked at first: a forger does not make us compute."""
+    signatures = []
+    prove = Signatures.prove
+    monkeypatch.setattr(
+        Signatures, "prove", lambda self, text: signatures.append(prove(self, text))
+    )
+    good = house.pair()["refresh_token"]
+    head, body, seal = good.split(".")
+    for text in (
+        "x", f"{head}.{body}", f"{head}.{body}.{seal}A", f"{body}.{head}.{seal}",
+        house.forge(good, header={"alg": "none"}), house.forge(good, claims={"exp": 1}),
+        house.forge(good, claims={"aud": "other"}), house.forge(good, drop=["jti"]),
+    ):  # fmt: skip
+        assert house.refresh(text).status_code == 401
+        assert house.revoke(text).status_code == 200
+    assert signatures == []
+    assert house.refresh(good).status_code == 200
+    assert len(signatures) == 1
 
 
 def test_a_refresh_gives_the_next_pair(house):

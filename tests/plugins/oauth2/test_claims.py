@@ -23,7 +23,7 @@ from secureml.testing import START
 from tests.outside_issuer import AUDIENCE, ISSUER, b64, claims, header, mint
 
 RULES = Rules(
-    ISSUER, frozenset({AUDIENCE, "ml"}), frozenset({"ES256", "EdDSA"}), frozenset({"at+jwt"}), 0
+    ISSUER, frozenset({AUDIENCE, "ml"}), frozenset({"ES256", "EdDSA"}), frozenset({"at+jwt"}), 0, 0
 )
 
 EMPTY = b64("{}")
@@ -167,7 +167,7 @@ def test_the_moment_must_be_right_to_the_second(changed, reason):
 
 
 def test_a_leeway_widens_both_ends_and_no_more():
-    rules = Rules(ISSUER, RULES.audiences, RULES.algorithms, RULES.types, 30)
+    rules = Rules(ISSUER, RULES.audiences, RULES.algorithms, RULES.types, 30, 30)
 
     check_claims(token(exp=START - 29, iat=START + 30, nbf=START + 30), rules, START)
     assert refused(check_claims, token(exp=START - 30), rules, START) == "expired"

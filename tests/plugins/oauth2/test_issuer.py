@@ -13,7 +13,7 @@ from plugins.oauth2.mapping import Rights
 from secureml.testing import START, Clock
 from tests.outside_issuer import AUDIENCE, EC, EC_OTHER, ISSUER, header, jwks, mint
 
-RULES = Rules(ISSUER, frozenset({AUDIENCE}), frozenset({"ES256"}), frozenset({"at+jwt"}), 0)
+RULES = Rules(ISSUER, frozenset({AUDIENCE}), frozenset({"ES256"}), frozenset({"at+jwt"}), 0, 0)
 RIGHTS = Rights("acme", "azp", {}, "scope", {}, frozenset({"*"}))
 
 

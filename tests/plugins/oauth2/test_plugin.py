@@ -83,6 +83,7 @@ def test_a_token_names_its_caller(harness, plugin):
         tier="standard",
         method="oauth2",
         credential="t-1",
+        expires=START + 300,
     )
 
 

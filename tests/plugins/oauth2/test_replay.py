@@ -7,6 +7,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from plugins.oauth2 import replay
 from plugins.oauth2.replay import Replays, TooManyProofs
 from secureml.state.store import Store
 from secureml.testing import START, Harness
@@ -27,16 +28,16 @@ def held(store):
 def test_a_proof_is_taken_once(harness):
     replays = Replays(harness.store, harness.clock)
 
-    assert replays.first("a", START + 300)
-    assert not replays.first("a", START + 300)
-    assert replays.first("b", START + 300)
+    assert replays.first("a", START + 300, "acme")
+    assert not replays.first("a", START + 300, "acme")
+    assert replays.first("b", START + 300, "acme")
 
 
 def test_another_worker_sees_it(harness, tmp_path):
-    assert Replays(harness.store, harness.clock).first("a", START + 300)
+    assert Replays(harness.store, harness.clock).first("a", START + 300, "acme")
     other = Store(f"sqlite:///{tmp_path / 'secureml.db'}")
 
-    assert not Replays(other, harness.clock).first("a", START + 300)
+    assert not Replays(other, harness.clock).first("a", START + 300, "acme")
     other.close()
 
 
@@ -44,7 +45,7 @@ def test_of_many_at_once_one_is_first(harness):
     replays = Replays(harness.store, harness.clock)
     verdicts = []
     threads = [
-        threading.Thread(target=lambda: verdicts.append(replays.first("a", START + 300)))
+        threading.Thread(target=lambda: verdicts.append(replays.first("a", START + 300, "acme")))
         for _ in range(8)
     ]
     for thread in threads:
@@ -57,32 +58,68 @@ def test_of_many_at_once_one_is_first(harness):
 
 def test_old_proofs_are_forgotten_and_young_ones_are_not(harness):
     replays = Replays(harness.store, harness.clock)
-    replays.first("old", START + 10)
-    replays.first("young", START + 300)
+    replays.first("old", START + 10, "acme")
+    replays.first("young", START + 300, "acme")
     harness.clock.advance(61)
-    replays.first("new", START + 400)
+    replays.first("new", START + 400, "acme")
 
     assert held(harness.store) == 2
-    assert not replays.first("young", START + 300)
+    assert not replays.first("young", START + 300, "acme")
 
 
 def test_a_full_memory_refuses_rather_than_forgets(harness):
     replays = Replays(harness.store, harness.clock, most=2)
-    replays.first("a", START + 300)
-    replays.first("b", START + 300)
+    replays.first("a", START + 300, "acme")
+    replays.first("b", START + 300, "acme")
     harness.clock.advance(61)
 
     with pytest.raises(TooManyProofs):
-        replays.first("c", START + 400)
+        replays.first("c", START + 400, "acme")
     assert held(harness.store) == 2
     harness.clock.advance(300)
-    assert replays.first("c", START + 700)
+    assert replays.first("c", START + 700, "acme")
+
+
+def test_attack_whoever_fills_its_share_stops_nobody_else(harness):
+    """Each holder has a share of its own, in every worker, and a full one refuses its holder."""
+    replays = Replays(harness.store, harness.clock, most=20)
+
+    def flood():
+        for number in range(50):
+            harness.clock.advance(61 if number % 20 == 0 else 0)
+            replays.first(f"evil-{number}", START + 9000, "evil")
+
+    with pytest.raises(TooManyProofs):
+        flood()
+    full = held(harness.store)
+
+    assert full <= 40  # the share, and what fits between two looks
+    for number in range(10):
+        assert replays.first(f"acme-{number}", START + 9000, "acme")
+    with pytest.raises(TooManyProofs):
+        replays.first("evil-again", START + 9000, "evil")
+    assert held(harness.store) == full + 10
+
+
+def test_a_share_is_looked_at_after_so_many_uses_even_within_a_moment(harness, monkeypatch):
+    """However fast it comes, what is kept has a bound."""
+    monkeypatch.setattr(replay, "_SWEEP_USES", 10)
+    replays = Replays(harness.store, harness.clock, most=15)
+
+    def flood():
+        for number in range(100):
+            replays.first(f"p-{number}", START + 300, "evil")
+
+    with pytest.raises(TooManyProofs):
+        flood()
+
+    assert held(harness.store) <= 15 + 10
 
 
 def test_what_is_cached_elsewhere_stays(harness):
     """A used proof concerns no client and no key."""
     replays = Replays(harness.store, harness.clock)
     before = harness.store.versions()
-    replays.first("a", START + 300)
+    replays.first("a", START + 300, "acme")
 
     assert harness.store.versions() is before

@@ -29,21 +29,25 @@ def why(call, *words):
 
 
 def test_a_bearers_token_needs_no_proof_and_no_other_scheme(sender):
-    sender.check(Sent("GET", "/", ""), "bearer", "t", None)
-    assert why(sender.check, sent(), "dpop", "t", None) == "not_bound"
+    sender.check(Sent("GET", "/", ""), "bearer", "t", None, "acme")
+    assert why(sender.check, sent(), "dpop", "t", None, "acme") == "not_bound"
 
 
 def test_a_bound_token_needs_its_key_once(sender):
     bound = EC.thumbprint()
-    assert why(sender.check, sent(), "bearer", "t", bound) == "bound_token_as_bearer"
-    assert why(sender.check, sent(EC_OTHER), "dpop", "t", bound) == "dpop_other_key"
-    sender.check(sent(), "dpop", "t", bound)
-    assert why(sender.check, sent(), "dpop", "t", bound) == "dpop_replayed"
+    assert why(sender.check, sent(), "bearer", "t", bound, "acme") == "bound_token_as_bearer"
+    assert why(sender.check, sent(EC_OTHER), "dpop", "t", bound, "acme") == "dpop_other_key"
+    sender.check(sent(), "dpop", "t", bound, "acme")
+    assert why(sender.check, sent(), "dpop", "t", bound, "acme") == "dpop_replayed"
 
 
 def test_a_request_for_tokens_may_show_any_key_once(sender):
     words = {"htm": "POST", "htu": f"{AUDIENCE}/t", "ath": None, "iat": START}
     asked = Sent("POST", "/t", proof(EC_OTHER, "", **words))
-    assert sender.key(asked) == EC_OTHER.thumbprint()
-    assert why(sender.key, asked) == "dpop_replayed"
+    shown = sender.key(asked)
+    assert shown.thumbprint == EC_OTHER.thumbprint()
+    assert sender.key(asked) == shown  # nothing is kept of it before it is known who asks
+    sender.spend(shown, "oc_1")
+    assert why(sender.spend, shown, "oc_1") == "dpop_replayed"
+    assert why(sender.spend, shown, "oc_2") == "dpop_replayed"
     assert why(sender.key, Sent("POST", "/t", "")) == "dpop_malformed"

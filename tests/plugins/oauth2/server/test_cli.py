@@ -109,6 +109,40 @@ def test_a_person_with_a_password_that_was_made(type_it, house):
     assert json.loads(type_it("users", "list", "--json"))[1]["client"] == "acme"
 
 
+def test_a_new_password_ends_whatever_the_old_one_lent(type_it, house):
+    """Tokens, refresh tokens, codes and devices: whoever knew the old one may have lent them."""
+    pair, code = house.pair(), house.code()
+    program = house.device_program()
+    begun = house.post("/oauth2/device_authorization", client_id=program).json
+    assert house.server.devices.decide(
+        begun["user_code"], "ann", allow=True, scopes=frozenset({"predict"})
+    )
+    done = json.loads(type_it("users", "password", "ann", "--json"))
+
+    assert done["name"] == "ann"
+    assert house.ask(pair["access_token"]).status_code == 401
+    assert house.refresh(pair["refresh_token"]).json["error"] == "invalid_grant"
+    assert house.trade(code).json["error"] == "invalid_grant"
+    answer = house.token(
+        client_id=program,
+        grant_type="urn:ietf:params:oauth:grant-type:device_code",
+        device_code=begun["device_code"],
+    )
+    assert answer.json["error"] == "invalid_grant"
+    assert house.sign_in(password=done["password"]).status_code == 303
+    assert house.ask(house.pair()["access_token"]).status_code == 200
+
+
+def test_a_new_secret_ends_what_the_old_one_was_traded_for(type_it, house):
+    """And not what people lent the program."""
+    token = house.machine_token()["access_token"]
+    type_it("clients", "rotate", house.machine)
+    assert house.ask(token).status_code == 401
+    lent = house.pair()["access_token"]
+    type_it("clients", "rotate", house.web)
+    assert house.ask(lent).status_code == 200
+
+
 def test_a_person_with_a_password_of_their_own(type_it, house):
     typed = "a password of mine\na password of mine\n"
     assert "mine" not in type_it(

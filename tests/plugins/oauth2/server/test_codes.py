@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from plugins.oauth2.server import codes as module
 from plugins.oauth2.server.codes import CodeRefused, Codes
 from plugins.oauth2.server.digests import digest
 
@@ -66,3 +67,28 @@ def test_the_store_holds_no_code(codes, harness):
     written = b"".join(path.read_bytes() for path in harness.folder.glob("secureml.db*"))
     assert digest(text).encode() in written  # the log of the database is among the files
     assert text[4:].encode() not in written
+
+
+def held(harness):
+    with harness.store.read() as connection:
+        return connection.exec_driver_sql("SELECT count(*) FROM oauth2_codes").scalar()
+
+
+def test_attack_agreeing_for_ever_fills_no_table(codes, harness, monkeypatch):
+    """Of one person and program the newest are kept, and a code just given is among them."""
+    monkeypatch.setattr(module, "MOST", 5)
+    for _ in range(20):
+        harness.clock.advance(1)
+        text = give(codes)
+
+    assert held(harness) == 5
+    assert codes.take(text)
+
+
+def test_what_a_person_agreed_to_can_be_taken_back_before_it_is_traded(codes, harness):
+    text, used = give(codes), give(codes)
+    family = codes.take(used).family
+    assert codes.end_all("eve") == []
+    assert family in codes.end_all("ann")
+    assert why(codes, text).reason == "code_unknown"
+    assert held(harness) == 0

@@ -8,6 +8,7 @@ import pytest
 from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError
 
 from plugins.oauth2.server.credentials import BASIC, NONE, POST, Given, read
+from plugins.oauth2.server.passwords import Passwords
 from plugins.oauth2.server.request import Asked, Shown
 
 
@@ -58,3 +59,22 @@ def test_a_secret_in_the_body_counts_and_no_secret_does_not(house):
     form = {"grant_type": "client_credentials", "client_id": house.machine}
     assert house.token(client_secret=house.machine_secret, **form).status_code == 200
     assert house.token(**form).status_code == 401
+
+
+def test_attack_texts_that_are_no_secret_make_us_compute_nothing(house, monkeypatch):
+    """The shape of a secret is public, so what has another costs no slow hash and tells nothing."""
+    hashed = []
+    verify = Passwords.verify
+    monkeypatch.setattr(
+        Passwords, "verify", lambda self, *words: hashed.append(words) or verify(self, *words)
+    )
+    for name in (house.machine, "oc_unknown"):
+        for secret in ("", "wrong", "x" * 4000, "scs_" + "a" * 42, "scs_" + "é" * 43):
+            answer = house.token((name, secret), grant_type="client_credentials")
+            assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    assert hashed == []
+    for name in (house.machine, "oc_unknown"):
+        answer = house.token((name, "scs_" + "a" * 43), grant_type="client_credentials")
+        assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
+    assert len(hashed) == 2
+    house.machine_token()

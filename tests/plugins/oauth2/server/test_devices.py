@@ -64,12 +64,83 @@ def test_no_too_late_and_not_yours(devices, harness):
     assert word(devices, text) == "expired_token"
 
 
-def test_so_many_wait_and_no_more(devices, harness, monkeypatch):
-    monkeypatch.setattr(module, "MOST", 2)
-    for _ in range(2):
-        devices.begin("oc_1", SCOPES)
-    with pytest.raises(DeviceRefused, match="slow_down"):
-        devices.begin("oc_1", SCOPES)
-    devices.begin("oc_2", SCOPES)
+def waiting(harness, where="1"):
+    with harness.store.read() as connection:
+        query = f"SELECT count(*) FROM oauth2_devices WHERE {where}"
+        return connection.exec_driver_sql(query).scalar()
+
+
+def test_of_one_address_the_oldest_gives_way_and_of_others_none(devices, harness, monkeypatch):
+    monkeypatch.setattr(module, "MOST_HOME", 3)
+    _, honest = devices.begin("oc_1", SCOPES, "198.51.100.7")
+    mine = []
+    for _ in range(5):
+        harness.clock.advance(1)
+        mine.append(devices.begin("oc_1", SCOPES, "192.0.2.1")[1])
+
+    assert [devices.look(typed) is not None for typed in mine] == [False, False, True, True, True]
+    assert devices.look(honest)
+
+
+def test_the_addresses_of_one_home_are_one(devices, harness, monkeypatch):
+    """An IPv6 address costs nothing: a /64 is one home."""
+    monkeypatch.setattr(module, "MOST_HOME", 3)
+    for number in range(10):
+        devices.begin("oc_1", SCOPES, f"2001:db8:1:2::{number:x}")
+        devices.begin("oc_2", SCOPES, f"2001:db8:1:2::{number:x}")
+
+    assert waiting(harness) == 3
+
+
+def test_attack_one_address_ends_device_login_for_nobody_else(devices, harness):
+    """As many as it likes, of one program: who waits elsewhere goes on, and more may come."""
+    _, before = devices.begin("oc_1", SCOPES, "198.51.100.7")
+    for _ in range(300):
+        devices.begin("oc_1", SCOPES, "192.0.2.1")
+    _, after = devices.begin("oc_1", SCOPES, "198.51.100.8")
+
+    assert devices.look(before)
+    assert devices.look(after)
+    assert waiting(harness, "home = '192.0.2.1'") == module.MOST_HOME
+
+
+def test_attack_many_homes_of_one_network_push_out_each_other(devices, harness, monkeypatch):
+    """Where all places of a program are taken, the network that has most of them gives one up."""
+    monkeypatch.setattr(module, "MOST", 20)
+    honest = [devices.begin("oc_1", SCOPES, f"198.51.{n}.7")[1] for n in range(5)]
+    for number in range(200):
+        harness.clock.advance(0.01)
+        devices.begin("oc_1", SCOPES, f"2001:db8:1:{number:x}::1")
+
+    assert all(devices.look(typed) for typed in honest)
+    assert waiting(harness) == 20
+    devices.begin("oc_2", SCOPES, "2001:db8:1::1")
+    assert waiting(harness) == 21
+
+
+def test_what_was_decided_has_a_bound_too(devices, harness, monkeypatch):
+    """One person with a password, and a program that asks for ever."""
+    monkeypatch.setattr(module, "MOST_KEPT", 5)
+    monkeypatch.setattr(module, "MOST_ALLOWED", 4)
+    for number in range(30):
+        harness.clock.advance(0.01)
+        text, typed = devices.begin("oc_1", SCOPES, "192.0.2.1")
+        assert devices.decide(typed, "ann", allow=True, scopes=SCOPES)
+        if number % 2:
+            devices.poll(text, "oc_1")
+    devices.begin("oc_1", SCOPES, "192.0.2.1")
+
+    assert waiting(harness, "state = 'allowed'") <= 4
+    assert waiting(harness, "state = 'used'") <= 5
     harness.clock.advance(600)
-    devices.begin("oc_1", SCOPES)
+    devices.begin("oc_1", SCOPES, "192.0.2.1")
+    assert waiting(harness, "state = 'allowed'") == 0
+
+
+def test_what_a_person_allowed_can_be_taken_back_before_it_is_fetched(devices):
+    text, typed = devices.begin("oc_1", SCOPES)
+    family = devices.look(typed).family
+    devices.decide(typed, "ann", allow=True, scopes=SCOPES)
+    assert devices.end_all("eve") == []
+    assert devices.end_all("ann") == [family]
+    assert word(devices, text) == "invalid_grant"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from authlib.oauth2 import OAuth2Error
 
-from plugins.oauth2.server import devices
 from plugins.oauth2.server.clients import DEVICE
 
 
@@ -22,7 +21,7 @@ def test_a_device_is_told_where_people_go(house):
     assert (body["expires_in"], body["interval"]) == (600, 5)
 
 
-def test_a_device_is_refused_like_anybody(house, monkeypatch):
+def test_a_device_is_refused_like_anybody(house):
     program = house.device_program()
     assert begin(house, x="y").status_code == 401
     assert begin(house, client_id=house.web).status_code == 401
@@ -32,8 +31,7 @@ def test_a_device_is_refused_like_anybody(house, monkeypatch):
         == "unauthorized_client"
     )
     assert begin(house, client_id=program, scope="root").json["error"] == "invalid_scope"
-    monkeypatch.setattr(devices, "MOST", 0)
-    assert begin(house, client_id=program).json["error"] == "slow_down"
+    assert begin(house, client_id=program).status_code == 200
 
 
 def test_what_the_library_would_tell_others_it_tells_nobody(house):

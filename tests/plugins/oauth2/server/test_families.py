@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from plugins.oauth2.server import families as module
 from plugins.oauth2.server.families import Ended, Families, Family
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -82,8 +83,8 @@ def test_a_made_up_one_ends_nothing(families, made):
 
 def test_one_token_can_be_taken_back_alone(families, made, harness):
     families.open(made())
-    families.end_token("j", harness.clock() + 50)
-    families.end_token("j", harness.clock() + 50)
+    families.end_token("j", harness.clock() + 50, "f")
+    families.end_token("j", harness.clock() + 50, "f")
     assert ended(families.standing, "f", "j") == "token_revoked"
     assert families.standing("f", "other")
 
@@ -128,7 +129,7 @@ def test_a_client_has_only_so_many_of_one_kind(families, made, harness):
 def test_what_is_over_is_forgotten(families, made, harness):
     families.open(made(current=A))
     families.turn(families.holder(A), A, B)
-    families.end_token("j", harness.clock() + 10)
+    families.end_token("j", harness.clock() + 10, "f")
     harness.clock.advance(200)
     families.open(made("new"))
     assert ended(families.holder, A) == "family_unknown"
@@ -136,3 +137,54 @@ def test_what_is_over_is_forgotten(families, made, harness):
         for table in ("oauth2_spent", "oauth2_refused"):
             rows = connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
             assert rows == 0
+
+
+def rows(harness, table):
+    with harness.store.read() as connection:
+        return connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
+
+
+def test_attack_refreshing_fills_no_table(families, made, harness):
+    """Of one family so many spent ones are known; the newest still end it."""
+    families.open(made(current="0", expires=harness.clock() + 1e6))
+    for number in range(3 * module.MOST_SPENT):
+        harness.clock.advance(1)
+        families.turn(families.holder(str(number)), str(number), str(number + 1))
+
+    assert rows(harness, "oauth2_spent") == module.MOST_SPENT
+    assert ended(families.holder, "0") == "family_unknown"  # worth nothing, and ends nothing
+    assert families.holder(str(3 * module.MOST_SPENT))
+    assert ended(families.holder, str(2 * module.MOST_SPENT)) == "replayed"
+
+
+def test_a_family_that_gives_way_takes_its_spent_ones_along(families, made, harness):
+    for number in range(6):
+        harness.clock.advance(1)
+        families.open(made(f"f{number}", current=f"a{number}"))
+        families.turn(families.holder(f"a{number}"), f"a{number}", f"b{number}")
+
+    assert rows(harness, "oauth2_spent") == 3
+
+
+def test_attack_taking_back_token_by_token_fills_no_table(families, made, harness, monkeypatch):
+    """At the bound the family of the next one ends: more is refused, never less."""
+    monkeypatch.setattr(module, "MOST_REFUSED", 10)
+    families.open(made())
+    for number in range(11):
+        families.end_token(f"j{number}", harness.clock() + 50, "f")
+
+    assert rows(harness, "oauth2_refused") == 10
+    assert ended(families.standing, "f", "another") == "family_revoked"
+    harness.clock.advance(51)
+    families.open(made("g"))
+    families.end_token("again", harness.clock() + 50, "g")
+    assert ended(families.standing, "g", "again") == "token_revoked"
+    assert families.standing("g", "other")
+
+
+def test_what_a_secret_was_traded_for_ends_without_what_people_lent(families, made):
+    families.open(made("machine", grant="client_credentials", subject=""))
+    families.open(made("lent"))
+    assert families.end_all(oauth_client="oc_1", grant="client_credentials") == 1
+    assert ended(families.standing, "machine", "j") == "family_revoked"
+    assert families.standing("lent", "j")

@@ -9,6 +9,7 @@ from plugins.oauth2.server.clients import MACHINE
 from plugins.oauth2.server.digests import digest
 from plugins.oauth2.server.mint import Wanted
 from plugins.oauth2.server.request import Asked, Shown
+from tests.oauth_house import PASSWORD
 
 
 @pytest.fixture
@@ -64,3 +65,13 @@ def test_a_refresh_with_no_right_left_gives_nothing_and_spends_nothing(house, as
     with pytest.raises(InvalidScopeError):
         mint.refresh(asked, families.holder(digest(text)), text, frozenset())
     assert families.holder(digest(text))
+
+
+def test_a_clock_set_back_since_a_person_came_costs_them_no_token(house):
+    """Else whatever they lend would be another's of the same name, for ever."""
+    house.server.users.add("bob", "acme", PASSWORD)
+    house.clock.advance(-3)
+    assert house.sign_in(name="bob").status_code == 303
+    pair = house.pair()
+    assert house.ask(pair["access_token"]).status_code == 200
+    assert house.refresh(pair["refresh_token"]).status_code == 200

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from plugins.oauth2.server.request import Asked, Shown
+from plugins.oauth2.server.request import Asked, Shown, ShownKey
 
 
 def test_its_address_is_what_we_say_and_its_parameters_stand_once():
+    spent = []
+    key = ShownKey("k", spent.append)
     shown = Shown(
-        "https://ml.example.org/oauth2/token", "POST", {"code": "c"}, "Basic x", "k", print
+        "https://ml.example.org/oauth2/token", "POST", {"code": "c"}, "Basic x", key, print
     )
     asked = Asked(shown)
     assert asked.uri == shown.uri
@@ -15,3 +17,6 @@ def test_its_address_is_what_we_say_and_its_parameters_stand_once():
     assert asked.payload.datalist == {"code": ["c"]}
     assert asked.headers == {"Authorization": "Basic x"}
     assert (asked.thumbprint, asked.note, asked.held) == ("k", print, None)
+    assert spent == []
+    asked.spend_proof("oc_1")
+    assert spent == ["oc_1"]

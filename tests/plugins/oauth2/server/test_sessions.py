@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from plugins.oauth2.server import sessions as module
 from plugins.oauth2.server.sessions import MISSES, Sessions, form_proof, proves
 
 
@@ -49,3 +50,15 @@ def test_a_form_proves_its_cookie_and_its_purpose():
     assert not proves(proof, "cookie", "/a?c")
     assert not proves("é", "cookie", "/a?b")
     assert not proves(form_proof("", "/a"), "", "/a")
+
+
+def test_attack_signing_in_for_ever_fills_no_table(sessions, harness, monkeypatch):
+    """One person is signed in so many times; the oldest ends, and another's goes on."""
+    monkeypatch.setattr(module, "MOST", 3)
+    other, mine = sessions.begin("bob"), []
+    for _ in range(10):
+        harness.clock.advance(0.1)
+        mine.append(sessions.begin("ann"))
+
+    assert [sessions.subject(text) for text in mine] == [None] * 7 + ["ann"] * 3
+    assert sessions.subject(other) == "bob"

@@ -85,3 +85,17 @@ def test_keys_kept_ready_have_an_end(tokens, harness):
         harness.signing.rotate()
         assert spoken(tokens, tokens.write(WORDS))
     assert len(tokens._ready) <= 16
+
+
+@pytest.mark.parametrize("back", [1.0, 5.0])
+def test_a_clock_that_is_set_back_refuses_no_token_of_ours(tokens, harness, back):
+    """NTP, or another host that is a little behind."""
+    text = tokens.write(WORDS)
+    harness.clock.advance(-back)
+    assert spoken(tokens, text)
+
+
+def test_further_back_than_that_it_is_no_token_of_ours(tokens, harness):
+    text = tokens.write(WORDS)
+    harness.clock.advance(-5.1)
+    assert why(tokens, text) == "issued_in_future"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from joserfc.jwk import ECKey
 
 from plugins.oauth2.plugin import OAuth2
 from plugins.scopes.plugin import Scopes
@@ -49,9 +50,52 @@ def test_a_replay_store_that_is_full_is_503(house, monkeypatch):
         raise TooManyProofs
 
     monkeypatch.setattr(house.plugin._sender._replays, "first", full)
-    answer = house.token(headers={"DPoP": house.dpop(EC)}, grant_type="client_credentials")
+    auth = (house.machine, house.machine_secret)
+    answer = house.token(auth, {"DPoP": house.dpop(EC)}, grant_type="client_credentials")
     assert (answer.status_code, answer.json["error"]) == (503, "temporarily_unavailable")
     assert answer.headers["Retry-After"] == "30"
+
+
+@pytest.mark.parametrize(
+    "path", ["token", "device_authorization", "introspect", "revoke", "authorize", "device"]
+)
+def test_attack_a_large_form_is_not_read(house, path):
+    """Every form that strangers may send is bounded by what it can hold."""
+    for form in ({"token": "x" * 9000}, {f"a{n}": "b" for n in range(2000)}):
+        answer = house.http.post(f"/oauth2/{path}", data=form, base_url=SITE)
+        assert answer.status_code == 413
+    assert house.reason in ("payload.body_limit", "http.RequestEntityTooLarge")
+
+
+def test_attack_strangers_fill_no_memory_with_proofs(house):
+    """A proof is remembered once it is known whose it is: anybody can make one."""
+    keys = [ECKey.generate_key("P-256") for _ in range(3)]
+    for number in range(12):
+        headers = {"DPoP": house.dpop(keys[number % 3], jti=f"p-{number}")}
+        for auth, form in (
+            (None, {"grant_type": "client_credentials"}),
+            ((house.machine, "scs_" + "a" * 43), {"grant_type": "client_credentials"}),
+            ((house.web, house.web_secret), {"grant_type": "refresh_token", "refresh_token": "x"}),
+            ((house.web, house.web_secret), {"grant_type": "authorization_code", "code": "x"}),
+        ):
+            assert house.token(auth, headers, **form).status_code in (400, 401)
+    assert proofs(house) == 0
+    auth, shown = (house.machine, house.machine_secret), {"DPoP": house.dpop(EC)}
+    assert house.token(auth, shown, grant_type="client_credentials").status_code == 200
+    assert proofs(house) == 1
+    answer = house.token(auth, shown, grant_type="client_credentials")
+    assert (answer.json["error"], house.reason) == ("invalid_dpop_proof", "oauth2.dpop_replayed")
+    token = house.token(auth, {"DPoP": house.dpop(EC, jti="p-x")}, grant_type="client_credentials")
+    for number in range(5):
+        thief = house.dpop(keys[0], token.json["access_token"], jti=f"t-{number}")
+        answer = house.ask(token.json["access_token"], scheme="DPoP", DPoP=thief)
+        assert (answer.status_code, house.reason) == (401, "oauth2.dpop_other_key")
+    assert proofs(house) == 2
+
+
+def proofs(house):
+    with house.harness.store.read() as connection:
+        return connection.exec_driver_sql("SELECT count(*) FROM oauth2_proofs").scalar()
 
 
 def test_a_proof_that_is_no_proof_is_told_so(house):
