@@ -281,7 +281,7 @@ def test_any_text_in_any_field_stays_one_line_of_json(
     client, subject, method, credential, reason, foreign, address, code = texts
     exchange = harness.exchange(
         principal=Principal(
-            client, subject, frozenset(), frozenset(), "standard", method, credential
+            client or "c", subject, frozenset(), frozenset(), "standard", method, credential
         )
     )
     exchange.status, exchange.client_address, exchange.foreign_id = 403, address, foreign
