@@ -37,6 +37,8 @@ CORE = {
     "signing-keys": "secureml.cli.signing_keys:signing_keys",
     "models": "secureml.cli.models:models",
     "events": "secureml.cli.events:events",
+    "backup": "secureml.cli.backup:backup",
+    "restore": "secureml.cli.restore:restore",
 }
 
 

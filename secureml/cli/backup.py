@@ -1,0 +1,198 @@
+"""``secureml backup FILE``: all that an instance is, in one file, while it serves.
+
+Taken: the instance folder with modes and owners, databases as they stand between two
+transactions, and what the settings name outside it. ``--system`` adds what docs/install.md puts
+elsewhere: Nginx, certificates, units, logrotate. What is not in it is said.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import sqlalchemy as sa
+
+from secureml.cli import archive
+from secureml.cli.main import Desk
+from secureml.cli.output import emit, json_option
+from secureml.config_error import ConfigError
+
+if TYPE_CHECKING:
+    from secureml.app import House
+
+# Made anew at each start: sockets, counters of living workers, what `serve` writes for Nginx.
+LEFT_OUT = ("run", "nginx")
+SYSTEM = (
+    "etc/nginx/nginx.conf",
+    "etc/nginx/nginx.conf.debian",
+    "etc/nginx/deploy",
+    "etc/letsencrypt",
+    "etc/logrotate.d/secureml",
+    "etc/systemd/system/secureml*",
+    "var/lib/secureml-acme",
+)
+_ELSEWHERE = re.compile(r"(env|systemd|vault|aws):\S+")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--system", is_flag=True, help="Also Nginx, certificates and units; as root.")
+@click.option(
+    "--with",
+    "more",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Also this file or folder; repeatable.",
+)
+@json_option
+@click.pass_obj
+def backup(desk: Desk, file: Path, system: bool, more: tuple[Path, ...], as_json: bool) -> None:
+    """Save the instance in FILE, which must not exist; the server may go on serving.
+
+    FILE holds secrets: keep it as you keep those.
+    """
+    outside = [path.absolute() for path in more]
+    if system:
+        outside += [path for name in SYSTEM for path in sorted(Path("/").glob(name))]
+    manifest = save(desk.house, file, outside)
+    kinds = [entry.kind for entry in manifest.entries]
+    data = {"file": str(file), "files": kinds.count("file"), "missing": list(manifest.missing)}
+    lines = [f"{file}: {kinds.count('file')} files of {manifest.instance}"]
+    lines += [f"not in it: {what}" for what in manifest.missing]
+    emit(data, as_json, "\n".join(lines))
+
+
+def save(house: House, file: Path, outside: list[Path]) -> archive.Manifest:
+    """Write the archive; raises ConfigError for a file that is there, OSError."""
+    instance = house.settings.instance
+    draft = file.with_name(f".{file.name}.part")
+    if file.exists() or file.absolute().is_relative_to(instance):
+        raise ConfigError(
+            "there is such a file already" if file.exists() else "lies in the instance itself",
+            file=str(file),
+            fix="name another",
+        )
+    named, missing = _named_outside(house)
+    try:
+        # What others may not read must not be readable for a moment either.
+        with (
+            archive.scratch(file.absolute().parent) as scratch,
+            os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened,
+        ):
+            writer = archive.Writer(opened, scratch)
+            _instance(writer, instance, _order(house))
+            for path in (*named, *outside):
+                for each in _tree(path):
+                    _add(writer, each, f"outside{each}")
+            made = datetime.now(UTC).isoformat(timespec="seconds")
+            manifest = writer.finish(made, instance, missing)
+            opened.flush()
+            os.fsync(opened.fileno())
+        os.link(draft, file)  # never over a file that came to be meanwhile
+    finally:
+        draft.unlink(missing_ok=True)
+    return manifest
+
+
+def _instance(writer: archive.Writer, instance: Path, last: list[Path]) -> None:
+    """Add the instance folder; of the files in ``last`` only these, at the end, in their order."""
+    held = {(path.parent, path.suffix) for path in last if path.suffix}
+    listed = set(last)
+    for path in _tree(instance, instance):
+        inside = path.relative_to(instance).parts
+        if len(inside) > 1 and inside[0] in LEFT_OUT and not path.is_dir():
+            continue
+        # One that came to be since the order was asked for would follow on nothing.
+        if path in listed or ((path.parent, path.suffix) in held and path.is_file()):
+            continue
+        _add(writer, path, _name(path, instance), follow=_leads_out(path, instance))
+    for path in last:
+        if path.exists():
+            _add(writer, path, _name(path, instance))
+
+
+def _add(writer: archive.Writer, path: Path, name: str, *, follow: bool = False) -> None:
+    if archive.is_beside_a_database(path):
+        return
+    try:
+        writer.add(path, name, follow=follow)
+    except FileNotFoundError:
+        if path.suffix not in (".jsonl", ".log", ".gz"):
+            raise  # logs rotate and are pruned meanwhile; nothing else goes away
+
+
+def _name(path: Path, instance: Path) -> str:
+    if path.is_relative_to(instance):
+        return str(Path("instance") / path.relative_to(instance))
+    return f"outside{path}"
+
+
+def _order(house: House) -> list[Path]:
+    """Return what plugins want copied last, in their order."""
+    return [
+        path
+        for loaded in house.plugins
+        if hasattr(loaded.plugin, "backup_order")
+        for path in loaded.plugin.backup_order()
+    ]
+
+
+def _tree(path: Path, inside: Path | None = None) -> Iterator[Path]:
+    """Return a path and all below it, each folder before what is in it.
+
+    Links that lead out of ``inside`` are gone through: what lies there belongs to it.
+    """
+    yield path
+    if not path.is_dir() or (path.is_symlink() and not _leads_out(path, inside)):
+        return
+    for each in sorted(path.iterdir()):
+        yield from _tree(each, inside)
+
+
+def _leads_out(path: Path, inside: Path | None) -> bool:
+    if inside is None or not path.is_symlink():
+        return False
+    target = path.resolve()
+    if inside.is_relative_to(target):
+        raise ConfigError(
+            f"the link leads to a folder that holds the instance ({target})",
+            file=str(path),
+            fix="remove the link",
+        )
+    return not target.is_relative_to(inside) and target.exists()
+
+
+def _named_outside(house: House) -> tuple[list[Path], list[str]]:
+    """Return the files beyond the instance folder that settings name, and what no file holds."""
+    settings = house.settings
+    url = sa.make_url(settings.store_url)
+    found, missing = [], []
+    if url.get_backend_name() == "sqlite":
+        found.append(Path(url.database or ""))
+    else:
+        missing.append("the store, which is in PostgreSQL: pg_dump")
+    for text in _texts(settings.plugin_tables):
+        if text.startswith("file:/"):
+            found.append(Path(text.removeprefix("file:")))
+        elif _ELSEWHERE.fullmatch(text):
+            missing.append(text)
+        elif text.startswith(("redis:", "rediss:")):
+            missing.append("counters of limits, which are in Redis")
+    inside = settings.instance
+    return [p for p in found if p.exists() and not p.is_relative_to(inside)], missing
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)

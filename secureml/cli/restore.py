@@ -1,0 +1,141 @@
+"""``secureml restore FILE``: put an instance in place from one file, all of it or nothing.
+
+The archive is unpacked beside the place it goes to and held against its own list first. Nothing
+is overwritten: an instance folder that holds something stops it, and a file outside it that is
+another is kept under its name with ``~``.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import tempfile
+from pathlib import Path
+
+import click
+
+from secureml.cli import archive
+from secureml.cli.main import Desk
+from secureml.cli.output import emit, json_option
+from secureml.config_error import ConfigError
+
+NEXT = "now run: secureml check, then secureml audit-log verify"
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--instance-only", is_flag=True, help="Leave alone all that lies elsewhere.")
+@json_option
+@click.pass_obj
+def restore(desk: Desk, file: Path, instance_only: bool, as_json: bool) -> None:
+    """Put the instance in FILE in place, and what else was saved with it.
+
+    The instance folder must be missing or empty. As root, owners are those that were saved.
+    """
+    instance = desk.instance
+    if instance.is_symlink() or (instance.exists() and any(instance.iterdir())):
+        raise ConfigError(
+            "there is something in it already", file=str(instance), fix="move it away first"
+        )
+    instance.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{instance.name}-", dir=instance.parent) as folder:
+        staging = Path(folder)
+        with archive.unpacked(file, staging) as manifest:
+            owners = _owners(manifest) if os.geteuid() == 0 else {}
+            for entry in reversed(manifest.entries):  # what is in a folder before the folder
+                _dress(staging / entry.name, entry, owners)
+            kept = [] if instance_only else _put_outside(staging / "outside")
+            (staging / "instance").replace(instance)
+    data = {"instance": str(instance), "made": manifest.made, "kept": kept}
+    lines = [f"{instance}: as it was at {manifest.made}"]
+    lines += [f"kept: {path}" for path in kept]
+    lines += [f"not in it: {what}" for what in manifest.missing]
+    if str(instance) != manifest.instance:
+        lines.append(f"it was saved from {manifest.instance}: look for that path in secureml.toml")
+    emit({**data, "missing": list(manifest.missing)}, as_json, "\n".join([*lines, NEXT]))
+
+
+def _owners(manifest: archive.Manifest) -> dict[str, int]:
+    """Return the ids of all users (``u:NAME``) and groups (``g:NAME``) that own something in it."""
+    found: dict[str, int] = {}
+    for entry in manifest.entries:
+        try:
+            if f"u:{entry.owner}" not in found:
+                found[f"u:{entry.owner}"] = _uid(entry.owner)
+            if f"g:{entry.group}" not in found:
+                found[f"g:{entry.group}"] = _gid(entry.group)
+        except KeyError:
+            raise ConfigError(
+                f"{entry.name} belongs to {entry.owner}:{entry.group}, and this machine has no "
+                "such user or group",
+                fix="useradd --system --home-dir /var/lib/secureml --shell /usr/sbin/nologin "
+                "secureml",
+            ) from None
+    return found
+
+
+def _uid(name: str) -> int:
+    return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+
+
+def _gid(name: str) -> int:
+    return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+
+
+def _dress(path: Path, entry: archive.Entry, owners: dict[str, int]) -> None:
+    """Give a thing its owner and mode, the owner first: a change of owner takes bits away."""
+    if owners:
+        uid, gid = owners[f"u:{entry.owner}"], owners[f"g:{entry.group}"]
+        os.chown(path, uid, gid, follow_symlinks=False)
+    if entry.kind != "link":
+        path.chmod(entry.mode)
+
+
+def _put_outside(staged: Path) -> list[str]:
+    """Put what lies beyond the instance folder in its place; return what was kept aside."""
+    kept = []
+    moves = [(path, Path("/") / path.relative_to(staged)) for path in _leaves(staged)]
+    for _, place in moves:
+        _check_writable(place)
+    for path, place in moves:
+        _make_parents(place.parent, staged)
+        if path.is_dir() and not path.is_symlink():
+            _make_parents(place, staged)
+            continue
+        if place.is_symlink() or place.exists():
+            place.rename(place.with_name(f"{place.name}~"))
+            kept.append(f"{place}~")
+        shutil.move(path, place)
+    return kept
+
+
+def _leaves(folder: Path) -> list[Path]:
+    """Return all files, links and empty folders below one."""
+    if folder.is_symlink() or not folder.is_dir():
+        return [folder] if folder.is_symlink() or folder.exists() else []
+    inside = sorted(folder.iterdir())
+    return [leaf for each in inside for leaf in _leaves(each)] or [folder]
+
+
+def _check_writable(place: Path) -> None:
+    there = next(folder for folder in place.parents if folder.is_dir())
+    if not os.access(there, os.W_OK):
+        raise ConfigError(
+            "this belongs to what was saved, and may not be written by you",
+            file=str(place),
+            fix="run it as root, or leave such files alone with --instance-only",
+        )
+
+
+def _make_parents(folder: Path, staged: Path) -> None:
+    """Make the folders that are missing, with the owner and mode they were saved with."""
+    if folder.is_dir():
+        return
+    _make_parents(folder.parent, staged)
+    folder.mkdir()
+    found = (staged / folder.relative_to("/")).stat()
+    if os.geteuid() == 0:
+        os.chown(folder, found.st_uid, found.st_gid)
+    folder.chmod(found.st_mode & 0o7777)
