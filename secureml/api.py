@@ -176,18 +176,19 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         return found.card.public()
 
     @api.get("/healthz", endpoint="healthz")
-    @public(answer=AliveAnswer)
+    @public(answer=AliveAnswer, any_host=True)
     def alive() -> dict[str, str]:
         """Tell that the process answers."""
         return {"status": "alive"}
 
     @api.get("/readyz", endpoint="readyz")
-    @public(answer=ReadyAnswer, answered_at=(200, 503))
+    @public(answer=ReadyAnswer, answered_at=(200, 503), any_host=True)
     def ready() -> Response:
         """Tell whether requests can be answered now."""
         reasons = [reason for ask in readiness if (reason := ask())]
         body: dict[str, Any] = {"status": "not_ready" if reasons else "ready"}
-        if reasons:
+        # Who asks by another name gets the status and no more: a load balancer needs no reasons.
+        if reasons and not g.exchange.foreign_host:
             body["reasons"] = reasons
         return json_response(body, 503 if reasons else 200)
 

@@ -17,14 +17,25 @@ from flask import Flask
 from secureml import api, house_measures, program_log, settings
 from secureml import instance as instance_folder
 from secureml.application import Application
-from secureml.config_error import ConfigError
-from secureml.corridor import events, loader, policy
+from secureml.config_error import ConfigError, did_you_mean
+from secureml.corridor import events, loader
+from secureml.corridor import policy as policy_module
+from secureml.corridor import references as referred
 from secureml.corridor.events import Event, Measure
 from secureml.corridor.loader import Loaded
 from secureml.corridor.phases import Phase
 from secureml.corridor.pipeline import Pipeline, Routes
 from secureml.corridor.plugin import Host, doors_of
 from secureml.corridor.problems import Catalogue
+from secureml.corridor.references import (
+    CLIENT,
+    DEFINES_SCOPE,
+    MODEL,
+    PLUGIN,
+    SCOPE,
+    TIER,
+    Reference,
+)
 from secureml.models.artifact import ModelRefused
 from secureml.models.registry import Registry
 from secureml.settings import SIGNING_FOLDER, Settings
@@ -74,6 +85,7 @@ def create_app(
     _register_routes(app, house)
     routes = Routes(_policies(app, house), _preparation(house))
     _survey(app, house)
+    _check_names(app, house)
     pipeline.attach(app, routes)
     app.extensions["secureml"] = house
     _announce(house)
@@ -105,10 +117,26 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
 
 def load_models(house: House) -> None:
     """Prove and load every current model; one that fails any check stops the start."""
+    _demand_models_folder(house.settings)
     try:
         house.models.load_all()
     except ModelRefused as error:
         raise ConfigError(str(error), file=str(house.settings.models_folder)) from error
+
+
+def _demand_models_folder(found: Settings) -> None:
+    """Refuse a folder that is not there: a server without any model would start without a word."""
+    if found.models_folder.is_dir():
+        return
+    beside = [path.name for path in found.instance.iterdir() if path.is_dir()]
+    raise ConfigError(
+        f"there is no folder {found.models_folder.name!r} in the instance folder",
+        file=found.file,
+        table="models",
+        key="folder",
+        fix=f"{did_you_mean(found.models_folder.name, beside)}name the folder of sealed models, or "
+        "make it with `secureml init`",
+    )
 
 
 def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
@@ -160,9 +188,62 @@ def _survey(app: Flask, house: House) -> None:
                 raise error.within(file=house.settings.file, table=table) from None
 
 
-def _policies(app: Flask, house: House) -> dict[str, policy.Policy]:
+def scopes_of(app: Flask, house: House) -> frozenset[str]:
+    """Return the scopes that mean something here: routes demand them, or a plugin or grant does."""
+    found = {each.scope for each in policy_module.collect(app).values() if each.scope}
+    for loaded in house.plugins:
+        found.update(loaded.plugin.scopes)
+        found.update(each.name for each in loaded.references if each.kind == DEFINES_SCOPE)
+    return frozenset(found)
+
+
+def known_scopes(house: House) -> frozenset[str]:
+    """Return the same for a command, which needs no model and serves nothing."""
+    app = Application(Pipeline(house.plugins, _catalogue(house)), house.store.glance)
+    _register_routes(app, house)
+    return scopes_of(app, house)
+
+
+def unknown_data(house: House) -> list[tuple[Reference, ConfigError]]:
+    """Return the names in settings that match no client, tier or model of this instance.
+
+    Commands add and take away what they name, so a start warns of them and `secureml check`
+    refuses. Raises StoreUnavailable.
+    """
+    found = [each for loaded in house.plugins for each in loaded.references]
+    if not any(each.kind in (CLIENT, TIER, MODEL) for each in found):
+        return []
+    clients = house.clients.list()
+    known = {
+        CLIENT: {client.name for client in clients},
+        TIER: {client.tier for client in clients},
+        MODEL: set(house.models.names_on_disk()),
+    }
+    return [
+        (each, fault.within(file=house.settings.file))
+        for each, fault in referred.unknown(found, known)
+    ]
+
+
+def _check_names(app: Flask, house: House) -> None:
+    """Refuse a setting that names a scope or plugin that is not there; warn of missing data."""
+    found = [each for loaded in house.plugins for each in loaded.references]
+    known = {
+        SCOPE: scopes_of(app, house),
+        PLUGIN: {loaded.name for loaded in house.plugins},
+    }
+    for _, fault in referred.unknown(found, known):
+        raise fault.within(file=house.settings.file)
     try:
-        return policy.collect(app)
+        for _, fault in unknown_data(house):
+            log.warning("%s", fault)
+    except StoreUnavailable:
+        log.warning("the names of clients in the settings could not be checked: the store is away")
+
+
+def _policies(app: Flask, house: House) -> dict[str, policy_module.Policy]:
+    try:
+        return policy_module.collect(app)
     except ConfigError as error:
         raise error.within(file=house.settings.file) from None
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Flask
+from flask import Flask, request
+from flask.globals import request_ctx
 from marshmallow import Schema
 from werkzeug.routing import Rule
 
@@ -30,6 +31,7 @@ class Policy:
     ``form`` reads the body as a form instead of JSON, for protocols that say so.
     ``wording`` words this route's refusals, where a protocol has words of its own (RFC 6749,
     5.2): it takes the problem, its kind and the exchange and returns a body and its media type.
+    ``any_host`` answers whatever the Host header says, for health checks by address.
     ``answer`` describes the JSON the view answers with, ``answered_at`` the statuses at which
     it does; nothing is checked against it, it is for whoever reads the description.
     """
@@ -42,6 +44,7 @@ class Policy:
     wording: Wording | None = None
     answer: type[Schema] | None = None
     answered_at: tuple[int, ...] = (200,)
+    any_host: bool = False
 
     @property
     def public(self) -> bool:
@@ -73,9 +76,12 @@ def public(
     wording: Wording | None = None,
     answer: type[Schema] | None = None,
     answered_at: tuple[int, ...] = (200,),
+    any_host: bool = False,
 ) -> Callable[[View], View]:
     """Open the view to strangers. Said aloud, because nothing is open by omission."""
-    return _marking(Policy(None, body, body_limit, cost, form, wording, answer, answered_at))
+    return _marking(
+        Policy(None, body, body_limit, cost, form, wording, answer, answered_at, any_host)
+    )
 
 
 def _marking(policy: Policy) -> Callable[[View], View]:
@@ -113,3 +119,15 @@ def _policy_of_rule(app: Flask, rule: Rule) -> Policy:
             fix="decorate its view with requires(<scope>) or public()",
         )
     return policy
+
+
+def endpoint_of_other_method(method: str = "") -> str | None:
+    """Name the endpoint a wrong method missed: on a public path a stranger gets 405, not 401.
+
+    ``method`` is one that the path takes; without it, any of them.
+    """
+    methods = getattr(request.routing_exception, "valid_methods", None)
+    if not methods:
+        return None
+    adapter = request_ctx.url_adapter
+    return adapter.match(method=method or next(iter(methods)))[0] if adapter is not None else None
