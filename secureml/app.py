@@ -14,28 +14,17 @@ from pathlib import Path
 
 from flask import Flask
 
-from secureml import api, house_measures, program_log, settings
+from secureml import api, house_measures, known_names, program_log, settings
 from secureml import instance as instance_folder
 from secureml.application import Application
 from secureml.config_error import ConfigError, did_you_mean
-from secureml.corridor import events, loader
-from secureml.corridor import policy as policy_module
-from secureml.corridor import references as referred
+from secureml.corridor import events, loader, policy
 from secureml.corridor.events import Event, Measure
 from secureml.corridor.loader import Loaded
 from secureml.corridor.phases import Phase
 from secureml.corridor.pipeline import Pipeline, Routes
 from secureml.corridor.plugin import Host, doors_of
 from secureml.corridor.problems import Catalogue
-from secureml.corridor.references import (
-    CLIENT,
-    DEFINES_SCOPE,
-    MODEL,
-    PLUGIN,
-    SCOPE,
-    TIER,
-    Reference,
-)
 from secureml.models.artifact import ModelRefused
 from secureml.models.registry import Registry
 from secureml.settings import SIGNING_FOLDER, Settings
@@ -75,9 +64,16 @@ class House:
 
 
 def create_app(
-    instance: str | Path | None = None, *, now: Callable[[], float] = time.time
+    instance: str | Path | None = None,
+    *,
+    now: Callable[[], float] = time.time,
+    warn: bool = True,
 ) -> Flask:
-    """Return the app behind all its doors, or raise ConfigError with the fix."""
+    """Return the app behind all its doors, or raise ConfigError with the fix.
+
+    Without ``warn`` nothing is logged of names that match no client or model: `secureml check`
+    says it itself.
+    """
     house = furnish(instance, now=now)
     load_models(house)
     pipeline = Pipeline(house.plugins, _catalogue(house), now=now)
@@ -85,7 +81,9 @@ def create_app(
     _register_routes(app, house)
     routes = Routes(_policies(app, house), _preparation(house))
     _survey(app, house)
-    _check_names(app, house)
+    known_names.refuse_unknown(app, house)
+    if warn:
+        known_names.warn_of_unknown(house)
     pipeline.attach(app, routes)
     app.extensions["secureml"] = house
     _announce(house)
@@ -188,62 +186,16 @@ def _survey(app: Flask, house: House) -> None:
                 raise error.within(file=house.settings.file, table=table) from None
 
 
-def scopes_of(app: Flask, house: House) -> frozenset[str]:
-    """Return the scopes that mean something here: routes demand them, or a plugin or grant does."""
-    found = {each.scope for each in policy_module.collect(app).values() if each.scope}
-    for loaded in house.plugins:
-        found.update(loaded.plugin.scopes)
-        found.update(each.name for each in loaded.references if each.kind == DEFINES_SCOPE)
-    return frozenset(found)
-
-
 def known_scopes(house: House) -> frozenset[str]:
     """Return the same for a command, which needs no model and serves nothing."""
     app = Application(Pipeline(house.plugins, _catalogue(house)), house.store.glance)
     _register_routes(app, house)
-    return scopes_of(app, house)
+    return known_names.scopes_of(app, house)
 
 
-def unknown_data(house: House) -> list[tuple[Reference, ConfigError]]:
-    """Return the names in settings that match no client, tier or model of this instance.
-
-    Commands add and take away what they name, so a start warns of them and `secureml check`
-    refuses. Raises StoreUnavailable.
-    """
-    found = [each for loaded in house.plugins for each in loaded.references]
-    if not any(each.kind in (CLIENT, TIER, MODEL) for each in found):
-        return []
-    clients = house.clients.list()
-    known = {
-        CLIENT: {client.name for client in clients},
-        TIER: {client.tier for client in clients},
-        MODEL: set(house.models.names_on_disk()),
-    }
-    return [
-        (each, fault.within(file=house.settings.file))
-        for each, fault in referred.unknown(found, known)
-    ]
-
-
-def _check_names(app: Flask, house: House) -> None:
-    """Refuse a setting that names a scope or plugin that is not there; warn of missing data."""
-    found = [each for loaded in house.plugins for each in loaded.references]
-    known = {
-        SCOPE: scopes_of(app, house),
-        PLUGIN: {loaded.name for loaded in house.plugins},
-    }
-    for _, fault in referred.unknown(found, known):
-        raise fault.within(file=house.settings.file)
+def _policies(app: Flask, house: House) -> dict[str, policy.Policy]:
     try:
-        for _, fault in unknown_data(house):
-            log.warning("%s", fault)
-    except StoreUnavailable:
-        log.warning("the names of clients in the settings could not be checked: the store is away")
-
-
-def _policies(app: Flask, house: House) -> dict[str, policy_module.Policy]:
-    try:
-        return policy_module.collect(app)
+        return policy.collect(app)
     except ConfigError as error:
         raise error.within(file=house.settings.file) from None
 

@@ -26,7 +26,7 @@ def check(desk: Desk, as_json: bool) -> None:
     from secureml.secret_ages import ages
 
     try:
-        app = create_app(desk.instance)
+        app = create_app(desk.instance, warn=False)
         check_agreement(app.extensions["secureml"].settings)
         unknown_tiers = _check_names(app.extensions["secureml"])
     except ConfigError as error:
@@ -64,8 +64,8 @@ def _check_names(house: House) -> list[str]:
 
     A tier is a word that clients share: the last of them may leave it and another take it up.
     """
-    from secureml.app import unknown_data
     from secureml.corridor.references import TIER
+    from secureml.known_names import unknown_data
 
     try:
         found = unknown_data(house)

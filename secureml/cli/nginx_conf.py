@@ -56,8 +56,8 @@ def _check_application(settings: Settings, file: Path) -> None:
     extra = [line for line in _directives(found) if line not in _directives(wanted)]
     if not missing and not extra:
         return
-    words = [f"the settings say {', '.join(missing)}"] * bool(missing)
-    words += [f"Nginx has {', '.join(extra)}"] * bool(extra)
+    words = [f"the settings say {', '.join(missing).replace(';', '')}"] * bool(missing)
+    words += [f"Nginx has {', '.join(extra).replace(';', '')}"] * bool(extra)
     raise ConfigError(
         f"Nginx does not have what the settings say: {' and '.join(words)}",
         file=str(file),

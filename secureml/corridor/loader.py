@@ -122,7 +122,8 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
     try:
         config = schema.load(words)
     except ValidationError as error:
-        raise invalid_table(error, name, schema, words) from None
+        beside = ("mode",) if _may_observe(cls) else ()
+        raise invalid_table(error, name, schema, words, beside) from None
     try:
         named = tuple(references(schema, words, name))
         return Loaded(cls(config, host), mode == "observe", named)
@@ -130,13 +131,17 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
         raise error.within(table=name) from None
 
 
+def _may_observe(cls: type[Plugin]) -> bool:
+    doors = set(doors_of(cls))
+    return not doors & NEVER_OBSERVED and bool(doors & REFUSING)
+
+
 def _check_mode(cls: type[Plugin], mode: object, table: str) -> None:
     if mode not in MODES:
         raise ConfigError(
             f"{mode!r} is not a mode", table=table, key="mode", fix='use "enforce" or "observe"'
         )
-    doors = set(doors_of(cls))
-    if mode == "observe" and (doors & NEVER_OBSERVED or not doors & REFUSING):
+    if mode == "observe" and not _may_observe(cls):
         raise ConfigError(
             "this plugin cannot be observed only",
             table=table,

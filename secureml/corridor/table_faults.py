@@ -6,7 +6,7 @@ Marshmallow says that a value does not fit. Whoever wrote it needs to know what 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, missing, validate
@@ -34,23 +34,29 @@ _EXPECTS: tuple[tuple[type[fields.Field[Any]], str], ...] = (
 
 
 def invalid_table(
-    error: ValidationError, table: str, schema: Schema, given: Mapping[str, Any]
+    error: ValidationError,
+    table: str,
+    schema: Schema,
+    given: Mapping[str, Any],
+    beside: Collection[str] = (),
 ) -> ConfigError:
     """Return the fault of a settings table that is to be told first, with its key and a fix.
 
-    ``given`` is the table as it was written.
+    ``given`` is the table as it was written; ``beside`` are keys it takes that are not the
+    schema's.
     """
     path, said = _first(error.messages)
     owner, field = _find(schema, path)
     key = ".".join(path)
     message = _SAID_BETTER.get(said, said)
     if said == UNKNOWN:
-        return ConfigError(message, table=table, key=key, fix=_fix_unknown(path, owner))
+        return ConfigError(message, table=table, key=key, fix=_fix_unknown(path, owner, beside))
     return ConfigError(message, table=table, key=key, fix=_fix_value(path, field, given))
 
 
-def _fix_unknown(path: tuple[str, ...], owner: Schema | None) -> str:
-    known = sorted(owner.fields) if owner is not None else []
+def _fix_unknown(path: tuple[str, ...], owner: Schema | None, beside: Collection[str]) -> str:
+    more = beside if len(path) == 1 else ()
+    known = sorted({*owner.fields, *more}) if owner is not None else []
     if not known:
         return "remove it; this table has no settings"
     return f"{did_you_mean(path[-1], known)}the keys here are {', '.join(known)}"

@@ -271,3 +271,13 @@ def test_a_right_to_nothing_is_not_given(ask, words):
         assert (said.code, said.err.count("\n")) == (1, 1)
         assert says in said.err
         assert "; fix: " in said.err
+
+
+def test_what_check_says_of_a_name_it_says_once(ask, fresh_instance, caplog):
+    """A start logs it as a warning; beside the refusal that would be a second line."""
+    append(
+        fresh_instance,
+        "[[plugins.rate_limit.limits]]\nfor = 'client:acme'\nallow = '5 per minute'\n",
+    )
+    assert ask("check").code == 2
+    assert caplog.text == ""

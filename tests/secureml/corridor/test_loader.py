@@ -121,6 +121,10 @@ def test_a_table_without_its_plugin_stops_the_start(tmp_path):
     ("table", "says"),
     [
         ({"sise": 2}, r"\[plugins.gate\] sise: .*unknown; fix: did you mean 'size'"),
+        (
+            {"mod": "observe"},
+            r"mod: .*unknown; fix: did you mean 'mode'\? the keys here are mode, s",
+        ),
         ({"size": "x"}, r"size: Not a valid.*write a whole number"),
     ],
 )
