@@ -38,6 +38,7 @@ for library in ("OMP", "OPENBLAS", "MKL"):
 _COUNTERS = "PROMETHEUS_MULTIPROC_DIR"
 
 _DEFAULTS: dict[str, Any] = {"workers": 2, "threads": 4, "bind": "", "timeout": 30}
+_DEFAULTS["nginx"] = "/etc/nginx/deploy/nginx"  # for `secureml check`; nothing here reads it
 
 # What Gunicorn may have to say before the application sees a request; words as in the catalogue
 # of secureml/corridor/problems.py, which is not imported here: this file loads before it can.

@@ -192,7 +192,8 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         """Tell whether requests can be answered now."""
         reasons = [reason for ask in readiness if (reason := ask())]
         body: dict[str, Any] = {"status": "not_ready" if reasons else "ready"}
-        if reasons:
+        # Who asks by another name gets the status and no more: a load balancer needs no reasons.
+        if reasons and not g.exchange.foreign_host:
             body["reasons"] = reasons
         return json_response(body, 503 if reasons else 200)
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from flask import Blueprint, Flask
 
-from secureml import api, house_measures, program_log, settings
+from secureml import api, house_measures, known_names, program_log, settings
 from secureml import instance as instance_folder
 from secureml.application import Application
-from secureml.config_error import ConfigError
+from secureml.config_error import ConfigError, did_you_mean
 from secureml.corridor import events, loader, policy
 from secureml.corridor.events import Event, Measure
 from secureml.corridor.loader import Loaded
@@ -94,9 +94,16 @@ class House:
 
 
 def create_app(
-    instance: str | Path | None = None, *, now: Callable[[], float] = time.time
+    instance: str | Path | None = None,
+    *,
+    now: Callable[[], float] = time.time,
+    warn: bool = True,
 ) -> Flask:
-    """Return the app behind all its doors, or raise ConfigError with the fix."""
+    """Return the app behind all its doors, or raise ConfigError with the fix.
+
+    Without ``warn`` nothing is logged of names that match no client or model: `secureml check`
+    says it itself.
+    """
     house = furnish(instance, now=now)
     load_models(house)
     pipeline = Pipeline(house.plugins, _catalogue(house), now=now, refusals=house.refusals)
@@ -104,6 +111,9 @@ def create_app(
     _register_routes(app, house)
     routes = Routes(_policies(app, house), _preparation(house))
     _survey(app, house)
+    known_names.refuse_unknown(app, house)
+    if warn:
+        known_names.warn_of_unknown(house)
     pipeline.attach(app, routes)
     app.extensions["secureml"] = house
     _announce(house)
@@ -139,6 +149,7 @@ def load_models(house: House) -> None:
 
     One that fails any check is closed and the others answer; where none is left the start stops.
     """
+    _demand_models_folder(house.settings)
     try:
         house.models.load_all()
     except ModelRefused as error:
@@ -162,6 +173,21 @@ def _vouching(loaded: Loaded) -> Callable[..., None]:
             raise ModelRefused("signature", why, f"mend the plugin {loaded.name}")
 
     return vouch
+
+
+def _demand_models_folder(found: Settings) -> None:
+    """Refuse a folder that is not there: a server without any model would start without a word."""
+    if found.models_folder.is_dir():
+        return
+    beside = [path.name for path in found.instance.iterdir() if path.is_dir()]
+    raise ConfigError(
+        f"there is no folder {found.models_folder.name!r} in the instance folder",
+        file=found.file,
+        table="models",
+        key="folder",
+        fix=f"{did_you_mean(found.models_folder.name, beside)}name the folder of sealed models, or "
+        "make it with `secureml init`",
+    )
 
 
 def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
@@ -229,6 +255,15 @@ def _survey(app: Flask, house: House) -> None:
                 asked(loaded.plugin, "survey", found)
             except ConfigError as error:
                 raise error.within(file=house.settings.file) from None
+
+
+def known_scopes(house: House) -> frozenset[str]:
+    """Return the same for a command, which needs no model and serves nothing."""
+    app = Application(
+        Pipeline(house.plugins, _catalogue(house), refusals=house.refusals), house.store.glance
+    )
+    _register_routes(app, house)
+    return known_names.scopes_of(app, house)
 
 
 def _policies(app: Flask, house: House) -> dict[str, policy.Policy]:

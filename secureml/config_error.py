@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean 'x'? `` for the nearest of the known words, or "" where none is near.
+
+    It stands at the beginning of a fix.
+    """
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
+
 
 class ConfigError(Exception):
     """The app must not start; one line that names file, table, key and the fix."""

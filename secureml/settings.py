@@ -17,10 +17,10 @@ from typing import Any
 import sqlalchemy as sa
 from marshmallow import Schema, ValidationError
 
-from secureml.config_error import ConfigError
-from secureml.corridor.loader import invalid_table
+from secureml.config_error import ConfigError, did_you_mean
 from secureml.corridor.payload import Limits
 from secureml.corridor.refusals import Terms
+from secureml.corridor.table_faults import invalid_table
 from secureml.state import secret_tables
 from secureml.state.secret import SecretTerms
 from secureml.state.signing import Schedule
@@ -29,11 +29,25 @@ from secureml.tables import TABLES
 FILE = "secureml.toml"
 SIGNING_FOLDER = "keys/signing"
 
-# What production may not run without; each is waived only by its name in `accept_risk`.
-PRODUCTION_PLUGINS = ("transport", "model_integrity", "audit_log")
+# What production may not run without, and what is missing where it is; each is waived only by its
+# name in `accept_risk`. Who callers are and what they may do is not here: no profile runs without.
+PRODUCTION_PLUGINS = {
+    "transport": "nobody checks TLS, the proxy and the host name",
+    "rate_limit": "nothing limits how much one caller may ask",
+    "input_rules": "a model is asked whatever is sent",
+    "output_rules": "nothing decides how much of an answer a caller may see",
+    "model_integrity": "model files are loaded that nobody signed",
+    "security_headers": "browsers and caches may keep and frame answers",
+    "errors": "refusals are not worded for callers",
+    "metrics": "nobody can watch how the server does",
+    "access_log": "requests are not written down",
+    "audit_log": "security events are not written down",
+}
 # Wherever a secret can be tried at an address of its own, guessing must become slow.
 GUESSING = "brute_force"
 RISKS = (*PRODUCTION_PLUGINS, GUESSING, "anonymous")
+# A guard that only watches is none. What is waived is named with the guard: `observe:rate_limit`.
+OBSERVED = "observe:"
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -55,6 +69,8 @@ class Settings:
     signing: Schedule
     secrets: SecretTerms
     recording: Terms
+    timeout: int
+    nginx: str
     plugin_tables: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -83,7 +99,8 @@ def read(instance: Path) -> Settings:
         checked = {
             name: _load(schema, tables.get(name, {}), name) for name, schema in TABLES.items()
         }
-        _refuse_unknown_risks(checked["secureml"]["accept_risk"])
+        root = checked["secureml"]
+        _refuse_unknown_risks(root["accept_risk"], root["plugins"])
         _check_store(checked["store"]["url"])
     except ConfigError as error:
         raise error.within(file=str(file)) from None
@@ -117,7 +134,8 @@ def _refuse_strangers(tables: dict[str, Any], plugin_tables: Any, file: Path) ->
             "this table or key is unknown",
             file=str(file),
             table=name,
-            fix=f"the tables are {', '.join(TABLES)} and plugins.<name>",
+            fix=f"{did_you_mean(name, [*TABLES, 'plugins'])}the tables are {', '.join(TABLES)} and "
+            "plugins.<name>",
         )
     misshapen = [name for name, table in tables.items() if not isinstance(table, dict)]
     if not isinstance(plugin_tables, dict):
@@ -141,20 +159,28 @@ def _load(schema: type[Schema], table: Mapping[str, Any], name: str) -> dict[str
     try:
         loaded: dict[str, Any] = schema().load(table)
     except ValidationError as error:
-        raise invalid_table(error, name) from None
+        raise invalid_table(error, name, schema(), table) from None
     return loaded
 
 
-def _refuse_unknown_risks(accepted: list[str]) -> None:
-    # A waiver of nothing would be printed at every start as if it were one.
+def _refuse_unknown_risks(accepted: list[str], plugins: list[str]) -> None:
+    # A waiver of nothing would be printed at every start as if it were one. What a plugin of an
+    # operator's own is called is known once it is loaded: see `check_production`.
+    known = [*RISKS, *(f"{OBSERVED}{name}" for name in plugins if ":" not in name)]
+    elsewhere = any(":" in name for name in plugins)
     for word in accepted:
-        if word not in RISKS:
-            raise ConfigError(
-                f"{word!r} is no risk that production refuses",
-                table="secureml",
-                key="accept_risk",
-                fix=f"remove it; the risks are {', '.join(RISKS)}",
-            )
+        if word not in known and not (elsewhere and word.startswith(OBSERVED)):
+            raise _unknown_risk(word, known)
+
+
+def _unknown_risk(word: str, known: list[str]) -> ConfigError:
+    risks = f"{', '.join(RISKS)} and {OBSERVED}PLUGIN for a plugin that is enabled"
+    return ConfigError(
+        f"{word!r} is no risk that production refuses",
+        table="secureml",
+        key="accept_risk",
+        fix=f"{did_you_mean(word, known)}remove it; the risks are {risks}",
+    )
 
 
 def _check_store(url: str) -> None:
@@ -196,6 +222,8 @@ def _freeze(
         signing=Schedule(**tables["signing_keys"]),
         secrets=secret_tables.terms(tables["secrets"], instance),
         recording=Terms(**tables["recording"]),
+        timeout=tables["server"]["timeout"],
+        nginx=tables["server"]["nginx"],
         plugin_tables=MappingProxyType(
             {name: MappingProxyType(table) for name, table in plugin_tables.items()}
         ),
@@ -216,24 +244,41 @@ def _takes_credentials(settings: Settings, enabled: Collection[str]) -> bool:
 def check_production(settings: Settings, enabled: Mapping[str, Any]) -> None:
     """Refuse the risks production does not take unless each is waived by name.
 
-    ``enabled`` has the names of the enabled plugins.
+    ``enabled`` has what the loader made of each enabled plugin, by its name.
     """
     if not settings.production:
         return
-    risks = [name for name in PRODUCTION_PLUGINS if name not in enabled]
-    if GUESSING not in enabled and _takes_credentials(settings, enabled):
-        risks.append(GUESSING)
-    if "anonymous" in enabled:
-        risks.append("anonymous")
-    for risk in risks:
-        if risk in settings.accept_risk:
-            continue
-        what = "runs the model open to strangers" if risk == "anonymous" else "is not enabled"
-        raise ConfigError(
-            f"the production profile refuses: {risk} {what}",
-            file=settings.file,
-            table="secureml",
-            key="plugins",
-            fix=f"{'remove' if risk == 'anonymous' else 'add'} {risk!r}, "
-            f"or waive it by name in accept_risk",
-        )
+    try:
+        _refuse_unknown_risks(sorted(settings.accept_risk), list(enabled))
+    except ConfigError as error:
+        raise error.within(file=settings.file) from None
+    waived = settings.accept_risk
+    for name, what in PRODUCTION_PLUGINS.items():
+        if name not in enabled and name not in waived:
+            raise _not_taken(settings, name, f"{name} is not enabled: {what}", f"add {name!r}")
+    if GUESSING not in enabled and GUESSING not in waived and _takes_credentials(settings, enabled):
+        what = f"{GUESSING} is not enabled: nothing slows down who guesses credentials"
+        raise _not_taken(settings, GUESSING, what, f"add {GUESSING!r}")
+    if "anonymous" in enabled and "anonymous" not in waived:
+        what = "anonymous runs the model open to strangers"
+        raise _not_taken(settings, "anonymous", what, "remove 'anonymous'")
+    for name, loaded in enabled.items():
+        if getattr(loaded, "observe", False) and f"{OBSERVED}{name}" not in waived:
+            raise ConfigError(
+                f"the production profile refuses: {name} only observes, and refuses nobody",
+                file=settings.file,
+                table=f"plugins.{name}",
+                key="mode",
+                fix="remove the key, or waive it by name: [secureml] accept_risk = "
+                f'["{OBSERVED}{name}"]',
+            )
+
+
+def _not_taken(settings: Settings, risk: str, what: str, cure: str) -> ConfigError:
+    return ConfigError(
+        f"the production profile refuses: {what}",
+        file=settings.file,
+        table="secureml",
+        key="plugins",
+        fix=f'{cure}, or waive it by name: accept_risk = ["{risk}"]',
+    )

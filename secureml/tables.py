@@ -5,7 +5,11 @@ A schema declares and never acts; docs/settings.md is made from these.
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+import os
+import re
+from ipaddress import ip_address
+
+from marshmallow import Schema, ValidationError, fields, validate
 
 from secureml.state.fields import ByteSize, Duration, InstancePath, StrictInteger
 from secureml.state.keypair import ALGORITHMS
@@ -31,6 +35,7 @@ class RootTable(Schema):
             "description": "The plugins that run, in the order they stand inside a door.",
             "example": [
                 "transport",
+                "rate_limit",
                 "api_keys",
                 "scopes",
                 "input_rules",
@@ -90,7 +95,7 @@ class PayloadTable(Schema):
 
     body = ByteSize(
         load_default=1024 * 1024,
-        metadata={"description": "Largest request body; keep nginx.conf's limit equal."},
+        metadata={"description": "Largest request body; Nginx is told by `secureml nginx-conf`."},
     )
     depth = StrictInteger(
         load_default=8,
@@ -147,6 +152,33 @@ class SigningKeysTable(Schema):
     )
 
 
+_ADDRESS = re.compile(r"(?:([0-9.]{7,15})|\[([0-9A-Fa-f:.]{2,45})\]):([1-9][0-9]{0,4})")
+_SOCKET_PATH = 107  # bytes the kernel's sockaddr_un holds beside the closing zero
+
+
+def _check_bind(text: str) -> None:
+    """Refuse what Gunicorn cannot bind, and what whoever reaches this machine could connect to."""
+    if not text:
+        return
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path.startswith("/") or "\0" in path or len(os.fsencode(path)) > _SOCKET_PATH:
+            raise ValidationError(
+                f"The socket is an absolute path of at most {_SOCKET_PATH} bytes."
+            )
+        return
+    match = _ADDRESS.fullmatch(text)
+    try:
+        address = ip_address((match[1] or match[2]) if match else "")
+    except ValueError:
+        raise ValidationError("This is no address that Gunicorn could listen on.") from None
+    if match is None or int(match[3]) > 65535:
+        raise ValidationError("There is no such port.")
+    if address.is_unspecified or not (address.is_private or address.is_loopback):
+        # Nginx, its TLS and its limits would be passed by.
+        raise ValidationError("The whole network could connect here and pass by Nginx.")
+
+
 class ServerTable(Schema):
     """The ``[server]`` table: how Gunicorn runs; read by ``deploy/gunicorn.conf.py``."""
 
@@ -162,12 +194,30 @@ class ServerTable(Schema):
     )
     bind = fields.String(
         load_default="",
-        metadata={"description": "Empty for a unix socket in `run/`, or `unix:/path`."},
+        validate=_check_bind,
+        metadata={
+            "description": "Empty for a unix socket in `run/`, or `unix:/path`, or for an Nginx "
+            "on another machine a private address and a port such as `10.0.0.11:8000`.",
+            "example": "unix:/run/secureml/gunicorn.sock",
+        },
     )
     timeout = StrictInteger(
         load_default=30,
         validate=validate.Range(5, 3600),
-        metadata={"description": "Seconds after which a silent worker is replaced."},
+        metadata={
+            "description": "Seconds after which a silent worker is replaced. Nginx waits five "
+            "more for an answer and is told by `secureml nginx-conf`."
+        },
+    )
+    nginx = fields.String(
+        load_default="/etc/nginx/deploy/nginx",
+        validate=validate.Regexp(
+            r"(/[^\0]*)?\Z", error="Write the absolute path of a folder, or nothing."
+        ),
+        metadata={
+            "description": "The folder of Nginx's include files on a production machine, which "
+            "`secureml check` holds to these settings; empty where Nginx runs elsewhere."
+        },
     )
 
 

@@ -24,7 +24,7 @@ class Config(Schema):
         metadata={"description": "What a caller without credentials may do."},
     )
     models = plain.List(
-        plain.String(),
+        fields.ModelName(),
         load_default=lambda: ["*"],
         metadata={"description": "The models such a caller may use; `*` is all of them."},
     )
@@ -35,6 +35,8 @@ class Anonymous(Plugin):
 
     name = "anonymous"
     schema = Config
+    # It names everybody, so a revoked key would pass unread in front of those behind it.
+    last_at = ("identify",)
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._principal = Principal(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import Schema
 from marshmallow import fields as plain
 
-from secureml import Host, Plugin
+from secureml import Host, Plugin, fields
 
 from .views import Reading, blueprint
 
@@ -33,7 +33,7 @@ class Config(Schema):
         },
     )
     public_scopes = plain.List(
-        plain.String(),
+        fields.Scope(),
         load_default=lambda: ["predict", "models:read", "token"],
         metadata={
             "description": "What a public description shows beside public routes: those that "

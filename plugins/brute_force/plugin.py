@@ -100,6 +100,7 @@ class BruteForce(Plugin):
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._headers = tuple(f"HTTP_{h.upper().replace('-', '_')}" for h in config["headers"])
         self._fields = tuple(config["form_fields"])
+        self.guards_headers = tuple(config["headers"])
         times = (config["first"], config["longest"], config["forget"])
         self._pair, self._address = (
             Rules(config["free"], *times),

@@ -25,6 +25,7 @@ from secureml import (
     Principal,
     Problem,
     StoreUnavailable,
+    fields,
     meet,
 )
 
@@ -49,7 +50,7 @@ class Config(Schema):
     """The ``[plugins.client_certificates]`` table."""
 
     require = plain.List(
-        plain.String(),
+        fields.ClientName(),
         load_default=list,
         metadata={
             "description": "Clients whose keys and tokens are good only over a connection with "

@@ -92,7 +92,7 @@ class Config(Schema):
         metadata={"description": "Most trades of one client that stand; the oldest give way."},
     )
     traded = plain.List(
-        plain.String(),
+        fields.PluginName(),
         load_default=lambda: ["api_keys"],
         validate=validate.Length(min=1),
         metadata={

@@ -59,6 +59,7 @@ class OAuth2(Plugin):
 
     name = "oauth2"
     schema = Config
+    proof_headers = ("DPoP",)
     carrier = "Authorization"
     problems = (
         *(Kind(f"oauth2.{word}", *said) for word, said in ERRORS.items()),

@@ -116,7 +116,7 @@ class IssuerTable(Schema):
             "description": "How long its last good keys are believed while it cannot be reached."
         },
     )
-    client = plain.String(
+    client = fields.ClientName(
         load_default=None,
         allow_none=True,
         metadata={
@@ -131,7 +131,7 @@ class IssuerTable(Schema):
     )
     clients = plain.Dict(
         keys=plain.String(),
-        values=plain.String(),
+        values=fields.ClientName(),
         load_default=dict,
         metadata={"description": "Our client for each value of that claim."},
     )
@@ -150,7 +150,7 @@ class IssuerTable(Schema):
         },
     )
     models = plain.List(
-        plain.String(),
+        fields.ModelName(),
         load_default=lambda: ["*"],
         metadata={"description": "Models its tokens may use; `*` is all those of the client."},
     )

@@ -24,6 +24,7 @@ class Grant(Schema):
     """The ``[[plugins.output_rules.grants]]`` table: who sees how much; the first that fits."""
 
     scope = fields.Scope(
+        defines=True,
         load_default=None,
         allow_none=True,
         metadata={
@@ -31,17 +32,17 @@ class Grant(Schema):
             "example": "predict:full",
         },
     )
-    tier = plain.String(
+    tier = fields.TierName(
         load_default=None,
         allow_none=True,
         metadata={"description": "The tier the caller must be of.", "example": "gold"},
     )
-    client = plain.String(
+    client = fields.ClientName(
         load_default=None,
         allow_none=True,
         metadata={"description": "The client the caller must be.", "example": "ward-7"},
     )
-    model = plain.String(
+    model = fields.ModelName(
         load_default=None,
         allow_none=True,
         metadata={"description": "The model the question must be for.", "example": "iris"},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, cast
@@ -57,6 +58,8 @@ class RateLimit(Plugin):
     name = "rate_limit"
     also_known_as = ("limits",)
     schema = Config
+    # Rows are counted before they are read: else rows that are refused would cost nothing.
+    precedes = ("input_rules", "theft_guard")
     problems = (
         Kind("rate_limit.busy", 503, "Too many requests are being worked on"),
         Kind("rate_limit.banned", 429, "Too many refusals were ignored"),
@@ -211,10 +214,12 @@ class RateLimit(Plugin):
         """Refuse a limit on a route that is not there: it would be none."""
         for rule in self.rules:
             if rule.route and rule.route not in routes:
+                near = get_close_matches(rule.route, sorted(routes), n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
                 raise ConfigError(
                     f"the limit {rule.name!r} is on {rule.route!r}, which is no route",
                     key="limits",
-                    fix="`secureml routes` shows them",
+                    fix=f"{hint}`secureml routes` shows them",
                 )
             if rule.model not in ("", EACH) and rule.model not in self._host.models.names():
                 log.warning("the limit %r is on a model that is not here", rule.name)

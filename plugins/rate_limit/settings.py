@@ -51,7 +51,16 @@ class Place(plain.Field[str]):
         return value
 
 
-_FOR = plain.String(
+class Whom(plain.String):
+    """Whom a limit is for, such as ``client`` or ``tier:gold``."""
+
+    def refers(self, value: Any) -> list[tuple[str, str]]:
+        """Return the client or tier that is named."""
+        whom, _, who = value.partition(":") if isinstance(value, str) else ("", "", "")
+        return [(whom, who)] if who and whom in ("client", "tier") else []
+
+
+_FOR = Whom(
     required=True,
     validate=validate.Regexp(WHOM.pattern + r"\Z"),
     metadata={
@@ -90,7 +99,7 @@ class LimitTable(Schema):
         load_default="",
         metadata={"description": "Only this route, as `secureml routes` shows it; empty for all."},
     )
-    model = plain.String(
+    model = fields.ModelName(
         load_default="",
         validate=validate.Regexp(r"(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,62})?\Z"),
         metadata={
@@ -125,7 +134,7 @@ class LimitTable(Schema):
 class CostTable(Schema):
     """What a request or row of one model weighs in every limit."""
 
-    model = plain.String(
+    model = fields.ModelName(
         required=True,
         validate=validate.Length(1, 63),
         metadata={"description": "The model.", "example": "big-forest"},

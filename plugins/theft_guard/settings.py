@@ -70,7 +70,7 @@ class Config(Schema):
         metadata={"description": "The span of a budget."},
     )
     exempt = plain.List(
-        plain.String(),
+        fields.ClientName(),
         load_default=list,
         metadata={
             "description": "Clients that are flagged and nothing more: those known to vary their "

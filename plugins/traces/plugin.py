@@ -71,7 +71,7 @@ class Config(Schema):
         },
     )
     believe_clients = plain.List(
-        plain.String(validate=validate.Length(min=1)),
+        fields.ClientName(validate=validate.Length(min=1)),
         load_default=list,
         metadata={"description": "Clients whose `traceparent` is continued; nobody else's is."},
     )

@@ -16,7 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 Network = IPv4Network | IPv6Network
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 
 
 class PeerRefused(Exception):
@@ -54,10 +54,17 @@ class Trust:
     is_edge: Callable[[bytes], bool] | None = None
 
 
-def settle(environ: Mapping[str, str], trust: Trust) -> Peer:
-    """Return the peer of a WSGI request, or raise PeerRefused."""
+def settle(environ: Mapping[str, str], trust: Trust, *, any_host: bool = False) -> Peer:
+    """Return the peer of a WSGI request, or raise PeerRefused.
+
+    With ``any_host`` a Host that is not ours is no reason to refuse; the peer's host is then "".
+    """
     socket_peer = environ.get("REMOTE_ADDR", "")
-    host = _host(environ.get("HTTP_HOST", ""), trust.hosts)
+    host = host_name(environ.get("HTTP_HOST", ""))
+    if not host or host not in trust.hosts:
+        if not any_host:
+            raise PeerRefused("misdirected_request", "transport.host")
+        host = ""
     if not _is_trusted(socket_peer, trust):
         return _direct(environ, socket_peer, host, trust)
     _check_edge(environ, trust)
@@ -99,13 +106,6 @@ def _is_trusted(socket_peer: str, trust: Trust) -> bool:
     if not socket_peer:
         return trust.unix
     return _in_networks(socket_peer, trust.networks)
-
-
-def _host(header: str, allowed: Collection[str]) -> str:
-    host = host_name(header)
-    if not host or host not in allowed:
-        raise PeerRefused("misdirected_request", "transport.host")
-    return host
 
 
 def host_name(text: str) -> str:

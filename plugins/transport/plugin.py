@@ -1,14 +1,15 @@
 """Transport: who is at the other end, decided once, before anyone acts on it.
 
-Stands in ADMIT, first in the list. It believes forwarding headers only from the peers the
-operator names, answers only over HTTPS and only for the hosts the operator names.
+Stands in ADMIT, first in the list: it believes forwarding headers only from the peers the
+operator names, answers only over HTTPS and only for the hosts the operator names (health checks
+for any). Stands in RESPOND, where pages of allowed origins are let read the answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
@@ -24,7 +25,11 @@ from secureml import (
     fields,
 )
 
+from .origins import EXPOSED, fault_of
 from .peer import PeerRefused, Trust, host_name, settle
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import Headers
 
 
 class Config(Schema):
@@ -53,6 +58,14 @@ class Config(Schema):
         load_default=False,
         metadata={"description": "Whether clients may reach Gunicorn's own TLS without a proxy."},
     )
+    allow_origins = plain.List(
+        plain.String(),
+        load_default=list,
+        metadata={
+            "description": "Origins whose web pages may read answers in a browser, such as "
+            "`https://app.example.org`, each exactly as the browser writes it. Empty: none."
+        },
+    )
     edge_token = fields.SecretRef(
         load_default=None,
         allow_none=True,
@@ -68,6 +81,8 @@ class Transport(Plugin):
 
     name = "transport"
     schema = Config
+    # Whoever is asked earlier sees no address, and takes all strangers for one.
+    first_at = ("admit",)
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         if not config["trusted"] and not config["direct"]:
@@ -76,6 +91,7 @@ class Transport(Plugin):
                 key="trusted",
                 fix='trusted = ["unix"] behind the bundled Nginx',
             )
+        self._origins = frozenset(_origin(word) for word in config["allow_origins"])
         networks = tuple(_network(word) for word in config["trusted"] if word != "unix")
         self._token = _token(config["edge_token"], host)
         # By the list alone nobody is proven: whoever may open the socket could say anything.
@@ -91,7 +107,7 @@ class Transport(Plugin):
     def admit(self, exchange: Exchange) -> None:
         """Settle who the client is; a stranger to the proxy or to TLS goes no further."""
         try:
-            peer = settle(exchange.request.environ, self._trust)
+            peer = settle(exchange.request.environ, self._trust, any_host=_any_host(exchange))
         except PeerRefused as refused:
             raise Problem(refused.code, reason=refused.reason) from None
         except SecretUnavailable:
@@ -103,7 +119,20 @@ class Transport(Plugin):
             host=peer.host,
             foreign_id=peer.foreign_id,
             edge_proven=peer.edge_proven,
+            foreign_host=not peer.host,
         )
+        origin = exchange.request.environ.get("HTTP_ORIGIN")
+        if origin in self._origins:
+            exchange.allow_origin(origin)
+
+    def respond(self, exchange: Exchange, headers: Headers) -> None:
+        """Let a page of an allowed origin read the answer; of any other, say nothing."""
+        if not self._origins:
+            return
+        headers.add("Vary", "Origin")  # also without one: a cache must not give it to another
+        if exchange.allowed_origin:
+            headers["Access-Control-Allow-Origin"] = exchange.allowed_origin
+            headers["Access-Control-Expose-Headers"] = EXPOSED
 
     def ready(self) -> str | None:
         """Return why no request can pass, when the edge token is too old to be believed."""
@@ -117,6 +146,22 @@ class Transport(Plugin):
         """Follow the edge token no longer."""
         if self._token:
             self._token.close()
+
+
+def _any_host(exchange: Exchange) -> bool:
+    return exchange.policy is not None and exchange.policy.any_host
+
+
+def _origin(word: str) -> str:
+    fault = fault_of(word)
+    if fault:
+        raise ConfigError(
+            f"{word!r} is no origin to allow: {fault}",
+            key="allow_origins",
+            fix='write it as a browser does: "https://app.example.org", or '
+            '"http://localhost:3000" for a page on this machine',
+        )
+    return word
 
 
 def _host(word: str) -> str:

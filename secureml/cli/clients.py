@@ -3,18 +3,55 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from secureml.cli.main import Desk
 from secureml.cli.output import emit, json_option
+from secureml.config_error import did_you_mean
 from secureml.state.clients import Client, ClientError
+from secureml.state.rights import MODEL, RIGHT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @click.group()
 def clients() -> None:
     """Add, change, list and switch off clients."""
+
+
+_unseen = click.option(
+    "--allow-unknown",
+    is_flag=True,
+    help="Take scopes and models that are not here yet.",
+)
+
+
+def _demand_known(
+    desk: Desk, scopes: tuple[str, ...], models: tuple[str, ...], *, allow_unknown: bool
+) -> None:
+    """Refuse a right to what is not here: it would look like one and give nothing.
+
+    What has not the shape of a right is left to `Clients`, which says so. Raises ClientError.
+    """
+    if allow_unknown:
+        return
+    narrowed = [scope.partition("@")[2] for scope in scopes]
+    wanted = {name.partition("@")[0] for name in [*narrowed, *models] if MODEL.fullmatch(name)}
+    _demand("model", wanted - {"*"}, desk.known_models if wanted else frozenset)
+    asked = {scope.partition("@")[0] for scope in scopes if RIGHT.fullmatch(scope)}
+    _demand("scope", asked, desk.known_scopes if asked else frozenset)
+
+
+def _demand(kind: str, wanted: set[str], known: Callable[[], frozenset[str]]) -> None:
+    for name in sorted(wanted - known()):
+        there = ", ".join(sorted(known())) or "none"
+        raise ClientError(
+            f"there is no {kind} {name!r}; fix: {did_you_mean(name, sorted(known()))}"
+            f"the {kind}s here are {there}; --allow-unknown takes it all the same"
+        )
 
 
 @clients.command()
@@ -29,6 +66,7 @@ def clients() -> None:
 @click.option(
     "--model", "models", multiple=True, help="A model it may use; repeatable. Default: all."
 )
+@_unseen
 @json_option
 @click.pass_obj
 def add(
@@ -37,10 +75,12 @@ def add(
     tier: str,
     scopes: tuple[str, ...],
     models: tuple[str, ...],
+    allow_unknown: bool,
     as_json: bool,
 ) -> None:
     """Add the client NAME."""
     try:
+        _demand_known(desk, scopes, models, allow_unknown=allow_unknown)
         client = desk.clients.add(name, tier=tier, scopes=scopes or None, models=models or None)
     except ClientError as error:
         raise click.ClickException(str(error)) from None
@@ -53,6 +93,7 @@ def add(
 @click.option("--tier", help="What limits it belongs to.")
 @click.option("--scope", "scopes", multiple=True, help="The rights it has from now on; repeatable.")
 @click.option("--model", "models", multiple=True, help="The models it may use from now on.")
+@_unseen
 @json_option
 @click.pass_obj
 def set_rights(
@@ -61,12 +102,14 @@ def set_rights(
     tier: str | None,
     scopes: tuple[str, ...],
     models: tuple[str, ...],
+    allow_unknown: bool,
     as_json: bool,
 ) -> None:
     """Change what the client NAME may do, from its next request on; what is not named stays."""
     if not (tier or scopes or models):
         raise click.UsageError("say what changes: --tier, --scope or --model")
     try:
+        _demand_known(desk, scopes, models, allow_unknown=allow_unknown)
         client = desk.clients.change(name, tier=tier, scopes=scopes or None, models=models or None)
     except ClientError as error:
         raise click.ClickException(str(error)) from None

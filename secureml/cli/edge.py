@@ -9,13 +9,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from secureml.config_error import ConfigError
 from secureml.state.secret import SecretSource
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from secureml.settings import Settings
+
 REFERENCE = "file:keys/edge-token"  # where `secureml init` puts it
+APPLICATION = "application.conf"  # the include that is made from the settings
 _PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 # The includes that hold no site value are the checkout's own.
@@ -29,26 +35,18 @@ FIXED = (
 )
 
 
-def command(
-    nginx: str,
-    instance: Path,
-    checkout: Path,
-    hosts: Sequence[str],
-    bind: str,
-    port: int,
-    token: str = REFERENCE,
-) -> list[str]:
-    """Write what Nginx needs into the instance folder and return the command that runs it.
-
-    ``token`` is a reference to what Nginx proves itself with, as ``transport`` is told it.
-    """
+def command(nginx: str, settings: Settings, checkout: Path, bind: str, port: int) -> list[str]:
+    """Write what Nginx needs into the instance folder and return the command that runs it."""
+    instance, hosts = settings.instance, served_hosts(settings)
+    token = settings.plugin_tables.get("transport", {}).get("edge_token") or REFERENCE
     folder = instance / "nginx"
     sites = folder / "deploy" / "nginx"
     sites.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(checkout / "nginx.conf", folder / "nginx.conf")
     for name in FIXED:
         shutil.copyfile(checkout / "deploy" / "nginx" / name, sites / name)
-    for name, text in site_values(instance, hosts, bind, port, token).items():
+    values = site_values(instance, hosts, bind, port, token)
+    for name, text in {**values, APPLICATION: application_conf(settings)}.items():
         path = sites / name
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
@@ -81,6 +79,32 @@ def site_values(
     }
 
 
+def served_hosts(settings: Settings) -> list[str]:
+    """Return the names the application answers for, which Nginx must know as well."""
+    table = settings.plugin_tables.get("transport", {})
+    return list(table.get("hosts", ["localhost", "127.0.0.1", "::1"]))
+
+
+def application_conf(settings: Settings) -> str:
+    """Return the include that says to Nginx what the application's settings say."""
+    origins = settings.plugin_tables.get("transport", {}).get("allow_origins", [])
+    # As expressions: words alone would be compared without regard to capitals.
+    lines = [f'    "~^{re.escape(origin)}$" "{origin}";' for origin in dict.fromkeys(origins)]
+    return "\n".join(
+        [
+            _MADE,
+            f"client_max_body_size {settings.body_limit};",
+            # Longer than Gunicorn's own, so that the client hears of it from us first.
+            f"proxy_read_timeout {settings.timeout + 5}s;",
+            "map $http_origin $allowed_origin {",
+            '    default "";',
+            *lines,
+            "}",
+            "",
+        ]
+    )
+
+
 def _client_certificates(folder: Path) -> str:
     """Ask clients for certificates where the authorities that sign them are laid down."""
     if not (folder / "clients.crt").exists():
@@ -107,6 +131,10 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+_MADE = """\
+# What the application's settings say and Nginx must know as well. Do not edit it: after a change of
+# [payload] body, [server] timeout or [plugins.transport] allow_origins write it again with
+# `secureml nginx-conf` and reload Nginx. `secureml check` compares it with the settings."""
 _STATUS = "location = /status { stub_status; default_type text/plain; }\n"
 _PATHS = """\
 access_log ../logs/nginx.log secureml;

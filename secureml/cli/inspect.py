@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 def check(desk: Desk, as_json: bool) -> None:
     """Go through the whole start and stop before serving; exit 0 when it may start, else 2."""
     from secureml.app import create_app
+    from secureml.cli.nginx_conf import check_agreement
     from secureml.secret_ages import ages
 
     try:
-        app = create_app(desk.instance)
+        app = create_app(desk.instance, warn=False)
+        check_agreement(app.extensions["secureml"].settings)
+        unknown_tiers = _check_names(app.extensions["secureml"])
     except ConfigError as error:
         if not as_json:
             raise
@@ -34,7 +37,10 @@ def check(desk: Desk, as_json: bool) -> None:
     house = app.extensions["secureml"]
     models = {name: house.models.current(name) for name in house.models.names()}
     secrets = ages(house, time.time())
-    warnings = _warnings(house) + [secret.warning() for secret in secrets if secret.old]
+    warnings = unknown_tiers + _warnings(house)
+    if not models:
+        warnings.append("no model is sealed here, so /readyz says no_model: secureml models seal")
+    warnings += [secret.warning() for secret in secrets if secret.old]
     lines = [f"ready to start: {house.settings.file}"]
     lines += [f"model {name} version {version}" for name, version in models.items()]
     lines += [secret.line() for secret in secrets]
@@ -51,6 +57,24 @@ def check(desk: Desk, as_json: bool) -> None:
         as_json,
         "\n".join(lines),
     )
+
+
+def _check_names(house: House) -> list[str]:
+    """Refuse a setting that names a client or model that is not there; return the other faults.
+
+    A tier is a word that clients share: the last of them may leave it and another take it up.
+    """
+    from secureml.corridor.references import TIER
+    from secureml.known_names import unknown_data
+
+    try:
+        found = unknown_data(house)
+    except StoreUnavailable:
+        return []  # said beside the other warnings
+    for reference, fault in found:
+        if reference.kind != TIER:
+            raise fault
+    return [str(fault) for _, fault in found]
 
 
 def _warnings(house: House) -> list[str]:

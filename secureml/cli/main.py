@@ -36,6 +36,7 @@ CORE = {
     "access": "secureml.cli.access:access",
     "signing-keys": "secureml.cli.signing_keys:signing_keys",
     "models": "secureml.cli.models:models",
+    "nginx-conf": "secureml.cli.nginx_conf:nginx_conf",
     "events": "secureml.cli.events:events",
     "backup": "secureml.cli.backup:backup",
     "restore": "secureml.cli.restore:restore",
@@ -66,6 +67,16 @@ class Desk:
     def clients(self) -> Clients:
         """The named clients."""
         return self.house.clients
+
+    def known_scopes(self) -> frozenset[str]:
+        """Return the scopes that mean something on this server."""
+        from secureml.app import known_scopes
+
+        return known_scopes(self.house)
+
+    def known_models(self) -> frozenset[str]:
+        """Return the names of sealed models, whether they serve or not."""
+        return frozenset(self.house.models.names_on_disk())
 
     def tell(self, name: str, client: str = "", **facts: Fact) -> None:
         """Let whoever keeps records know what a command did."""

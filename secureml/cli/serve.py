@@ -47,13 +47,13 @@ def serve(
 ) -> None:
     """Serve over HTTPS until Ctrl-C, then stop all that was started."""
     instance, tls = desk.instance, desk.instance / "tls"
-    hosts = _hosts(desk)  # a bad setting is told before anything runs
+    settings = desk.house.settings  # a bad setting is told before anything runs
     certificates.check(tls / "server.crt", tls / "server.key", certificates.utc_now())
     _demand_model(desk, model)
     _clear_sockets(instance / "run")
     _check_port(bind, port)
     nginx = None if no_nginx else _find_nginx()
-    front = _front(desk, nginx, hosts, bind, port) if nginx else None
+    front = edge.command(nginx, settings, CHECKOUT, bind, port) if nginx else None
     running = Running(CHECKOUT, instance)
     try:
         running.start(_gunicorn(None if front else f"{edge.bracketed(bind)}:{port}", instance))
@@ -68,19 +68,6 @@ def serve(
         click.echo("stopping", err=True)
     finally:
         running.stop()
-
-
-def _front(desk: Desk, nginx: str, hosts: list[str], bind: str, port: int) -> list[str]:
-    """Write what Nginx needs, the very token the application asks of it among it."""
-    table = desk.house.settings.plugin_tables.get("transport", {})
-    token = table.get("edge_token") or edge.REFERENCE
-    return edge.command(nginx, desk.instance, CHECKOUT, hosts, bind, port, token)
-
-
-def _hosts(desk: Desk) -> list[str]:
-    """Return the names the application answers for, which Nginx must know as well."""
-    table = desk.house.settings.plugin_tables.get("transport", {})
-    return list(table.get("hosts", ["localhost", "127.0.0.1", "::1"]))
 
 
 def _demand_model(desk: Desk, wanted: str | None) -> None:

@@ -2,8 +2,8 @@
 
 Facts that two plugins need are fields here, so that plugins need not know one another.
 The pipeline writes; plugins read. The exceptions are methods: the peer, which ``transport``
-settles once (a second attempt is a fault of ours and fails the request), what is told with
-`note` and `warn`, and `amend_rows`.
+settles once (a second attempt is a fault of ours and fails the request), `allow_origin`, what is
+told with `note` and `warn`, and `amend_rows`.
 """
 
 from __future__ import annotations
@@ -115,6 +115,9 @@ class Exchange:
     ``id`` is ours (128 random bits, hex); ``foreign_id`` is the client's, cleaned.
     ``edge_proven`` tells that the hop before us is the operator's own and has shown the edge
     token: what it says of the connection is then no claim of the client's.
+    ``foreign_host`` tells that the Host header named none of our hosts: only a route that answers
+    any host (`Policy.any_host`) is reached so.
+    ``allowed_origin`` is the request's Origin where the operator lets pages of it read answers.
     ``started`` is seconds since the epoch, ``elapsed_ns`` set when the answer is ready.
     ``timings`` holds (door, plugin, nanoseconds), one entry per step taken.
     ``route`` is the rule as written in the app, "" for an unknown path: bounded, so it
@@ -140,6 +143,8 @@ class Exchange:
     host: str = ""
     foreign_id: str = ""
     edge_proven: bool = False
+    foreign_host: bool = False
+    allowed_origin: str = ""
     principal: Principal | None = None
     payload: dict[str, Any] | None = None
     model_name: str = ""
@@ -171,13 +176,19 @@ class Exchange:
         host: str,
         foreign_id: str = "",
         edge_proven: bool = False,
+        foreign_host: bool = False,
     ) -> None:
         """Say who the client is, once and for all doors after this one."""
         if self._peer_settled:
             raise RuntimeError("the peer is settled once; a second plugin tried")
         self.client_address, self.scheme, self.host = address, scheme, host
         self.foreign_id, self.edge_proven = foreign_id, edge_proven
+        self.foreign_host = foreign_host
         self._peer_settled = True
+
+    def allow_origin(self, origin: str) -> None:
+        """Let pages of this origin read the answer, whatever it will be."""
+        self.allowed_origin = origin
 
     def read_rows(self) -> np.ndarray[Any, Any]:
         """Return the instances as the model's own rows, read once.

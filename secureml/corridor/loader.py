@@ -14,13 +14,15 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from secureml.config_error import ConfigError
+from secureml.config_error import ConfigError, did_you_mean
 
 from .phases import NEVER_OBSERVED, REFUSING, Phase
 from .plugin import Host, Plugin, doors_of
 from .plugin_faults import import_fault, missing_class, raised
 from .randomness import check_randomness
+from .references import Reference, references
 from .shape import check_made, check_shape
+from .table_faults import invalid_table
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 MODES = ("enforce", "observe")
@@ -28,10 +30,14 @@ MODES = ("enforce", "observe")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A plugin ready to stand at its doors; ``observe`` turns its refusals into log lines."""
+    """A plugin ready to stand at its doors; ``observe`` turns its refusals into log lines.
+
+    ``references`` are the names of clients, models and the like in its table.
+    """
 
     plugin: Plugin
     observe: bool
+    references: tuple[Reference, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,7 +73,8 @@ def build(
         raise ConfigError(
             "this table configures a plugin that is not enabled",
             table=f"plugins.{stray}",
-            fix=f"add {stray!r} to [secureml] plugins or remove the table",
+            fix=f"{did_you_mean(stray, known)}add {stray!r} to [secureml] plugins or remove the "
+            "table",
         )
     return [_construct(cls, tables.get(cls.name, {}), host_for(cls.name)) for cls in classes]
 
@@ -106,9 +113,12 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
     mode = words.pop("mode", "enforce")
     _check_mode(cls, mode, name)
     try:
-        config = cls.schema().load(words)
+        schema = cls.schema()
+        config = schema.load(words)
+        named = tuple(references(schema, words, name))
     except ValidationError as error:
-        raise invalid_table(error, name) from None
+        beside = ("mode",) if _may_observe(cls) else ()
+        raise invalid_table(error, name, schema, words, beside) from None
     except BaseException as error:
         raise raised(cls.name, f"its schema {cls.schema.__name__}", cls.schema, error) from error
     try:
@@ -117,7 +127,12 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
         check_randomness(plugin)
     except BaseException as error:
         raise raised(cls.name, f"{cls.__name__}.__init__", cls, error) from error
-    return Loaded(plugin, mode == "observe")
+    return Loaded(plugin, mode == "observe", named)
+
+
+def _may_observe(cls: type[Plugin]) -> bool:
+    doors = set(doors_of(cls))
+    return not doors & NEVER_OBSERVED and bool(doors & REFUSING)
 
 
 def _check_mode(cls: type[Plugin], mode: object, table: str) -> None:
@@ -142,24 +157,6 @@ def _check_mode(cls: type[Plugin], mode: object, table: str) -> None:
         )
 
 
-def invalid_table(error: ValidationError, table: str) -> ConfigError:
-    """Return the first fault of a settings table as one line with its key."""
-    key, message = _first(error.messages)
-    fix = "see docs/settings.md for the words this table knows" if "nknown" in message else ""
-    return ConfigError(message, table=table, key=key, fix=fix or "correct the value")
-
-
-def _first(messages: Any, path: str = "") -> tuple[str, str]:
-    while not isinstance(messages, str):
-        if isinstance(messages, dict):
-            word, messages = next(iter(messages.items()))
-            if word != "_schema":
-                path = f"{path}.{word}" if path else str(word)
-        else:
-            messages = messages[0]
-    return path, messages
-
-
 def check_company(plugins: Sequence[Loaded]) -> None:
     """Refuse a set of plugins that would leave the model open or answer in two voices."""
     for phase, fix in (
@@ -180,6 +177,7 @@ def check_company(plugins: Sequence[Loaded]) -> None:
         )
     _check_issuers(plugins)
     _check_connections(plugins)
+    _check_guarded_headers(plugins)
     _check_order(plugins)
 
 
@@ -195,6 +193,45 @@ def _check_order(plugins: Sequence[Loaded]) -> None:
                     fix=f"name {loaded.name} before {other}",
                 )
         gone.append(loaded.name)
+    for phase in Phase:
+        _check_ends(phase, [each for each in plugins if phase in doors_of(each.plugin)])
+
+
+def _check_ends(phase: Phase, standing: Sequence[Loaded]) -> None:
+    """Refuse a door at which one stands in the middle that must be the first, or the last."""
+    for number, loaded in enumerate(standing):
+        if phase.value in loaded.plugin.first_at and number > 0:
+            raise ConfigError(
+                f"{standing[0].name} comes before {loaded.name} at {phase.name}, and so cannot see "
+                f"what {loaded.name} finds out",
+                table="secureml",
+                key="plugins",
+                fix=f"name {loaded.name} before {standing[0].name}",
+            )
+        if phase.value in loaded.plugin.last_at and number < len(standing) - 1:
+            raise ConfigError(
+                f"{standing[-1].name} comes after {loaded.name} at {phase.name}, and would never "
+                "be asked",
+                table="secureml",
+                key="plugins",
+                fix=f"name {loaded.name} after {standing[-1].name}",
+            )
+
+
+def _check_guarded_headers(plugins: Sequence[Loaded]) -> None:
+    """Refuse a guard that looks for credentials in other headers than those they come in."""
+    for guard in plugins:
+        watched = {header.lower() for header in guard.plugin.guards_headers}
+        for loaded in plugins:
+            carrier = loaded.plugin.carrier
+            if watched and carrier and carrier.lower() not in watched:
+                raise ConfigError(
+                    f"{loaded.name} reads credentials from {carrier}, where {guard.name} does not "
+                    "look",
+                    table=f"plugins.{guard.name}",
+                    key="headers",
+                    fix=f"add {carrier!r}",
+                )
 
 
 def _check_issuers(plugins: Sequence[Loaded]) -> None:

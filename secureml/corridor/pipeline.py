@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from flask import Flask, Response, g, request
-from flask.globals import request_ctx
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
@@ -30,7 +29,8 @@ from .answers import Answers
 from .exchange import Exchange, Principal, Refusal
 from .loader import Loaded
 from .phases import BEFORE_VIEW, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
-from .policy import EXTENSION, Policy
+from .policy import EXTENSION, Policy, endpoint_of_other_method
+from .preflight import Preflights
 from .problems import Catalogue, Problem, from_http
 from .refusals import Refusals
 from .steps import Step, check_returned, detached, differs, note_observed, reason_of, steps_at
@@ -67,6 +67,7 @@ class Pipeline:
         self.plugins, self.catalogue = tuple(plugins), catalogue
         self._answers = Answers(plugins, catalogue)
         self._carriers = _carriers(plugins)
+        self._preflights = Preflights(plugins)
         self._now, self._new_id, self._refusals = now, new_id, refusals
         self._routes = Routes({}, lambda exchange: None)
 
@@ -81,9 +82,12 @@ class Pipeline:
 
     # -- on the way in -------------------------------------------------------------------
 
-    def _hook(self, phase: Phase) -> Callable[[], None]:
-        own = {Phase.ADMIT: self._admit, Phase.IDENTIFY: self._identify}
-        own[Phase.VALIDATE] = self._validate
+    def _hook(self, phase: Phase) -> Callable[[], Response | None]:
+        own: dict[Phase, Callable[[], Response | None]] = {
+            Phase.ADMIT: self._admit,
+            Phase.IDENTIFY: self._identify,
+            Phase.VALIDATE: self._validate,
+        }
         if phase in own:
             return own[phase]
 
@@ -94,10 +98,13 @@ class Pipeline:
 
         return run
 
-    def _admit(self) -> None:
+    def _admit(self) -> Response | None:
         exchange = g.exchange = self._new_exchange()
         self._place(exchange)
         self._run(Phase.ADMIT, exchange)
+        if exchange.allowed_origin:
+            return self._preflights.answer(exchange, self._routes.policies)
+        return None
 
     def _identify(self) -> None:
         exchange: Exchange = g.exchange
@@ -148,7 +155,7 @@ class Pipeline:
     def _place(self, exchange: Exchange) -> None:
         """Find the policy of the matched route, or of the one route the method misses."""
         rule, exchange.known = request.url_rule, request.routing_exception is None
-        endpoint = rule.endpoint if rule is not None else _endpoint_of_other_method()
+        endpoint = rule.endpoint if rule is not None else endpoint_of_other_method()
         exchange.policy = self._routes.policies.get(endpoint or "")
         if rule is not None:
             exchange.route = rule.rule
@@ -289,12 +296,3 @@ def _skips(phase: Phase, exchange: Exchange) -> bool:
     if phase in SKIPPED_WHEN_PUBLIC and exchange.policy is not None and exchange.policy.public:
         return True
     return phase in SKIPPED_WHEN_UNKNOWN and not exchange.known
-
-
-def _endpoint_of_other_method() -> str | None:
-    """Name the endpoint a wrong method missed: on a public path a stranger gets 405, not 401."""
-    methods = getattr(request.routing_exception, "valid_methods", None)
-    if not methods:
-        return None
-    adapter = request_ctx.url_adapter
-    return adapter.match(method=next(iter(methods)))[0] if adapter is not None else None

@@ -81,16 +81,28 @@ class Plugin:
     vital: ClassVar[bool] = False
     # Problem codes the plugin adds, each beginning with its own name and a dot.
     problems: ClassVar[tuple[Kind, ...]] = ()
+    # Scopes it asks about itself, beside those that its routes demand.
+    scopes: ClassVar[tuple[str, ...]] = ()
     # Other words its commands answer to, beside its name: `secureml limits` is `rate-limit`.
     also_known_as: ClassVar[tuple[str, ...]] = ()
     # Plugins that must come later in the operator's list, where they are in it: at every door the
     # list is the order, and who wants to see what others take away must be asked first.
     precedes: ClassVar[tuple[str, ...]] = ()
+    # Doors at which it must be the first, or the last, of all plugins that stand there: one that
+    # settles what the others read, or that leaves nothing to those behind it.
+    first_at: ClassVar[tuple[str, ...]] = ()
+    last_at: ClassVar[tuple[str, ...]] = ()
     # What an IDENTIFY plugin puts into WWW-Authenticate; set on the instance where it varies.
     challenge: str | None = None
     # The header an IDENTIFY plugin reads credentials from. A request that carries two such
     # headers of different plugins is refused: which of the two callers it is, nobody can know.
     carrier: str | None = None
+    # Headers beside `carrier` in which a caller proves itself, such as DPoP: a page of an allowed
+    # origin may send them.
+    proof_headers: ClassVar[tuple[str, ...]] = ()
+    # Headers in which it looks for credentials without proving them, such as a guard against
+    # guessing; set on the instance. It must know every `carrier`, or guesses pass it unseen.
+    guards_headers: Sequence[str] = ()
     # Whose tokens an IDENTIFY plugin believes, by their `iss`; set on the instance. Two plugins
     # that claim one issuer stop the start: each would refuse what the other has issued.
     issuers: Sequence[str] = ()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import Flask
+from flask import Flask, request
+from flask.globals import request_ctx
 from marshmallow import Schema
 from werkzeug.routing import Rule
 
@@ -33,6 +34,7 @@ class Policy:
     ``form`` reads the body as a form instead of JSON, for protocols that say so.
     ``wording`` words this route's refusals, where a protocol has words of its own (RFC 6749,
     5.2): it takes the problem, its kind and the exchange and returns a body and its media type.
+    ``any_host`` answers whatever the Host header says, for health checks by address.
     ``answer`` describes the JSON the view answers with, ``answered_at`` the statuses at which
     it does; nothing is checked against it, it is for whoever reads the description.
     ``health`` marks the core's own health checks, see `health_check`: what may be refused to
@@ -47,6 +49,7 @@ class Policy:
     wording: Wording | None = None
     answer: type[Schema] | None = None
     answered_at: tuple[int, ...] = (200,)
+    any_host: bool = False
     health: bool = False
 
     @property
@@ -79,9 +82,12 @@ def public(
     wording: Wording | None = None,
     answer: type[Schema] | None = None,
     answered_at: tuple[int, ...] = (200,),
+    any_host: bool = False,
 ) -> Callable[[View], View]:
     """Open the view to strangers. Said aloud, because nothing is open by omission."""
-    return _marking(Policy(None, body, body_limit, cost, form, wording, answer, answered_at))
+    return _marking(
+        Policy(None, body, body_limit, cost, form, wording, answer, answered_at, any_host)
+    )
 
 
 def health_check(
@@ -91,7 +97,9 @@ def health_check(
 
     Whether we live must not depend on how busy we are, or on who else comes from an address.
     """
-    return _marking(Policy(None, answer=answer, answered_at=answered_at, health=True))
+    return _marking(
+        Policy(None, answer=answer, answered_at=answered_at, any_host=True, health=True)
+    )
 
 
 def _marking(policy: Policy) -> Callable[[View], View]:
@@ -143,3 +151,15 @@ def _is_health_check(policy: Policy, rule: Rule) -> bool:
     takes_nothing = policy.public and policy.body is None and not policy.form
     methods = frozenset(rule.methods or ()) - {"HEAD", "OPTIONS"}
     return rule.rule in HEALTH_ROUTES and takes_nothing and methods == {"GET"}
+
+
+def endpoint_of_other_method(method: str = "") -> str | None:
+    """Name the endpoint a wrong method missed: on a public path a stranger gets 405, not 401.
+
+    ``method`` is one that the path takes; without it, any of them.
+    """
+    methods = getattr(request.routing_exception, "valid_methods", None)
+    if not methods:
+        return None
+    adapter = request_ctx.url_adapter
+    return adapter.match(method=method or next(iter(methods)))[0] if adapter is not None else None

@@ -120,7 +120,13 @@ class Registry:
         """Return the card as it lies on disk, unproved: for showing only."""
         version = version or self.current(name)
         if version is None:
-            raise _no_version(name, "chosen")
+            if not self.versions(name):
+                raise _no_model(name)
+            raise ModelRefused(
+                "missing",
+                f"no version of {name} is chosen",
+                f"run `secureml models use {name} VERSION`",
+            )
         return Card.from_json(self._artifact(name, version).card_bytes)
 
     def use(self, name: str, version: str) -> None:
@@ -139,9 +145,12 @@ class Registry:
         """Return the version that served before; raises ModelRefused where none did."""
         before = self._pointer(name, "previous")
         if before is None:
+            if not self.versions(name):
+                raise _no_model(name)
             raise ModelRefused(
                 "missing",
-                f"no other version of {check_name(name)} has served before",
+                f"{check_name(name)} has no earlier version to go back to: only one was ever "
+                "chosen",
                 f"choose one with `secureml models use {name} VERSION`",
             )
         return before
@@ -276,6 +285,14 @@ def _write(path: Path, version: str) -> None:
     # Root writes it and the service reads it, whatever root's umask; its folder keeps others out.
     draft.chmod(0o644)
     draft.replace(path)
+
+
+def _no_model(name: str) -> ModelRefused:
+    return ModelRefused(
+        "missing",
+        f"there is no model {check_name(name)!r}",
+        "run `secureml models list` to see what there is",
+    )
 
 
 def _no_version(name: str, version: str) -> ModelRefused:

@@ -179,5 +179,5 @@ def _default(given: Iterable[str] | None, default: Iterable[str]) -> Iterable[st
 
 def _shaped(text: str, shape: re.Pattern[str], kind: str) -> str:
     if not shape.fullmatch(text):
-        raise ClientError(f"{text[:80]!r} is no {kind}: {_FIX[kind]}")
+        raise ClientError(f"{text[:80]!r} is no {kind}; fix: {_FIX[kind]}")
     return text

@@ -23,7 +23,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 36500 * 86400  # a hundred years: beyond it, dates overflow and somebody mistyped
 _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)?")
 _BYTES = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\.?")
+# With underscores, which DNS does not forbid (RFC 2181, 11) and Compose makes: `ml_api`.
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 
 
@@ -33,6 +34,11 @@ class _Text(plain.Field[str]):
     shape: re.Pattern[str]
     kind: str
 
+    @property
+    def expects(self) -> str:
+        """What could stand there, for the message about what does."""
+        return self.kind
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or not self.shape.fullmatch(value):
             raise ValidationError(f"This is not {self.kind}.")
@@ -40,9 +46,65 @@ class _Text(plain.Field[str]):
 
 
 class Scope(_Text):
-    """A right, such as ``predict``, ``models:read`` or ``predict@churn`` (see `rights`)."""
+    """A right, such as ``predict``, ``models:read`` or ``predict@churn`` (see `rights`).
+
+    It must be one that a route demands. With ``defines`` it need not be: the setting itself asks
+    for it, and makes it a right that clients can be given.
+    """
 
     shape, kind = RIGHT, "a scope such as models:read or predict@churn"
+
+    def __init__(self, *, defines: bool = False, **words: Any) -> None:
+        super().__init__(**words)
+        self._defines = defines
+
+    def refers(self, value: Any) -> list[tuple[str, str]]:
+        """Return the scope a value names, and the model it is narrowed to."""
+        if not isinstance(value, str):
+            return []
+        scope, _, model = value.partition("@")
+        found = [("defines scope" if self._defines else "scope", scope)]
+        return found + [("model", model.partition("@")[0])] * bool(model)
+
+
+class _Name(plain.String):
+    """A name of something that must be there: `secureml check` says where it is not."""
+
+    refers_to = ""
+    everything = ("", "*")
+
+    def refers(self, value: Any) -> list[tuple[str, str]]:
+        """Return what a value names."""
+        named = isinstance(value, str) and value not in self.everything
+        return [(self.refers_to, value)] if named else []
+
+
+class ClientName(_Name):
+    """The name of a client, as `secureml clients list` shows it."""
+
+    refers_to, expects = "client", "the name of a client in quotes"
+
+
+class TierName(_Name):
+    """The tier of clients."""
+
+    refers_to, expects = "tier", "the tier of a client in quotes"
+
+
+class PluginName(_Name):
+    """The name of a plugin that is enabled."""
+
+    refers_to, expects = "plugin", "the name of an enabled plugin in quotes"
+
+
+class ModelName(_Name):
+    """The name of a model, or ``NAME@VERSION``, or ``*`` where that means all."""
+
+    refers_to, expects = "model", "the name of a model in quotes"
+
+    def refers(self, value: Any) -> list[tuple[str, str]]:
+        """Return the model a value names, without its version."""
+        return super().refers(value.partition("@")[0] if isinstance(value, str) else value)
 
 
 class HeaderName(_Text):
@@ -53,6 +115,8 @@ class HeaderName(_Text):
 
 class HostName(plain.Field[str]):
     """A host name or address, without scheme and port."""
+
+    expects = 'a host name such as "ml.example.org", or an address'
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if isinstance(value, str) and (_HOST.fullmatch(value) or _is_address(value)):
@@ -71,6 +135,8 @@ def _is_address(text: str) -> bool:
 class StrictInteger(plain.Field[int]):
     """A whole number; not a text that looks like one, and not true or false."""
 
+    expects = "a whole number, without quotes,"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if type(value) is not int:
             raise ValidationError("This must be a whole number.")
@@ -79,6 +145,8 @@ class StrictInteger(plain.Field[int]):
 
 class StrictFloat(plain.Field[float]):
     """A finite number; not a text that looks like one, and not true or false."""
+
+    expects = "a number, without quotes,"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         try:
@@ -107,6 +175,8 @@ def seconds(text: str) -> float:
 class Duration(plain.Field[float]):
     """A time such as ``90d``, ``24h``, ``15m`` or ``30s``, in seconds."""
 
+    expects = 'a time such as "30s", "15m", "24h" or "90d"'
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         try:
             return seconds(value if isinstance(value, str) else "")
@@ -116,6 +186,8 @@ class Duration(plain.Field[float]):
 
 class ByteSize(plain.Field[int]):
     """A size such as ``1MiB``, ``64KiB`` or a plain number of bytes."""
+
+    expects = 'a size such as "64KiB" or "1MiB"'
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         text = str(value) if type(value) is int else value
@@ -128,6 +200,8 @@ class ByteSize(plain.Field[int]):
 class Cidr(plain.Field[Any]):
     """A network such as ``10.0.0.0/8``; host bits that are set are a mistake, so refused."""
 
+    expects = 'a network such as "10.0.0.0/8"'
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
             return ip_network(value if isinstance(value, str) else "")
@@ -137,6 +211,8 @@ class Cidr(plain.Field[Any]):
 
 class InstancePath(plain.Field[str]):
     """A path inside the instance folder: relative, and never up and out of it."""
+
+    expects = 'a path inside the instance folder, such as "models"'
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or not value or "\0" in value:
@@ -149,6 +225,8 @@ class InstancePath(plain.Field[str]):
 
 class SecretRef(plain.Field[SecretSource]):
     """Where a secret is, such as ``env:NAME`` or ``file:path``; written out it is refused."""
+
+    expects = 'where the secret is: "file:keys/NAME" or "env:NAME"'
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> SecretSource:
         if not isinstance(value, str) or not is_reference(value):

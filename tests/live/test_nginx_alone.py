@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from live_servers import free_port
+from live_serving import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,3 +214,99 @@ def test_the_access_log_is_json_without_query_values(edge: Edge) -> None:
     assert {line["path"]: line["host"] for line in logged}["/raw"] == "?"
     assert b"hunter2" not in b"".join(lines)
     assert "hunter2" not in (edge.folder / "error.log").read_text("utf-8", "replace")
+
+
+def test_the_access_log_names_the_method_that_was_sent(edge: Edge) -> None:
+    """`error_page` asks for its page with GET, and the log then said so of every refused POST."""
+    large = b"x" * (2 << 20)
+    asked = [
+        (edge.ask("POST", "/method/large", body=large).status, "POST", "/method/large", 413),
+        (edge.ask("TRACE", "/method/trace").status, "TRACE", "/method/trace", 405),
+        (edge.ask("DELETE", "/method//odd").status, "DELETE", "/method//odd", 400),
+        (edge.ask("PUT", "/method/host", host="evil.example").status, "PUT", "/method/host", 421),
+        (edge.ask("PATCH", "/method/http", plain=True).status, "PATCH", "/method/http", 403),
+        (edge.ask("POST", "/method/fine").status, "POST", "/method/fine", 200),
+    ]
+    log = edge.folder / "access.log"
+    assert until(lambda: all(path.encode() in log.read_bytes() for _, _, path, _ in asked))
+    assert until(lambda: log.read_bytes().endswith(b"\n"))
+    logged = {
+        line["path"]: (line["method"], line["status"])
+        for line in map(json.loads, log.read_bytes().splitlines())
+    }
+    for status, method, path, expected in asked:
+        assert (status, logged[path]) == (expected, (method, expected))
+
+
+def test_a_method_in_the_log_is_a_word_or_nothing(house: House, gunicorn: Gunicorn) -> None:
+    lines = [
+        (b"POST /raw\xff HTTP/1.1", "POST"),
+        (b"ODD-Word! /raw HTTP/1.1", "ODD-Word!"),
+        (b'A"B\\ /raw HTTP/1.1', ""),
+        (b"\xe9 /raw HTTP/1.1", ""),
+        (b"X" * 40 + b" /raw HTTP/1.1", ""),
+    ]
+    edge = house.edge(gunicorn)
+    log = edge.folder / "access.log"
+    for number, (line, _) in enumerate(lines, 1):
+        edge.raw(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        # Nginx writes the line after the answer has left.
+        assert until(lambda number=number: log.read_bytes().count(b"\n") == number)
+    found = [json.loads(line)["method"] for line in log.read_bytes().splitlines()]
+    assert found == [method for _, method in lines]
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7", "evil.example", "ml_api", "[fd00::7]:8443"])
+def test_health_is_asked_by_any_name_and_nothing_else(
+    edge: Edge, gunicorn: Gunicorn, catalogue: Any, host: str
+) -> None:
+    """Load balancers and kubelets know an address; whoever knows more has our name."""
+    for path in ("/healthz", "/readyz"):
+        answer = edge.ask("GET", path, [("X-SecureML-Edge", "forged")], host=host)
+        assert (answer.status, answer.json()["path"]) == (200, path)
+        seen = answer.json()["headers"]
+        assert seen["X_FORWARDED_FOR"] == "127.0.0.1"
+        assert seen["HOST"] == host.removesuffix(":8443")
+        assert "X_SECUREML_EDGE" not in seen
+        assert answer.all("Strict-Transport-Security") == HSTS
+    before = gunicorn.seen()
+    for method, path in (
+        ("GET", "/"), ("GET", "/healthz/"), ("GET", "/readyzz"), ("GET", "/x/healthz"),
+        ("GET", "//healthz"), ("GET", "/healthz/../v1/models"), ("GET", "/healthz%2f"),
+        ("GET", "/v1/models"), ("POST", "/v1/models/x/predict"),
+    ):  # fmt: skip
+        answer = edge.ask(method, path, host=host)
+        assert answer.status in (421, 400), path
+    assert_problem(edge.ask("POST", "/healthz", host=host), 405, "method_not_allowed", catalogue)
+    assert gunicorn.seen() == before
+
+
+def test_health_by_any_name_shows_the_edge_token_and_passes_the_ceilings(
+    house: House, gunicorn: Gunicorn
+) -> None:
+    edge = house.edge(gunicorn, sites={"edge_token": 'set $edge_token "5ecret";'})
+    seen = edge.ask("GET", "/healthz", host="10.0.0.7").json()["headers"]
+    assert seen["X_SECUREML_EDGE"] == "5ecret"
+
+
+def test_a_page_of_an_allowed_origin_reads_nginxs_own_refusals_too(
+    house: House, gunicorn: Gunicorn, catalogue: Any
+) -> None:
+    ours, other = "https://app.example.org", "https://evil.example"
+    told = f'client_max_body_size 10;\nmap $http_origin $allowed_origin {{\n"{ours}" "{ours}";\n}}'
+    edge = house.edge(gunicorn, sites={"application": told})
+    for origin, allowed in ((ours, [ours]), (other, []), ("null", []), (f"{ours}.evil", [])):
+        answer = edge.ask("POST", "/", [("Origin", origin)], b"x" * 11)
+        assert_problem(answer, 413, "body_too_large", catalogue)
+        assert answer.all("Access-Control-Allow-Origin") == allowed
+        assert answer.all("Vary") == ["Origin"] * len(allowed)
+        assert answer.all("Access-Control-Expose-Headers") == ["Retry-After"] * len(allowed)
+        # What the application answers is the application's to dress.
+        fine = edge.ask("GET", "/", [("Origin", origin)])
+        assert not fine.all("Access-Control-Allow-Origin") + fine.all("Vary")
+
+
+def test_by_default_nginx_lets_no_page_read_anything(edge: Edge) -> None:
+    answer = edge.ask("TRACE", "/", [("Origin", "https://app.example.org")])
+    assert answer.status == 405
+    assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from live_servers import IMPATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +124,7 @@ def test_a_missing_server_is_a_bad_gateway(house: House, tmp_path: Path) -> None
 
 
 def test_a_silent_server_is_a_gateway_timeout(house: House, gunicorn: Gunicorn) -> None:
-    edge = house.edge(gunicorn, edits={"proxy_read_timeout 35s": "proxy_read_timeout 1s"})
+    edge = house.edge(gunicorn, sites={"application": IMPATIENT})
     answer = edge.ask("GET", "/hang")
     assert (answer.status, answer.json()["code"]) == (504, "gateway_timeout")
 

@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from live_servers import Answer
+from live_servers import IMPATIENT, Answer
 from live_serving import PREDICT, Served, UnixConnection, ask, until
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def test_what_nginx_refuses_for_the_servers_behind_it(
     house: House, gunicorn: Gunicorn, catalogue: Any, tmp_path: Path
 ) -> None:
     gone = house.edge(tmp_path / "nobody.sock")
-    slow = house.edge(gunicorn, edits={"proxy_read_timeout 35s": "proxy_read_timeout 1s"})
+    slow = house.edge(gunicorn, sites={"application": IMPATIENT})
     for edge, path, code in ((gone, "/", "bad_gateway"), (slow, "/hang", "gateway_timeout")):
         line = line_of(edge.folder / "access.log", hold(edge.ask("GET", path), code, catalogue))
         assert line["upstream_status"] == str(catalogue[code].status)
@@ -247,5 +247,5 @@ def test_a_request_that_nginx_did_not_send_is_refused_the_same_way(
     identifier = hold(straight, "forbidden", catalogue)
     assert line_of(server.instance / "logs/access.log", identifier)["foreign_id"] == ""
     with closing(UnixConnection(server.instance)) as connection:
-        other = ask(connection, "GET", "/healthz", Host="evil.example", **connection.edge)
+        other = ask(connection, "GET", "/v1/models", Host="evil.example", **connection.edge)
     hold(other, "misdirected_request", catalogue)

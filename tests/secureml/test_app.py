@@ -43,6 +43,10 @@ class Unready(Plugin):
     name = "unready"
     def ready(self): return "unready"
 
+class Asking(Plugin):
+    name = "asking"
+    scopes = ("asking:more",)
+
 class Door(Plugin):
     name = "door"
     def identify(self, exchange): return None
@@ -190,7 +194,11 @@ def test_a_plugin_that_cannot_stand_there_stops_the_start(site, names, says):
         ('"scopes", ', "", "[secureml] plugins: no plugin stands at AUTHORIZE; fix: enable scopes"),
         ('"transport", ', "", "[plugins.transport]: this table configures a plugin that is not en"),
         ("direct = true", 'direct = "yes"', "[plugins.transport] direct: "),
-        ("direct = true", "directt = true", "[plugins.transport] directt: Unknown field"),
+        (
+            "direct = true",
+            "directt = true",
+            "[plugins.transport] directt: this key is unknown; fix: did you mean 'direct'?",
+        ),
         ('"file:keys/edge-token"', '"hunter2"', "[plugins.transport] edge_token: a secret is nam"),
         ('"file:keys/edge-token"', '"env:NOT_SET_HERE"', "[plugins.transport] edge_token: "),
         ('trusted = ["unix"]', 'trusted = ["0.0.0.0/0"]', "[plugins.transport] trusted: "),
@@ -275,7 +283,7 @@ def ready(app):
 
 
 def test_without_a_model_it_lives_and_is_not_ready(site):
-    shutil.rmtree(site / "models")
+    shutil.rmtree(site / "models" / "breast-cancer")
     app = create_app(site)
     assert ready(app) == (503, {"status": "not_ready", "reasons": ["no_model"]})
     assert app.test_client().get("/healthz", base_url="https://localhost").status_code == 200
@@ -293,7 +301,7 @@ def test_without_its_store_it_is_not_ready_and_comes_back_with_it(site):
 
 def test_a_plugin_says_that_it_is_not_ready(site):
     add(site, "site_plugins:Unready")
-    shutil.rmtree(site / "models")
+    shutil.rmtree(site / "models" / "breast-cancer")
     reasons = ["no_model", "unready"]
     assert ready(create_app(site)) == (503, {"status": "not_ready", "reasons": reasons})
 
@@ -385,3 +393,43 @@ def test_a_plugin_with_nothing_to_observe_is_told_so(site):
     with (site / "secureml.toml").open("a") as file:
         file.write('[plugins.security_headers]\nmode = "observe"\n')
     assert "it refuses nothing and changes no result, so there is nothing to obs" in refusal(site)
+
+
+# -- names that match nothing ---------------------------------------------------------------------
+
+
+def test_a_start_goes_on_without_a_client_that_is_named_and_says_so(site, caplog):
+    """Commands add and take away clients: `check` refuses, and a server at night still starts."""
+    append(site, "[[plugins.rate_limit.limits]]\nfor = 'client:acme'\nallow = '5 per minute'\n")
+    with caplog.at_level(logging.WARNING, "secureml"):
+        create_app(site)
+    assert "there is no client 'acme', so this setting does nothing" in caplog.text
+
+
+def test_a_scope_that_nothing_demands_stops_the_start(site):
+    add(site, "anonymous")
+    append(site, "[plugins.anonymous]\nscopes = ['predikt']\n")
+    line = refusal(site)
+    assert "[plugins.anonymous] scopes.0: there is no scope 'predikt'" in line
+    assert "did you mean 'predict'?" in line
+
+
+def test_a_plugin_that_is_not_enabled_stops_the_start(site):
+    add(site, "jwt")
+    append(
+        site,
+        "[plugins.jwt]\nissuer = 'https://ml.example.org'\naudience = 'ml'\n"
+        "traded = ['api_kees']\n",
+    )
+    assert "there is no plugin 'api_kees'" in refusal(site)
+
+
+def test_a_scope_that_a_plugin_asks_about_itself_is_one(site):
+    add(site, "anonymous", "site_plugins:Asking")
+    append(site, "[plugins.anonymous]\nscopes = ['predict', 'asking:more']\n")
+    create_app(site)
+
+
+def append(folder, text):
+    with (folder / "secureml.toml").open("a") as file:
+        file.write(text)

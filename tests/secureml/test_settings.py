@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from secureml import settings
 from secureml.config_error import ConfigError
-from secureml.settings import RISKS, check_production, instance_folder, read
+from secureml.settings import PRODUCTION_PLUGINS, RISKS, check_production, instance_folder, read
 from secureml.tables import TABLES
 
 LEAST = '[secureml]\nplugins = ["api_keys", "scopes"]\n'
@@ -138,7 +138,19 @@ def test_the_database_lies_in_the_folder_whatever_its_name(tmp_path, name):
         (f"{LEAST}[server]\nworkers = 257\n", "server", "workers"),
         (f"{LEAST}[server]\nthreads = '4'\n", "server", "threads"),
         (f"{LEAST}[server]\nbind = 8000\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = 'nonsense'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = '0.0.0.0:8000'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = '[::]:8000'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = '8.8.8.8:8000'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = '127.0.0.1:65536'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = '127.0.0.1'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = ':8000'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = 'localhost:8000'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = 'unix:run/x.sock'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = 'unix:/{'x' * 107}'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = 'fd://3'\n", "server", "bind"),
         (f"{LEAST}[server]\ntimeout = 4\n", "server", "timeout"),
+        (f"{LEAST}[server]\nnginx = 'etc/nginx'\n", "server", "nginx"),
         (f"{LEAST}[server]\nport = 1\n", "server", "port"),
         (f"{LEAST}[signing_keys]\nalgorithm = 'none'\n", "signing_keys", "algorithm"),
         (f"{LEAST}[signing_keys]\nrotate_after = '1s'\n", "signing_keys", "rotate_after"),
@@ -208,32 +220,102 @@ def test_a_database_whose_driver_is_missing_is_told_with_what_to_install(write, 
 
 # -- what production demands ----------------------------------------------------------------------
 
-SAFE = {"transport": 1, "model_integrity": 1, "audit_log": 1, "api_keys": 1, "scopes": 1}
+SAFE = dict.fromkeys([*PRODUCTION_PLUGINS, "api_keys", "scopes"], 1)
 
 
 def without(*names):
     return {name: table for name, table in SAFE.items() if name not in names}
 
 
-@pytest.mark.parametrize(
-    ("enabled", "risk", "verb"),
-    [
-        (without("transport"), "transport", "add"),
-        (without("model_integrity"), "model_integrity", "add"),
-        (without("audit_log"), "audit_log", "add"),
-        (SAFE | {"anonymous": 1}, "anonymous", "remove"),
-        (SAFE | {"jwt": 1}, "brute_force", "add"),
-    ],
-)
+CONCERNS = [
+    *((without(name), name, "add") for name in PRODUCTION_PLUGINS),
+    (SAFE | {"anonymous": 1}, "anonymous", "remove"),
+    (SAFE | {"jwt": 1}, "brute_force", "add"),
+]
+
+
+@pytest.mark.parametrize(("enabled", "risk", "verb"), CONCERNS, ids=[c[1] for c in CONCERNS])
 def test_production_refuses_each_risk_unless_it_is_waived_by_name(write, enabled, risk, verb):
     with pytest.raises(ConfigError) as refused:
         check_production(write(LEAST), enabled)
     assert (refused.value.table, refused.value.key) == ("secureml", "plugins")
-    assert refused.value.fix.startswith(f"{verb} {risk!r}, or waive it")
+    both = f'{verb} {risk!r}, or waive it by name: accept_risk = ["{risk}"]'
+    assert refused.value.fix == both
     check_production(write(f"{LEAST}accept_risk = ['{risk}']\n"), enabled)
     for other in set(RISKS) - {risk}:
         with pytest.raises(ConfigError):
             check_production(write(f"{LEAST}accept_risk = ['{other}']\n"), enabled)
+
+
+def test_every_concern_of_the_mission_is_demanded():
+    assert set(RISKS) == {
+        "transport", "rate_limit", "input_rules", "output_rules", "model_integrity",
+        "security_headers", "errors", "metrics", "access_log", "audit_log", "brute_force",
+        "anonymous",
+    }  # fmt: skip
+
+
+class Watching:
+    """What the loader makes of a plugin with mode = "observe"."""
+
+    observe = True
+
+
+@pytest.mark.parametrize("name", ["transport", "rate_limit", "input_rules"])
+def test_a_guard_that_only_watches_is_refused_in_production_unless_waived(write, name):
+    enabled = SAFE | {name: Watching}
+    listed = f"[secureml]\nplugins = {list(enabled)}\n"
+    with pytest.raises(ConfigError, match="only observes") as refused:
+        check_production(write(listed), enabled)
+    assert (refused.value.table, refused.value.key) == (f"plugins.{name}", "mode")
+    assert refused.value.fix.endswith(f'accept_risk = ["observe:{name}"]')
+    check_production(write(f"{listed}accept_risk = ['observe:{name}']\n"), enabled)
+    # A waiver for want of it is none for a guard that is there and lets all pass.
+    with pytest.raises(ConfigError, match="only observes"):
+        check_production(write(f"{listed}accept_risk = ['{name}']\n"), enabled)
+
+
+def test_a_guard_of_ones_own_is_waived_by_the_name_it_has(write):
+    listed = f"[secureml]\nplugins = {[*SAFE, 'acme:Gate']}\n"
+    enabled = SAFE | {"gate": Watching}
+    check_production(write(f"{listed}accept_risk = ['observe:gate']\n"), enabled)
+    with pytest.raises(ConfigError, match="did you mean 'observe:gate'"):
+        check_production(write(f"{listed}accept_risk = ['observe:gat']\n"), enabled)
+
+
+@pytest.mark.parametrize(
+    "word", ["observe:", "observe:scopse", "observe:audit_log", "observ:scopes"]
+)
+def test_a_waiver_of_a_guard_that_is_not_there_is_refused(write, word):
+    assert "risk" in refusal(write, f"{LEAST}accept_risk = ['{word}']\n").message
+
+
+@pytest.mark.parametrize(
+    "bind", ["unix:/run/x.sock", "127.0.0.1:8000", "10.0.0.11:1", "[fd00::1]:9"]
+)
+def test_an_address_that_only_nginx_can_reach_may_be_bound(write, bind):
+    write(f"{LEAST}[server]\nbind = '{bind}'\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("profile = 'prodution'", "did you mean 'production'? write one of \"development\""),
+        ("profil = 'production'", "did you mean 'profile'? the keys here are accept_risk, "),
+        ("log_level = 'all'", 'write one of "debug", "info", "warning", "error"'),
+        ("accept_risk = ['transprot']", "did you mean 'transport'?"),
+        ("[payload]\ndepth = 65", "write a whole number, without quotes, from 2 to 64"),
+        ("[payload]\nbody = '1MB'", 'write a size such as "64KiB" or "1MiB"'),
+        ("[payload]\ngzip = 'yes'", "write true or false, without quotes"),
+        ("[signing_keys]\nretire_after = 60", 'write a time such as "30s"'),
+        ("[models]\nallow = 'os.system'", "write a list in square brackets, each a text"),
+        ("[models]\nfolder = '/etc'", "a path inside the instance folder"),
+        ("[server]\nbind = 'nonsense'", 'bind = "unix:/run/secureml/gunicorn.sock"'),
+        ("[servr]\nbind = ''", "did you mean 'server'?"),
+    ],
+)
+def test_a_fix_says_what_could_stand_there(write, text, fix):
+    assert fix in refusal(write, f"{LEAST}{text}\n").fix
 
 
 def test_a_waiver_waives_one_risk_and_no_other(write):

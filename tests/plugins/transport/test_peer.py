@@ -351,3 +351,23 @@ def test_attack_forged_headers_of_a_stranger_never_change_its_address(forged):
     assert settle({**forged, **BY_TLS}, DIRECT) == Peer(
         "203.0.113.9", "https", "ml.example.org", ""
     )
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.7:8443", "evil.example", "", "a b", "ml.example.org.", "_"]
+)
+def test_a_route_for_any_host_answers_whatever_the_host_says(host):
+    """A kubelet asks by address. Who may connect is asked all the same."""
+    found = settle({**FORWARDED, "HTTP_HOST": host}, UNIX, any_host=True)
+    assert found.host == ("ml.example.org" if host.startswith("ml.") else "")
+    assert found.address == "192.0.2.7"
+    for environ in (
+        FORWARDED | {"HTTP_X_FORWARDED_PROTO": "http"},
+        FORWARDED | {"REMOTE_ADDR": "1"},
+    ):
+        with pytest.raises(PeerRefused):
+            settle({**environ, "HTTP_HOST": host}, EDGE, any_host=True)
+
+
+def test_a_name_of_compose_is_a_name():
+    assert host_name("ml_api:8443") == "ml_api"

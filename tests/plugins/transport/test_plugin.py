@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugins.transport.plugin import Transport
-from secureml import ConfigError, Problem, SecretUnavailable
+from secureml import ConfigError, Plugin, Problem, SecretUnavailable
 from secureml.testing import Harness
 
 HOSTS = ["ml.example.org"]
@@ -81,12 +81,13 @@ def test_networks_are_trusted_beside_the_socket(harness):
 
 def test_hosts_may_be_written_as_an_operator_would(harness):
     """Case, final dot, and an IPv6 address without brackets."""
-    table = {"trusted": ["unix"], "hosts": ["ML.Example.org.", "::1", "0:0::2"]}
+    table = {"trusted": ["unix"], "hosts": ["ML.Example.org.", "::1", "0:0::2", "ml_api"]}
 
     for host, settled in (
         ("ml.example.org:8443", "ml.example.org"),
         ("[::1]:8443", "::1"),
         ("[::2]", "::2"),
+        ("ml_api:8443", "ml_api"),
     ):
         assert ask(harness, table, host=host, headers=FORWARDED).host == settled
 
@@ -265,3 +266,78 @@ def test_a_proven_edge_is_a_fact_for_all_doors_after_it(harness, monkeypatch):
 
     assert ask(harness, table, headers=headers).edge_proven
     assert not ask(harness, {"trusted": ["unix"], "hosts": HOSTS}, headers=headers).edge_proven
+
+
+# -- health checks by address ---------------------------------------------------------------------
+
+
+class Tired(Plugin):
+    """Has a reason not to be ready."""
+
+    name = "tired"
+
+    def ready(self):
+        return "tired"
+
+
+class Door(Plugin):
+    """Knows nobody, and lets all pass."""
+
+    name = "door"
+
+    def identify(self, exchange):
+        """Know nobody."""
+
+    def authorize(self, exchange):
+        """Refuse no one."""
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3:8443", "ml_api", "evil.example", "[fd00::7]"])
+@pytest.mark.parametrize("direct", [False, True])
+def test_health_is_told_by_any_name_and_nothing_else_is(harness, host, direct):
+    """To a name that is not ours the status alone: reasons are for who knows us by name."""
+    table = {"hosts": HOSTS} | ({"direct": True} if direct else {"trusted": ["unix"]})
+    plugins = [harness.load(Transport, table), harness.load(Door), harness.load(Tired)]
+    client = harness.app(plugins).test_client()
+
+    def get(path, name):
+        return client.get(
+            path,
+            base_url=f"{'https' if direct else 'http'}://{name}",
+            headers={} if direct else FORWARDED,
+            environ_overrides={"REMOTE_ADDR": "203.0.113.9" if direct else ""},
+        )
+
+    assert (get("/healthz", host).status_code, get("/healthz", host).json) == (
+        200,
+        {"status": "alive"},
+    )
+    assert get("/readyz", host).status_code == 503
+    assert get("/readyz", host).json == {"status": "not_ready"}
+    assert get("/readyz", HOSTS[0]).json == {"status": "not_ready", "reasons": ["tired"]}
+    for path in ("/v1/models", "/nowhere", "/healthz/", "/healthz/x", "/v1/models/healthz"):
+        assert (get(path, host).status_code, get(path, host).json["code"]) == (
+            421,
+            "misdirected_request",
+        )
+    assert client.post("/healthz", base_url="http://x").status_code in (403, 421)
+
+
+def test_health_by_any_name_still_needs_the_edge(harness, monkeypatch):
+    """Over plain HTTP, or past the proxy, nobody is told anything."""
+    monkeypatch.setenv("EDGE_TOKEN", "0123456789abcdef")
+    table = {"trusted": ["unix"], "hosts": HOSTS, "edge_token": "env:EDGE_TOKEN"}
+    client = harness.app([harness.load(Transport, table), harness.load(Door)]).test_client()
+    for headers, status in (
+        (FORWARDED, 403),
+        ({**FORWARDED, "X-SecureML-Edge": "0123456789abcdeX"}, 403),
+        ({**FORWARDED, "X-SecureML-Edge": "0123456789abcdef"}, 200),
+        ({**FORWARDED, "X-SecureML-Edge": "0123456789abcdef", "X-Forwarded-Proto": "http"}, 403),
+    ):
+        answer = client.get(
+            "/healthz",
+            base_url="http://10.0.0.7",
+            headers=headers,
+            environ_overrides={"REMOTE_ADDR": ""},
+        )
+        assert answer.status_code == status

@@ -63,7 +63,7 @@ def test_a_client_with_the_right_may_and_each_step_says_why(ask):
     ],
 )
 def test_every_no_has_its_reason(ask, rights, place, reason):
-    ask("clients", "add", "acme", *rights)
+    ask("clients", "add", "acme", *rights, "--allow-unknown")
     code, found = explain(ask, "acme", *place)
     assert (code, found["allowed"]) == (1, False)
     assert reason in no(found)

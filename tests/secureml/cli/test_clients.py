@@ -20,6 +20,12 @@ class Desk:
         self.instance, self.store = folder, self.harness.store
         self.clients = self.harness.clients
 
+    def known_scopes(self):
+        return frozenset({"predict", "models:read", "token", "x:y"})
+
+    def known_models(self):
+        return frozenset({"iris", "churn"})
+
     def tell(self, name, client="", **facts):
         self.harness.told.append(Event(name, client, facts))
 
@@ -87,6 +93,13 @@ def test_the_list_is_in_order_and_may_be_empty(desk):
         (["add", "a", "--scope", "Every Thing"], "is no scope"),
         (["add", "a", "--scope", ""], "'' is no scope"),
         (["add", "a", "--model", "../x"], "is no model name"),
+        (["add", "a", "--scope", "predikt"], "there is no scope 'predikt'; fix: did you mean 'pre"),
+        (["add", "a", "--scope", "predikt@iris"], "there is no scope 'predikt'"),
+        (["add", "a", "--scope", "predict@irris"], "there is no model 'irris'; fix: did you mean"),
+        (["add", "a", "--model", "nomodel"], "there is no model 'nomodel'; fix: the models here a"),
+        (["add", "a", "--model", "churm@2"], "did you mean 'churn'?"),
+        (["set", "taken", "--scope", "tokn"], "did you mean 'token'?"),
+        (["set", "taken", "--model", "nomodel"], "--allow-unknown"),
         (["show", "nobody"], "there is no client 'nobody'"),
         (["enable", "nobody"], "there is no client 'nobody'"),
         (["disable", "nobody"], "there is no client 'nobody'"),
@@ -155,3 +168,14 @@ def test_every_change_is_told(desk):
         Event("user_disabled", "acme"),
         Event("user_enabled", "acme"),
     ]
+
+
+def test_a_right_to_what_comes_later_is_taken_when_that_is_said(desk):
+    made = desk.run("add", "a", "--scope", "later", "--model", "not-yet@2", "--allow-unknown")
+    assert (made["scopes"], made["models"]) == (["later"], ["not-yet@2"])
+    changed = desk.run("set", "a", "--scope", "predict@soon", "--allow-unknown")
+    assert changed["scopes"] == ["predict@soon"]
+
+
+def test_all_models_need_not_be_there(desk):
+    assert desk.run("add", "a", "--model", "*")["models"] == ["*"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from secureml import settings
 from secureml.cli import edge
 from secureml.config_error import ConfigError
 
@@ -22,11 +23,20 @@ def instance(tmp_path):
     token.write_text("TOKEN\n")
     token.chmod(0o600)
     (tmp_path / "nginx").mkdir()
+    say(tmp_path)
     return tmp_path
 
 
+def say(folder, *, token="file:keys/edge-token", more="", transport=""):
+    """Write the settings of an instance."""
+    (folder / "secureml.toml").write_text(
+        '[secureml]\nprofile = "development"\nplugins = ["transport"]\n'
+        f"{more}\n[plugins.transport]\nhosts = {HOSTS}\nedge_token = '{token}'\n{transport}\n"
+    )
+
+
 def write(instance, bind="127.0.0.1", port=8443):
-    return edge.command("nginx", instance, CHECKOUT, HOSTS, bind, port)
+    return edge.command("nginx", settings.read(instance), CHECKOUT, bind, port)
 
 
 def sites(instance):
@@ -105,7 +115,8 @@ def test_a_token_that_cannot_be_written_for_nginx_is_told_in_one_line(instance, 
 
 def test_nginx_is_given_the_token_that_the_application_asks_for(instance, monkeypatch):
     monkeypatch.setenv("EDGE", "from-elsewhere")
-    edge.command("nginx", instance, CHECKOUT, HOSTS, "127.0.0.1", 8443, "env:EDGE")
+    say(instance, token="env:EDGE")
+    write(instance)
     assert (sites(instance) / "edge_token.conf").read_text() == (
         'set $edge_token "from-elsewhere";\n'
     )
@@ -132,3 +143,19 @@ def test_certificates_of_clients_are_asked_for_where_their_authorities_lie(insta
     (tls / "clients.crl").write_text("a list")
     write(instance)
     assert written.read_text() == f'{asked}ssl_crl "{tls}/clients.crl";\n'
+
+
+def test_what_the_settings_say_is_what_nginx_is_told(instance):
+    more = "[payload]\nbody = '8MiB'\n[server]\ntimeout = 120\n"
+    say(instance, more=more, transport='allow_origins = ["https://a.example", "http://[::1]:3000"]')
+    write(instance)
+    told = (sites(instance) / edge.APPLICATION).read_text()
+    assert "\nclient_max_body_size 8388608;\n" in told
+    assert "\nproxy_read_timeout 125s;\n" in told
+    assert '    "~^https://a\\.example$" "https://a.example";\n' in told
+    assert '    "~^http://\\[::1\\]:3000$" "http://[::1]:3000";\n' in told
+
+
+def test_the_file_that_is_shipped_is_the_one_of_the_defaults(instance):
+    shipped = CHECKOUT / "deploy" / "nginx" / edge.APPLICATION
+    assert shipped.read_text() == edge.application_conf(settings.read(instance))

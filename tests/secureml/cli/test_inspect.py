@@ -67,7 +67,7 @@ def test_a_waived_risk_is_shown(ask, fresh_instance):
 BAD = {
     "an unknown key": (
         lambda i: append(i, "[plugins.api_keys]\nheadr = 'X-Key'\n"),
-        ["secureml.toml: [plugins.api_keys] headr: Unknown field"],
+        ["secureml.toml: [plugins.api_keys] headr: this key is unknown; fix: did you mean"],
     ),
     "a wrong type": (
         lambda i: append(i, "[payload]\ndepth = '8'\n"),
@@ -110,6 +110,38 @@ BAD = {
     "a model without a version": (
         lambda i: (i / "models/breast-cancer/current").unlink(),
         ["models: ", "no version of breast-cancer is chosen"],
+    ),
+    "a folder of models misspelt": (
+        lambda i: append(i, "[models]\nfolder = 'modells'\n"),
+        ["[models] folder: there is no folder 'modells'", "did you mean 'models'?"],
+    ),
+    "a limit for a client that is not there": (
+        lambda i: append(
+            i, "[[plugins.rate_limit.limits]]\nfor = 'client:acme'\nallow = '5 per minute'\n"
+        ),
+        ["[plugins.rate_limit] limits.0.for: there is no client 'acme'", "clients add acme"],
+    ),
+    "a cost of a model that is not there": (
+        lambda i: append(i, "[[plugins.rate_limit.costs]]\nmodel = 'breast-cancr'\nweighs = 2\n"),
+        ["costs.0.model: there is no model 'breast-cancr'", "did you mean 'breast-cancer'?"],
+    ),
+    "a limit on a route that is not there": (
+        lambda i: append(
+            i,
+            "[[plugins.rate_limit.limits]]\nfor = 'client'\nroute = '/v1/modls'\n"
+            "allow = '5 per minute'\n",
+        ),
+        ["[plugins.rate_limit] limits", "which is no route", "did you mean '/v1/models'?"],
+    ),
+    "a grant for a client that is not there": (
+        lambda i: append(
+            i, "[[plugins.output_rules.grants]]\nclient = 'ward'\nanswer = 'labels'\n"
+        ),
+        ["[plugins.output_rules] grants.0.client: there is no client 'ward'"],
+    ),
+    "limits before who says where a request comes from": (
+        lambda i: change(i, '"transport", "rate_limit"', '"rate_limit", "transport"'),
+        ["[secureml] plugins: rate_limit comes before transport", "name transport before rate_li"],
     ),
     "no TOML": (lambda i: append(i, "[server\n"), ["secureml.toml: is not valid TOML"]),
     "a store that is none": (
@@ -194,6 +226,58 @@ def test_every_route_is_shown_with_what_it_demands(ask):
 
 
 def test_without_models_it_may_start_and_says_so(ask, fresh_instance):
-    shutil.rmtree(fresh_instance / "models")
+    shutil.rmtree(fresh_instance / "models" / "breast-cancer")
     assert json.loads(ask("check", "--json").out)["models"] == {}
+    assert "warning: no model is sealed here" in ask("check").out
     assert all(ask("check").out.splitlines())
+
+
+def test_a_tier_that_no_client_has_is_a_warning(ask, fresh_instance):
+    """The last client of a tier may leave it; that is no reason not to start."""
+    limit = "[[plugins.rate_limit.limits]]\nfor = 'tier:gold'\nallow = '5 per minute'\n"
+    append(fresh_instance, limit)
+    said = ask("check")
+    assert said.code == 0
+    assert "warning: " in said.out
+    assert "there is no tier 'gold'" in said.out
+    assert ask("clients", "add", "acme", "--tier", "gold").code == 0
+    assert "gold" not in ask("check").out
+
+
+def test_names_that_are_there_pass(ask, fresh_instance):
+    assert ask("clients", "add", "acme").code == 0
+    append(
+        fresh_instance,
+        "[[plugins.rate_limit.limits]]\nfor = 'client:acme'\nallow = '5 per minute'\n"
+        "model = 'breast-cancer'\n"
+        "[[plugins.output_rules.grants]]\nclient = 'acme'\nscope = 'predict:full'\n"
+        "answer = 'labels'\n",
+    )
+    said = ask("check")
+    assert (said.code, said.err) == (0, "")
+    # A scope that a grant asks for is one, and may be given.
+    assert ask("clients", "set", "acme", "--scope", "predict:full").code == 0
+
+
+@pytest.mark.parametrize("words", [["add", "a"], ["set", "there"]])
+def test_a_right_to_nothing_is_not_given(ask, words):
+    assert ask("clients", "add", "there").code == 0
+    for more, says in (
+        (["--scope", "predikt"], "did you mean 'predict'?"),
+        (["--scope", "token"], "there is no scope 'token'"),  # jwt is not enabled here
+        (["--model", "nomodel"], "the models here are breast-cancer;"),
+    ):
+        said = ask("clients", *words, *more)
+        assert (said.code, said.err.count("\n")) == (1, 1)
+        assert says in said.err
+        assert "; fix: " in said.err
+
+
+def test_what_check_says_of_a_name_it_says_once(ask, fresh_instance, caplog):
+    """A start logs it as a warning; beside the refusal that would be a second line."""
+    append(
+        fresh_instance,
+        "[[plugins.rate_limit.limits]]\nfor = 'client:acme'\nallow = '5 per minute'\n",
+    )
+    assert ask("check").code == 2
+    assert caplog.text == ""

@@ -154,7 +154,7 @@ def test_json_is_moved_to_where_a_command_takes_it(words, found):
         ("serve --port 0", 2, "Invalid value for '--port'"),
         ("serve --port https", 2, "Invalid value for '--port'"),
         ("models seal nowhere --name x", 2, "does not exist"),
-        ("models show nope", 1, "nope has no version chosen"),
+        ("models show nope", 1, "there is no model 'nope'"),
         ("clients show nobody", 1, "there is no client 'nobody'"),
         ("api-keys revoke nothing", 1, "there is no key 'nothing'"),
     ],

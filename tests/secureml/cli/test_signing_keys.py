@@ -91,6 +91,12 @@ def test_no_output_holds_a_private_key(shell):
     assert not any(part in said for part in secret.splitlines() if len(part) > 30)
 
 
+def warnings(shell):
+    """What `check` warns of, but that these instances have no model."""
+    found = shell("check --json")["warnings"]
+    return [line for line in found if not line.startswith("no model is sealed")]
+
+
 def test_check_says_what_a_plugin_lacks(shell):
     """An enabled `jwt` without a key starts, answers keys, and is not ready."""
     settings = shell.instance / "secureml.toml"
@@ -98,7 +104,7 @@ def test_check_says_what_a_plugin_lacks(shell):
     settings.write_text(
         text + '\n[plugins.jwt]\nissuer = "https://ml.example.org"\naudience = "ml"\n'
     )
-    assert shell("check --json")["warnings"] == []
+    assert warnings(shell) == []
     for file in (shell.instance / "keys/signing").iterdir():
         file.unlink()
 
@@ -131,7 +137,7 @@ def test_check_warns_of_a_key_that_is_overdue(shell):
     """It may start all the same: an old key is no open door."""
     settings = shell.instance / "secureml.toml"
     settings.write_text(settings.read_text() + '\n[signing_keys]\nrotate_after = "1h"\n')
-    assert shell("check --json")["warnings"] == []
+    assert warnings(shell) == []
     from secureml.app import furnish
 
     house = furnish(shell.instance)

@@ -119,7 +119,14 @@ def test_a_table_without_its_plugin_stops_the_start(tmp_path):
 
 @pytest.mark.parametrize(
     ("table", "says"),
-    [({"sise": 2}, r"\[plugins.gate\] sise: Unknown"), ({"size": "x"}, r"size: Not a valid")],
+    [
+        ({"sise": 2}, r"\[plugins.gate\] sise: .*unknown; fix: did you mean 'size'"),
+        (
+            {"mod": "observe"},
+            r"mod: .*unknown; fix: did you mean 'mode'\? the keys here are mode, s",
+        ),
+        ({"size": "x"}, r"size: Not a valid.*write a whole number"),
+    ],
 )
 def test_a_wrong_key_or_value_stops_the_start(tmp_path, table, says):
     """With the table and the key."""
@@ -216,3 +223,68 @@ def test_who_names_callers_by_their_connection_stands_behind_who_reads_a_header(
     with pytest.raises(ConfigError, match="name 'by_it' after 'keys'"):
         loader.check_company(build(tmp_path, [edge, by_it, keys]))
     loader.check_company(build(tmp_path, [edge, keys, by_it]))
+
+
+def test_who_settles_what_the_others_read_is_first_at_its_door(tmp_path):
+    """Also before plugins that it has never heard of."""
+    opens = type("Opens", (Plugin,), {"name": "opens", "first_at": ("admit",), "admit": str})
+    other = type("Other", (Plugin,), {"name": "other", "admit": str})
+
+    with pytest.raises(ConfigError, match=r"other comes before opens at ADMIT.*name opens before"):
+        loader.check_company(build(tmp_path, [Porter, other, opens]))
+    loader.check_company(build(tmp_path, [Porter, opens, other]))
+
+
+def test_who_names_everybody_is_last_at_its_door(tmp_path):
+    """A revoked key would pass unread in front of those behind it."""
+    all_ = type("All", (Porter,), {"name": "all", "last_at": ("identify",)})
+    keys = type("Keys", (Porter,), {"name": "keys"})
+
+    with pytest.raises(ConfigError, match=r"keys comes after all at IDENTIFY.*name all after keys"):
+        loader.check_company(build(tmp_path, [all_, keys, Gate]))
+    loader.check_company(build(tmp_path, [keys, all_, Gate]))
+
+
+TABLES = {
+    "transport": {"hosts": ["ml.example.org"], "trusted": ["unix"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("transport", "rate_limit"),
+        ("transport", "brute_force"),
+        ("transport", "anomaly"),
+        ("api_keys", "anonymous"),
+        ("rate_limit", "input_rules"),
+        ("rate_limit", "theft_guard"),
+        ("theft_guard", "output_rules"),
+    ],
+)
+def test_an_order_of_shipped_plugins_that_blinds_one_of_them_stops_the_start(
+    tmp_path, first, second
+):
+    def company(*names):
+        tables = {name: table for name, table in TABLES.items() if name in names}
+        return build(tmp_path, loader.find(names), tables)
+
+    rest = [name for name in ("api_keys", "scopes") if name not in (first, second)]
+    with pytest.raises(ConfigError, match=f"name {first} before {second}|name {second} after"):
+        loader.check_company(company(second, first, *rest))
+    loader.check_company(company(first, *rest, second))
+
+
+def test_a_guard_that_looks_in_another_header_than_credentials_come_in_stops_the_start(tmp_path):
+    """Every guess would pass it unseen."""
+    keys = type("Keys", (Porter,), {"name": "keys", "carrier": "X-Key"})
+    guard = type("Guard", (Plugin,), {"name": "guard", "guards_headers": ("X-API-Key",)})
+    seeing = type("Guard", (Plugin,), {"name": "guard", "guards_headers": ("x-key", "Other")})
+
+    with pytest.raises(ConfigError, match=r"\[plugins.guard\] headers: keys reads .* add 'X-Key'"):
+        loader.check_company(build(tmp_path, [keys, guard]))
+    loader.check_company(build(tmp_path, [keys, seeing]))
+    shipped = loader.find(["brute_force", "api_keys", "scopes"])
+    loader.check_company(build(tmp_path, shipped))
+    with pytest.raises(ConfigError, match=r"\[plugins.brute_force\] headers: .* add 'X-Key'"):
+        loader.check_company(build(tmp_path, shipped, {"api_keys": {"header": "X-Key"}}))

@@ -60,7 +60,7 @@ def test_what_serves_does_not_change_until_it_is_loaded_again(two):
 
 
 def test_nothing_before_means_no_way_back(two):
-    with pytest.raises(ModelRefused, match="no other version of model has served before"):
+    with pytest.raises(ModelRefused, match="no earlier version to go back to"):
         two.rollback("model")
 
 

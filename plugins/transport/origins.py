@@ -1,0 +1,47 @@
+"""Which web pages may read answers: origins, exactly as browsers write them (RFC 6454, 6.1).
+
+A browser lets a page of another origin read an answer only where the answer says so. Whoever is
+no browser is not held by any of this, so nothing here takes the place of a credential.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+)
+_DEFAULT_PORT = {"http": "80", "https": "443"}
+
+# What a page may read beside the status and the body; the rest browsers keep from it.
+EXPOSED = "RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate"
+
+
+def fault_of(origin: str) -> str:
+    """Return what is wrong with an origin an operator wrote, or ""."""
+    if origin in ("*", "null"):
+        # Every page there is, and every page without an origin of its own: a sandboxed frame, a
+        # file. Neither is somebody whom an operator could mean.
+        return f"{origin!r} means pages that nobody can name"
+    match = _ORIGIN.fullmatch(origin)
+    if match is None:
+        return "an origin is scheme, host and port in small letters, without a path"
+    scheme, host, port = match["scheme"], match["host"], match["port"]
+    if port == _DEFAULT_PORT[scheme]:
+        return f"browsers leave out the port {port} of {scheme}"
+    if port and int(port) > 65535:
+        return f"there is no port {port}"
+    if scheme == "http" and not _on_this_machine(host):
+        return "whoever stands between could change a page that came over http"
+    return ""
+
+
+def _on_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

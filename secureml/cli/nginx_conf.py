@@ -1,0 +1,102 @@
+"""``secureml nginx-conf``: what Nginx must know of the settings, written by them.
+
+A body that is larger than Nginx lets through, an answer that takes longer than it waits, a host
+it does not know: each is refused before the application is asked, whatever its settings say. So
+one file is made from the settings, and `secureml check` compares what lies where Nginx reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from secureml.cli.edge import APPLICATION, application_conf, bracketed, served_hosts
+from secureml.cli.main import Desk
+from secureml.cli.output import emit, json_option
+from secureml.config_error import ConfigError
+
+if TYPE_CHECKING:
+    from secureml.settings import Settings
+
+_REMARK = re.compile(r"(?m)(?:^|\s)#.*$")
+
+
+@click.command("nginx-conf")
+@json_option
+@click.pass_obj
+def nginx_conf(desk: Desk, as_json: bool) -> None:
+    """Print application.conf for Nginx, made from the settings."""
+    text = application_conf(desk.house.settings)
+    emit({"file": APPLICATION, "text": text}, as_json, text.rstrip("\n"))
+
+
+def check_agreement(settings: Settings) -> None:
+    """Refuse settings that the Nginx on this machine does not know; raises ConfigError.
+
+    Only in production, where Nginx is not started by us, and where [server] nginx says that its
+    files lie on this machine.
+    """
+    if not settings.production or not settings.nginx:
+        return
+    folder = Path(settings.nginx)
+    _check_application(settings, folder / APPLICATION)
+    _check_names(settings, folder / "names.conf")
+
+
+def _check_application(settings: Settings, file: Path) -> None:
+    wanted = application_conf(settings)
+    found = _read(file)
+    if found is None:
+        # Nothing is installed there yet, or another folder is: what is shipped is what holds.
+        found = (Path(__file__).resolve().parents[2] / "deploy/nginx" / APPLICATION).read_text()
+    missing = [line for line in _directives(wanted) if line not in _directives(found)]
+    extra = [line for line in _directives(found) if line not in _directives(wanted)]
+    if not missing and not extra:
+        return
+    words = [f"the settings say {', '.join(missing).replace(';', '')}"] * bool(missing)
+    words += [f"Nginx has {', '.join(extra).replace(';', '')}"] * bool(extra)
+    raise ConfigError(
+        f"Nginx does not have what the settings say: {' and '.join(words)}",
+        file=str(file),
+        fix=f"write it again: `secureml nginx-conf > {file}`, then `systemctl reload nginx`; where "
+        'Nginx runs elsewhere, take the file there and write [server] nginx = ""',
+    )
+
+
+def _check_names(settings: Settings, file: Path) -> None:
+    found = _read(file)
+    names = re.findall(r"\bserver_name\s+([^;]+);", _REMARK.sub("", found or ""))
+    if not names:
+        return
+    known = {word.lower() for text in names for word in text.split()}
+    if any(word[0] in "~*." or word.endswith("*") for word in known):
+        return  # a pattern: whether it means a name, only Nginx knows
+    for host in served_hosts(settings):
+        if bracketed(host).lower().removesuffix(".") not in known:
+            raise ConfigError(
+                f"Nginx does not answer for {host!r}, which [plugins.transport] hosts names",
+                file=str(file),
+                fix=f"add {bracketed(host)} to server_name there, or remove it from hosts",
+            )
+
+
+def _directives(text: str) -> list[str]:
+    """Return the directives of a file in order, blanks made one, without remarks."""
+    plain = _REMARK.sub("", text)
+    return [" ".join(part.split()) for part in re.findall(r"[^;{}]+[;{]|\}", plain)]
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot be read ({type(error).__name__})",
+            file=str(file),
+            fix='let the service read it (mode 0644), or write [server] nginx = ""',
+        ) from None

@@ -1,0 +1,159 @@
+"""What is wrong with a settings table, in one line: the key, and what could stand there instead.
+
+Marshmallow says that a value does not fit. Whoever wrote it needs to know what would.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, missing, validate
+
+from secureml.config_error import ConfigError, did_you_mean
+
+UNKNOWN, MISSING = "Unknown field.", "Missing data for required field."
+_SAID_BETTER = {
+    UNKNOWN: "this key is unknown",
+    MISSING: "this key is required and not there",
+    "String does not match expected pattern.": "this value has not the form it must have",
+    "Field may not be null.": "this value may not be empty",
+    "Invalid input type.": "this must be a table",
+}
+# By the class of marshmallow's own fields; ours say it themselves, in `expects`.
+_EXPECTS: tuple[tuple[type[fields.Field[Any]], str], ...] = (
+    (fields.Boolean, "true or false, without quotes"),
+    (fields.Integer, "a whole number, without quotes"),
+    (fields.Number, "a number, without quotes"),
+    (fields.List, "a list in square brackets"),
+    (fields.Dict, "a table of names and values"),
+    (fields.Nested, "a table"),
+    (fields.String, "a text in quotes"),
+)
+
+
+def invalid_table(
+    error: ValidationError,
+    table: str,
+    schema: Schema,
+    given: Mapping[str, Any],
+    beside: Collection[str] = (),
+) -> ConfigError:
+    """Return the fault of a settings table that is to be told first, with its key and a fix.
+
+    ``given`` is the table as it was written; ``beside`` are keys it takes that are not the
+    schema's.
+    """
+    path, said = _first(error.messages)
+    owner, field = _find(schema, path)
+    key = ".".join(path)
+    message = _SAID_BETTER.get(said, said)
+    if said == UNKNOWN:
+        return ConfigError(message, table=table, key=key, fix=_fix_unknown(path, owner, beside))
+    return ConfigError(message, table=table, key=key, fix=_fix_value(path, field, given))
+
+
+def _fix_unknown(path: tuple[str, ...], owner: Schema | None, beside: Collection[str]) -> str:
+    more = beside if len(path) == 1 else ()
+    known = sorted({*owner.fields, *more}) if owner is not None else []
+    if not known:
+        return "remove it; this table has no settings"
+    return f"{did_you_mean(path[-1], known)}the keys here are {', '.join(known)}"
+
+
+def _fix_value(path: tuple[str, ...], field: Any, given: Mapping[str, Any]) -> str:
+    if field is None:
+        return "see docs/settings.md for what this table takes"
+    near = _near(field, _value_at(given, path))
+    means = str(field.metadata.get("description", ""))
+    shown = _example(path[-1], field)
+    words = [f"{near}write {_expected(field)}"]
+    words += [f"for example {shown}"] * bool(shown)
+    words += [f"it means: {means.replace('`', chr(39)).rstrip('.')}"] * bool(means)
+    return "; ".join(words)
+
+
+def _expected(field: Any) -> str:
+    """Return what a value of this field is, with its bounds or the words it may be."""
+    choices = [_quoted(word) for rule in field.validators for word in getattr(rule, "choices", ())]
+    if choices:
+        return f"one of {', '.join(choices)}"
+    kind = getattr(field, "expects", "") or next(
+        (words for cls, words in _EXPECTS if isinstance(field, cls)), "another value"
+    )
+    bounds = [_bounds(rule) for rule in field.validators if isinstance(rule, validate.Range)]
+    if isinstance(field, fields.List) and not isinstance(field.inner, fields.Nested):
+        return f"{kind}, each {_expected(field.inner)}"
+    return " ".join([kind, *bounds])
+
+
+def _bounds(rule: validate.Range) -> str:
+    if rule.max is None:
+        return f"of at least {rule.min}"
+    return f"from {rule.min} to {rule.max}"
+
+
+def _near(field: Any, value: Any) -> str:
+    choices = [word for rule in field.validators for word in getattr(rule, "choices", ())]
+    return did_you_mean(value, [*filter(None, choices)]) if isinstance(value, str) else ""
+
+
+def _example(key: str, field: Any) -> str:
+    """Return a line that could stand there; "" where the schema has none to give."""
+    value = field.metadata.get("example", missing)
+    if value is missing:
+        return ""
+    if isinstance(value, dict):
+        inside = ", ".join(f"{json.dumps(k)} = {_quoted(v)}" for k, v in value.items())
+        return f"{key} = {{{inside}}}"
+    return f"{key} = {_quoted(value)}"
+
+
+def _quoted(value: Any) -> str:
+    """Write a value as TOML does: JSON, for all that stands in examples."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _first(messages: Any) -> tuple[tuple[str, ...], str]:
+    """Return the fault to tell: an unknown key first, for it may be the one that is missing."""
+    found = list(_faults(messages, ()))
+    return min(found, key=lambda fault: (fault[1] != UNKNOWN, fault[1] == MISSING))
+
+
+def _faults(messages: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(messages, str):
+        yield path, messages
+    elif isinstance(messages, dict):
+        for word, inner in messages.items():
+            yield from _faults(inner, path if word == "_schema" else (*path, str(word)))
+    else:
+        for inner in messages:
+            yield from _faults(inner, path)
+
+
+def _find(schema: Schema, path: tuple[str, ...]) -> tuple[Schema | None, Any]:
+    """Return the schema that owns the last word of a path, and the field of that word, or None."""
+    owner: Schema | None = schema
+    field: Any = None
+    for word in path:
+        if isinstance(field, fields.List):
+            field, owner = field.inner, None
+        elif isinstance(field, fields.Dict):
+            field = {"value": field.value_field, "key": field.key_field}.get(word, field)
+            owner = None
+        else:
+            owner = field.schema if isinstance(field, fields.Nested) else owner
+            field = owner.fields.get(word) if owner is not None else None
+    return owner, field
+
+
+def _value_at(given: Any, path: tuple[str, ...]) -> Any:
+    for word in path:
+        if isinstance(given, Mapping):
+            given = given.get(word)
+        elif isinstance(given, list) and word.isdigit() and int(word) < len(given):
+            given = given[int(word)]
+        else:
+            return None
+    return given

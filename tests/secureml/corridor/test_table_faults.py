@@ -1,0 +1,109 @@
+"""A settings table that does not fit: the key that is wrong, and what could stand there."""
+
+from __future__ import annotations
+
+import pytest
+from marshmallow import Schema, ValidationError, validate
+from marshmallow import fields as plain
+
+from plugins.rate_limit.settings import Config as RateLimit
+from plugins.transport.plugin import Config as Transport
+from secureml import fields
+from secureml.corridor.table_faults import invalid_table
+
+
+def fault(schema, table):
+    with pytest.raises(ValidationError) as refused:
+        schema().load(table)
+    return invalid_table(refused.value, "plugins.x", schema(), table)
+
+
+def test_a_misspelt_key_is_told_and_not_the_one_that_is_missing_for_it():
+    """`host =` was answered with "hosts is missing", which nobody looks for in `host`."""
+    told = fault(Transport, {"host": ["ml.example.org"], "trusted": ["unix"]})
+    assert (told.key, told.message) == ("host", "this key is unknown")
+    assert told.fix.startswith("did you mean 'hosts'? the keys here are allow_origins, direct, ")
+
+
+def test_a_key_that_is_missing_is_told_with_a_line_to_write():
+    told = fault(Transport, {})
+    assert (told.key, told.message) == ("hosts", "this key is required and not there")
+    assert 'for example hosts = ["ml.example.org"]' in told.fix
+
+
+def test_a_misspelt_key_in_a_list_of_tables_is_found_there():
+    told = fault(RateLimit, {"limits": [{"for": "client", "alow": "5 per minute"}]})
+    assert told.key == "limits.0.alow"
+    assert told.fix.startswith("did you mean 'allow'? the keys here are allow, for, model, ")
+
+
+@pytest.mark.parametrize(
+    ("limit", "key", "fix"),
+    [
+        ({"unit": "row"}, "unit", "did you mean 'rows'? write one of"),
+        ({"allow": "lots"}, "allow", 'for example allow = "1000 per minute"'),
+        ({"for": "somebody"}, "for", "it means: 'address', 'client', 'tier:NAME'"),
+    ],
+)
+def test_a_value_in_a_list_of_tables_is_told_with_what_could_stand_there(limit, key, fix):
+    told = fault(RateLimit, {"limits": [{"for": "client", "allow": "5 per minute"} | limit]})
+    assert told.key == f"limits.0.{key}"
+    assert fix in told.fix
+
+
+class Every(Schema):
+    """A key of every kind, without a description."""
+
+    flag = plain.Boolean()
+    number = fields.StrictInteger(validate=validate.Range(min=1))
+    share = fields.StrictFloat(validate=validate.Range(0, 1))
+    networks = plain.List(fields.Cidr())
+    texts = plain.List(plain.String())
+    header = fields.HeaderName()
+    right = fields.Scope()
+    secret = fields.SecretRef()
+    many = plain.Dict(keys=plain.String(), values=plain.List(plain.String()))
+    inside = plain.Nested(Transport)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "fix"),
+    [
+        ({"flag": "x"}, "flag", "write true or false, without quotes"),
+        ({"number": 0}, "number", "write a whole number, without quotes, of at least 1"),
+        ({"share": 2}, "share", "write a number, without quotes, from 0 to 1"),
+        ({"networks": ["10.0.0.1/8"]}, "networks.0", 'write a network such as "10.0.0.0/8"'),
+        ({"networks": "10.0.0.0/8"}, "networks", "write a list in square brackets, each a netw"),
+        ({"texts": [1]}, "texts.0", "write a text in quotes"),
+        ({"header": "X Y"}, "header", "write a header name such as X-API-Key"),
+        ({"right": "P"}, "right", "write a scope such as models:read or predict@churn"),
+        ({"secret": "hunter2"}, "secret", 'write where the secret is: "file:keys/NAME"'),
+        ({"many": []}, "many", "write a table of names and values"),
+        ({"many": {"a": 1}}, "many.a.value", "write a list in square brackets, each a text"),
+        ({"inside": 1}, "inside", "write a table"),
+        ({"inside": {"hosts": ["a b"]}}, "inside.hosts.0", "write a host name such as"),
+        ({"inside": {"host": []}}, "inside.host", "did you mean 'hosts'?"),
+    ],
+)
+def test_every_kind_of_value_says_what_it_is(table, key, fix):
+    told = fault(Every, table)
+    assert told.key == key
+    assert told.fix.startswith(fix)
+    assert "hunter2" not in str(told)
+
+
+def test_no_shipped_key_is_answered_with_words_that_say_nothing():
+    """A list no value can be: each key says what it takes, for every table there is."""
+    from secureml.tables import TABLES
+
+    for name, schema in TABLES.items():
+        for key in schema().fields:
+            told = fault(schema, {key: [[]]})
+            if told.key == key or told.key.startswith(f"{key}."):
+                assert "write " in told.fix, (name, key, told.fix)
+                assert "another value" not in told.fix, (name, key, told.fix)
+
+
+def test_a_table_without_settings_says_so():
+    told = fault(Schema, {"a": 1})
+    assert told.fix == "remove it; this table has no settings"
