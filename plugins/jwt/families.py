@@ -22,8 +22,8 @@ TOPIC = "jwt"
 # A credential that has ended, and one that ends at a moment: what is traded for it obeys.
 _ORIGIN, _UNTIL = "from", "until"
 _TRADE = 3600.0  # how long a trade could be under way, with much to spare
-# Single tokens refused at one time; beyond, the family ends: that refuses more, never less.
-MOST_REFUSED = 10_000
+# Single tokens of one family refused at one time; beyond, it ends: that refuses more, never less.
+MOST_REFUSED = 100
 
 _metadata = sa.MetaData()
 _families = sa.Table(
@@ -45,6 +45,7 @@ _refused = sa.Table(
     sa.Column("kind", sa.String(5), primary_key=True),
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("expires", sa.Float, nullable=False, index=True),
+    sa.Column("family", sa.String(32), nullable=False, server_default="", index=True),
 )
 
 
@@ -191,15 +192,15 @@ class Families:
         """Refuse one token by id; a refresh token takes its family along.
 
         ``keep`` is in seconds: no token of that id can be alive after it. With ``family``, its
-        own, that ends instead where too many tokens are refused one by one already.
+        own, that ends instead where so many of its tokens are refused already.
         """
         with self._store.begin() as connection:
             if self._end(connection, _families.c.current == jti):
                 return
-            if family is not None and self._is_full(connection):
+            if family is not None and self._is_full(connection, family):
                 self._end(connection, _families.c.id == family)
             else:
-                self._refuse(connection, "token", jti, keep)
+                self._refuse(connection, "token", jti, keep, family or "")
 
     def end_key(self, kid: str, *, keep: float) -> None:
         """Refuse whatever a signing key has signed."""
@@ -234,16 +235,17 @@ class Families:
             self._store.touch(connection, TOPIC)
         return ended.rowcount
 
-    def _refuse(self, connection: sa.Connection, kind: str, name: str, keep: float) -> None:
+    def _refuse(
+        self, connection: sa.Connection, kind: str, name: str, keep: float, family: str = ""
+    ) -> None:
         connection.execute(_refused.delete().where(_named(kind, name)))
-        row = {"kind": kind, "name": name, "expires": self._now() + keep}
+        row = {"kind": kind, "name": name, "expires": self._now() + keep, "family": family}
         connection.execute(_refused.insert().values(row))
         self._store.touch(connection, TOPIC)
 
-    def _is_full(self, connection: sa.Connection) -> bool:
-        now = self._now()
-        connection.execute(_refused.delete().where(_over(now)))
-        number = sa.select(sa.func.count()).where(_refused.c.kind == "token")
+    def _is_full(self, connection: sa.Connection, family: str) -> bool:
+        connection.execute(_refused.delete().where(_over(self._now())))
+        number = sa.select(sa.func.count()).where(_refused.c.family == family)
         return connection.execute(number).scalar_one() >= MOST_REFUSED
 
     def _sweep(self, connection: sa.Connection, client: str, now: float) -> None:

@@ -24,8 +24,7 @@ from .store import Store
 INTERVAL, SLOWER = 5.0, 5.0  # seconds between polls, and what is added for one too early
 MOST = 1000  # waiting at once for one OAuth client
 MOST_HOME = 50  # waiting at once from one address (an IPv6 /64), for whatever clients
-MOST_KEPT = 1000  # fetched or denied ones of one OAuth client, kept to know a replay by
-MOST_ALLOWED = 100  # that one person has allowed and no machine has fetched
+MOST_DECIDED = 100  # that one person has decided on, kept to be fetched and to know a replay by
 # RFC 8628, 6.1: consonants alone make no words, and none of these is taken for another.
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 _LENGTH = 8
@@ -47,6 +46,7 @@ _table = sa.Table(
     sa.Column("subject", sa.String(63), nullable=False),
     # Where it was asked for, while it waits.
     sa.Column("home", sa.String(45), nullable=False, server_default="", index=True),
+    sa.Index("ix_oauth2_devices_subject", "subject"),
 )
 
 
@@ -128,8 +128,7 @@ class Devices:
         }
         with self._store.begin() as connection:
             changed = connection.execute(_table.update().where(*self._waiting(typed)).values(said))
-            theirs = sa.and_(_table.c.subject == subject, _table.c.state == "allowed")
-            _keep_newest(connection, theirs, MOST_ALLOWED)
+            _keep_newest(connection, _table.c.subject == subject, MOST_DECIDED)
         return bool(changed.rowcount)
 
     def poll(self, text: str, oauth_client: str) -> Device:
@@ -179,8 +178,6 @@ class Devices:
 def _make_room(connection: sa.Connection, oauth_client: str, asker: str) -> None:
     """Take away what gives way to one more that waits, of this program and from this home."""
     _keep_newest(connection, sa.and_(_WAITS, _table.c.home == asker), MOST_HOME - 1)
-    over = _table.c.state.in_(("used", "denied"))
-    _keep_newest(connection, sa.and_(over, _table.c.oauth_client == oauth_client), MOST_KEPT)
     mine = (
         sa.select(_table.c.digest, _table.c.home)
         .where(_WAITS, _table.c.oauth_client == oauth_client)

@@ -3,22 +3,23 @@
 An access token is believed only while its family is on record, stands, and the token itself
 was not taken back. Of refresh tokens only the newest counts; one that was spent and comes
 back was copied, and since nobody can tell the thief from the owner, the family ends
-(RFC 9700, 4.14.2). A text that never was a refresh token ends nothing, and neither does one that
-was spent a hundred refreshes ago: it is worth nothing, and what is kept has a bound.
+(RFC 9700, 4.14.2). A text that never was a refresh token ends nothing. Each carries a mark that
+only its family can make, so spent ones are known however many there were, and none is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
+from .digests import digest as digest_of
+from .digests import family_of, is_marked
 from .store import TOPIC, Store
 
-MOST_SPENT = 100  # refresh tokens of one family that are known to have been spent
-# Single tokens refused at one time; beyond, the family ends: that refuses more, never less.
-MOST_REFUSED = 10_000
+# Single tokens of one family refused at one time; beyond, it ends: that refuses more, never less.
+MOST_REFUSED = 100
 
 _metadata = sa.MetaData()
 _families = sa.Table(
@@ -35,14 +36,15 @@ _families = sa.Table(
     sa.Column("expires", sa.Float, nullable=False, index=True),
     sa.Column("current", sa.String(64), nullable=True, unique=True),
     sa.Column("revoked", sa.Float, nullable=True),
+    sa.Column("mark", sa.String(64), nullable=True),
 )
+# Spent refresh tokens from before there were marks: one of a family.
 _spent = sa.Table(
     "oauth2_spent",
     _metadata,
     sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("family", sa.String(32), nullable=False, index=True),
+    sa.Column("family", sa.String(32), nullable=False),
     sa.Column("expires", sa.Float, nullable=False, index=True),
-    sa.Column("spent", sa.Float, nullable=False, server_default="0"),
 )
 # Single access tokens that were taken back, kept while they could be alive.
 _refused = sa.Table(
@@ -50,6 +52,7 @@ _refused = sa.Table(
     _metadata,
     sa.Column("jti", sa.String(32), primary_key=True),
     sa.Column("expires", sa.Float, nullable=False, index=True),
+    sa.Column("family", sa.String(32), nullable=False, server_default="", index=True),
 )
 
 
@@ -66,7 +69,8 @@ class Family:
     """One grant; ``subject`` is "" where a machine asked for itself.
 
     Times are epoch seconds; ``jkt`` is the key refresh tokens are bound to; ``current`` the
-    digest of the one refresh token that counts, None where there is none.
+    digest of the one refresh token that counts, None where there is none; ``mark`` the secret
+    by which the family knows whatever refresh token it ever gave.
     """
 
     id: str
@@ -80,6 +84,7 @@ class Family:
     expires: float
     current: str | None
     revoked: float | None
+    mark: str | None = field(default=None, repr=False)
 
 
 class Families:
@@ -119,36 +124,43 @@ class Families:
             raise Ended("replayed")
         return self._stands(found)
 
+    def holder_of(self, text: str) -> Family:
+        """Return the family whose refresh token a text is; raises Ended, as `holder`.
+
+        One that its family gave and that does not count any more was spent.
+        """
+        try:
+            return self.holder(digest_of(text))
+        except Ended as ended:
+            if ended.reason == "family_unknown" and self._end_marked(text):
+                raise Ended("replayed") from None
+            raise
+
     def look(self, digest: str) -> Family:
         """Return the family whose refresh token this is, and change nothing; raises Ended."""
         with self._store.read() as connection:
             return self._stands(self._read(connection, _families.c.current == digest))
 
-    def turn(self, family: Family, digest: str, successor: str) -> Family:
+    def turn(self, family: Family, digest: str, successor: str, *, mark: str) -> Family:
         """Put another refresh token in the place of one, once; raises Ended.
 
-        Of two at the same moment the second is a replay, and ends the family.
+        ``mark`` is what the successor is marked with. Of two at the same moment the second is
+        a replay, and ends the family.
         """
-        kept = {
-            "digest": digest,
-            "family": family.id,
-            "expires": family.expires,
-            "spent": self._now(),
-        }
+        kept = {"digest": digest, "family": family.id, "expires": family.expires}
         with self._store.begin() as connection:
             turned = connection.execute(
                 _families.update()
                 .where(_families.c.current == digest, _families.c.revoked.is_(None))
-                .values(current=successor)
+                .values(current=successor, mark=mark)
             )
-            if turned.rowcount:
-                self._forget_spent(connection, family.id)
-                connection.execute(_spent.insert().values(kept))
-            else:
+            if not turned.rowcount:
                 self._end(connection, _families.c.id == family.id)
+            elif family.mark is None:
+                connection.execute(_spent.insert().values(kept))
         if not turned.rowcount:
             raise Ended("replayed")
-        return replace(family, current=successor)
+        return replace(family, current=successor, mark=mark)
 
     def end(self, family: str) -> bool:
         """End one family, begun or not; tell whether it stood."""
@@ -186,16 +198,17 @@ class Families:
     def end_token(self, jti: str, expires: float, family: str) -> None:
         """Refuse one access token until it is over anyway.
 
-        Its ``family`` ends instead where too many tokens are refused one by one already.
+        Its ``family`` ends instead where so many of its tokens are refused already.
         """
         with self._store.begin() as connection:
             connection.execute(_refused.delete().where(_refused.c.expires <= self._now()))
-            number = sa.select(sa.func.count()).select_from(_refused)
+            number = sa.select(sa.func.count()).where(_refused.c.family == family)
             if connection.execute(number).scalar_one() >= MOST_REFUSED:
                 self._end(connection, _families.c.id == family)
                 return
+            row = {"jti": jti, "expires": expires, "family": family}
             connection.execute(_refused.delete().where(_refused.c.jti == jti))
-            connection.execute(_refused.insert().values(jti=jti, expires=expires))
+            connection.execute(_refused.insert().values(row))
             self._store.touch(connection, TOPIC)
 
     def list(self, oauth_clients: Collection[str]) -> list[Family]:
@@ -226,13 +239,16 @@ class Families:
         self._end(connection, _families.c.id == family)
         return True
 
-    def _forget_spent(self, connection: sa.Connection, family: str) -> None:
-        """Forget the oldest that a family has spent, so that refreshing fills no table."""
-        newest = sa.select(_spent.c.digest).where(_spent.c.family == family)
-        surplus = newest.order_by(_spent.c.spent.desc(), _spent.c.digest).offset(MOST_SPENT - 1)
-        digests = connection.execute(surplus).scalars().all()
-        if digests:
-            connection.execute(_spent.delete().where(_spent.c.digest.in_(digests)))
+    def _end_marked(self, text: str) -> bool:
+        family = family_of(text)
+        if family is None:
+            return False
+        with self._store.begin() as connection:
+            found = self._read(connection, _families.c.id == family)
+            if found is None or found.mark is None or not is_marked(text, found.mark):
+                return False
+            self._end(connection, _families.c.id == family)
+        return True
 
     def _end(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
         ended = connection.execute(
@@ -268,7 +284,6 @@ class Families:
         surplus = connection.execute(newest).scalars().all()
         if surplus:
             connection.execute(_families.delete().where(_families.c.id.in_(surplus)))
-            connection.execute(_spent.delete().where(_spent.c.family.in_(surplus)))
             self._store.touch(connection, TOPIC)
 
 

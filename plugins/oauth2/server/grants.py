@@ -35,7 +35,6 @@ from authlib.oauth2.rfc8628 import (
 from .clients import CODE, DEVICE, MACHINE, REFRESH
 from .codes import Code, CodeRefused
 from .devices import Device, DeviceRefused
-from .digests import digest
 from .families import Ended, Family
 from .mint import Wanted
 from .party import Party
@@ -207,7 +206,7 @@ class RefreshGrant(_Ours, RefreshTokenGrant):
         if text is None:
             raise InvalidRequestError("Missing 'refresh_token' in request.")
         try:
-            family: Family = self.server.families.holder(digest(text))
+            family: Family = self.server.families.holder_of(text)
         except Ended as ended:
             if ended.reason == "replayed":
                 self.request.note("authn_token_reuse", client.record.client)

@@ -11,7 +11,7 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidScopeError
 
-from .digests import REFRESH, digest, new_id, new_text
+from .digests import digest, new_id, new_refresh
 from .families import Ended, Families, Family
 from .party import Party
 from .request import Asked
@@ -49,9 +49,11 @@ class Mint:
         asked.spend_proof(party.record.id)
         now = self._now()
         life = self._refresh_lifetime if wanted.refresh else self._tokens.lifetime
-        refresh = new_text(REFRESH) if wanted.refresh else None
+        name = wanted.family or new_id()
+        mark = new_id() if wanted.refresh else None
+        refresh = None if mark is None else new_refresh(name, mark)
         family = Family(
-            id=wanted.family or new_id(),
+            id=name,
             oauth_client=party.record.id,
             client=party.record.client,
             subject=wanted.user.name if wanted.user is not None else "",
@@ -63,6 +65,7 @@ class Mint:
             expires=now + life,
             current=None if refresh is None else digest(refresh),
             revoked=None,
+            mark=mark,
         )
         try:
             self._families.open(family)
@@ -77,9 +80,10 @@ class Mint:
         if not scopes:
             raise InvalidScopeError()
         asked.spend_proof(family.oauth_client)
-        text = new_text(REFRESH)
+        mark = family.mark or new_id()
+        text = new_refresh(family.id, mark)
         try:
-            turned = self._families.turn(family, digest(spent), digest(text))
+            turned = self._families.turn(family, digest(spent), digest(text), mark=mark)
         except Ended:
             asked.note("authn_token_reuse", family.client, family=family.id)
             raise InvalidGrantError() from None

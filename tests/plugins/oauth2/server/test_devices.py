@@ -120,18 +120,18 @@ def test_attack_many_homes_of_one_network_push_out_each_other(devices, harness, 
 
 def test_what_was_decided_has_a_bound_too(devices, harness, monkeypatch):
     """One person with a password, and a program that asks for ever."""
-    monkeypatch.setattr(module, "MOST_KEPT", 5)
-    monkeypatch.setattr(module, "MOST_ALLOWED", 4)
+    monkeypatch.setattr(module, "MOST_DECIDED", 5)
+    _, other = devices.begin("oc_1", SCOPES, "198.51.100.7")
+    assert devices.decide(other, "bob", allow=True, scopes=SCOPES)
     for number in range(30):
         harness.clock.advance(0.01)
         text, typed = devices.begin("oc_1", SCOPES, "192.0.2.1")
         assert devices.decide(typed, "ann", allow=True, scopes=SCOPES)
         if number % 2:
             devices.poll(text, "oc_1")
-    devices.begin("oc_1", SCOPES, "192.0.2.1")
 
-    assert waiting(harness, "state = 'allowed'") <= 4
-    assert waiting(harness, "state = 'used'") <= 5
+    assert waiting(harness, "subject = 'ann'") == 5
+    assert waiting(harness, "subject = 'bob'") == 1
     harness.clock.advance(600)
     devices.begin("oc_1", SCOPES, "192.0.2.1")
     assert waiting(harness, "state = 'allowed'") == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugins.oauth2.server import families as module
+from plugins.oauth2.server.digests import digest, new_refresh
 from plugins.oauth2.server.families import Ended, Families, Family
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -31,9 +32,9 @@ def made(harness):
     return make
 
 
-def ended(call, *words):
+def ended(call, *words, **more):
     with pytest.raises(Ended) as why:
-        call(*words)
+        call(*words, **more)
     return why.value.reason
 
 
@@ -54,13 +55,13 @@ def test_a_refresh_token_is_turned_once(families, made):
     family = made(current=A)
     families.open(family)
     assert families.holder(A) == family
-    assert families.turn(family, A, B).current == B
+    assert families.turn(family, A, B, mark="m").current == B
     assert families.holder(B).current == B
 
 
 def test_a_spent_one_ends_its_family(families, made):
     families.open(made(current=A))
-    families.turn(families.holder(A), A, B)
+    families.turn(families.holder(A), A, B, mark="m")
     assert ended(families.look, A) == "family_unknown"  # looking ends nothing
     assert ended(families.holder, A) == "replayed"
     assert ended(families.holder, B) == "family_revoked"
@@ -70,8 +71,8 @@ def test_a_spent_one_ends_its_family(families, made):
 def test_of_two_at_the_same_moment_the_second_is_a_replay(families, made):
     families.open(made(current=A))
     first = second = families.holder(A)
-    families.turn(first, A, B)
-    assert ended(families.turn, second, A, C) == "replayed"
+    families.turn(first, A, B, mark="m")
+    assert ended(families.turn, second, A, C, mark="m") == "replayed"
     assert ended(families.holder, B) == "family_revoked"
 
 
@@ -128,7 +129,7 @@ def test_a_client_has_only_so_many_of_one_kind(families, made, harness):
 
 def test_what_is_over_is_forgotten(families, made, harness):
     families.open(made(current=A))
-    families.turn(families.holder(A), A, B)
+    families.turn(families.holder(A), A, B, mark="m")
     families.end_token("j", harness.clock() + 10, "f")
     harness.clock.advance(200)
     families.open(made("new"))
@@ -144,26 +145,57 @@ def rows(harness, table):
         return connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
 
 
+def refreshed(families, made, harness, times):
+    """Return all refresh tokens of one family, the last of which counts."""
+    name, mark = "f" * 32, "the mark"
+    texts = [new_refresh(name, mark)]
+    long = harness.clock() + 1e6
+    families.open(made(name, current=digest(texts[0]), mark=mark, expires=long))
+    for _ in range(times):
+        texts.append(new_refresh(name, mark))
+        family = families.holder_of(texts[-2])
+        families.turn(family, digest(texts[-2]), digest(texts[-1]), mark=mark)
+    return texts
+
+
 def test_attack_refreshing_fills_no_table(families, made, harness):
-    """Of one family so many spent ones are known; the newest still end it."""
-    families.open(made(current="0", expires=harness.clock() + 1e6))
-    for number in range(3 * module.MOST_SPENT):
-        harness.clock.advance(1)
-        families.turn(families.holder(str(number)), str(number), str(number + 1))
-
-    assert rows(harness, "oauth2_spent") == module.MOST_SPENT
-    assert ended(families.holder, "0") == "family_unknown"  # worth nothing, and ends nothing
-    assert families.holder(str(3 * module.MOST_SPENT))
-    assert ended(families.holder, str(2 * module.MOST_SPENT)) == "replayed"
+    """Of what was spent nothing is kept."""
+    refreshed(families, made, harness, 300)
+    assert rows(harness, "oauth2_spent") == 0
 
 
-def test_a_family_that_gives_way_takes_its_spent_ones_along(families, made, harness):
-    for number in range(6):
-        harness.clock.advance(1)
-        families.open(made(f"f{number}", current=f"a{number}"))
-        families.turn(families.holder(f"a{number}"), f"a{number}", f"b{number}")
+@pytest.mark.parametrize("which", [0, 1, 298, 299])
+def test_attack_a_thief_refreshes_until_the_owner_is_forgotten(families, made, harness, which):
+    """However many came after it: whoever shows a spent one ends the family."""
+    texts = refreshed(families, made, harness, 300)
+    assert ended(families.holder_of, texts[which]) == "replayed"
+    assert ended(families.holder_of, texts[-1]) == "family_revoked"
 
-    assert rows(harness, "oauth2_spent") == 3
+
+def test_attack_a_made_up_refresh_token_signs_nobody_out(families, made, harness):
+    """The id of a family is no secret; its mark is."""
+    texts = refreshed(families, made, harness, 3)
+    good = texts[1]
+    for text in (
+        new_refresh("f" * 32, "another mark"), new_refresh("e" * 32, "the mark"), good[:-1],
+        good[:-2] + ("AA" if good[-2:] != "AA" else "BA"), good + "A", "srt_" + "f" * 86,
+        "srt_" + "é" * 86, "srt_", "",
+    ):  # fmt: skip
+        assert ended(families.holder_of, text) == "family_unknown"
+    assert families.holder_of(texts[-1])
+
+
+def test_a_family_from_before_there_were_marks_gets_one(families, made, harness):
+    """An upgrade signs nobody out, and a token spent across it is known as well."""
+    old = "srt_" + "o" * 43
+    families.open(made("f" * 32, current=digest(old)))
+    new = new_refresh("f" * 32, "m")
+    families.turn(families.holder_of(old), digest(old), digest(new), mark="m")
+    newer = new_refresh("f" * 32, "m")
+    families.turn(families.holder_of(new), digest(new), digest(newer), mark="m")
+    assert rows(harness, "oauth2_spent") == 1
+    assert ended(families.holder_of, old) == "replayed"
+    assert ended(families.holder_of, newer) == "family_revoked"
 
 
 def test_attack_taking_back_token_by_token_fills_no_table(families, made, harness, monkeypatch):
@@ -188,3 +220,17 @@ def test_what_a_secret_was_traded_for_ends_without_what_people_lent(families, ma
     assert families.end_all(oauth_client="oc_1", grant="client_credentials") == 1
     assert ended(families.standing, "machine", "j") == "family_revoked"
     assert families.standing("lent", "j")
+
+
+def test_who_takes_back_its_own_by_the_hundred_ends_nothing_of_others(
+    families, made, harness, monkeypatch
+):
+    monkeypatch.setattr(module, "MOST_REFUSED", 10)
+    families.open(made())
+    families.open(made("g", oauth_client="oc_2"))
+    for number in range(20):
+        families.end_token(f"j{number}", harness.clock() + 50, "f")
+    families.end_token("theirs", harness.clock() + 50, "g")
+    assert rows(harness, "oauth2_refused") == 11
+    assert ended(families.standing, "g", "theirs") == "token_revoked"
+    assert families.standing("g", "other")
