@@ -7,14 +7,16 @@ forks, so everything that cannot cross a fork is opened on first use.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
 from flask import Flask
 
-from secureml import api, house_measures, program_log, settings
+from secureml import api, house_measures, program_log, settings, trusted_paths
 from secureml import instance as instance_folder
 from secureml.application import Application
 from secureml.config_error import ConfigError
@@ -32,6 +34,7 @@ from secureml.state import secret
 from secureml.state.clients import Clients
 from secureml.state.signing import SigningKeys
 from secureml.state.store import Store, StoreUnavailable
+from secureml.trusted_paths import TrustedPaths
 
 log = logging.getLogger("secureml")
 
@@ -58,6 +61,7 @@ class House:
 
     def work(self, threads: int) -> None:
         """Let every plugin that wants to know begin work in this worker process."""
+        self.store.trouble.serving = True
         for loaded in self.plugins:
             if hasattr(loaded.plugin, "work"):
                 loaded.plugin.work(threads)
@@ -94,6 +98,9 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     found = settings.read(settings.instance_folder(instance))
     program_log.configure(found.log_level)
     instance_folder.check_modes(found.instance)
+    paths = TrustedPaths(trusted_paths.owners(found.instance))
+    paths.check_instance(found.instance)
+    _check_store_place(found, paths)
     secret.configure(found.instance, found.secrets)
     store = Store(found.store_url)
     clients = Clients(store, now)
@@ -101,8 +108,12 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     vouchers: list[Callable[..., None]] = []
     models = Registry(found.models_folder, vouchers, found.models_allow)
     house = House(found, store, clients, signing, models, plugins := [])
+    store.trouble.tell = lambda lost, why: house.tell(
+        Event("sys_store_lost" if lost else "sys_store_back", "", {"why": why})
+    )
     try:
         classes = loader.find(found.plugins)
+        paths.check_code(_folders_of(classes))
         plugins += loader.build(classes, found.plugin_tables, _lender(house, now))
         loader.check_company(plugins)
     except ConfigError as error:
@@ -110,6 +121,18 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     settings.check_production(found, {loaded.name: loaded for loaded in plugins})
     vouchers += [loaded.plugin.vouch for loaded in plugins if hasattr(loaded.plugin, "vouch")]
     return house
+
+
+def _check_store_place(found: Settings, paths: TrustedPaths) -> None:
+    url = sa.make_url(found.store_url)
+    if url.get_backend_name() == "sqlite":
+        paths.check_above(Path(url.database or "").absolute())
+
+
+def _folders_of(classes: Sequence[type]) -> list[Path]:
+    """Return where the code of plugins lies."""
+    files = [getattr(sys.modules[cls.__module__], "__file__", None) for cls in classes]
+    return [Path(file).resolve().parent for file in files if file is not None]
 
 
 def load_models(house: House) -> None:
