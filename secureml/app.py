@@ -7,14 +7,22 @@ forks, so everything that cannot cross a fork is opened on first use.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+<<<<<<< HEAD
 from flask import Blueprint, Flask
 
 from secureml import api, house_measures, known_names, program_log, settings
+=======
+import sqlalchemy as sa
+from flask import Flask
+
+from secureml import api, house_measures, program_log, settings, trusted_paths
+>>>>>>> part-h
 from secureml import instance as instance_folder
 from secureml.application import Application
 from secureml.config_error import ConfigError, did_you_mean
@@ -36,6 +44,7 @@ from secureml.state import secret
 from secureml.state.clients import Clients
 from secureml.state.signing import SigningKeys
 from secureml.state.store import Store, StoreUnavailable
+from secureml.trusted_paths import TrustedPaths
 
 log = logging.getLogger("secureml")
 
@@ -63,8 +72,12 @@ class House:
 
     def work(self, threads: int) -> None:
         """Let every plugin that wants to know begin work in this worker process."""
+<<<<<<< HEAD
         renew_global_state()
         self.refusals.start()
+=======
+        self.store.trouble.serving = True
+>>>>>>> part-h
         for loaded in self.plugins:
             if hasattr(loaded.plugin, "work"):
                 # Gunicorn says it and ends: a control that could not begin is not done without.
@@ -125,16 +138,27 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     found = settings.read(settings.instance_folder(instance))
     program_log.configure(found.log_level)
     instance_folder.check_modes(found.instance)
+    paths = TrustedPaths(trusted_paths.owners(found.instance))
+    paths.check_instance(found.instance)
+    _check_store_place(found, paths)
     secret.configure(found.instance, found.secrets)
     store = Store(found.store_url)
     clients = Clients(store, now)
     signing = SigningKeys(store, found.instance / SIGNING_FOLDER, now, found.signing)
     vouchers: list[Callable[..., None]] = []
     models = Registry(found.models_folder, vouchers, found.models_allow)
+<<<<<<< HEAD
     refusals = Refusals(lambda event: house.tell(event), now, found.recording)  # noqa: PLW0108 - there is no house yet
     house = House(found, store, clients, signing, models, plugins := [], refusals)
+=======
+    house = House(found, store, clients, signing, models, plugins := [])
+    store.trouble.tell = lambda lost, why: house.tell(
+        Event("sys_store_lost" if lost else "sys_store_back", "", {"why": why})
+    )
+>>>>>>> part-h
     try:
         classes = loader.find(found.plugins)
+        paths.check_code(_folders_of(classes))
         plugins += loader.build(classes, found.plugin_tables, _lender(house, now))
         loader.check_company(plugins)
     except ConfigError as error:
@@ -142,6 +166,18 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     settings.check_production(found, {loaded.name: loaded for loaded in plugins})
     vouchers += [_vouching(loaded) for loaded in plugins if hasattr(loaded.plugin, "vouch")]
     return house
+
+
+def _check_store_place(found: Settings, paths: TrustedPaths) -> None:
+    url = sa.make_url(found.store_url)
+    if url.get_backend_name() == "sqlite":
+        paths.check_above(Path(url.database or "").absolute())
+
+
+def _folders_of(classes: Sequence[type]) -> list[Path]:
+    """Return where the code of plugins lies."""
+    files = [getattr(sys.modules[cls.__module__], "__file__", None) for cls in classes]
+    return [Path(file).resolve().parent for file in files if file is not None]
 
 
 def load_models(house: House) -> None:

@@ -27,7 +27,11 @@ import sqlalchemy as sa
 
 from .engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
 from .engines import connect, engine_for
+<<<<<<< HEAD
 from .schema import make_tables
+=======
+from .trouble import Trouble
+>>>>>>> part-h
 
 POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
 
@@ -77,6 +81,7 @@ class Store:
         self._engine: sa.Engine | None = None
         self._watch: _Watch | None = None
         self.glance = Glance()
+        self.trouble = Trouble(_place(self._url), monotonic)
 
     def register(self, metadata: sa.MetaData) -> None:
         """Have these tables made when the store is first opened; their names begin with yours.
@@ -99,7 +104,7 @@ class Store:
         disk, but the last moments of it may be lost with the power.
         """
         try:
-            with _told_apart(), self._open()[0].connect() as connection:
+            with self._told_apart(), self._open()[0].connect() as connection:
                 connection.execution_options(hasty=not durable)
                 with connection.begin():
                     yield connection
@@ -109,7 +114,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Yield a connection in a transaction that only reads."""
-        with _told_apart(), self._open()[0].connect() as connection:
+        with self._told_apart(), self._open()[0].connect() as connection:
             yield connection.execution_options(reads=True)
 
     def touch(self, connection: sa.Connection, topic: str) -> None:
@@ -140,13 +145,37 @@ class Store:
 
     def _look(self) -> Mapping[str, int]:
         watch = self._watch
-        try:
-            if watch is not None and self._pid == os.getpid():
+        if watch is not None and self._pid == os.getpid() and not self.trouble.away:
+            try:
                 return watch.versions()
-        except (sa.exc.DBAPIError, sqlite3.Error, OSError) as error:
-            raise _unavailable(error) from error
-        with _told_apart():
+            except (sa.exc.DBAPIError, sqlite3.Error, OSError, StoreUnavailable) as error:
+                raise self._away(error) from error
+        with self._told_apart():
             return self._open()[1].versions()
+
+    @contextmanager
+    def _told_apart(self) -> Iterator[None]:
+        """Turn a database that fails into StoreUnavailable; a broken rule of its tables stays."""
+        try:
+            yield
+        except sa.exc.IntegrityError:
+            raise
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error, OSError) as error:
+            raise self._away(error) from error
+        except StoreUnavailable as error:
+            raise self._away(error) from error.__cause__
+        else:
+            if self.trouble.away:
+                self.trouble.found()
+
+    def _away(self, error: Exception) -> StoreUnavailable:
+        missing = isinstance(error, FileNotFoundError)
+        if isinstance(error, StoreUnavailable):
+            found = error
+        else:
+            found = StoreUnavailable(f"the store cannot be asked ({type(error).__name__})")
+        self.trouble.lost("its file is missing" if missing else str(found))
+        return found
 
     def close(self) -> None:
         """Release what this process holds."""
@@ -181,19 +210,9 @@ def _close_all() -> None:
 os.register_at_fork(before=_close_all)
 
 
-@contextmanager
-def _told_apart() -> Iterator[None]:
-    """Turn a database that fails into StoreUnavailable; a broken rule of its tables stays."""
-    try:
-        yield
-    except sa.exc.IntegrityError:
-        raise
-    except (sa.exc.DBAPIError, sa.exc.TimeoutError, sqlite3.Error, OSError) as error:
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"the store cannot be asked ({type(error).__name__})")
+def _place(url: sa.URL) -> str:
+    # Of PostgreSQL no more than that: its URL may hold a password.
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.get_backend_name()
 
 
 def _make_tables(engine: sa.Engine, tables: list[sa.MetaData]) -> None:

@@ -349,6 +349,7 @@ def test_a_limit_on_a_route_that_is_not_there_stops_the_start(site):
     assert (refused.value.table, refused.value.key) == ("plugins.rate_limit", "limits")
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("name", "says"),
     [("Vouching", "vouching returned False; it must raise"), ("Failing", "failing failed to look")],
@@ -433,3 +434,28 @@ def test_a_scope_that_a_plugin_asks_about_itself_is_one(site):
 def append(folder, text):
     with (folder / "secureml.toml").open("a") as file:
         file.write(text)
+=======
+def test_a_store_that_is_gone_is_in_the_program_log_the_audit_log_and_readiness(
+    fresh_instance, caplog
+):
+    import json
+
+    app = create_app(fresh_instance)
+    house = app.extensions["secureml"]
+    house.work(1)
+    caller = app.test_client()
+    words = {"base_url": "https://localhost", "environ_overrides": {"REMOTE_ADDR": "127.0.0.1"}}
+    assert caller.get("/readyz", **words).status_code == 200
+    store = fresh_instance / "secureml.db"
+    store.rename(fresh_instance / "away.db")
+    for _ in range(5):
+        answer = caller.get("/readyz", **words)
+        assert (answer.status_code, "store_unavailable" in answer.text) == (503, True)
+    lines = [r.message for r in caplog.records if r.name == "secureml.store"]
+    assert len(lines) == 1
+    assert f"{store}: its file is missing" in lines[0]
+    logs = sorted((fresh_instance / "logs/audit").glob("audit-*.jsonl"))
+    events = [json.loads(raw)["event"] for raw in logs[-1].read_text().splitlines()]
+    assert events.count("sys_store_lost") == 1
+    house.close()
+>>>>>>> part-h

@@ -41,7 +41,6 @@ class Object:
 @pytest.mark.parametrize(
     "call",
     [acts, print, len, str.upper, Object(), Object, functools.partial(acts, 1), OUTSIDE],
-    ids=repr,
 )
 def test_what_acts_is_nobodys_affair(call):
     """Also what returns something that does not: that is seen when it has."""
@@ -83,7 +82,6 @@ def test_what_an_object_answers_to_every_name_ends():
         (Object().lost, (), False),
         (max, ("a", "b", "c"), True),
     ],
-    ids=repr,
 )
 def test_it_is_told_whether_something_can_be_called_so(call, given, fits):
     """What has no signature will say for itself."""

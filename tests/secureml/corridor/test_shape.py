@@ -143,7 +143,6 @@ def test_a_constructor_that_is_a_coroutine_stops_the_start():
         (cached_property(acts), "limit is a property"),
         (type("Inner", (), {}), "limit is a class"),
     ],
-    ids=str,
 )
 def test_a_door_that_is_no_method_stops_the_start(thing, says):
     """It would be found at the first request."""
