@@ -13,16 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-<<<<<<< HEAD
+import sqlalchemy as sa
 from flask import Blueprint, Flask
 
-from secureml import api, house_measures, known_names, program_log, settings
-=======
-import sqlalchemy as sa
-from flask import Flask
-
-from secureml import api, house_measures, program_log, settings, trusted_paths
->>>>>>> part-h
+from secureml import api, house_measures, known_names, program_log, settings, trusted_paths
 from secureml import instance as instance_folder
 from secureml.application import Application
 from secureml.config_error import ConfigError, did_you_mean
@@ -72,12 +66,9 @@ class House:
 
     def work(self, threads: int) -> None:
         """Let every plugin that wants to know begin work in this worker process."""
-<<<<<<< HEAD
         renew_global_state()
         self.refusals.start()
-=======
         self.store.trouble.serving = True
->>>>>>> part-h
         for loaded in self.plugins:
             if hasattr(loaded.plugin, "work"):
                 # Gunicorn says it and ends: a control that could not begin is not done without.
@@ -147,15 +138,11 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     signing = SigningKeys(store, found.instance / SIGNING_FOLDER, now, found.signing)
     vouchers: list[Callable[..., None]] = []
     models = Registry(found.models_folder, vouchers, found.models_allow)
-<<<<<<< HEAD
     refusals = Refusals(lambda event: house.tell(event), now, found.recording)  # noqa: PLW0108 - there is no house yet
     house = House(found, store, clients, signing, models, plugins := [], refusals)
-=======
-    house = House(found, store, clients, signing, models, plugins := [])
     store.trouble.tell = lambda lost, why: house.tell(
         Event("sys_store_lost" if lost else "sys_store_back", "", {"why": why})
     )
->>>>>>> part-h
     try:
         classes = loader.find(found.plugins)
         paths.check_code(_folders_of(classes))

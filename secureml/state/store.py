@@ -27,11 +27,8 @@ import sqlalchemy as sa
 
 from .engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
 from .engines import connect, engine_for
-<<<<<<< HEAD
 from .schema import make_tables
-=======
 from .trouble import Trouble
->>>>>>> part-h
 
 POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
 

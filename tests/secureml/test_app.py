@@ -349,7 +349,6 @@ def test_a_limit_on_a_route_that_is_not_there_stops_the_start(site):
     assert (refused.value.table, refused.value.key) == ("plugins.rate_limit", "limits")
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("name", "says"),
     [("Vouching", "vouching returned False; it must raise"), ("Failing", "failing failed to look")],
@@ -434,7 +433,8 @@ def test_a_scope_that_a_plugin_asks_about_itself_is_one(site):
 def append(folder, text):
     with (folder / "secureml.toml").open("a") as file:
         file.write(text)
-=======
+
+
 def test_a_store_that_is_gone_is_in_the_program_log_the_audit_log_and_readiness(
     fresh_instance, caplog
 ):
@@ -458,4 +458,3 @@ def test_a_store_that_is_gone_is_in_the_program_log_the_audit_log_and_readiness(
     events = [json.loads(raw)["event"] for raw in logs[-1].read_text().splitlines()]
     assert events.count("sys_store_lost") == 1
     house.close()
->>>>>>> part-h
