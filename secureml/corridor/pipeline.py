@@ -30,7 +30,7 @@ from .loader import Loaded
 from .phases import BEFORE_VIEW, REFUSING, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
 from .policy import EXTENSION, Policy
 from .problems import Catalogue, Problem, from_http
-from .refusals import Refusals
+from .refusals import COUNTED_HEADER, Refusals
 
 log = logging.getLogger("secureml.corridor")
 _clock = time.perf_counter_ns
@@ -263,7 +263,8 @@ class Pipeline:
         exchange.status = response.status_code
         exchange.bytes_out = response.calculate_content_length() or 0
         exchange.elapsed_ns = _clock() - exchange.started_ns
-        self._refusals.weigh(exchange)
+        if self._refusals.weigh(exchange) and exchange.edge_proven:
+            response.headers[COUNTED_HEADER] = "1"  # so that Nginx keeps no line either
 
 
 def _steps(plugins: Sequence[Loaded], phase: Phase) -> tuple[Step, ...]:
