@@ -75,7 +75,7 @@ class Bars:
         return sorted(bar for bar in self._read().values() if self._stands(bar))
 
     def set(self, connection: sa.Connection, bar: Bar, seen: float) -> bool:
-        """Keep somebody out, in the caller's transaction; an older bar is replaced.
+        """Keep somebody out, in the caller's transaction; a ban is replaced, a hold stays.
 
         Returns False, and changes nothing, where what was ``seen`` (epoch seconds) has been
         forgiven since: the judge may have read it before the operator spoke.
@@ -84,6 +84,9 @@ class Bars:
         mine = _table.c.subject == bar.subject
         if connection.execute(sa.select(_table.c.subject).where(mine, forgiven)).first():
             return False
+        held = sa.and_(mine, _table.c.kind == HOLD)
+        if bar.kind == HOLD and connection.execute(sa.select(_table.c.subject).where(held)).first():
+            return True  # what a held one is refused since is no reason why it is held
         connection.execute(_table.delete().where(mine))
         self._make_room(connection)
         connection.execute(_table.insert().values(bar._asdict()))

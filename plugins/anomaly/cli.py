@@ -152,7 +152,8 @@ def _public(standing: Standing | None, subject: str, bar: Any) -> dict[str, Any]
         "score": round(standing.score, 4) if standing else None,
         "streak": standing.streak if standing else 0,
         "window": _time(standing.start) if standing else None,
-        "why": words(standing) if standing else bar.why,
+        # Of who is kept out, why: the windows since are full of being refused for that.
+        "why": bar.why if bar else words(standing) if standing else "",
         "reasons": standing.reasons if standing else [],
     }
 

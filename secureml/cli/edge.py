@@ -137,7 +137,7 @@ _MADE = """\
 # `secureml nginx-conf` and reload Nginx. `secureml check` compares it with the settings."""
 _STATUS = "location = /status { stub_status; default_type text/plain; }\n"
 _PATHS = """\
-access_log ../logs/nginx.log secureml;
+access_log ../logs/nginx.log secureml if=$worth_a_line;
 client_body_temp_path body_temp;
 proxy_temp_path proxy_temp;
 proxy_cache_path cache keys_zone=public:1m max_size=1m inactive=1m use_temp_path=off;

@@ -32,7 +32,7 @@ from .phases import BEFORE_VIEW, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phas
 from .policy import EXTENSION, Policy, endpoint_of_other_method
 from .preflight import Preflights
 from .problems import Catalogue, Problem, from_http
-from .refusals import Refusals
+from .refusals import COUNTED_HEADER, Refusals
 from .steps import Step, check_returned, detached, differs, note_observed, reason_of, steps_at
 from .stopping import contained
 
@@ -275,7 +275,8 @@ class Pipeline:
         exchange.status = response.status_code
         exchange.bytes_out = response.calculate_content_length() or 0
         exchange.elapsed_ns = _clock() - exchange.started_ns
-        self._refusals.weigh(exchange)
+        if self._refusals.weigh(exchange) and exchange.edge_proven:
+            response.headers[COUNTED_HEADER] = "1"  # so that Nginx keeps no line either
 
 
 def _where(exchange: Exchange | None) -> tuple[str, str]:

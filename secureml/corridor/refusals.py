@@ -31,6 +31,8 @@ from .tally import OTHERS, Noted, Number, Pool, Refused, What
 log = logging.getLogger("secureml.corridor")
 
 CLIENT, ADDRESS = "client", "address"
+# Nginx, and nobody behind it, is told so which answers it need not write down one by one.
+COUNTED_HEADER = "X-SecureML-Counted"
 COUNTED = "refusals_counted"
 EVENTS_COUNTED = "refusal_events_counted"
 _FACTS = 200  # characters of the facts of an event that is counted
@@ -64,10 +66,13 @@ class Refusals:
     def _fresh(self) -> dict[str, Pool]:
         return {sort: Pool(sort, self._terms.in_full) for sort in (CLIENT, ADDRESS)}
 
-    def weigh(self, exchange: Any) -> None:
-        """Mark a refused exchange as counted where its subject has had its share in this window."""
+    def weigh(self, exchange: Any) -> bool:
+        """Mark a refused exchange as counted where its subject has had its share in this window.
+
+        Tell whether it was marked now; an exchange is weighed once.
+        """
         if exchange.status < 400 or exchange.weighed_once():
-            return
+            return False
         if self._pid != os.getpid():
             self._forget()
         now = self._now()
@@ -82,7 +87,7 @@ class Refusals:
             if pool.takes(account):
                 for _, each in noted:
                     pool.remember(account, each)
-                return
+                return False
             one = Number(1, now, now)
             problem = exchange.problem
             code = problem.code if problem is not None else ""
@@ -94,6 +99,7 @@ class Refusals:
                 else:
                     pool.count(account, each, one)
         exchange.count_only(news)
+        return True
 
     def start(self) -> None:
         """Have a thread tell the numbers at the end of each window; once in a worker."""

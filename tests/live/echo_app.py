@@ -44,6 +44,8 @@ def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         "headers": {k[5:]: v for k, v in environ.items() if k.startswith("HTTP_")},
     }
     headers = [("Content-Type", "application/json"), ("Strict-Transport-Security", "max-age=1")]
+    if path == "/counted":
+        headers.append(("X-SecureML-Counted", "1"))
     if path == "/steer":
         headers.append(("X-Accel-Redirect", "/problem"))
     body = b" " * 1_000_000 if path == "/large" else json.dumps(seen).encode()

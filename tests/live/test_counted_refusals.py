@@ -135,6 +135,25 @@ def test_a_graceful_stop_loses_no_refusal_of_any_worker(serve: Callable[[str], S
     assert Instance(served.instance).run("audit-log", "verify")["ok"]
 
 
+def test_nginx_keeps_the_lines_that_the_application_keeps(serve: Callable[[str], Served]) -> None:
+    """What is only counted has no line at the edge, and the caller is not told."""
+    served = serve('in_full = 5\nwindow = "1h"\n')
+    with closing(served.connect()) as connection:
+        answers = [ask(connection, "GET", "/v1/models") for _ in range(60)]
+    assert {answer.status for answer in answers} == {401}
+    assert not any(answer.all("X-SecureML-Counted") for answer in answers)
+    served.stop()
+    edge = [row for row in lines(served.instance, "nginx.log") if row["status"] == 401]
+    own = [
+        row
+        for row in lines(served.instance, "access.log")
+        if row.get("foreign_id") and row["status"] == 401
+    ]
+    assert {row["id"] for row in edge} == {row["foreign_id"] for row in own}
+    assert 5 <= len(edge) <= 10, "five of each worker"
+    assert sum(Logs(served.instance).access().values()) == 60
+
+
 def test_numbers_are_told_at_the_end_of_the_window_and_a_kill_loses_no_more_than_one(
     serve: Callable[[str], Served],
 ) -> None:

@@ -310,3 +310,43 @@ def test_by_default_nginx_lets_no_page_read_anything(edge: Edge) -> None:
     answer = edge.ask("TRACE", "/", [("Origin", "https://app.example.org")])
     assert answer.status == 405
     assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
+
+
+def logged(edge: Edge) -> list[dict[str, Any]]:
+    lines = (edge.folder / "access.log").read_bytes().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def paths_logged(edge: Edge) -> list[str]:
+    return [line["path"] for line in logged(edge)]
+
+
+def test_what_the_application_only_counts_has_no_line_at_the_edge_either(edge: Edge) -> None:
+    """And the caller does not hear of it: the mark is for Nginx alone."""
+    for _ in range(5):
+        answer = edge.ask("GET", "/counted")
+        assert answer.status == 200
+        assert answer.all("X-SecureML-Counted") == []
+    edge.ask("GET", "/after-counted")
+    assert until(lambda: "/after-counted" in paths_logged(edge))
+    assert "/counted" not in paths_logged(edge)
+
+
+def test_a_caller_cannot_keep_itself_out_of_the_log(edge: Edge) -> None:
+    edge.ask("GET", "/hides?x", [("X-SecureML-Counted", "1")])
+    assert until(lambda: "/hides" in paths_logged(edge))
+
+
+def test_attack_requests_beyond_a_ceiling_fill_no_log(house: House, gunicorn: Gunicorn) -> None:
+    """One in a hundred has a line, and says for how many it stands."""
+    low = {"rate=500r/s": "rate=1r/m", "burst=1000": "burst=1"}
+    strict = house.edge(gunicorn, ceilings=low)
+    statuses = [strict.ask("GET", "/", source="127.0.0.2").status for _ in range(300)]
+    assert statuses.count(429) >= 290
+    strict.ask("GET", "/last", source="127.0.0.1")
+    assert until(lambda: "/last" in paths_logged(strict))
+    lines = logged(strict)
+    refused = [line for line in lines if line["status"] == 429]
+    assert len(refused) < 60, "of 300 three are to be expected"
+    assert all(line["stands_for"] == 100 for line in refused)
+    assert all(line["stands_for"] == 1 for line in lines if line["status"] == 200)

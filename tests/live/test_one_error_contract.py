@@ -109,10 +109,13 @@ def test_what_nginx_refuses_for_the_servers_behind_it(
 def test_what_nginx_refuses_for_its_ceilings_and_its_own_faults(
     house: House, gunicorn: Gunicorn, catalogue: Any
 ) -> None:
-    strict = house.edge(gunicorn, ceilings={"rate=500r/s": "rate=1r/m", "burst=1000": "burst=1"})
+    each_has_a_line = {"{ 1% 1; ": "{ 100% 1; "}
+    low = {"rate=500r/s": "rate=1r/m", "burst=1000": "burst=1", **each_has_a_line}
+    strict = house.edge(gunicorn, ceilings=low)
     answers = [strict.ask("GET", "/", source="127.0.0.2") for _ in range(3)]
     assert answers[-1].all("Retry-After") == ["1"]
-    assert line_of(strict.folder / "access.log", hold(answers[-1], "rate_limited", catalogue))
+    line = line_of(strict.folder / "access.log", hold(answers[-1], "rate_limited", catalogue))
+    assert line["stands_for"] == 100
     broken = house.edge(gunicorn)
     (broken.folder / "body_temp").rmdir()  # a disk that takes no more, as far as nginx can tell
     answer = broken.ask("POST", "/", body=b"a" * 500_000)

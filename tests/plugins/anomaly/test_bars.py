@@ -127,3 +127,15 @@ def test_attack_holds_have_a_bound_too(workers, clock, monkeypatch):
         put(store, bars, f"address:{number}", None, "hold", float(number))
     assert len(bars.list()) == 20
     assert min(bar.since for bar in bars.list()) == 40.0
+
+
+def test_who_is_held_stays_held_for_what_it_did_and_not_for_being_refused_since(workers):
+    """And no worker reads all bars again for each window of a scanner that goes on."""
+    (store, bars), (_, other) = workers
+    put(store, bars, WHO, None, "hold", 5.0)
+    assert other.standing(WHO)
+    before = store.version(bars_module.TOPIC)
+    with store.begin() as connection:
+        assert bars.set(connection, Bar(WHO, "hold", 9.0, None, "refused 1.00"), 0.0)
+    assert (other.standing(WHO).since, other.standing(WHO).why) == (5.0, "why")
+    assert store.version(bars_module.TOPIC) == before

@@ -82,7 +82,8 @@ def stand(guard, harness):
                 Standing("client:good", harness.clock(), 0.4, 0, []),
             ],
         )
-        guard._bars.set(connection, Bar(WHO, "ban", 0.0, harness.clock() + 60, "missing"), 0.0)
+        why = "missing 1.00, when it was banned"
+        guard._bars.set(connection, Bar(WHO, "ban", 0.0, harness.clock() + 60, why), 0.0)
 
 
 def test_the_list_holds_who_is_unusual_and_nobody_else(harness, guard, ask):
@@ -90,7 +91,7 @@ def test_the_list_holds_who_is_unusual_and_nobody_else(harness, guard, ask):
     stand(guard, harness)
     [row] = json.loads(ask("list").output)
     assert (row["subject"], row["state"], row["streak"]) == (WHO, "ban", 3)
-    assert row["why"] == "missing 1.00 (usually 0.00 to 0.01)"
+    assert row["why"] == "missing 1.00, when it was banned"
     assert row["until"] == "2026-01-01T00:01:00Z"
 
 
