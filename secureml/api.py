@@ -7,6 +7,7 @@ reach the wire without passing the SHAPE door.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from secureml.models.handle import ModelFailed
 if TYPE_CHECKING:
     from secureml.models.handle import Result
     from secureml.models.registry import Registry
+
+log = logging.getLogger("secureml")
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -210,6 +213,7 @@ def _predict(exchange: Exchange) -> Result:
         if failed.row is None:
             raise
         # The model answers others, so it is this question, which no rule foresaw.
+        log.info("%s: no answer to row %d", exchange.id, failed.row, exc_info=failed)
         fault = (f"/instances/{failed.row}", "unanswerable")
         raise invalid_input([fault], f"model.{failed}") from failed
 

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--every-model", is_flag=True, help="Exit 2 also where one model would be closed.")
 @json_option
 @click.pass_obj
-def check(desk: Desk, as_json: bool) -> None:
-    """Go through the whole start and stop before serving; exit 0 when it may start, else 2."""
+def check(desk: Desk, every_model: bool, as_json: bool) -> None:
+    """Go through the whole start and stop before serving; exit 0 when it may start, else 2.
+
+    A start goes on without a model that is refused; that is a warning here.
+    """
     from secureml.app import create_app
     from secureml.cli.nginx_conf import check_agreement
     from secureml.secret_ages import ages
@@ -29,6 +33,8 @@ def check(desk: Desk, as_json: bool) -> None:
         app = create_app(desk.instance, warn=False)
         check_agreement(app.extensions["secureml"].settings)
         unknown_tiers = _check_names(app.extensions["secureml"])
+        if every_model:
+            _demand_every_model(app.extensions["secureml"])
     except ConfigError as error:
         if not as_json:
             raise
@@ -75,6 +81,11 @@ def _check_names(house: House) -> list[str]:
         if reference.kind != TIER:
             raise fault
     return [str(fault) for _, fault in found]
+
+
+def _demand_every_model(house: House) -> None:
+    for refused in house.models.refused().values():
+        raise ConfigError(str(refused), file=str(house.settings.models_folder))
 
 
 def _warnings(house: House) -> list[str]:

@@ -52,6 +52,7 @@ _NEVER_ROOTS = frozenset(
         *sys.stdlib_module_names,
         "__builtin__",
         "__main__",
+        "__mp_main__",
         "cffi",
         "cloudpickle",
         "dill",

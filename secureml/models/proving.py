@@ -17,12 +17,13 @@ import numpy as np
 import scipy
 import sklearn
 
-from .advice import where_to_allow
+from .advice import check_requested
 from .allowlist import allowed_names
 from .artifact import Artifact, ModelRefused
 from .card import Card
 from .cells import RowsRefused
 from .handle import ModelFailed, ModelHandle, parts
+from .requested import Requested
 from .rule_file import check_rules
 from .unpickling import load_estimator
 
@@ -70,16 +71,8 @@ def _proved(artifact: Artifact, extra: frozenset[str]) -> ModelHandle:
 
 def check_names(card: Card, extra: frozenset[str]) -> None:
     """Refuse a card whose model needs names that this start does not allow, all at once."""
-    missing = sorted(frozenset(card.globals) - allowed_names(extra))
-    if missing:
-        raise ModelRefused(
-            "globals",
-            f"the model needs {', '.join(missing)}, and [models] allow does not name "
-            + ("it" if len(missing) == 1 else "them"),
-            "if you know and trust "
-            + ("that name, " if len(missing) == 1 else "those names, ")
-            + where_to_allow({*extra, *missing}, "secureml.toml"),
-        )
+    asked = Requested(card.globals, frozenset(), "")
+    check_requested(asked, allowed_names(extra), extra, "secureml.toml")
 
 
 def check_card(artifact: Artifact, card: Card) -> None:

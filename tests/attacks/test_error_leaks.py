@@ -36,7 +36,7 @@ SECRET = "s3cr3t detail of the inside"
 PREDICT = "/v1/models/frail/predict"
 BODY = json.dumps({"instances": [[1.0, 2.0]]})
 # What makes the scaled value overflow: the estimator raises, with a message of its own.
-FATAL = json.dumps({"instances": [[1e308, -1e308]]})
+FATAL = json.dumps({"instances": [[0.0, 0.0], [1e308, -1e308]]})
 LEAKS = [
     SECRET,
     "s3cr3t",
@@ -180,8 +180,29 @@ def test_the_model_answers_when_nothing_fails(client_of):
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_row_the_model_fails_on_is_told_by_its_place_and_no_more(client_of, harness, program):
+    """A real estimator's own ValueError, from deep inside scikit-learn, over one row alone."""
+    answer = ask(client_of(), FATAL)
+
+    assert answer.json.pop("errors") == [{"path": "/instances/1", "rule": "unanswerable"}]
+    said = f"{answer.status}\n{answer.headers}\n{answer.text}"
+    assert (answer.status_code, answer.json["code"]) == (422, "invalid_input")
+    assert [leak for leak in LEAKS if leak in said] == []
+    assert access_line(harness)["reason"] == "model.raised.ValueError"
+    assert "Input X contains infinity" in program.getvalue()
+
+
+@pytest.fixture
+def broken(harness, monkeypatch):
+    """The model fails on every row, what it was sealed with included."""
+    (scaler,) = harness.models.get("frail")._transforms
+    monkeypatch.setattr(scaler, "scale_", np.full(2, 5e-324))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.usefixtures("broken")
 def test_a_model_that_raises_tells_the_log_and_nobody_else(client_of, harness, program):
-    """A real estimator's own ValueError, from deep inside scikit-learn."""
+    """A real estimator that fails on rows it answered before is a fault of ours."""
     answer = ask(client_of(), FATAL)
 
     check_terse(answer, 500)
@@ -193,6 +214,7 @@ def test_a_model_that_raises_tells_the_log_and_nobody_else(client_of, harness, p
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.usefixtures("broken")
 def test_a_model_that_raises_is_as_quiet_without_the_errors_plugin(client_of):
     """Removing a plugin may make us terse, never talkative."""
     answer = ask(client_of(without=[Errors]), FATAL)

@@ -274,6 +274,86 @@ def test_nothing_is_opened_before_the_first_request(site):
     assert (site / "secureml.db").exists()
 
 
+# -- one model that is refused --------------------------------------------------------------------
+
+
+@pytest.fixture
+def beside(site):
+    """A second model, of which a byte was changed, beside the healthy one."""
+    shutil.copytree(site / "models" / "breast-cancer", site / "models" / "spoilt")
+    file = site / "models" / "spoilt" / "1" / "model.joblib"
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    return site
+
+
+def caller_of(app, *scopes):
+    house = app.extensions["secureml"]
+    house.clients.add("acme", scopes=scopes) if scopes else house.clients.add("acme")
+    (keys,) = (item for item in house.plugins if item.name == "api_keys")
+    key, _ = keys.plugin._ring.issue("acme", lifetime=None)
+    caller = app.test_client()
+
+    def ask(method, path, **words):
+        words |= {"base_url": "https://localhost", "headers": {"X-API-Key": key.text}}
+        return caller.open(path, method=method, **words)
+
+    return ask
+
+
+def test_a_refused_model_takes_no_healthy_one_down(beside, caplog):
+    with caplog.at_level(logging.ERROR, "secureml"):
+        app = create_app(beside)
+    models = app.extensions["secureml"].models
+    row = list(models.get("breast-cancer").card.golden.rows[0])
+    ask = caller_of(app)
+    good = ask("POST", "/v1/models/breast-cancer/predict", json={"instances": [row]})
+
+    assert good.status_code == 200
+    assert ready(app) == (200, {"status": "ready"})
+    assert "closed: model spoilt version 1: signature" in caplog.text
+    app.extensions["secureml"].store.close()
+
+
+def test_a_refused_model_answers_with_its_problem_and_tells_nothing(beside):
+    app = create_app(beside)
+    ask = caller_of(app)
+    for method, path, words in (
+        ("POST", "/v1/models/spoilt/predict", {"json": {"instances": [[1.0] * 30]}}),
+        ("GET", "/v1/models/spoilt", {}),
+    ):
+        answer = ask(method, path, **words)
+        assert (answer.status_code, answer.json["code"]) == (503, "model_unavailable")
+        assert "signature" not in answer.text
+    assert [one["name"] for one in ask("GET", "/v1/models").json["models"]] == ["breast-cancer"]
+    assert ask("GET", "/v1/models/nowhere").json["code"] == "not_found"
+    app.extensions["secureml"].store.close()
+
+
+def test_a_refused_model_is_measured_and_told_of_by_each_worker(beside, monkeypatch):
+    house = create_app(beside).extensions["secureml"]
+    heard = []
+    monkeypatch.setattr("secureml.app.events.tell", lambda plugins, event: heard.append(event))
+    house.work(4)
+    facts = {"model": "spoilt", "version": "1", "check": "signature"}
+    assert [event.facts for event in heard if event.name == "model_refused"] == [facts]
+    (found,) = [one for one in house.measures(0) if one.name == "model_refused"]
+    assert dict(found.labels) == {"model": "spoilt", "check": "signature"}
+    house.store.close()
+
+
+def test_a_refusal_that_cannot_be_told_of_stops_no_worker(beside, monkeypatch, caplog):
+    house = create_app(beside).extensions["secureml"]
+
+    def fails(plugins, event):
+        raise OSError
+
+    monkeypatch.setattr("secureml.app.events.tell", fails)
+    house.work(4)
+    assert "model_refused could not be told" in caplog.text
+    house.store.close()
+
+
 # -- ready, and why not ---------------------------------------------------------------------------
 
 

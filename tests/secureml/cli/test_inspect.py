@@ -171,6 +171,22 @@ def test_what_may_not_start_is_one_line_with_place_and_fix(ask, fresh_instance, 
     assert (found["ok"], f"secureml: {found['error']}\n") == (False, said.err)
 
 
+def test_a_refused_model_beside_a_healthy_one_is_a_warning(ask, fresh_instance):
+    models = fresh_instance / "models"
+    shutil.copytree(models / "breast-cancer", models / "spoilt")
+    (models / "spoilt/current").unlink()
+    found = json.loads(ask("check", "--json").out)
+
+    assert (found["ok"], found["models"]) == (True, {"breast-cancer": "1"})
+    assert any("no version of spoilt is chosen" in warning for warning in found["warnings"])
+    strict = ask("check", "--every-model")
+    assert (strict.code, strict.out, strict.err.count("\n")) == (2, "", 1)
+    assert "no version of spoilt is chosen" in strict.err
+    assert json.loads(ask("check", "--every-model", "--json").out)["ok"] is False
+    shutil.rmtree(models / "spoilt")
+    assert ask("check", "--every-model").code == 0
+
+
 def test_check_changes_nothing(ask, fresh_instance):
     def files():
         """What is on disk; of the store what is in it, as SQLite tidies its own files."""

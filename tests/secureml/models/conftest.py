@@ -70,14 +70,10 @@ def seal(tmp_path, key):
         if table is not None:
             data = tmp_path / f"{name}.csv"
             data.write_text(table, "utf-8")
-        given = {"target": None, "allow": frozenset(), "key": key, **words}
-        return sealing.seal(
-            tmp_path / f"{name}.joblib",
-            name=name,
-            root=tmp_path / "models",
-            data=data,
-            now=lambda: MOMENT,
-            **given,
+        given = {name: words.pop(name) for name in ("allow", "vouchers") if name in words}
+        place = sealing.Place(tmp_path / "models", words.pop("key", key), lambda: MOMENT, **given)
+        return sealing.seal_as(
+            sealing.Order(tmp_path / f"{name}.joblib", name, data, **words), place
         )
 
     return sealed

@@ -43,6 +43,63 @@ right = st.tuples(
 ).map(list)
 
 
+@given(st.lists(right | st.lists(cells, min_size=7, max_size=7), min_size=1, max_size=4))
+def test_whole_numbers_that_stay_such_are_read_alike_both_ways(rows):
+    features = tuple(
+        Feature(f.name, f.dtype, missing="refuse") if f.name == "n" else f for f in FEATURES
+    )
+    about = card(*features)
+    assert about.keeps_integers
+    try:
+        expected = CellReader(about).read(rows)
+    except RowsRefused:
+        assert ColumnReader(features, keeps_integers=True).read(rows) is None
+        return
+    found = ColumnReader(features, keeps_integers=True).read(rows)
+    values = [
+        list(row)
+        for row in zip(*(getattr(c, "tolist", lambda c=c: c)() for c in found), strict=True)
+    ]
+    assert all(
+        same(a, b)
+        for one, two in zip(values, expected, strict=True)
+        for a, b in zip(one, two, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "rule"),
+    [
+        (2**63, "above_maximum"),
+        (1e300, "above_maximum"),
+        (-(2**63) - 1, "below_minimum"),
+        (2.5, "type"),
+        (True, "type"),
+        ("3", "type"),
+        (None, "missing_value"),
+        (math.nan, "not_finite"),
+        (math.inf, "not_finite"),
+        (10**400, "not_finite"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 9])
+def test_attack_a_whole_number_that_is_none_or_too_large_for_64_bits_is_refused(cell, rule, count):
+    about = card(Feature("n", "integer"), Feature("word", "text"))
+    rows = [[1, "a"]] * (count - 1) + [[cell, "a"]]
+    with pytest.raises(RowsRefused) as refused:
+        RowReader(about).read(rows)
+
+    assert refused.value.faults == [(f"/instances/{count - 1}/0", rule)]
+
+
+def test_whole_numbers_of_64_bits_keep_every_digit():
+    about = card(Feature("n", "integer"), Feature("word", "text"))
+    numbers = [2**63 - 1, -(2**63), 2**53 + 1, 3.0]
+
+    assert RowReader(about).read([[n, "a"] for n in numbers])[:, 0].tolist() == [*numbers[:3], 3]
+    assert RowReader(about).read([[numbers[0], "a"]])[:, 0].tolist() == [2**63 - 1]
+
+
 def same(one, other):
     """Tell whether two values are the same value of the same type, NaN being itself."""
     if type(one) is float and type(other) is float and math.isnan(one):

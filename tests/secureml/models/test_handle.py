@@ -195,6 +195,77 @@ def test_an_estimator_that_raises_is_a_failure_by_its_kind():
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 1000])
+@pytest.mark.parametrize("where", [0.0, 0.5, 1.0])
+def test_the_row_that_cannot_be_answered_is_found(cancer, count, where):
+    model = handle(RandomForestClassifier(3, random_state=0).fit(cancer.data, cancer.target))
+    rows = np.resize(cancer.data, (count, 30)).copy()
+    culprit = round(where * (count - 1))
+    rows[culprit, 7] = 1e300
+    with pytest.raises(ModelFailed) as failed:
+        model.predict(rows)
+
+    assert failed.value.row == culprit
+    assert str(failed.value) == "raised.ValueError"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_row_whose_answer_is_not_finite_is_found():
+    model = handle(LinearRegression().fit(np.arange(4.0).reshape(2, 2), [0, 1]))
+    model._estimator.coef_ = np.array([1e10, 0.0])
+    with pytest.raises(ModelFailed, match="not_finite") as failed:
+        model.predict(np.array([[1.0, 1], [2, 1], [1e300, 1], [3, 1]]))
+
+    assert failed.value.row == 2
+
+
+def test_a_model_that_fails_on_what_it_answered_before_is_no_question_s_fault(cancer, monkeypatch):
+    model = handle(LogisticRegression(max_iter=10_000).fit(cancer.data, cancer.target))
+
+    def fails(rows):
+        raise ValueError
+
+    monkeypatch.setattr(model._estimator, "predict_proba", fails)
+    with pytest.raises(ModelFailed) as failed:
+        model.predict(cancer.data[:9])
+
+    assert failed.value.row is None
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError, RuntimeError])
+def test_what_is_of_the_machine_is_no_question_s_fault(cancer, monkeypatch, error):
+    model = handle(LogisticRegression(max_iter=10_000).fit(cancer.data, cancer.target))
+    usual = model._estimator.predict_proba
+
+    def fails(rows):
+        if len(rows) > 1:
+            raise error
+        return usual(rows)
+
+    monkeypatch.setattr(model._estimator, "predict_proba", fails)
+    with pytest.raises(ModelFailed) as failed:
+        model.predict(cancer.data[:9])
+
+    assert failed.value.row is None
+
+
+def test_attack_a_row_that_cannot_be_answered_makes_no_more_than_twice_the_work(
+    cancer, monkeypatch
+):
+    model = handle(RandomForestClassifier(3, random_state=0).fit(cancer.data, cancer.target))
+    asked = []
+    usual = model._predict
+    monkeypatch.setattr(model, "_predict", lambda rows: asked.append(len(rows)) or usual(rows))
+    for culprit in (0, 1, 500, 998, 999):
+        asked.clear()
+        rows = np.resize(cancer.data, (1000, 30)).copy()
+        rows[culprit, 7] = 1e300
+        with pytest.raises(ModelFailed):
+            model.predict(rows)
+        assert sum(asked) <= 2 * 1000 + 5
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_value_too_large_for_a_tree_is_a_failure_as_in_the_estimator(cancer):
     forest = RandomForestClassifier(3).fit(cancer.data, cancer.target)
     rows = np.full((1, 30), 1e300)

@@ -134,6 +134,98 @@ def test_a_column_teaches_what_it_plainly_holds(cells, dtype, bounds, missing, v
     assert (feature.minimum, feature.maximum) == bounds
 
 
+def test_what_pandas_takes_for_missing_is_missing():
+    parsers = pytest.importorskip("pandas._libs.parsers")
+
+    assert parsers.STR_NA_VALUES == table.MISSING
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        (["1", "2", "?"], "in 1 of its cells '?'"),
+        ([*"123456", "unknown", "unknown", "-"], "in 3 of its cells 'unknown', '-'"),
+        (["1.5", "2", "inf"], "in 1 of its cells 'inf'"),
+        (["1000", "2000", "1,000"], "in 1 of its cells '1,000'"),
+        (["1", "2", "3", "3", "", "NA", "x"], "in 1 of its cells 'x'"),
+        (["1"] * 9 + ["a", "b", "c", "d"], "in 4 of its cells 'a', 'b', 'c' and others"),
+    ],
+)
+def test_a_column_of_numbers_but_for_a_few_words_is_refused_with_them(cells, says):
+    with pytest.raises(ModelRefused) as refused:
+        learn("age", cells)
+
+    assert "column 'age' holds numbers, and " + says in refused.value.message
+    assert "--dtype age=category" in refused.value.fix
+
+
+@pytest.mark.parametrize("dtype", ["category", "text"])
+def test_it_is_a_column_of_words_where_that_is_said(dtype):
+    feature, values = learn("code", ["250", "41", "V58", "NA"], dtype)
+
+    assert (feature.dtype, feature.missing) == (dtype, "allow")
+    assert values == ["250", "41", "V58", None]
+
+
+@pytest.mark.parametrize("cells", [["01001", "90210"], ["00", "7"], ["-01", "2"]])
+def test_whole_numbers_that_begin_with_a_zero_may_be_codes_and_somebody_has_to_say(cells):
+    with pytest.raises(ModelRefused, match="begins with a zero") as refused:
+        learn("zip", cells)
+
+    assert "--dtype zip=category" in refused.value.fix
+    assert "--dtype zip=integer" in refused.value.fix
+    assert learn("zip", cells, "text")[1] == cells
+    assert learn("zip", cells, "integer")[1] == [int(cell) for cell in cells]
+
+
+def test_a_number_below_one_is_no_code():
+    assert learn("share", ["0", "0.5", "00.25"])[0].dtype == "float"
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype", "kind", "values"),
+    [
+        (["1", "2"], "float", "float", [1.0, 2.0]),
+        (["1", ""], "integer", "integer", [1, None]),
+        (["true", "NA"], "boolean", "boolean", [True, None]),
+        (["true", "false"], "category", "category", ["true", "false"]),
+        (["a", "b"], "text", "text", ["a", "b"]),
+    ],
+)
+def test_a_column_is_what_is_said_of_it(cells, dtype, kind, values):
+    feature, found = learn("c", cells, dtype)
+
+    assert (feature.dtype, found) == (kind, values)
+    assert [type(value) for value in found] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype", "says"),
+    [
+        (["1", "x"], "float", "holds numbers, and in 1 of its cells 'x'"),
+        (["1", "2.5"], "integer", "in 1 of its cells '2.5', and --dtype says"),
+        (["1", "9" * 30], "integer", "a whole number of 64 bits"),
+        (["1", "9" * 5000], "integer", "a whole number of 64 bits"),
+        (["true", "maybe"], "boolean", "in 1 of its cells 'maybe', and --dtype says"),
+    ],
+)
+def test_what_is_said_and_not_so_is_refused_with_the_cells(cells, dtype, says):
+    with pytest.raises(ModelRefused, match=says):
+        learn("c", cells, dtype)
+
+
+def test_attack_a_header_of_many_columns_is_read_in_time_that_grows_with_them(read):
+    """Each name was counted among all others: seconds for a line of a megabyte."""
+    import timeit
+
+    def seconds(width):
+        header = ",".join(f"c{number}" for number in range(width))
+        row = ",".join("1" * width)
+        return min(timeit.repeat(lambda: read(f"{header}\n{row}\n"), number=1, repeat=3))
+
+    assert seconds(40_000) < 40 * seconds(4_000)
+
+
 def test_categories_are_the_distinct_words():
     assert learn("c", ["b", "a", "b"])[0].categories == ("a", "b")
 

@@ -1,0 +1,200 @@
+"""The first refusal names everything that is missing, and the way that works."""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import sys
+from types import ModuleType
+
+import joblib
+import numpy as np
+import pytest
+import sklearn
+from scipy import stats
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import RandomizedSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from secureml.models.advice import check_requested, where_to_allow
+from secureml.models.allowlist import builtin_names
+from secureml.models.artifact import ModelRefused
+from secureml.models.requested import Requested, requested
+
+ROWS, ANSWERS = np.array([[0.0, 1], [1, 0], [2, 1], [3, 0]]), [0, 0, 1, 1]
+HERE = sklearn.__version__
+
+
+def refusal(*names, version=HERE, inner=(), allow=(), settings=""):
+    asked = Requested(names, frozenset(inner), version)
+    with pytest.raises(ModelRefused) as refused:
+        check_requested(asked, builtin_names() | set(allow), frozenset(allow), settings)
+    return refused.value
+
+
+def test_what_is_allowed_is_not_refused():
+    names = ("sklearn.pipeline.Pipeline", "own.Name")
+    check_requested(
+        Requested(names, frozenset(), HERE), builtin_names() | {"own.Name"}, frozenset({"own.Name"})
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("__main__.Ratio", "put it into a module of its own"),
+        ("__mp_main__.Ratio", "put it into a module of its own"),
+        ("joblib.memory.Memory", "set_params(memory=None)"),
+        ("functools.partial", "write a `def` in a module that does the same"),
+        ("cloudpickle.cloudpickle._make_function", "write the model with joblib.dump"),
+        ("dill._dill._create_function", "write the model with joblib.dump"),
+        ("builtins.getattr", "use a `def` in a module"),
+        ("operator.itemgetter", "use a `def` in a module"),
+        ("scipy.stats._distn_infrastructure.rv_continuous_frozen", "search.best_estimator_"),
+        ("torch._utils._rebuild_tensor", "that scikit-learn computes by itself"),
+        ("os.system", "do not use the file if you do not know why"),
+    ],
+)
+def test_a_name_that_is_never_allowed_is_not_advised_to_be_allowed(name, way):
+    told = refusal(name, "own.Name")
+
+    assert f"{name}, which can never be allowed" in told.message
+    assert way in told.fix
+    assert f"--allow {name}" not in told.fix
+
+
+def test_all_names_are_told_at_once_each_with_its_way():
+    told = refusal("__main__.A", "xgboost.core.Booster", "functools.partial", "__main__.B", "own.C")
+
+    assert "__main__.A, __main__.B, which can never be allowed" in told.message
+    assert "functools.partial, which can never be allowed" in told.message
+    assert "xgboost.core.Booster, own.C, which are not allowed yet" in told.message
+    assert "seal with --allow own.C --allow xgboost.core.Booster" in told.fix
+
+
+def test_where_there_are_settings_the_line_to_write_is_told_whole():
+    told = refusal("own.C", allow=["own.A"], settings="/etc/secureml.toml")
+
+    assert 'write into [models] of /etc/secureml.toml: allow = ["own.A", "own.C"]' in told.fix
+
+
+def test_a_module_that_is_not_here_is_told_of():
+    assert "not found here: no_such_package" in refusal("no_such_package.Name").message
+    assert "not found here" not in refusal("sklearn.base.clone").message
+
+
+def test_to_look_for_a_module_does_not_import_it(tmp_path, monkeypatch):
+    (tmp_path / "this_is_imported_too.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert "not found here" not in refusal("this_is_imported_too.Name").message
+
+
+def test_a_class_inside_a_class_is_told_so():
+    told = refusal("own.Outer.inner", inner=["own.Outer.inner"])
+
+    assert "lies inside a class" in told.message
+    assert "at the top of its module" in told.fix
+
+
+@pytest.mark.parametrize(
+    ("names", "version", "says"),
+    [
+        (("numpy.core.multiarray.scalar",), "1.3.2", "scikit-learn 1.3.2 and NumPy 1;"),
+        (("numpy.core.multiarray.scalar",), "", "NumPy 1;"),
+        (("sklearn.preprocessing.data.StandardScaler",), "", "an old scikit-learn;"),
+        (("sklearn.externals.joblib.numpy_pickle.X",), "", "an old scikit-learn;"),
+        (("sklearn.neighbors._dist_metrics.EuclideanDistance",), "1.0.1", "scikit-learn 1.0.1;"),
+        ((), "1.0.1", "scikit-learn 1.0.1;"),
+    ],
+)
+def test_an_old_file_is_said_to_be_old_and_nothing_is_to_be_allowed(names, version, says):
+    told = refusal(*names, "own.Name", version=version)
+
+    assert told.check == "versions"
+    assert f"the file was made with {says}" in told.message
+    assert HERE in told.message
+    assert told.fix.startswith("train the model again in this environment")
+    assert "allow" not in told.fix
+
+
+def test_a_version_that_secureml_runs_with_is_offered_as_the_other_way():
+    assert "scikit-learn==1.7.0" in refusal(version="1.7.0").fix
+    assert "scikit-learn==" not in refusal(version="1.3.2").fix
+
+
+def test_a_name_of_this_scikit_learn_is_not_called_old():
+    assert refusal("sklearn.base.clone").check == "globals"
+
+
+def test_where_to_allow_is_one_line_of_toml():
+    import tomllib
+
+    line = where_to_allow({"b.B", "a.A"}, "x.toml").partition(": ")[2]
+    assert tomllib.loads(line) == {"allow": ["a.A", "b.B"]}
+
+
+# -- files as people write them -------------------------------------------------------------------
+
+
+def of(estimator):
+    file = io.BytesIO()
+    joblib.dump(estimator, file)
+    asked = requested(file.getvalue())
+    with pytest.raises(ModelRefused) as refused:
+        check_requested(asked, builtin_names(), frozenset())
+    return refused.value
+
+
+def test_a_class_of_a_notebook(monkeypatch):
+    class Ratio(TransformerMixin, BaseEstimator):
+        def fit(self, rows, answers=None):
+            return self
+
+        def transform(self, rows):
+            return rows
+
+    Ratio.__module__, Ratio.__qualname__ = "__main__", "Ratio"
+    monkeypatch.setattr(sys.modules["__main__"], "Ratio", Ratio, raising=False)
+    told = of(make_pipeline(Ratio(), LogisticRegression()).fit(ROWS, ANSWERS))
+
+    assert "__main__.Ratio, which can never be allowed (it was defined in the script" in str(told)
+
+
+def test_a_pipeline_with_a_cache(tmp_path):
+    model = make_pipeline(StandardScaler(), LogisticRegression(), memory=joblib.Memory(tmp_path))
+    model.fit(ROWS, ANSWERS)
+
+    assert "set_params(memory=None)" in str(of(model))
+
+
+def test_a_search_over_distributions():
+    search = RandomizedSearchCV(
+        LogisticRegression(), {"C": stats.uniform(0.1, 1)}, n_iter=1, cv=2, random_state=0
+    )
+
+    assert "search.best_estimator_" in str(of(search.fit(ROWS, ANSWERS)))
+
+
+def test_functions_with_arguments_and_bound_methods(monkeypatch):
+    module = ModuleType("own_module_of_the_tests")
+
+    def power(rows, by=1):
+        return rows**by
+
+    module.power = power
+    monkeypatch.setattr(power, "__module__", module.__name__)
+    monkeypatch.setattr(power, "__qualname__", "power")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    partial = make_pipeline(
+        FunctionTransformer(functools.partial(power, by=2)), LogisticRegression()
+    )
+    told = str(of(partial.fit(ROWS, ANSWERS)))
+    assert "kw_args" in told
+    assert "own_module_of_the_tests.power, which is not allowed yet" in told
+    bound = make_pipeline(FunctionTransformer("{:.1f}".format, check_inverse=False))
+    assert pickle.loads(pickle.dumps(bound))
+    assert "bound methods" in str(of(bound))
