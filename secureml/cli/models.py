@@ -212,7 +212,7 @@ def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
 @click.pass_obj
 @_refusals_told
 def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
-    """Let VERSION of NAME serve from the next start or reload."""
+    """Let VERSION of NAME serve from the next start."""
     _registry(desk).use(name, version)
     _chosen(desk, name, version, as_json)
 
@@ -223,7 +223,7 @@ def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
 @click.pass_obj
 @_refusals_told
 def rollback(desk: Desk, name: str, as_json: bool) -> None:
-    """Go back to the version that served before, from the next start or reload."""
+    """Go back to the version that served before, from the next start."""
     _chosen(desk, name, _registry(desk).rollback(name), as_json)
 
 
@@ -232,7 +232,7 @@ def _chosen(desk: Desk, name: str, version: str, as_json: bool) -> None:
     emit(
         {"name": name, "version": version, "restart_needed": True},
         as_json,
-        f"{name} {version} serves from the next start or reload",
+        f"{name} {version} serves from the next start",
     )
 
 

@@ -171,6 +171,20 @@ class Exchange:
         self.foreign_id, self.edge_proven = foreign_id, edge_proven
         self._peer_settled = True
 
+    def read_body(self, limit: int) -> bytes:
+        """Return the body as it was sent, read once for all; for whoever must see it early.
+
+        The core reads it at VALIDATE, by the route's own limit, and finds it here then.
+        Raises Problem("body_too_large") above ``limit`` bytes.
+        """
+        # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops
+        # at its limit without a word, and a beginning must not pass for the whole.
+        self.request.max_content_length = limit + 1
+        body = self.request.get_data()
+        if len(body) > limit:
+            raise Problem("body_too_large", reason="payload.body_limit")
+        return body
+
     def read_rows(self) -> np.ndarray[Any, Any]:
         """Return the instances as the model's own rows, read once.
 
