@@ -60,8 +60,6 @@ class Principal:
                     f"a Principal's client, subject, tier, method and credential are "
                     f"str, not {type(text).__name__}"
                 )
-        if not self.client:
-            raise TypeError("a Principal has a client; for a caller you do not know, return None")
 
     def may_use(self, model: str, version: str = "") -> bool:
         """Tell whether the model is among those granted, in this version."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import ValidationError
+from marshmallow import RAISE, ValidationError
 
 from secureml.config_error import ConfigError
 
@@ -106,14 +106,15 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
     mode = words.pop("mode", "enforce")
     _check_mode(cls, mode, name)
     try:
-        config = cls.schema().load(words)
+        # Whatever its author says of unknown keys: a misspelt one must not pass for a default.
+        config = cls.schema(unknown=RAISE).load(words)
     except ValidationError as error:
         raise invalid_table(error, name) from None
     except BaseException as error:
         raise raised(cls.name, f"its schema {cls.schema.__name__}", cls.schema, error) from error
     try:
         plugin = cls(config, host)
-        check_made(plugin)
+        check_made(cls, plugin)
         check_randomness(plugin)
     except BaseException as error:
         raise raised(cls.name, f"{cls.__name__}.__init__", cls, error) from error

@@ -164,7 +164,6 @@ def test_without_a_body_nothing_is_read(tmp_path):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"client": ""},
         {"client": None},
         {"subject": 5},
         {"scopes": "predict"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from marshmallow import Schema, fields
+from marshmallow import INCLUDE, Schema, fields
 
 from secureml import ConfigError, Plugin
 from secureml.corridor import loader
@@ -216,3 +216,15 @@ def test_who_names_callers_by_their_connection_stands_behind_who_reads_a_header(
     with pytest.raises(ConfigError, match="name 'by_it' after 'keys'"):
         loader.check_company(build(tmp_path, [edge, by_it, keys]))
     loader.check_company(build(tmp_path, [edge, keys, by_it]))
+
+
+def test_a_misspelt_key_stops_the_start_whatever_the_plugin_says_of_unknown_ones(tmp_path):
+    """Else its default would hold, and nobody would know."""
+
+    class Lenient(Table):
+        class Meta:
+            unknown = INCLUDE
+
+    lenient = type("Lenient", (Gate,), {"name": "lenient", "schema": Lenient})
+    with pytest.raises(ConfigError, match=r"\[plugins.lenient\] sise: Unknown"):
+        build(tmp_path, [lenient], {"lenient": {"sise": 2}})
