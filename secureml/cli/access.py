@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from secureml.app import House
     from secureml.corridor.exchange import Credential, Exchange, Principal
     from secureml.corridor.policy import Policy
+    from secureml.corridor.steps import Step as PhaseStep
     from secureml.state.clients import Client
 
 
@@ -168,28 +169,37 @@ def _exchange(place: Place, method: str, path: str, principal: Principal) -> Exc
 
 def _decisions(house: House, exchange: Exchange) -> list[Step]:
     """Ask every plugin at AUTHORIZE, as the corridor would."""
-    from secureml.corridor.problems import Problem
+    from secureml.corridor.phases import Phase
+    from secureml.corridor.steps import steps_at
 
-    found = []
-    for loaded in house.plugins:
-        if not hasattr(loaded.plugin, "authorize"):
-            continue
-        try:
-            loaded.plugin.authorize(exchange)
-            found.append(Step(loaded.name, ok=True, why="agrees"))
-        except Problem as problem:
-            found.append(Step(loaded.name, ok=False, why=problem.reason or problem.code))
-    return found
+    return [_decision(step, exchange) for step in steps_at(house.plugins, Phase.AUTHORIZE)]
+
+
+def _decision(step: PhaseStep, exchange: Exchange) -> Step:
+    from secureml.corridor.phases import Phase
+    from secureml.corridor.problems import Problem
+    from secureml.corridor.steps import check_returned, reason_of
+    from secureml.corridor.stopping import contained
+
+    try:
+        check_returned(step, Phase.AUTHORIZE, step.call(exchange))
+    except Problem as problem:
+        return Step(step.plugin, ok=False, why=problem.reason or problem.code)
+    except BaseException as error:  # noqa: BLE001 - what fails there refuses, so it does here
+        return Step(step.plugin, ok=False, why=reason_of(contained(error)))
+    return Step(step.plugin, ok=True, why="agrees")
 
 
 def _credentials(house: House, exchange: Exchange, principal: Principal) -> list[dict[str, Any]]:
     """Say of each credential of the client whether it would do."""
+    from secureml.corridor.plugin_faults import asked
+
     return [
         {"id": each.id, "method": each.method, "state": each.state, "why": why, "ok": not why}
         | ({} if why else {"why": "would do"})
         for loaded in house.plugins
         if hasattr(loaded.plugin, "credentials")
-        for each in loaded.plugin.credentials(principal.client)
+        for each in asked(loaded.plugin, "credentials", principal.client)
         for why in [_against(house, exchange, principal, each)]
     ]
 

@@ -6,6 +6,7 @@ SECUREML_INSTANCE, else ./instance. A fault is one line on stderr, never a trace
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from functools import cached_property
@@ -41,6 +42,7 @@ CORE = {
     "backup": "secureml.cli.backup:backup",
     "restore": "secureml.cli.restore:restore",
 }
+_WHY = "secureml.why_no_plugins"  # under this word a context keeps why the house is not there
 
 
 class Desk:
@@ -91,38 +93,76 @@ class Desk:
 
 
 class Root(click.Group):
-    """Finds the core's commands by name and the enabled plugins' by asking the house."""
+    """Finds the core's commands by name, and the plugins' by asking the house."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return every command; plugins' only where the instance can be read."""
+        from secureml.cli import plugin_commands
+
         try:
-            plugins = sorted(_plugin_commands(ctx.ensure_object(Desk).house))
+            plugins = plugin_commands.names(ctx.ensure_object(Desk).house)
         except (ConfigError, TypeError):
             plugins = []
-        return [*CORE, *plugins]
+        return [*CORE, *(name for name in plugins if name not in CORE)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of that name."""
+        """Return the command of that name; of one that cannot run here, what `--help` needs."""
         if cmd_name in CORE:
             module, _, attribute = CORE[cmd_name].partition(":")
             command: click.Command = getattr(import_module(module), attribute)
             return command
-        return _plugin_commands(ctx.find_object(Desk).house).get(cmd_name)  # type: ignore[union-attr]
+        from secureml.cli import plugin_commands
+
+        try:
+            found = plugin_commands.enabled(ctx.ensure_object(Desk).house, cmd_name)
+        except ConfigError as why:
+            ctx.meta[_WHY] = why
+            return plugin_commands.to_read_about(cmd_name, why)
+        return found or plugin_commands.to_read_about(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a line; for one that is not there, say what else it may have been."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from secureml.cli.plugin_commands import words_of_ours
+
+            known = [*self.list_commands(ctx), *words_of_ours()]
+            near = difflib.get_close_matches(args[0], known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            why = ctx.meta.get(_WHY)
+            if why is not None:
+                hint += f" The commands of your own plugins are not known here: {why}."
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Say where the others are."""
+        formatter.write_paragraph()
+        formatter.write_text(
+            "Commands of plugins are listed where an instance folder names the plugins; those of "
+            "ours have --help everywhere."
+        )
 
 
-def _plugin_commands(house: House) -> dict[str, click.Command]:
-    offering = [loaded.plugin for loaded in house.plugins if hasattr(loaded.plugin, "commands")]
-    found: dict[str, click.Command] = {}
-    # Names first: another plugin's second word takes nobody's name away.
-    for plugin in offering:
-        found[plugin.name.replace("_", "-")] = plugin.commands()
-    for plugin in offering:
-        for word in plugin.also_known_as:
-            found.setdefault(word, found[plugin.name.replace("_", "-")])
-    return found
+def _say_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+    del param
+    if asked and not ctx.resilient_parsing:
+        from secureml.cli.version import version
+
+        click.echo(f"secureml {version()}")
+        ctx.exit()
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_say_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def secureml(ctx: click.Context) -> None:
     """Serve a scikit-learn model behind every security concern there is.

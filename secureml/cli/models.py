@@ -141,7 +141,7 @@ def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
 @click.pass_obj
 @_refusals_told
 def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
-    """Let VERSION of NAME serve from the next start or reload."""
+    """Let VERSION of NAME serve from the next reload or restart."""
     _choose(desk, name, version, as_json)
 
 
@@ -151,7 +151,7 @@ def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
 @click.pass_obj
 @_refusals_told
 def rollback(desk: Desk, name: str, as_json: bool) -> None:
-    """Go back to the version that served before, from the next start or reload."""
+    """Go back to the version that served before, from the next reload or restart."""
     _choose(desk, name, registry_of(desk).previous(name), as_json)
 
 
@@ -195,5 +195,5 @@ def _choose(desk: Desk, name: str, version: str, as_json: bool) -> None:
     emit(
         {"name": name, "version": version, "restart_needed": True},
         as_json,
-        f"{name} {version} serves from the next start or reload",
+        f"{name} {version} serves from the next reload or restart",
     )

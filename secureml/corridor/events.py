@@ -71,10 +71,18 @@ def measures(plugins: Iterable[Any]) -> list[Measure]:
         if not hasattr(plugin, "measures"):
             continue
         try:
-            found += plugin.measures()
+            found += _measured(plugin)
         except BaseException as error:
             log.exception("%s failed to measure", plugin.name, exc_info=contained(error))
     return found
+
+
+def _measured(plugin: Any) -> list[Measure]:
+    made = list(plugin.measures())
+    wrong = [type(each).__name__ for each in made if not isinstance(each, Measure)]
+    if wrong:
+        raise TypeError(f"{plugin.name}.measures gave a {wrong[0]}, not a Measure")
+    return made
 
 
 def readiness(plugins: Iterable[Any]) -> list[Callable[[], str | None]]:

@@ -63,8 +63,6 @@ class Principal:
                     f"a Principal's client, subject, tier, method and credential are "
                     f"str, not {type(text).__name__}"
                 )
-        if not self.client:
-            raise TypeError("a Principal has a client; for a caller you do not know, return None")
 
     def may_use(self, model: str, version: str = "") -> bool:
         """Tell whether the model is among those granted, in this version."""
@@ -189,6 +187,20 @@ class Exchange:
     def allow_origin(self, origin: str) -> None:
         """Let pages of this origin read the answer, whatever it will be."""
         self.allowed_origin = origin
+
+    def read_body(self, limit: int) -> bytes:
+        """Return the body as it was sent, read once for all; for whoever must see it early.
+
+        The core reads it at VALIDATE, by the route's own limit, and finds it here then.
+        Raises Problem("body_too_large") above ``limit`` bytes.
+        """
+        # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops
+        # at its limit without a word, and a beginning must not pass for the whole.
+        self.request.max_content_length = limit + 1
+        body = self.request.get_data()
+        if len(body) > limit:
+            raise Problem("body_too_large", reason="payload.body_limit")
+        return body
 
     def read_rows(self) -> np.ndarray[Any, Any]:
         """Return the instances as the model's own rows, read once.

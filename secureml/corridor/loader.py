@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marshmallow import ValidationError
+from marshmallow import RAISE, ValidationError
 
 from secureml.config_error import ConfigError, did_you_mean
 
@@ -113,7 +113,8 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
     mode = words.pop("mode", "enforce")
     _check_mode(cls, mode, name)
     try:
-        schema = cls.schema()
+        # Whatever its author says of unknown keys: a misspelt one must not pass for a default.
+        schema = cls.schema(unknown=RAISE)
         config = schema.load(words)
         named = tuple(references(schema, words, name))
     except ValidationError as error:
@@ -123,7 +124,7 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
         raise raised(cls.name, f"its schema {cls.schema.__name__}", cls.schema, error) from error
     try:
         plugin = cls(config, host)
-        check_made(plugin)
+        check_made(cls, plugin)
         check_randomness(plugin)
     except BaseException as error:
         raise raised(cls.name, f"{cls.__name__}.__init__", cls, error) from error

@@ -31,7 +31,7 @@ from .loader import Loaded
 from .phases import BEFORE_VIEW, SKIPPED_WHEN_PUBLIC, SKIPPED_WHEN_UNKNOWN, Phase
 from .policy import EXTENSION, Policy, endpoint_of_other_method
 from .preflight import Preflights
-from .problems import Catalogue, Problem, from_http
+from .problems import Catalogue, Problem, problem_of
 from .refusals import COUNTED_HEADER, Refusals
 from .steps import Step, check_returned, detached, differs, note_observed, reason_of, steps_at
 from .stopping import contained
@@ -172,7 +172,8 @@ class Pipeline:
             found = step.call(exchange, *more)
             if found is not None or more:
                 check_returned(step, phase, found, *more)
-        except Problem as problem:
+        except (Problem, HTTPException) as refused:
+            problem = problem_of(refused)
             if not step.observe:
                 self._refuse(exchange, phase, step.plugin, problem)
             note_observed(exchange, phase, step, problem)
@@ -203,10 +204,8 @@ class Pipeline:
 
     def _on_error(self, error: Exception) -> Response:
         exchange: Exchange | None = g.get("exchange")
-        if isinstance(error, Problem):
-            problem = error
-        elif isinstance(error, HTTPException):
-            problem = from_http(error)
+        if isinstance(error, (Problem, HTTPException)):
+            problem = problem_of(error)
         else:
             # A fault may say that it is not ours for ever: a store that is away is a 503.
             code = getattr(error, "problem_code", "internal_error")

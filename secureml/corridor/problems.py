@@ -137,3 +137,11 @@ def from_http(error: HTTPException) -> Problem:
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         headers["Allow"] = ", ".join(sorted(set(error.valid_methods) - {"OPTIONS"}))
     return Problem(code, reason=f"http.{type(error).__name__}", headers=headers)
+
+
+def problem_of(error: Problem | HTTPException) -> Problem:
+    """Return a refusal as ours, in whichever way it was raised.
+
+    Flask would take an exception of Werkzeug's that carries a response for the answer itself.
+    """
+    return error if isinstance(error, Problem) else from_http(error)

@@ -13,14 +13,35 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import BuiltinMethodType, MethodType
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from secureml.config_error import ConfigError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _DEEPEST = 6
-_STATEFUL = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
+
+
+def _system_generator() -> np.random.Generator:
+    # Here, because commands that draw nothing need not wait for NumPy.
+    from numpy.random import default_rng  # noqa: PLC0415
+
+    return default_rng()
+
+
+def _stateful() -> tuple[type, ...]:
+    """Return the kinds that carry their state along; of NumPy's only where anybody has it."""
+    numpy: Any = sys.modules.get("numpy.random")
+    if numpy is None:
+        return (random.Random,)
+    return random.Random, numpy.Generator, numpy.RandomState, numpy.BitGenerator
+
+
+def _everybodys() -> tuple[Any, Any]:
+    """Return the two that belong to all: each gets a state of its own in each worker."""
+    numpy: Any = sys.modules.get("numpy.random")
+    return random.random.__self__, numpy and numpy.random.__self__  # type: ignore[attr-defined]
 
 
 class ProcessGenerator:
@@ -29,7 +50,7 @@ class ProcessGenerator:
     ``make`` makes one. Threads may share what they get: NumPy locks each draw.
     """
 
-    def __init__(self, make: Callable[[], np.random.Generator] = np.random.default_rng) -> None:
+    def __init__(self, make: Callable[[], np.random.Generator] = _system_generator) -> None:
         self._make = make
         self._made: tuple[int, np.random.Generator | None] = (0, None)
 
@@ -44,7 +65,9 @@ class ProcessGenerator:
 
 def renew_global_state() -> None:
     """Give this process a state of its own for ``numpy.random.*``, as Python does for its own."""
-    np.random.seed(int.from_bytes(os.urandom(4)))
+    numpy: Any = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed(int.from_bytes(os.urandom(4)))
 
 
 def check_randomness(plugin: Any) -> None:
@@ -82,8 +105,8 @@ def _at(value: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, (BuiltinMethodType, MethodType)):
         value = value.__self__
     kind = type(value)
-    own = issubclass(kind, _STATEFUL) and not issubclass(kind, random.SystemRandom)
-    if own and value is not _PYTHONS and value is not _NUMPYS:
+    own = issubclass(kind, _stateful()) and not issubclass(kind, random.SystemRandom)
+    if own and not any(value is one for one in _everybodys()):
         yield path, f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
@@ -114,8 +137,3 @@ def _parts(value: Any, package: str) -> Iterator[tuple[str, Any]]:
 def _slots(base: type) -> tuple[str, ...]:
     words = vars(base).get("__slots__", ())
     return (words,) if isinstance(words, str) else tuple(words)
-
-
-# The two that belong to everybody: each has a state of its own in each worker, see above.
-_PYTHONS = getattr(random.random, "__self__", None)
-_NUMPYS = getattr(np.random.random, "__self__", None)

@@ -133,9 +133,10 @@ def check_shape(cls: type[Plugin]) -> None:
             )
 
 
-def check_made(plugin: Plugin) -> None:
+def check_made(cls: type[Plugin], plugin: Plugin) -> None:
     """Raise ConfigError where a constructor has changed what the class said of itself."""
-    cls = type(plugin)
+    if type(plugin) is not cls:
+        raise _fault(cls, f"its __new__ makes a {type(plugin).__name__}", "leave it out")
     for word in _ATTRIBUTES:
         _check_attribute(cls, plugin, word)
     for word, value in vars(plugin).items():
@@ -144,6 +145,9 @@ def check_made(plugin: Plugin) -> None:
         # What answers to every name would stand at every door.
         if inspect.getattr_static(cls, word, _MISSING) is _MISSING and hasattr(plugin, word):
             raise _fault(cls, f"{word} is answered by __getattr__", "define its methods one by one")
+    for word in _defined(cls):
+        # Once more, as it will be called: a descriptor may give every instance something else.
+        _check_call(cls, word, getattr(plugin, word), FORMS[word])
 
 
 def _fault(cls: type[Plugin], what: str, fix: str, thing: Any = None) -> ConfigError:
@@ -183,7 +187,7 @@ def _check_spelling(cls: type[Plugin]) -> None:
             near = _near(word, _KNOWN, 0.6)
             fix = f"did you mean {near!r}?" if near else "make it private with an underscore"
             raise _fault(cls, f"{word} is neither a door nor an extra", fix, value)
-        if near := _near(word, {*_KNOWN, *_ATTRIBUTES}, _NEAR):
+        if near := _near(word, {*_PHASES, *_ATTRIBUTES}, _NEAR):
             fix = f"did you mean {near!r}? If not, make it private with an underscore"
             raise _fault(cls, f"{word} is no word of a plugin", fix)
 

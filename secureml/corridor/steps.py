@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,9 @@ def check_returned(step: Step, phase: Phase, found: Any, given: Result | None = 
     elif phase is Phase.IDENTIFY:
         if found is not None and not isinstance(found, Principal):
             raise _wrong(step, phase, found, "a Principal, or None for a caller it does not know")
+        if found is not None and not found.client:
+            # Limits and records go by this name, and nobody's is no name.
+            raise WrongReturn(step, phase, "a Principal without a client", "one that has a client")
     elif found is not None:
         raise _wrong(step, phase, found, "nothing: it refuses by raising Problem")
 
@@ -105,9 +109,11 @@ def note_observed(exchange: Exchange, phase: Phase, step: Step, problem: Problem
 
 def detached(result: Result) -> Result:
     """Return a copy that can be changed in place without changing the answer."""
-    rows = result.probabilities
-    copied = None if rows is None else [list(row) for row in rows]
-    return replace(result, predictions=list(result.predictions), probabilities=copied)
+    return replace(
+        result,
+        predictions=deepcopy(result.predictions),
+        probabilities=deepcopy(result.probabilities),
+    )
 
 
 def differs(one: Any, other: Any) -> bool:

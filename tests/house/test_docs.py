@@ -11,6 +11,7 @@ import settings_reference
 
 from secureml.cli.main import CORE
 from secureml.corridor.problems import CATALOGUE
+from secureml.state.fields import SecretRef
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -111,6 +112,34 @@ def test_every_file_a_page_names_is_there():
 def test_the_logrotate_example_is_the_file():
     """Whoever reads the page and whoever copies the file get the same."""
     assert f"```\n{text('deploy/logrotate/secureml')}```" in text("docs/operations.md")
+
+
+def test_every_secret_of_the_settings_is_on_the_page_of_the_secrets():
+    """Else whoever reads it believes that there is one alone."""
+    page = text("docs/secrets.md")
+    rows = [line for line in page.splitlines() if line.startswith("| `[")]
+    wanted = {
+        (name, key)
+        for name, _, schema, _ in settings_reference.tables()
+        for key, field in schema().fields.items()
+        if isinstance(getattr(field, "inner", field), SecretRef)
+    }
+    named = {
+        (table, key)
+        for row in rows
+        for table in re.findall(r"`\[([\w.]+)\]`", row.split(" | ")[0])
+        for key in re.findall(r"`(\w+)`", row.split(" | ")[1])
+    }
+    assert named == wanted
+    assert "oday that is" not in page
+
+
+def test_nothing_promises_a_reload_of_the_application():
+    """It is loaded once, before the workers fork; operations.md says so."""
+    assert "There is no reload" in text("docs/operations.md")
+    promise = re.compile(r"(?:start|restart) or reload|reload or (?:re)?start")
+    for path in [*PAGES, *(CHECKOUT / "secureml").rglob("*.py")]:
+        assert not promise.search(path.read_text("utf-8")), path.name
 
 
 def test_the_refusals_of_the_secrets_are_in_the_table_of_messages():

@@ -54,8 +54,9 @@ def instance(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plugin of docs/plugins.md, where Python finds it."""
-    monkeypatch.syspath_prepend(CHECKOUT / "tests" / "thirdparty" / "acme_hours")
+    """The plugins of docs/plugins.md, where Python finds them."""
+    for folder in sorted((CHECKOUT / "tests" / "thirdparty").glob("acme_*")):
+        monkeypatch.syspath_prepend(folder)
 
 
 def example() -> dict[str, Any]:

@@ -223,6 +223,25 @@ def test_attack_a_plugin_that_brings_back_what_was_withheld_fails_the_request(ha
     assert set(json.loads(said.text)) == {"code", "id"}
 
 
+def test_who_only_observes_withholds_nothing_and_says_what_it_would_have(harness):
+    """To try grants on live traffic first."""
+    seen = []
+    book = type(
+        "Book",
+        (Plugin,),
+        {"name": "book", "record": lambda self, exchange: seen.extend(exchange.events)},
+    )
+    table = {"otherwise": "labels", "mode": "observe"}
+    plugins = [*map(harness.load, (Anonymous, Scopes, book)), harness.load(OutputRules, table)]
+    said = harness.app(plugins).test_client()
+    found = said.post("/v1/models/iris/predict", json={"instances": ROWS})
+
+    assert found.json["probabilities"]
+    assert [(event.name, event.facts["plugin"]) for event in seen] == [
+        ("result_change_observed", "output_rules")
+    ]
+
+
 @pytest.mark.parametrize(
     ("table", "key"),
     [
@@ -236,7 +255,7 @@ def test_attack_a_plugin_that_brings_back_what_was_withheld_fails_the_request(ha
         ({"grants": [{"answer": "probabilities", "top": 0}]}, "grants.0.top"),
         ({"grants": [{"answer": "labels", "scope": "Predict!"}]}, "grants.0.scope"),
         ({"grants": [{"answer": "labels"}, {"answer": "probabilities"}]}, "grants.0"),
-        ({"mode": "observe"}, "mode"),
+        ({"mode": "watch"}, "mode"),
     ],
 )
 def test_a_table_that_cannot_mean_what_it_says_stops_the_start(tmp_path, table, key):

@@ -103,3 +103,29 @@ def test_people_read_lines_that_end_with_the_answer(ask):
     assert said.out.splitlines()[-1] == "allowed"
     said = ask("access", "explain", "acme", "GET", "/nowhere")
     assert said.out.splitlines()[-1] == "not allowed"
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("return False", "acme.authorize_returned:bool"),
+        ("raise SystemExit(3)", "unexpected.SystemExit"),
+        ("raise KeyError('x')", "unexpected.KeyError"),
+    ],
+)
+def test_who_refuses_by_accident_is_explained_as_it_refuses(
+    ask, fresh_instance, tmp_path, monkeypatch, body, why
+):
+    """What is explained is what would happen, also for a plugin with a fault."""
+    module = f"acme_{abs(hash(body))}"
+    (tmp_path / f"{module}.py").write_text(
+        "from secureml import Plugin\nclass Acme(Plugin):\n    name = 'acme'\n"
+        f"    def authorize(self, exchange):\n        {body}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    file = fresh_instance / "secureml.toml"
+    text = file.read_text()
+    file.write_text(text.replace('"audit_log"]', f'"audit_log", "{module}:Acme"]'))
+    ask("clients", "add", "client")
+    code, found = explain(ask, "client", "POST", PREDICT)
+    assert (code, no(found)) == (1, [("acme", why)])

@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import pytest
@@ -259,16 +259,51 @@ def test_as_a_process_it_is_the_same_and_a_reader_may_leave(demo_instance):
     assert (left.returncode, left.stderr) == (1, "")
 
 
-def test_a_plugins_second_word_leads_to_its_commands_and_takes_nobodys_name() -> None:
-    def plugin(name: str, *words: str) -> object:
-        made = click.Group(name)
-        both = {"name": name, "also_known_as": words, "commands": lambda: made}
-        return SimpleNamespace(name=name, plugin=SimpleNamespace(**both))
+# -- without an instance --------------------------------------------------------------------------
 
-    house = SimpleNamespace(plugins=[plugin("rate_limit", "limits", "other"), plugin("other")])
-    found = main_module._plugin_commands(house)
-    assert {word: command.name for word, command in found.items()} == {
-        "rate-limit": "rate_limit",
-        "limits": "rate_limit",
-        "other": "other",
-    }
+
+def test_the_version_is_the_one_of_the_project_wherever_it_is_asked(type_command, tmp_path):
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    said = type_command("--version", "--instance", tmp_path)
+    assert (said.code, said.out, said.err) == (0, f"secureml {written}\n", "")
+
+
+@pytest.mark.parametrize("words", [["api-keys"], ["api-keys", "issue"], ["limits", "explain"]])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_on_our_plugins_needs_no_instance(type_command, tmp_path, words, flag):
+    said = type_command(*words, flag, "--instance", tmp_path)
+    assert (said.code, said.err) == (0, "")
+    assert f"Usage: secureml {' '.join(words)}" in said.out
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [("modles", "models"), ("chekc", "check"), ("apikeys", "api-keys"), ("audit_log", "audit-log")],
+)
+@pytest.mark.parametrize("made", [False, True])
+def test_a_mistyped_command_is_told_so(type_command, tmp_path, demo_instance, word, hint, made):
+    """And not that there is no such file; that stands behind it, where it is so."""
+    said = type_command(word, "list", "--instance", demo_instance if made else tmp_path)
+    assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert said.err.startswith(f"Error: No such command {word!r}. Did you mean {hint!r}?")
+    assert ("there is no such file" in said.err) is not made
+
+
+def test_a_command_of_a_plugin_of_ones_own_says_why_it_is_not_known(type_command, fresh_instance):
+    """Its module is not where Python looks: the message says where it would."""
+    file = fresh_instance / "secureml.toml"
+    text = file.read_text()
+    file.write_text(text.replace('"audit_log"]', '"audit_log", "acme_elsewhere:Acme"]'))
+    said = type_command("acme", "list", "--instance", fresh_instance)
+    assert said.code == 2
+    assert "No such command 'acme'." in said.err
+    assert "Python finds no module 'acme_elsewhere'" in said.err
+    assert "PYTHONPATH=" in said.err
+
+
+def test_no_group_is_listed_under_two_names(type_command, demo_instance):
+    """A second word is for whoever knows it, and not a second thing to learn."""
+    out = type_command("--help", "--instance", demo_instance).out
+    assert "  rate-limit " in out
+    assert "  limits " not in out
+    assert type_command("limits", "--help", "--instance", demo_instance).code == 0

@@ -125,3 +125,11 @@ def test_who_says_nothing_is_ready_and_who_has_a_word_is_not():
     for found in (None, "store"):
         cls = type("Asked", (Plugin,), {"name": "asked", "ready": lambda self, found=found: found})
         assert [ask() for ask in events.readiness([cls({}, None)])] == [found]
+
+
+@pytest.mark.parametrize("found", [None, [5], ["age 3"], 7], ids=repr)
+def test_what_is_no_measure_hides_none_of_the_others(found, caplog):
+    """Whoever shows numbers would fail on it, and show none."""
+    cls = type("Odd", (Plugin,), {"name": "odd", "measures": lambda self: found})
+    assert [m.value for m in events.measures([cls({}, None), Ears([])])] == [3.0]
+    assert "odd failed to measure" in caplog.text

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from secureml import Principal, Problem
 from secureml.corridor.exchange import Notice, Refusal, invalid_input
@@ -111,3 +115,73 @@ def test_at_most_twenty_notices_are_kept_and_all_are_counted(exchange):
 
     assert len(exchange.notices) == 20
     assert exchange.notice_count == 120
+
+
+def test_a_body_is_read_once_up_to_the_limit_and_is_there_for_the_next(tmp_path):
+    """A second reader has a limit of its own."""
+    exchange = Harness(tmp_path).exchange("POST", "/", data=b"12345")
+    assert exchange.read_body(5) == b"12345"
+    assert exchange.read_body(100) == b"12345"
+    assert exchange.request.get_data(cache=False) == b"12345"
+    with pytest.raises(Problem) as refused:
+        exchange.read_body(4)
+    assert refused.value.code == "body_too_large"
+
+
+def test_a_body_without_an_announced_length_is_read_no_further_than_the_limit(tmp_path):
+    """Attack: a beginning must not pass for the whole, and not be kept without end."""
+
+    class Stream(io.BytesIO):
+        """Counts what is taken."""
+
+        taken = 0
+
+        def read(self, size=-1):
+            found = super().read(size)
+            self.taken += len(found)
+            return found
+
+        def readinto(self, room):
+            found = super().readinto(room)
+            self.taken += found
+            return found
+
+    stream = Stream(b"x" * 100_000)
+    exchange = Harness(tmp_path).exchange("POST", "/")
+    environ = exchange.request.environ
+    environ.pop("CONTENT_LENGTH", None)
+    environ |= {"wsgi.input": stream, "wsgi.input_terminated": True}
+    exchange.request = Request(environ)
+    with pytest.raises((Problem, RequestEntityTooLarge)):
+        exchange.read_body(1000)
+    assert stream.taken <= 70_000
+
+
+def test_without_a_body_nothing_is_read(tmp_path):
+    assert Harness(tmp_path).exchange("GET", "/").read_body(10) == b""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"client": None},
+        {"subject": 5},
+        {"scopes": "predict"},
+        {"scopes": {"predict"}},
+        {"scopes": ["predict"]},
+        {"models": "*"},
+        {"tier": None},
+        {"method": b"door"},
+        {"credential": None},
+    ],
+    ids=str,
+)
+def test_a_principal_of_the_wrong_kinds_cannot_be_made(wrong):
+    """In a text given for a set of rights, each part of a word would be found."""
+    right = {
+        "client": "c", "subject": "c", "scopes": frozenset(), "models": frozenset(),
+        "tier": "", "method": "door", "credential": "",
+    }  # fmt: skip
+    Principal(**right)
+    with pytest.raises(TypeError, match="Principal"):
+        Principal(**right | wrong)

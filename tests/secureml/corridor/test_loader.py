@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from marshmallow import Schema, fields
+from marshmallow import INCLUDE, Schema, fields
 
 from secureml import ConfigError, Plugin
 from secureml.corridor import loader
@@ -288,3 +288,15 @@ def test_a_guard_that_looks_in_another_header_than_credentials_come_in_stops_the
     loader.check_company(build(tmp_path, shipped))
     with pytest.raises(ConfigError, match=r"\[plugins.brute_force\] headers: .* add 'X-Key'"):
         loader.check_company(build(tmp_path, shipped, {"api_keys": {"header": "X-Key"}}))
+
+
+def test_a_misspelt_key_stops_the_start_whatever_the_plugin_says_of_unknown_ones(tmp_path):
+    """Else its default would hold, and nobody would know."""
+
+    class Lenient(Table):
+        class Meta:
+            unknown = INCLUDE
+
+    lenient = type("Lenient", (Gate,), {"name": "lenient", "schema": Lenient})
+    with pytest.raises(ConfigError, match=r"\[plugins.lenient\] sise: Unknown"):
+        build(tmp_path, [lenient], {"lenient": {"sise": 2}})

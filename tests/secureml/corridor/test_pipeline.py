@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from flask import Blueprint, g
+from flask import Blueprint, Response, abort, g
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -767,3 +767,21 @@ def test_who_only_observes_sets_no_header_and_withholds_nothing(harness):
         observed = client_of(harness, Door, cls, modes={"ward": {"mode": "observe"}})
         answer = observed.get("/guarded")
         assert (answer.status_code, "X-Ward" in answer.headers) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "status"), [((403,), 403), ((429,), 429), ((Response("let in"),), 500)], ids=str
+)
+@pytest.mark.parametrize("phase", ["admit", "identify", "authorize", "limit", "validate"])
+def test_a_plugin_that_aborts_as_flask_does_refuses_in_our_words(harness, phase, given, status):
+    """Attack: Flask takes an exception that carries a response for the answer."""
+    seen = []
+
+    def step(plugin, exchange):
+        abort(*given)
+
+    book = make("book", record=lambda plugin, exchange: seen.append(exchange.refusal))
+    answer = client_of(harness, make("ward", **{phase: step}), Door, book).get("/guarded")
+
+    assert (answer.status_code, sorted(answer.json)) == (status, ["code", "id"])
+    assert [(refusal.plugin, refusal.phase) for refusal in seen] == [("ward", phase)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 from flask import Flask
 from marshmallow import Schema
@@ -71,9 +73,25 @@ def test_a_view_that_nobody_would_await_stops_the_start():
     async def view():
         return ""
 
+    def yields():
+        yield ""
+
+    for never in (view, yields, functools.partial(view), functools.wraps(view)(lambda: "")):
+        app = Flask("test", static_folder=None)
+        app.add_url_rule("/a", "a", requires("x")(never))
+        with pytest.raises(ConfigError, match=r"the view of /a .*write it with def"):
+            collect(app)
+
+
+def test_a_wording_that_nobody_would_await_stops_the_start():
+    """It would leave the refusals of its route without a word."""
+
+    async def words(problem, kind, exchange):
+        return kind.code, "text/plain"
+
     app = Flask("test", static_folder=None)
-    app.add_url_rule("/a", "a", requires("x")(view))
-    with pytest.raises(ConfigError, match="write it with def"):
+    app.add_url_rule("/a", "a", public(form=True, wording=words)(lambda: ""))
+    with pytest.raises(ConfigError, match=r"the wording of /a .* is async def"):
         collect(app)
 
 

@@ -262,7 +262,7 @@ def test_a_misspelt_attribute_stops_the_start(word, value, suggestion):
 
 def test_words_of_ones_own_are_nobodys_affair():
     """Constants and classes of a plugin, far from any of ours."""
-    check_shape(make(HOURS=(8, 18), Table=Schema, greeting="hello", _limit=waits))
+    check_shape(make(HOURS=(8, 18), Table=Schema, greeting="hello", heard=[], _limit=waits))
 
 
 def test_an_unlike_word_is_advised_to_be_private():
@@ -354,7 +354,7 @@ def test_an_attribute_set_wrongly_on_the_instance_stops_the_start(word, value):
     setattr(plugin, word, value)
 
     with pytest.raises(ConfigError, match=re.escape(f"{word} = {value!r}")):
-        check_made(plugin)
+        check_made(type(plugin), plugin)
 
 
 def test_the_name_stays_the_one_of_the_class():
@@ -363,4 +363,29 @@ def test_the_name_stays_the_one_of_the_class():
     plugin.name = "other"
 
     with pytest.raises(ConfigError, match="name"):
-        check_made(plugin)
+        check_made(type(plugin), plugin)
+
+
+def test_what_gives_each_instance_something_else_is_looked_at_once_more(tmp_path):
+    """A descriptor that shows the class one face and its instances another."""
+
+    class Late:
+        def __get__(self, plugin, owner):
+            return partial(waits if plugin is not None and vars(plugin) else acts, plugin)
+
+    def begin(self, config, host):
+        self._made = True
+
+    cls = make(limit=Late(), __init__=begin)
+    check_shape(cls)
+    with pytest.raises(ConfigError, match="limit is async def"):
+        Harness(tmp_path).load(cls)
+
+
+def test_a_class_that_makes_something_else_stops_the_start(tmp_path):
+    """What is made was never looked at."""
+    other = make(limit=waits)
+    cls = make(__new__=lambda cls, *given: object.__new__(other))
+
+    with pytest.raises(ConfigError, match="its __new__ makes a Sample"):
+        Harness(tmp_path).load(cls)

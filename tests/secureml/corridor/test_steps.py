@@ -40,6 +40,13 @@ def test_identify_returns_a_principal_or_none(found):
         check_returned(STEP, Phase.IDENTIFY, found)
 
 
+def test_identify_names_somebody():
+    """A name that is empty would be limited and written down as nobody's."""
+    nobody = Principal("", "c", frozenset(), frozenset(), "", "ward", "")
+    with pytest.raises(WrongReturn, match="a Principal without a client"):
+        check_returned(STEP, Phase.IDENTIFY, nobody)
+
+
 @pytest.mark.parametrize("found", [None, *NEITHER[:-1], FULL.predictions], ids=repr)
 def test_shape_returns_a_result(found):
     check_returned(STEP, Phase.SHAPE, FULL, FULL)

@@ -1,0 +1,149 @@
+"""The commands that plugins bring: those of an instance, and help on ours where there is none.
+
+A command works on what its plugin has made of an instance. What it is called, what it takes and
+what it is for is the same everywhere, so `--help` is answered without one.
+"""
+
+from __future__ import annotations
+
+import copy
+import pkgutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from secureml.config_error import ConfigError
+from secureml.corridor import loader
+from secureml.corridor.plugin_faults import asked
+
+if TYPE_CHECKING:
+    from secureml.app import House
+    from secureml.corridor.loader import Loaded
+    from secureml.corridor.plugin import Plugin
+
+
+def names(house: House) -> list[str]:
+    """Return the names under which the enabled plugins' commands stand, each once."""
+    return sorted(_word_of(loaded.plugin) for loaded in _offering(house) if _works(loaded))
+
+
+def enabled(house: House, word: str) -> click.Command | None:
+    """Return the commands of an enabled plugin, by its name or another word it answers to.
+
+    Raises ConfigError where they cannot be had.
+    """
+    offering = _offering(house)
+    # Names first: another plugin's second word takes nobody's name away.
+    for loaded in offering:
+        if word == _word_of(loaded.plugin):
+            return _commands_of(loaded)
+    for loaded in offering:
+        if word in loaded.plugin.also_known_as:
+            return _commands_of(loaded)
+    return None
+
+
+def to_read_about(word: str, why: ConfigError | None = None) -> click.Command | None:
+    """Return the commands of one of our own plugins, for `--help` alone.
+
+    To run one raises ``why``; without it, that the plugin is not enabled.
+    """
+    for cls in _ours(word):
+        if hasattr(cls, "commands") and word in (_word_of(cls), *cls.also_known_as):
+            found: click.Command = cls.commands(_Anything())
+            return _only_help(found, why or _not_enabled(cls))
+    return None
+
+
+def words_of_ours() -> list[str]:
+    """Return what the commands of our own plugins would be called, for suggestions."""
+    return [folder.replace("_", "-") for folder in _folders()]
+
+
+def _offering(house: House) -> list[Loaded]:
+    return [loaded for loaded in house.plugins if hasattr(loaded.plugin, "commands")]
+
+
+def _word_of(plugin: Plugin | type[Plugin]) -> str:
+    return plugin.name.replace("_", "-")
+
+
+def _works(loaded: Loaded) -> bool:
+    try:
+        _commands_of(loaded)
+    except ConfigError:
+        return False  # asked for by its name it says why
+    return True
+
+
+def _commands_of(loaded: Loaded) -> click.Command:
+    found = asked(loaded.plugin, "commands")
+    if not isinstance(found, click.Command):
+        raise ConfigError(
+            f"{type(loaded.plugin).__name__}.commands returned {type(found).__name__}",
+            table=f"plugins.{loaded.name}",
+            fix="return a click.Group",
+        )
+    return found
+
+
+def _ours(word: str) -> Iterator[type[Plugin]]:
+    """Yield our own plugins, the one of that name first: it is seldom another's second word."""
+    for folder in sorted(_folders(), key=lambda name: name != word.replace("-", "_")):
+        try:
+            yield from loader.find([folder])
+        except ConfigError:
+            continue  # a library that it needs is not here
+
+
+def _folders() -> list[str]:
+    package = find_spec("plugins")
+    places = list((package and package.submodule_search_locations) or ())
+    return [module.name for module in pkgutil.iter_modules(places) if module.ispkg]
+
+
+def _not_enabled(cls: type[Plugin]) -> ConfigError:
+    return ConfigError(
+        f"the plugin {cls.name!r} is not enabled here",
+        table="secureml",
+        key="plugins",
+        fix=f"add {cls.name!r} to the list",
+    )
+
+
+def _only_help(command: click.Command, why: ConfigError) -> click.Command:
+    """Return a copy that can be read about; the command itself belongs to its module."""
+    made = copy.copy(command)
+    if isinstance(made, click.Group):
+        made.callback = None
+        made.commands = {word: _only_help(each, why) for word, each in made.commands.items()}
+        return made
+    parse = made.parse_args
+
+    def refuse(ctx: click.Context, args: list[str]) -> list[str]:
+        if not set(args) & set(ctx.help_option_names):
+            raise why
+        return parse(ctx, args)
+
+    made.parse_args = refuse  # type: ignore[method-assign]
+    return made
+
+
+class _Anything:
+    """Stands for what a plugin has made of an instance, where nothing will be asked of it."""
+
+    def __getattr__(self, word: str) -> Any:
+        if word.startswith("__"):
+            raise AttributeError(word)
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return self
+
+    def __getitem__(self, _: Any) -> Any:
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self,))
