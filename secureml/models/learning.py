@@ -14,7 +14,7 @@ from sklearn.compose import ColumnTransformer
 
 from .artifact import Artifact, ModelRefused
 from .card import NUMBERS, Card, Feature, Golden, Scalar
-from .handle import parts
+from .graph import parts
 from .proving import classes_of, versions_here
 from .referencing import learn_reference
 from .rows import RowReader

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from .card import Feature
 
 TABLE_LIMIT = 512 * 1024**2
 CATEGORY_LIMIT = 200
+COLUMN_LIMIT = 10_000
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -41,24 +43,30 @@ def read_table(path: Path) -> Table:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)
             header = next(lines, [])
-            rows = [(lines.line_num, row) for row in lines if row]
+            _check_header(header)
+            rows = list(_rows(lines, len(header)))
     except (OSError, ValueError, csv.Error) as error:
         raise _refuse(
             f"the table cannot be read ({error})", "give a CSV file in UTF-8 with a header row"
         ) from None
-    _check_header(header)
-    for line, row in rows:
-        if len(row) != len(header):
-            raise _refuse(
-                f"line {line} of the table has {len(row)} cells, the header has {len(header)}",
-                "make every row as long as the header",
-            )
     if not rows:
         raise _refuse("the table has no rows", "give at least one row")
-    columns = zip(*(row for _, row in rows), strict=True)
+    columns = zip(*rows, strict=True)
     return Table(
         {name: list(column) for name, column in zip(header, columns, strict=True)}, len(rows)
     )
+
+
+def _rows(lines: Any, width: int) -> Iterator[list[str]]:
+    """Return the rows one by one, so that the first one too long ends the reading."""
+    for row in lines:
+        if row and len(row) != width:
+            raise _refuse(
+                f"line {lines.line_num} of the table has {len(row)} cells, the header has {width}",
+                "make every row as long as the header",
+            )
+        if row:
+            yield row
 
 
 def choose_columns(
@@ -141,9 +149,16 @@ def _number(name: str, cell: str) -> float:
 def _check_header(header: list[str]) -> None:
     if not header or not all(name.strip() for name in header):
         raise _refuse("the header row has an empty name", "name every column")
-    repeated = [name for name in header if header.count(name) > 1]
-    if repeated:
-        raise _refuse(f"the header row has {repeated[0]!r} twice", "give each column its own name")
+    if len(header) > COLUMN_LIMIT:
+        raise _refuse(
+            f"the header row has {len(header)} columns, more than {COLUMN_LIMIT}",
+            "leave out the columns that the model does not use",
+        )
+    seen: set[str] = set()
+    for name in header:
+        if name in seen:
+            raise _refuse(f"the header row has {name!r} twice", "give each column its own name")
+        seen.add(name)
     if all(map(_NUMBER.fullmatch, header)):
         raise _refuse("the first row holds numbers, not names", "put a header row first")
 
