@@ -15,6 +15,7 @@ import json
 import logging
 import mmap
 import os
+import runpy
 import secrets
 import signal
 import ssl
@@ -107,6 +108,8 @@ _server = _server_table(_written, _file)
 
 wsgi_app = "wsgi:application"
 chdir = str(Path(__file__).absolute().parent.parent)  # the checkout, where wsgi.py stands
+# Started in some folder, Gunicorn would import from it too.
+runpy.run_path(f"{chdir}/secureml/import_path.py")["leave_working_directory"]()
 
 # --- Who may connect -------------------------------------------------------------------------
 # A unix socket: nothing on the network, not even this machine's loopback, can skip Nginx.

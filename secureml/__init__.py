@@ -7,7 +7,14 @@ not touch a model start fast.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.argv[:1] == ["-m"]:
+    # `python -m secureml.cli` is on its way, and has put the working directory first.
+    from secureml.import_path import leave_working_directory
+
+    leave_working_directory()
 
 from secureml.config_error import ConfigError
 from secureml.corridor.events import Event, Measure

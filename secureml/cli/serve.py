@@ -84,7 +84,8 @@ def _gunicorn(tls_address: str | None, instance: Path) -> list[str]:
     config = str(CHECKOUT / "deploy" / "gunicorn.conf.py")
     # Where we bind is said here: [server] bind is for production, whose Nginx knows of it.
     bind = tls_address or f"unix:{instance}/run/gunicorn.sock"
-    command = [sys.executable, "-m", "gunicorn", "-c", config, "--bind", bind]
+    # -P: the folder that `serve` was started in is no place to import from.
+    command = [sys.executable, "-P", "-m", "gunicorn", "-c", config, "--bind", bind]
     if tls_address:
         tls = instance / "tls"
         command += ["--certfile", str(tls / "server.crt"), "--keyfile", str(tls / "server.key")]

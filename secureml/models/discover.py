@@ -114,6 +114,37 @@ _BY_HAND = (
     "sklearn.compose._column_transformer._RemainderColsList",
     "sklearn.frozen._frozen.FrozenEstimator",
     "sklearn.multiclass._ConstantPredictor",  # fitted only where a label never changes
+    "sklearn._loss._loss.__pyx_unpickle_CyHalfMultinomialLoss",  # boosting of three classes
+    "sklearn.calibration._TemperatureScaling",
+    "sklearn.metrics._classification.fbeta_score",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._ball_tree.newObj",
+    "sklearn.feature_selection._mutual_info.mutual_info_classif",
+    "sklearn.feature_selection._mutual_info.mutual_info_regression",
+    *(
+        f"sklearn.feature_selection._univariate_selection.{name}"
+        for name in ("chi2", "f_regression", "r_regression")
+    ),
+    # How a search cut its table; kept beside the model and never asked again.
+    *(
+        f"sklearn.model_selection._split.{name}"
+        for name in (
+            "GroupKFold",
+            "GroupShuffleSplit",
+            "LeaveOneGroupOut",
+            "LeaveOneOut",
+            "LeavePGroupsOut",
+            "LeavePOut",
+            "PredefinedSplit",
+            "RepeatedKFold",
+            "RepeatedStratifiedKFold",
+            "ShuffleSplit",
+            "StratifiedGroupKFold",
+            "StratifiedShuffleSplit",
+            "TimeSeriesSplit",
+            "_CVIterableWrapper",
+        )
+    ),
 )
 
 
@@ -134,7 +165,9 @@ def discover() -> frozenset[str]:
 def _families() -> Iterator[str]:
     for module, prefix in _FAMILIES.items():
         for name, member in inspect.getmembers(importlib.import_module(module), inspect.isclass):
-            if member.__module__ == module and name.startswith(prefix):
+            # PyFuncDistance calls a function that comes with it.
+            ours = member.__module__ == module and name.startswith(prefix)
+            if ours and not name.startswith("PyFunc"):
                 yield f"{module}.{name}"
 
 

@@ -6,15 +6,14 @@ bit, whatever is saved on the way. Safe for several threads: nothing changes aft
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn import config_context
-from sklearn.base import BaseEstimator
 
 from .card import Card, Scalar
+from .graph import parts
 from .proven import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, unrolled
 from .rows import RowReader, Rows
 
@@ -195,30 +194,10 @@ def settle(estimator: Any, *, keep_names: bool) -> None:
     Workers give the parallelism; starting threads for one row costs three to six times the
     answer. Columns are mapped by name before rows get here, so an array is right.
     """
+    # Inside plain objects too: a calibrated forest would start threads for each request.
     for part in list(parts(estimator)):
         state = vars(part)
         if state.get("n_jobs") is not None:
             state["n_jobs"] = 1
         if not keep_names:
             state.pop("feature_names_in_", None)
-
-
-def parts(estimator: Any) -> Iterator[BaseEstimator]:
-    """Return every estimator inside an estimator, itself first, however it is kept."""
-    # Not recursive: a pickle may nest as deep as it likes, and contain itself.
-    seen: set[int] = set()
-    waiting = [estimator]
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, BaseEstimator):
-            yield value
-            waiting.append(vars(value))
-        elif isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, (list, tuple)):
-            waiting.extend(value)
-        elif isinstance(value, np.ndarray) and value.dtype == object:
-            waiting.extend(value.flat)

@@ -15,7 +15,7 @@ from .allowlist import builtin_names
 from .artifact import Artifact, ModelRefused
 from .card import NUMBERS, Card, Feature, Golden, Scalar
 from .comparing import ask, compare, first_unfit
-from .handle import parts
+from .graph import parts
 from .notes import notes
 from .proving import classes_of, versions_here
 from .referencing import learn_reference

@@ -22,7 +22,8 @@ from .allowlist import allowed_names
 from .artifact import Artifact, ModelRefused
 from .card import Card
 from .cells import RowsRefused
-from .handle import ModelFailed, ModelHandle, parts
+from .graph import parts
+from .handle import ModelFailed, ModelHandle
 from .requested import Requested
 from .rule_file import check_rules
 from .unpickling import load_estimator
@@ -149,7 +150,8 @@ def check_agreement(card: Card, estimator: Any) -> None:
 def check_reads_no_files(estimator: Any) -> None:
     """Refuse a text vectoriser that takes its text from files: clients would name them."""
     for part in parts(estimator):
-        if vars(part).get("input") in ("filename", "file"):
+        source = vars(part).get("input")
+        if isinstance(source, str) and source in ("filename", "file"):
             raise ModelRefused(
                 "card",
                 f"{type(part).__name__} opens the files its input names",

@@ -12,7 +12,7 @@ import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -22,6 +22,7 @@ from .card import Dtype, Feature
 
 TABLE_LIMIT = 512 * 1024**2
 CATEGORY_LIMIT = 200
+COLUMN_LIMIT = 10_000
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 # A code and no amount: postal codes, account numbers. "0" and "0.5" are numbers.
 _CODE = re.compile(r"[+-]?0[0-9]+", re.ASCII)
@@ -56,24 +57,30 @@ def read_table(path: Path) -> Table:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)
             header = next(lines, [])
-            rows = [(lines.line_num, row) for row in lines if row]
+            _check_header(header)
+            rows = list(_rows(lines, len(header)))
     except (OSError, ValueError, csv.Error) as error:
         raise _refuse(
             f"the table cannot be read ({error})", "give a CSV file in UTF-8 with a header row"
         ) from None
-    _check_header(header)
-    for line, row in rows:
-        if len(row) != len(header):
-            raise _refuse(
-                f"line {line} of the table has {len(row)} cells, the header has {len(header)}",
-                "make every row as long as the header",
-            )
     if not rows:
         raise _refuse("the table has no rows", "give at least one row")
-    columns = zip(*(row for _, row in rows), strict=True)
+    columns = zip(*rows, strict=True)
     return Table(
         {name: list(column) for name, column in zip(header, columns, strict=True)}, len(rows)
     )
+
+
+def _rows(lines: Any, width: int) -> Iterator[list[str]]:
+    """Return the rows one by one, so that the first one too long ends the reading."""
+    for row in lines:
+        if row and len(row) != width:
+            raise _refuse(
+                f"line {lines.line_num} of the table has {len(row)} cells, the header has {width}",
+                "make every row as long as the header",
+            )
+        if row:
+            yield row
 
 
 def choose_columns(
@@ -256,6 +263,11 @@ def _shown(words: list[str]) -> str:
 def _check_header(header: list[str]) -> None:
     if not header or not all(name.strip() for name in header):
         raise _refuse("the header row has an empty name", "name every column")
+    if len(header) > COLUMN_LIMIT:
+        raise _refuse(
+            f"the header row has {len(header)} columns, more than {COLUMN_LIMIT}",
+            "leave out the columns that the model does not use",
+        )
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise _refuse(f"the header row has {repeated[0]!r} twice", "give each column its own name")

@@ -1,12 +1,14 @@
 """Compressed model files, unpacked in memory and never beyond a bound.
 
 A model file of a few kilobytes may claim to hold terabytes; the bound is checked while
-unpacking, not afterwards.
+unpacking, not afterwards, and follows from the size of the file: numbers that were learned
+hardly compress to a tenth, and what compresses to a hundredth is large and empty.
 """
 
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import zlib
 from collections.abc import Callable
@@ -14,6 +16,8 @@ from collections.abc import Callable
 from .artifact import ModelRefused
 
 UNPACKED_LIMIT = 4 * 1024**3
+SMALL = 256 * 1024**2  # what any file may unpack to, however small it is
+RATIO = 100
 _CHUNK = 16 * 1024**2
 _LZMA_MEMORY = 256 * 1024**2
 _PICKLE = b"\x80"  # every pickle since protocol 2 starts so; joblib has written no other since 2010
@@ -28,33 +32,34 @@ def _gzip(data: bytes, limit: int) -> bytes:
 
 
 def _inflate(data: bytes, limit: int, bits: int) -> bytes:
-    stream, unpacked = zlib.decompressobj(bits), bytearray()
+    stream, unpacked = zlib.decompressobj(bits), io.BytesIO()
     while not stream.eof:
         piece = stream.decompress(data, _CHUNK)
         data = stream.unconsumed_tail
         _grow(unpacked, piece, limit, stuck=not piece and not data and not stream.eof)
-    return bytes(unpacked)
+    return unpacked.getvalue()  # shares its memory; bytes() would copy all of it
 
 
 def _feed(stream: bz2.BZ2Decompressor | lzma.LZMADecompressor, data: bytes, limit: int) -> bytes:
-    unpacked = bytearray()
+    unpacked = io.BytesIO()
     while not stream.eof:
         piece = stream.decompress(data, _CHUNK)
         data = b""
         _grow(unpacked, piece, limit, stuck=not piece and stream.needs_input)
-    return bytes(unpacked)
+    return unpacked.getvalue()
 
 
-def _grow(unpacked: bytearray, piece: bytes, limit: int, *, stuck: bool) -> None:
+def _grow(unpacked: io.BytesIO, piece: bytes, limit: int, *, stuck: bool) -> None:
     if stuck:
         raise EOFError("the compressed data ends early")
-    if len(unpacked) + len(piece) > limit:
+    if unpacked.tell() + len(piece) > limit:
         raise ModelRefused(
             "format",
             f"the model file unpacks to more than {limit} bytes",
-            "check where the file comes from, or seal a smaller model",
+            "check where the file comes from; if you made it yourself, write it with "
+            "joblib.dump(estimator, file) without compress, or seal a smaller model",
         )
-    unpacked += piece
+    unpacked.write(piece)
 
 
 _PACKINGS: tuple[tuple[bytes, Callable[[bytes, int], bytes]], ...] = (
@@ -73,7 +78,12 @@ _PACKINGS: tuple[tuple[bytes, Callable[[bytes, int], bytes]], ...] = (
 
 
 def unpack(data: bytes, limit: int = UNPACKED_LIMIT) -> bytes:
-    """Return the pickle inside a model file; raises ModelRefused("format")."""
+    """Return the pickle inside a model file; raises ModelRefused("format").
+
+    A packed file may unpack to ``limit`` bytes, and to a hundred times its own size or 256 MiB,
+    whichever of these two is more.
+    """
+    limit = min(limit, max(SMALL, RATIO * len(data)))
     for prefix, unpacker in _PACKINGS:
         if data.startswith(prefix):
             data = _guarded(unpacker, data, limit)

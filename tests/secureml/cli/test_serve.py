@@ -152,7 +152,7 @@ def test_gunicorn_stands_on_its_socket_behind_nginx(ask, fresh_instance):
     said = ask()
     assert said.code == 0
     gunicorn, nginx = Servers.started
-    assert gunicorn[:3] == [sys.executable, "-m", "gunicorn"]
+    assert gunicorn[:4] == [sys.executable, "-P", "-m", "gunicorn"]
     assert gunicorn[-2:] == ["--bind", f"unix:{fresh_instance}/run/gunicorn.sock"]
     assert nginx[0] == "/usr/sbin/nginx"
     assert Servers.stopped

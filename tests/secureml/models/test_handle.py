@@ -34,7 +34,8 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from secureml.models.artifact import Artifact
-from secureml.models.handle import ModelFailed, ModelHandle, Result, parts, settle
+from secureml.models.graph import parts
+from secureml.models.handle import ModelFailed, ModelHandle, Result, settle
 from secureml.models.learning import learn_card
 
 

@@ -240,3 +240,61 @@ def test_many_distinct_words_are_text():
 def test_an_empty_or_overflowing_column_is_refused_by_name(cells):
     with pytest.raises(ModelRefused, match="'c'"):
         learn("c", cells)
+
+
+def test_a_header_of_many_columns_is_checked_in_one_pass(read):
+    """Each name used to be counted in the whole row: 10 000 names were 100 million looks."""
+    header = [f"column{place}" for place in range(table.COLUMN_LIMIT)]
+    looks = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __eq__(self, other):
+            nonlocal looks
+            looks += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    table._check_header([Counted(name) for name in header])
+
+    assert looks < 20 * len(header)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (lambda: ",".join(f"c{place}" for place in range(table.COLUMN_LIMIT + 1)), "more than"),
+        (lambda: "a,b,c,a", "'a' twice"),
+    ],
+)
+def test_a_header_that_is_too_long_or_repeats_is_refused(read, header, says):
+    with pytest.raises(ModelRefused, match=says):
+        read(f"{header()}\n1\n")
+
+
+def test_the_first_row_of_another_length_ends_the_reading(read, monkeypatch):
+    seen = []
+    real = table.csv.reader
+
+    def counting(*words, **more):
+        lines = real(*words, **more)
+
+        class Lines:
+            line_num = property(lambda self: lines.line_num)
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                seen.append(1)
+                return next(lines)
+
+        return Lines()
+
+    monkeypatch.setattr(table.csv, "reader", counting)
+    with pytest.raises(ModelRefused, match="line 2 of the table has 3 cells"):
+        read("a,b\n1,2,3\n" + "1,2\n" * 1000)
+
+    assert len(seen) == 2

@@ -219,7 +219,7 @@ def test_a_function_cannot_be_altered_for_the_whole_process(module, function):
 
 
 def test_an_object_built_by_the_pickle_cannot_be_called():
-    made = name("sklearn.gaussian_process.kernels", "WhiteKernel") + b")R"
+    made = name("sklearn.gaussian_process.kernels", "WhiteKernel") + b")\x81"
     stream = b"\x80\x04" + made + b"N\x85R."
 
     assert "calls a WhiteKernel" in refuse(stream).message
