@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ import pytest
 from secureml.quick_worker import Pace, took
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# Says in which thread it runs; /wait answers only after /go was asked, at the latest after 10 s.
+# Says in which thread it runs; /wait answers only after /go was asked, at the latest after 30 s.
 # /compute takes a twentieth of a second of the processor, /ask as long to hear from somebody else;
 # what those take is never forgiven where the file "unforgiving" lies in the folder.
 APPLICATION = """
@@ -30,7 +32,12 @@ def application(environ, start_response):
     if environ["PATH_INFO"] == "/stay":
         gone.clear()
     if environ["PATH_INFO"] == "/wait":
-        gone.wait(10)
+        gone.wait(30)
+    if environ["PATH_INFO"] == "/read":
+        environ["wsgi.input"].read()
+    if environ["PATH_INFO"] == "/large":
+        start_response("200 OK", [("Content-Length", "30000000")])
+        return [b"x" * 30000000]
     if environ["PATH_INFO"] == "/compute":
         until = time.thread_time() + 0.05
         while time.thread_time() < until:
@@ -38,10 +45,12 @@ def application(environ, start_response):
     if environ["PATH_INFO"] == "/ask":
         threading.Event().wait(0.05)
     body = threading.current_thread().name.encode()
+    if environ["PATH_INFO"] == "/pid":
+        body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 class Hasty(Pace):
-    enough, ceiling, slice = 3, 0.0, 10.0
+    enough, ceiling, slice = 4, 0.0, 60.0
 class Unforgiving(Pace):
     enough, forgiven, slice = 3, 0.0, 0.02
 class Worker(QuickWorker):
@@ -49,6 +58,8 @@ class Worker(QuickWorker):
         super().__init__(*args, **kwargs)
         self.pace = Unforgiving(0.0) if os.path.exists("unforgiving") else Hasty(0.0)
         self.pace._owed = 0.0
+        if os.path.exists("impatient"):
+            self.arrival = 1.0
 """
 HERE = b"MainThread"
 
@@ -64,7 +75,7 @@ class Connection(http.client.HTTPConnection):
         """Open it."""
         family = socket.AF_UNIX if isinstance(self._place, str) else socket.AF_INET
         self.sock = socket.socket(family)
-        self.sock.settimeout(10)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._place)
 
     def ask(self, path: str) -> bytes:
@@ -182,6 +193,98 @@ def test_over_the_network_a_half_sent_request_keeps_nobody_waiting(serve):
             assert HERE not in [connection.ask("/") for _ in range(6)]
         slow.sock.sendall(b"GET / HTTP/1.1\r\nHost: l")
         assert other.ask("/") != HERE
+
+
+# What a client sends and then leaves, or drips on: a header, a body, the words of a handshake.
+HALF = {
+    "nothing": b"",
+    "half a header": b"GET / HTTP/1.1\r\nHost: l",
+    "half a body": b"POST /read HTTP/1.1\r\nHost: l\r\nContent-Length: 99\r\n\r\nx",
+    "half a chunk": b"POST /read HTTP/1.1\r\nHost: l\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nx",
+    "an answer it does not read": b"GET /large HTTP/1.1\r\nHost: l\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("family", ["unix", "network"])
+@pytest.mark.parametrize("sent", HALF)
+def test_a_request_that_does_not_arrive_in_time_frees_its_thread(serve, tmp_path, sent, family):
+    """Eight of them and two threads; each is dropped, though a byte comes now and then."""
+    place = str(tmp_path / "s") if family == "unix" else port()
+    (tmp_path / "impatient").touch()
+    serve(place)
+    with ExitStack() as stack:
+        held = [stack.enter_context(closing(Connection(place))) for _ in range(8)]
+        for connection in held:
+            connection.connect()
+            connection.sock.sendall(HALF[sent])
+        dripping = stack.enter_context(drip([one.sock for one in held] if "half" in sent else []))
+        other = stack.enter_context(closing(Connection(place)))
+        other.timeout = 60
+        assert other.ask("/")
+        if sent == "nothing":
+            return  # it holds no thread, and may go on saying nothing for a while
+        assert until(lambda: all(map(ended, held)), 60)
+        assert dripping.is_set() is False
+
+
+@pytest.mark.parametrize("family", ["unix", "network"])
+def test_an_ended_connection_that_the_client_leaves_open_holds_nobody(serve, tmp_path, family):
+    """Nor is the worker taken for dead, as it was while it waited for each in its main thread."""
+    place = str(tmp_path / "s") if family == "unix" else port()
+    serve(place)
+    with ExitStack() as stack:
+        other = stack.enter_context(closing(Connection(place)))
+        other.timeout = 60
+        pid = other.ask("/pid")
+        left = [stack.enter_context(closing(Connection(place))) for _ in range(20)]
+        for connection in left:
+            connection.connect()
+            connection.sock.sendall(b"GET / HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n")
+        assert until(lambda: all(map(ended, left)), 60), "the client is told the end at once"
+        for _ in range(20):
+            assert other.ask("/pid") == pid
+        assert other.ask("/pid") == pid
+
+
+@contextmanager
+def drip(sockets):
+    """Send a byte to each several times a second, until the end or until it is closed."""
+    over = threading.Event()
+
+    def send():
+        while not over.wait(0.2):
+            for one in sockets:
+                with suppress(OSError):
+                    one.send(b"x")
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield over
+    finally:
+        over.set()
+        thread.join()
+
+
+def ended(connection: Connection) -> bool:
+    """Tell whether the server has closed a connection, reading whatever it said before."""
+    connection.sock.setblocking(False)
+    try:
+        while connection.sock.recv(1 << 20):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def until(true, seconds: float) -> bool:
+    """Tell whether something is so, or comes to be so in time."""
+    deadline = time.monotonic() + seconds
+    while not (so := true()) and time.monotonic() < deadline:
+        select.select([], [], [], 0.05)
+    return so
 
 
 def test_requests_sent_without_waiting_are_all_answered_in_order(serve, tmp_path):
