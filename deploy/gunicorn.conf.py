@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import ipaddress
 import json
 import logging
 import mmap
@@ -132,6 +133,34 @@ header_map = "drop"  # X_Api_Key must never arrive as X-Api-Key
 control_socket_disable = True
 
 
+def _refuse_exposed(addresses: list[Any], *, tls: bool) -> None:
+    """Stop where clients could come past Nginx, which alone holds off those that are slow.
+
+    A handful of them would occupy every thread here. So Gunicorn listens on unix sockets and
+    loopback alone, and in production never terminates TLS, which is Nginx's.
+    """
+    for address in addresses:
+        if isinstance(address, tuple) and not _is_loopback(address[0]):
+            sys.exit(
+                f"secureml: {_file}: [server] bind: {address[0]} can be reached past Nginx; fix: "
+                "leave bind empty, for a unix socket, or bind 127.0.0.1, and let Nginx listen"
+            )
+    house = _written.get("secureml")
+    profile = house.get("profile", "production") if isinstance(house, dict) else "production"
+    if tls and profile == "production":
+        sys.exit(
+            f"secureml: {_file}: [secureml] profile: production is served behind Nginx, and here "
+            "Gunicorn has a certificate of its own; fix: leave --certfile and --keyfile out"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 # --- TLS, where there is no Nginx in front (`secureml serve --no-nginx`) -----------------------
 
 
@@ -230,9 +259,16 @@ def _take_over(worker: Any) -> None:
 
 def on_starting(server: Any) -> None:
     """Begin with empty counters, unless another master still counts (an upgrade by USR2)."""
+    _refuse_exposed(server.cfg.address, tls=server.cfg.is_ssl)
     if _COUNTERS in os.environ and not server.master_pid:
         for old in Path(os.environ[_COUNTERS]).glob("*.db"):
             old.unlink()
+
+
+def when_ready(server: Any) -> None:
+    """Look at the sockets that were handed over as well; no worker takes requests yet."""
+    names = [listener.getsockname() for listener in server.LISTENERS]
+    _refuse_exposed(names, tls=server.cfg.is_ssl)
 
 
 # The master keeps no records: whatever it opened, its workers would inherit. A worker says of

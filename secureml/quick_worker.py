@@ -3,10 +3,10 @@
 Gunicorn's own gthread hands each request to a thread of its pool and takes the connection back
 afterwards: four changes of thread a request, and at each system call another thread that was
 waiting for the interpreter. For a model that answers in a millisecond that is a fifth of all
-the work. So while requests are quick, they are answered one after the other. As soon as one is
-slow (a large batch, an identity provider that does not answer) a deputy minds the connections
-in its place, and requests go to the pool, where they do not wait for each other, until all have
-been quick for a while.
+the work. So while requests are quick, they are answered one after the other. Where some are not
+(large batches, a slow model, an identity provider that is waited for), requests go to the pool,
+where they do not wait for each other, until all have been quick for a while. Should one turn out
+slow while others wait behind it, a deputy minds the connections in its place.
 
 Only what comes over a unix socket is answered so: there Nginx sends whole requests at once.
 A client of the network could send half a request, and the worker would wait for the rest.
@@ -14,42 +14,18 @@ A client of the network could send half a request, and the worker would wait for
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from typing import Any
 
-from gunicorn.workers.gthread import (  # type: ignore[import-untyped]  # ships no types
-    ThreadWorker,
-)
-
+from secureml.bounded_worker import BoundedWorker
 from secureml.corridor.stopping import contained
+from secureml.pace import Pace, took
 
 _LOOK = 0.01  # seconds after which it is looked who else has come
 _WELCOMED = 4  # connections at a time: the other workers want their share
-
-
-class Pace:
-    """Whether requests have been quick for long enough; times in seconds of a clock that only
-    goes forward."""
-
-    slow = 0.25  # one that takes longer must not be waited for; on a busy machine many take 0.1
-    steady = 5.0  # so long none was slow
-    enough = 50  # and so many were quick
-
-    def __init__(self, now: float) -> None:
-        self._since, self._count = now, 0
-
-    def note(self, began: float, ended: float) -> None:
-        """Take down one request; threads may do so at once, for the worst that comes of it is
-        a request in the pool that need not be there."""
-        if ended - began > self.slow:
-            self._since, self._count = ended, 0
-        else:
-            self._count += 1
-
-    def is_quick(self, now: float) -> bool:
-        """Tell whether the next request will hardly be slow."""
-        return self._count >= self.enough and now - self._since >= self.steady
+_PATIENCE = 0.05  # seconds that the main thread may be busy before the deputy stands in
 
 
 class _Done:
@@ -65,13 +41,14 @@ class _Done:
         return self._result
 
 
-class QuickWorker(ThreadWorker):  # type: ignore[misc]  # the same
+class QuickWorker(BoundedWorker):
     """gthread, with a shorter way for quick requests."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.pace = Pace(time.monotonic())
         self._busy: float | None = None  # since when the main thread answers a request itself
+        self._returning = False  # it has answered, and waits for the deputy to step aside
         self._minding = threading.Lock()  # held by whoever changes what is known of connections
         self._overtaken = False  # the deputy has minded them since the main thread last looked
 
@@ -92,34 +69,53 @@ class QuickWorker(ThreadWorker):  # type: ignore[misc]  # the same
             return
         self._busy = now
         try:
-            result = self.handle(conn)
+            result = self._answer_here(conn, now)
         finally:
+            # Before the lock: the deputy would take it again and again while requests come in.
+            self._returning = True
             with self._minding:
-                self._busy = None
+                self._busy, self._returning = None, False
         self.finish_request(conn, _Done(result))
 
-    def handle(self, conn: Any) -> Any:
+    def _answer_here(self, conn: Any, began: float) -> Any:
+        before = resource.getrusage(resource.RUSAGE_THREAD)
+        try:
+            return self.handle_in_time(conn)
+        finally:
+            now = time.monotonic()
+            spent = now - began
+            if spent > self.pace.slice:  # less than that neither computing nor waiting can be
+                after = resource.getrusage(resource.RUSAGE_THREAD)
+                cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                spent = took(spent, cpu, after.ru_nvcsw - before.ru_nvcsw)
+            self.pace.note(spent, now)
+
+    def handle_in_time(self, conn: Any) -> Any:
         """Answer a request of a connection, in whatever thread this is.
 
         What would end the process is held by the application, up to where an answer is sent;
         what a view left to be done once it has been sent may raise such a thing as well.
         """
         try:
-            return self._answer(conn)
+            return super().handle_in_time(conn)
         except Exception:
             raise
         except BaseException as error:  # a signal's own is raised again
             self.log.exception("a request may not end its worker", exc_info=contained(error))
             return False
 
-    def _answer(self, conn: Any) -> Any:
-        if not conn.initialized:
-            return super().handle(conn)  # part of its time is that of a client's first word
-        began = time.monotonic()
+    def handle(self, conn: Any) -> Any:
+        """Answer a request of a connection, in a thread of the pool.
+
+        Only what it computes is counted: its waiting keeps nobody from an answer, and is not to
+        be told from its waiting for the interpreter.
+        """
+        before = time.thread_time()
         try:
-            return super().handle(conn)
+            return self.handle_in_time(conn)
         finally:
-            self.pace.note(began, time.monotonic())
+            if conn.initialized:  # else it has said nothing yet, and nothing was done
+                self.pace.note(time.thread_time() - before, time.monotonic())
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait for what happens on connections, and do what follows; in the main thread."""
@@ -142,36 +138,24 @@ class QuickWorker(ThreadWorker):  # type: ignore[misc]  # the same
             if self.nr_conns == before:
                 return
 
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """Begin or stop to take new connections; for good, where this worker is about to end.
-
-        Kept open until the last answer is given, the socket would go on taking connections in
-        that nobody looks at, and drop them in the end. One that systemd or a successor holds as
-        well stays open with them.
-        """
-        super().set_accept_enabled(enabled)
-        if not enabled and not self.alive:
-            for listener in self.sockets:
-                listener.close()
-
     def _deputize(self) -> None:
         while True:
-            time.sleep(Pace.slow)
-            while (since := self._busy) is not None and time.monotonic() - since > Pace.slow:
+            time.sleep(_PATIENCE)
+            while (since := self._busy) is not None and time.monotonic() - since > _PATIENCE:
                 try:
                     self._stand_in(since)
                 except Exception:
                     # A connection that broke just now; the next look will not find it.
                     self.log.exception("the deputy could not answer for a connection")
-                    time.sleep(Pace.slow)
+                    time.sleep(_PATIENCE)
 
     def _stand_in(self, since: float) -> None:
         """Do once what the main thread would, were it not busy with one slow request."""
         # It lives: where native code holds the interpreter, nobody gets to say so here.
         self.notify()
-        events = self.poller.select(Pace.slow)
+        events = self.poller.select(_PATIENCE)
         with self._minding:
-            if self._busy != since:
+            if self._busy != since or self._returning:
                 return
             self._overtaken = True
             for key, _ in events:

@@ -7,6 +7,7 @@ floor, and says so. Whatever was started is stopped, Nginx first: it takes the r
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import shutil
@@ -53,6 +54,8 @@ def serve(
     _clear_sockets(instance / "run")
     _check_port(bind, port)
     nginx = None if no_nginx else _find_nginx()
+    if nginx is None:
+        _refuse_bare(desk, bind)
     front = edge.command(nginx, settings, CHECKOUT, bind, port) if nginx else None
     running = Running(CHECKOUT, instance)
     try:
@@ -78,6 +81,32 @@ def _demand_model(desk: Desk, wanted: str | None) -> None:
             file=str(desk.house.settings.models_folder),
             fix="run `secureml models seal FILE --name NAME`, or `secureml models demo`",
         )
+
+
+def _refuse_bare(desk: Desk, bind: str) -> None:
+    """Gunicorn alone has few threads and no ceilings: eight half-sent requests occupy them all."""
+    fix = "install Nginx (apt-get install nginx-light), and leave --no-nginx out"
+    if desk.house.settings.production:
+        raise ConfigError(
+            "without Nginx the production profile does not serve: a few clients that send slowly "
+            "could hold every thread",
+            file=desk.house.settings.file,
+            table="secureml",
+            key="profile",
+            fix=fix,
+        )
+    if not _is_loopback(bind):
+        raise ConfigError(
+            f"without Nginx the server listens on this machine alone, and {bind} is not loopback",
+            fix=f"{fix}; or use --bind 127.0.0.1",
+        )
+
+
+def _is_loopback(bind: str) -> bool:
+    try:
+        return ipaddress.ip_address(bind).is_loopback
+    except ValueError:
+        return bind == "localhost"
 
 
 def _gunicorn(tls_address: str | None, instance: Path) -> list[str]:

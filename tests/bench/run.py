@@ -19,6 +19,7 @@ from pathlib import Path
 
 import guarding
 import identity
+import mixed
 import stages
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -75,13 +76,19 @@ def script_for(folder: Path, name: str, body: str, headers: dict[str, str]) -> P
 
 
 def load(url: str, script: Path, connections: int, seconds: int) -> dict[str, float]:
-    """Run wrk once; return requests a second, p50 and p99 in milliseconds, and errors."""
-    text = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script, url],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    """Run wrk once and read what it says."""
+    return read(
+        subprocess.run(
+            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script, url],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )
+
+
+def read(text: str) -> dict[str, float]:
+    """Return wrk's requests a second, p50 and p99 in milliseconds, and errors."""
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     return {
         "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1]),
@@ -162,12 +169,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--mixed", action="store_true")
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         log = stack.enter_context((folder / "servers.log").open("wb"))
         instance, key = prepare(folder)
         row = stages.example_row(instance)
+        if options.mixed:
+            found = {"mixed": mixed.report(instance, key, row, options, sys.modules[__name__])}
+            keep(options.json, found)
+            return
         body = json.dumps({"instances": [row]})
         model = next((instance / "models" / "breast-cancer").glob("*/model.joblib"))
         ours, bare = free_ports()
@@ -230,8 +242,13 @@ def main() -> None:
         print()
         found = {"load": rows, "stages": stages.report(instance, key), "guard": guarding.report()}
         found["identity"] = identity.report()
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
+    keep(options.json, found)
+
+
+def keep(file: Path | None, found: dict) -> None:
+    """Write what was measured to the file that was named, if one was."""
+    if file:
+        file.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 UNITS = CHECKOUT / "deploy" / "systemd"
 # As systemd passes a socket on (sd_listen_fds(3)): as descriptor 3, with the pid it is for.
-_PASS_ON = """
+PASS_ON = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
@@ -67,7 +67,7 @@ class Unit:
     def start(self) -> None:
         """Run ExecStart and wait until it says that it is ready."""
         (line,) = lines("secureml.service", "ExecStart")
-        passing = [sys.executable, "-c", _PASS_ON, str(self._socket.fileno())]
+        passing = [sys.executable, "-c", PASS_ON, str(self._socket.fileno())]
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 passing + self._command(line), cwd=CHECKOUT, env=self._environment,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from live_certificates import make_certificates
 from live_servers import CHECKOUT
+from live_unit import PASS_ON
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,3 +111,56 @@ def test_a_bad_server_table_stops_the_start_in_one_line(
     assert started.returncode == 1
     assert says in started.stderr
     assert len(started.stderr.splitlines()) == 1
+
+
+PRODUCTION = "[secureml]\nprofile = 'production'\n"
+DEVELOPMENT = "[secureml]\nprofile = 'development'\n"
+TLS = ["--certfile", "{folder}/server.crt", "--keyfile", "{folder}/server.key"]
+# What the settings say, what the command says, and what the refusal names.
+EXPOSED = {
+    "every address": (DEVELOPMENT, ["--bind", "0.0.0.0:0"], "0.0.0.0 can be reached past Nginx"),
+    "every address of IPv6": (DEVELOPMENT, ["--bind", "[::]:0"], ":: can be reached past Nginx"),
+    "one of two": (DEVELOPMENT, ["--bind", "127.0.0.1:0", "--bind", "192.0.2.1:0"], "192.0.2.1"),
+    "by the settings": (DEVELOPMENT + "[server]\nbind = '0.0.0.0:0'\n", [], "bind: 0.0.0.0"),
+    "in production": (PRODUCTION, ["--bind", "0.0.0.0:0"], "0.0.0.0 can be reached past Nginx"),
+    "with TLS in production": (PRODUCTION, TLS, "[secureml] profile: production is served behind"),
+    "with TLS where nothing is said": ("", TLS, "[secureml] profile: production is served behind"),
+}  # fmt: skip
+
+
+def bare(folder: Path, settings: str, words: list[str], *before: str) -> subprocess.Popen[str]:
+    (folder / "run").mkdir()
+    (folder / "secureml.toml").write_text(settings, "utf-8")
+    make_certificates(folder)
+    command = [*before, sys.executable, "-m", "gunicorn", "--chdir", str(CHECKOUT / "tests/live")]
+    command += ["-c", str(CHECKOUT / "deploy/gunicorn.conf.py")]
+    command += [word.format(folder=folder) for word in words]
+    return subprocess.Popen(
+        [*command, "echo_app"], env=os.environ | {"SECUREML_INSTANCE": str(folder)},
+        stderr=subprocess.PIPE, text=True, pass_fds=[int(before[-1])] if before else [],
+    )  # fmt: skip
+
+
+def refused(started: subprocess.Popen[str], names: str) -> None:
+    _, said = started.communicate(timeout=60)
+    (line,) = [
+        line for line in said.splitlines() if not line.startswith("[20")
+    ]  # no log of its own
+    assert line.startswith("secureml: ")
+    assert names in line
+    assert "; fix: " in line
+    assert started.returncode == 1
+
+
+@pytest.mark.parametrize("case", EXPOSED)
+def test_gunicorn_does_not_start_where_clients_could_come_past_nginx(
+    tmp_path: Path, case: str
+) -> None:
+    settings, words, names = EXPOSED[case]
+    refused(bare(tmp_path, settings, words), names)
+
+
+def test_nor_on_a_socket_that_systemd_hands_over(tmp_path: Path) -> None:
+    with closing(socket.create_server(("0.0.0.0", 0))) as listener:
+        before = [sys.executable, "-c", PASS_ON, str(listener.fileno())]
+        refused(bare(tmp_path, DEVELOPMENT, [], *before), "0.0.0.0 can be reached past Nginx")

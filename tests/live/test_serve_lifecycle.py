@@ -6,10 +6,11 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,24 @@ def test_an_end_lets_a_request_in_flight_be_answered(
     assert server.process.wait(timeout=30) == (-number if number == signal.SIGKILL else 0)
     assert until(lambda: not any(map(alive, below)))
     server.stop()
+
+
+def test_without_nginx_what_is_half_sent_frees_its_thread_in_time(
+    serve: Callable[..., Served], own: Instance
+) -> None:
+    """Half a handshake and half a header, as many as there are threads, for ten seconds at most."""
+    server = serve("--no-nginx")
+    trust = ssl.create_default_context(cafile=str(own.folder / "tls/ca.crt"))
+    hello = bytes.fromhex("1603010200010001fc0303")
+    with ExitStack() as stack:
+        for number in range(8):
+            plain = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 30))
+            if number % 2:
+                plain.sendall(hello)
+            else:
+                line = trust.wrap_socket(plain, server_hostname="localhost")
+                stack.enter_context(line).sendall(b"POST /v1/models HTTP/1.1\r\nHost: local")
+        assert server.ask("GET", "/readyz").status == 200  # it is waited for thirty seconds
 
 
 def listens(port: int) -> bool:

@@ -116,6 +116,25 @@ def test_bad_settings_are_one_line(ask, fresh_instance):
     one_line(ask(), "[nothing]")
 
 
+@pytest.mark.parametrize("words", [["--no-nginx"], []])
+def test_production_is_not_served_without_nginx(ask, fresh_instance, monkeypatch, words):
+    """A few clients that send slowly hold every thread of Gunicorn."""
+    if not words:
+        monkeypatch.setattr(serve, "_find_nginx", lambda: None)
+    settings = fresh_instance / "secureml.toml"
+    text = settings.read_text()
+    assert 'profile = "development"' in text
+    text = text.replace('profile = "development"', 'profile = "production"\naccept_risk = RISKS')
+    settings.write_text(text.replace("RISKS", '["audit_log", "brute_force"]'))
+    one_line(ask(*words), f"{settings}: [secureml] profile: without Nginx", "install Nginx")
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.1"])
+def test_without_nginx_nobody_but_this_machine_is_served(ask, bind, monkeypatch):
+    monkeypatch.setattr(serve, "_check_port", lambda *words: None)
+    one_line(ask("--no-nginx", "--bind", bind), f"{bind} is not loopback", "--bind 127.0.0.1")
+
+
 @pytest.mark.parametrize(("length", "fits"), [(107, True), (108, False)])
 def test_a_path_too_long_for_a_socket_is_one_line_and_not_gunicorns_traceback(
     tmp_path, length, fits
