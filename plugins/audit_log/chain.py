@@ -70,7 +70,8 @@ class Chain:
         self._opening = False
         self._sync = Sync(self._terms.fsync, self._on_disk)
         self._turns = Turns(folder, self._terms.deadline, self._release)
-        self._file, self._head = LogFile(), _START  # known last
+        # The last record, and the last there was before we told of anything ourselves.
+        self._file, self._head, self._found = LogFile(), _START, _START
 
     def append(self, fields: Mapping[str, Any]) -> Head:
         """Write one record; return its number and seal.
@@ -91,7 +92,7 @@ class Chain:
         return head
 
     def head(self) -> Head:
-        """Return the last record that is written."""
+        """Return the last record."""
         with self._turns.turn():
             self._catch_up()
             return self._head
@@ -107,8 +108,7 @@ class Chain:
                 return False
             self._tell(CLOSED, {"next_key": line.key_id(self._keys.current)})
             self._key = self._keys.current
-            # Marked with the new key before its file is there: a mark of a former key beside a
-            # file of the new one is what somebody would leave who has got hold of the former.
+            # Before its file is there: beside that, a mark of a former key is not believed.
             self._mark(HEAD, self._head)
             self._begin()
             return True
@@ -183,7 +183,7 @@ class Chain:
 
     def _open(self, files: list[Path], marks: Marks, known: Head = _START) -> None:
         """Open the last file, and hold it against what is known of the chain."""
-        self._head, self._name = _START, ""
+        self._head, self._found, self._name = _START, _START, ""
         self._opening = True  # until all is told that the marks show, they stay as they are
         try:
             files = place.without_empty(files, self._time())
@@ -218,7 +218,7 @@ class Chain:
         end = self._file.end()
         if end.last is not None:
             self._head = Head(end.last.seq, end.last.mac, end.last.event, self._name)
-        self._file.size = end.size
+        self._file.size, self._found = end.size, self._head
         if end.stump:
             try:
                 self._tell(TORN, end.torn(), before=b"\n")
@@ -228,7 +228,7 @@ class Chain:
 
     def _compare(self, marks: Marks, known: Head, *, fresh: bool) -> None:
         """Tell in the chain what the marks, and what we have seen ourselves, show to be gone."""
-        here = Here(self._head, self._name, self._key, fresh, self._marks)
+        here = Here(self._found, self._name, self._key, fresh, self._marks)
         verdict = judge(here, marks, known, self._keys)
         if verdict.event == TAIL_LOST:
             log.error("records up to %(known_seq)d were lost with the power", verdict.told)

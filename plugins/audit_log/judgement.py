@@ -16,7 +16,10 @@ from .told import CUT, HEAD_LOST, TAIL_LOST, Head, WrongChain
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """The log as it is: its last record, its chain's name and key, and its second place.
+    """The log as it was found: its last record, its chain's name and key, and its second place.
+
+    What we have told in it ourselves since, of an unfinished line or a file that begins, does
+    not count: it takes the number of what is gone.
 
     ``fresh`` tells that there was no file before we made one.
     """

@@ -49,6 +49,13 @@ class Log:
         finding = self.verify(**words).finding
         return finding.done if finding is not None else ""
 
+    def events_whole(self) -> list[str]:
+        found = []
+        for path in folder.files(self.audit):
+            lines = [line.read(raw) for raw in path.read_bytes().splitlines()]
+            found += [each.event for each in lines if each is not None]
+        return found
+
     def events(self) -> list[str]:
         found = []
         for path in folder.files(self.audit):
@@ -94,6 +101,50 @@ def test_attack_the_next_start_goes_on_and_the_cut_stays_told(log: Log, left: in
     assert log.open().marks().broken is not None
     log.write(300)
     assert log.done() == "truncated", "however long it goes on"
+
+
+@pytest.mark.parametrize("taken", [1, 2, 40, 90])
+def test_attack_the_last_record_cut_in_its_middle_is_no_writer_that_was_killed(
+    log: Log, taken: int
+) -> None:
+    """The record that tells of an unfinished line has the number of the one that was there."""
+    log.write()
+    path = folder.files(log.audit)[0]
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - taken)
+    assert log.done() == "truncated"
+    log.write(3)
+    assert log.events_whole()[-5:-3] == ["audit_line_torn", "audit_chain_cut"]
+    assert log.done() == "truncated"
+
+
+def test_attack_a_new_file_taken_away_is_not_begun_again_as_if_it_had_never_been(
+    log: Log,
+) -> None:
+    audit = log.open(rotate=600)
+    while len(folder.files(log.audit)) < 2:
+        head = audit.append({"event": "a_b"})
+    audit.close()
+    last = folder.files(log.audit)[-1]
+    last.write_bytes(last.read_bytes().splitlines(keepends=True)[0])  # as a crash leaves it
+    first = line.read(last.read_bytes()[:-1])
+    assert first is not None
+    HeadFile(log.second, Keys(KEY), boot_id()).write(
+        "head", KEY, first.seq, first.mac, head.chain, back=True
+    )
+    assert log.done() == ""
+    last.unlink()
+    assert log.done() == "truncated"
+    log.write(1)
+    assert log.done() == "truncated"
+
+
+def test_attack_a_log_of_one_record_taken_away_is_missed(log: Log) -> None:
+    log.open().head()
+    shutil.rmtree(log.audit)
+    assert log.done() == "truncated"
+    log.write(1)
+    assert log.done() == "truncated"
 
 
 def test_attack_an_emptied_log_is_a_broken_one(log: Log) -> None:
