@@ -192,7 +192,8 @@ ATTACKS: dict[str, tuple[Callable[[Target], Any], str]] = {
         program, "globals: the model file asks for posix.system, which can never be allowed",
     ),
     "a program inside an array of objects, signed": (
-        program_in_an_array, "globals: the model file asks for posix.system, which can never be allowed",
+        program_in_an_array,
+        "globals: the model file asks for posix.system, which can never be allowed",
     ),
     "a model of another scikit-learn": (
         other_release, "versions: LogisticRegression was made with",
