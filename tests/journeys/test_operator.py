@@ -129,7 +129,7 @@ def test_mistakes_are_told_in_one_line(site: Site, work: Work) -> None:
         (("api-keys", "issue", "nobody"), "secureml clients add nobody"),
         (("api-keys", "revoke", "nothing"), "there is no key 'nothing'"),
         (("models", "use", "wine", "1"), "secureml models list"),
-        (("models", "rollback", "wine"), "wine has no version"),
+        (("models", "rollback", "wine"), "no other version of wine has served"),
         (("models", "seal", str(work.table), "--name", "wine"), "fix: "),
     ):
         told = site.fail(*words)
