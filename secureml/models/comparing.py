@@ -33,12 +33,39 @@ class Answers(NamedTuple):
 
 
 def ask(card: Card, estimator: Any, rows: Any) -> Answers:
-    """Return a model's answers; raises whatever the model raises."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        predictions = np.asarray(estimator.predict(rows))
-        shares = np.asarray(estimator.predict_proba(rows)) if card.has_probabilities else None
+    """Return a model's answers; raises whatever the model raises, as an Exception."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            predictions = np.asarray(estimator.predict(rows))
+            shares = np.asarray(estimator.predict_proba(rows)) if card.has_probabilities else None
+    except SystemExit:
+        raise RuntimeError("it tries to end the process (SystemExit)") from None
     return Answers(predictions, shares)
+
+
+def compare_alone(card: Card, estimator: Any, rows: Sequence[Sequence[Any]]) -> None:
+    """Refuse a model that answers a row otherwise alone than among others.
+
+    Means, ranks or shifts over the rows of one request are of the request, not of the model.
+    For code that is not scikit-learn's, whose own treats rows one by one.
+    """
+    read = RowReader(card).read
+    whole = ask(card, estimator, read([list(row) for row in rows]))
+    for place, row in enumerate(rows):
+        shares = whole.probabilities
+        among = Answers(
+            whole.predictions[place : place + 1],
+            None if shares is None else shares[place : place + 1],
+        )
+        alone = ask(card, estimator, read([list(row)]))
+        if _first_difference(among, alone) is not None:
+            raise _refuse(
+                f"a row of the table is answered {_shown(alone, 0)} alone and {_shown(among, 0)} "
+                "among others",
+                "a function of your own must treat rows one by one: learn means and the like in "
+                "fit(), and use no random numbers in predict()",
+            )
 
 
 def compare(

@@ -87,6 +87,8 @@ class ModelHandle:
             return self._predict(rows)
         except ModelFailed as failed:
             raise ModelFailed(str(failed), self._culprit(rows)) from failed
+        except SystemExit as error:  # a worker is not a model's to end
+            raise ModelFailed("raised.SystemExit") from error
         except _OF_ROWS as error:
             word = f"raised.{type(error).__name__}"
             raise ModelFailed(word, self._culprit(rows)) from error
@@ -127,7 +129,7 @@ class ModelHandle:
     def _answers(self, rows: Rows) -> bool:
         try:
             self._predict(rows)
-        except (ModelFailed, *_OF_ROWS):
+        except (Exception, SystemExit):  # noqa: BLE001 - looked at here, told of by whoever asked
             return False
         return True
 

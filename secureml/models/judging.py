@@ -69,11 +69,16 @@ class Judge:
         self._asks = [rule for rule in rules if rule.action != "clip"]
         self._texts = [i for i, feature in enumerate(card.features) if feature.dtype == "text"]
         self._names = [feature.name for feature in card.features]
+        self._whole = frozenset(
+            place
+            for place, feature in enumerate(card.features)
+            if card.keeps_integers and feature.dtype == "integer" and feature.missing == "refuse"
+        )
         self._terms = terms
 
     def judge(self, rows: Any, instances: Sequence[Any]) -> Verdict:
         """Return what the card says of rows that were read from these instances."""
-        work = _Work(Verdict(rows), instances, self._names)
+        work = _Work(Verdict(rows), instances, self._names, self._whole)
         if self._texts:
             self._judge_texts(work)
         for rule in self._clips:
@@ -122,7 +127,13 @@ class Judge:
             faults = self._ranges.faults_at(places, beyond[0], work.instances)
             verdict.add(action, faults, len(places))
         for column, values in self._ranges.clipped(verdict.rows, *beyond):
-            work.replace(column, values)
+            if column in self._whole:
+                # Cell by cell: a column of floats would round what was not clipped.
+                before = np.asarray(work.objects(column), dtype=np.float64)
+                changed = np.flatnonzero(values != before).tolist()
+                work.put(column, changed, [int(values[row]) for row in changed])
+            else:
+                work.replace(column, values)
 
 
 def _within(bound: Bound, cell: Any) -> Any:
@@ -132,8 +143,14 @@ def _within(bound: Bound, cell: Any) -> Any:
 class _Work:
     """Rows being judged: the caller's own until something must change in them."""
 
-    def __init__(self, verdict: Verdict, instances: Sequence[Any], names: list[str]) -> None:
-        self.verdict, self.instances, self._names = verdict, instances, names
+    def __init__(
+        self,
+        verdict: Verdict,
+        instances: Sequence[Any],
+        names: list[str],
+        whole: frozenset[int],
+    ) -> None:
+        self.verdict, self.instances, self._names, self._whole = verdict, instances, names, whole
         self._copied = False
 
     def tell(self, action: str, rule: str, rows: list[int], column: int | None) -> None:
@@ -161,11 +178,13 @@ class _Work:
         if not self._copied:
             self.verdict.rows, self._copied = self.verdict.rows.copy(), True
         rows = self.verdict.rows
+        if column in self._whole:
+            # What they are clipped to is whole, too: 3, and not 3.0.
+            values = values.astype(np.int64)
         if isinstance(rows, np.ndarray):
             rows[:, column] = values
         else:
             # Through a copy of the column: pandas would otherwise choose a dtype of its own.
             series = rows.iloc[:, column].copy()
-            # Whole numbers stay whole: what they are clipped to is whole as well.
-            series.iloc[:] = values.astype("int64") if series.dtype == "int64" else values
+            series.iloc[:] = values
             rows[self._names[column]] = series

@@ -14,7 +14,7 @@ from sklearn.compose import ColumnTransformer
 from .allowlist import builtin_names
 from .artifact import Artifact, ModelRefused
 from .card import NUMBERS, Card, Feature, Golden, Scalar
-from .comparing import ask, compare, first_unfit
+from .comparing import ask, compare, compare_alone, first_unfit
 from .graph import parts
 from .notes import notes
 from .proving import classes_of, versions_here
@@ -79,6 +79,8 @@ def learn_model(
     card = replace(card, golden=_answers(card, estimator, table.golden))
     if data is None:
         return Learned(card, ())
+    if own_code:
+        compare_alone(card, estimator, table.golden)
     compare(card, estimator, table.columns, data, read_dtypes(dtypes or {}, table.columns))
     rows = list(zip(*table.columns.values(), strict=True))
     card = replace(card, reference=learn_reference(card, estimator, rows))

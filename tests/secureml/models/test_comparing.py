@@ -49,6 +49,10 @@ def fails_on_three(rows):
     return rows
 
 
+def leaves(rows):
+    raise SystemExit(3)
+
+
 class Kinds(TransformerMixin, BaseEstimator):
     """Remembers the dtypes it was fitted on, and takes no others."""
 
@@ -84,7 +88,7 @@ class Last(ClassifierMixin, BaseEstimator):
 def own_module(monkeypatch):
     """Have what stands above lie in a module that a pickle can name."""
     module = ModuleType(MODULE)
-    for thing in (as_text, cross, by_name, centred, fails_on_three, Kinds, Last):
+    for thing in (as_text, cross, by_name, centred, leaves, fails_on_three, Kinds, Last):
         monkeypatch.setattr(thing, "__module__", MODULE)
         setattr(module, thing.__name__, thing)
     monkeypatch.setitem(sys.modules, MODULE, module)
@@ -92,7 +96,16 @@ def own_module(monkeypatch):
 
 ALLOW = frozenset(
     f"{MODULE}.{name}"
-    for name in ("as_text", "cross", "by_name", "centred", "fails_on_three", "Kinds", "Last")
+    for name in (
+        "as_text",
+        "cross",
+        "by_name",
+        "centred",
+        "leaves",
+        "fails_on_three",
+        "Kinds",
+        "Last",
+    )
 )
 
 
@@ -227,6 +240,23 @@ def test_a_row_of_the_table_the_model_fails_on_is_named(seal):
         seal(model, table=f"a,y\n{rows}3.0,1\n7.5,2\n", target="y", allow=ALLOW)
 
     assert "ZeroDivisionError on row 1501 of the table (three)" in str(refused.value)
+
+
+def test_a_model_whose_answer_depends_on_the_rows_beside_is_refused(seal):
+    model = make_pipeline(FunctionTransformer(centred), LinearRegression()).fit(
+        np.array([[1.0], [2]]), [1, 2]
+    )
+    with pytest.raises(ModelRefused, match=r"alone and .* among others; fix: .*one by one"):
+        seal(model, table="a,y\n1,1\n2,2\n5,5\n", target="y", allow=ALLOW)
+
+
+def test_attack_a_model_that_ends_the_process_ends_no_command(seal):
+    model = make_pipeline(FunctionTransformer(centred), LinearRegression()).fit(
+        np.array([[1.0], [2]]), [1, 2]
+    )
+    model.steps[0][1].func = leaves
+    with pytest.raises(ModelRefused, match="SystemExit"):
+        seal(model, table="a,y\n1,1\n2,2\n5,5\n", target="y", allow=ALLOW)
 
 
 def test_an_answer_that_json_cannot_carry_is_found_wherever_it_is(seal):

@@ -233,7 +233,7 @@ def test_a_model_that_fails_on_what_it_answered_before_is_no_question_s_fault(ca
     assert failed.value.row is None
 
 
-@pytest.mark.parametrize("error", [MemoryError, OSError, RuntimeError])
+@pytest.mark.parametrize("error", [MemoryError, OSError, RuntimeError, SystemExit])
 def test_what_is_of_the_machine_is_no_question_s_fault(cancer, monkeypatch, error):
     model = handle(LogisticRegression(max_iter=10_000).fit(cancer.data, cancer.target))
     usual = model._estimator.predict_proba

@@ -162,3 +162,25 @@ def test_clipped_rows_need_no_more_clipping_and_only_what_was_told_has_changed(r
     changed = {f"/instances/{r}/{c}" for r, c in np.argwhere(verdict.rows != before).tolist()}
     assert changed == {path for path, _ in verdict.faults.get("clip", [])} or len(changed) > 6
     assert set(verdict.faults) <= {"clip"}
+
+
+@pytest.mark.parametrize("container", ["array", "frame"])
+def test_whole_numbers_that_are_clipped_stay_whole_to_the_last_digit(container):
+    """A model that makes text of them must see "3", as in training."""
+    pytest.importorskip("pandas")
+    about = card(
+        Feature("n", "integer", 0, 3),
+        Feature("m", "integer", 0, 2**62),
+        Feature("word", "category", categories=("a",)),
+        container=container,
+        rules=(Rule("most", "n <= 3", "clip"),),
+    )
+    instances = [[9, 2**61 + 1, "a"], [2, 2**61 + 3, "a"], [-8, -5, "a"]]
+    rows = RowReader(about).read(instances)
+    verdict = Judge(about, Terms(ranges="clip", margin=0.0)).judge(rows, instances)
+    found = verdict.rows if container == "array" else verdict.rows.to_numpy(dtype=object)
+
+    assert [type(cell) for cell in found[:, 0]] == [int] * 3
+    assert found[:, 0].tolist() == [3, 2, 0]
+    assert [type(cell) for cell in found[:, 1]] == [int] * 3
+    assert found[:, 1].tolist() == [2**61 + 1, 2**61 + 3, 0]
