@@ -17,6 +17,7 @@ class Pace:
     slice = 0.005  # sys.getswitchinterval(), unless somebody changes it
     forgiven = 0.02  # seconds of a second
     most = 0.03  # so much may be owed and requests still be answered one after the other
+    again = 0.01  # and so much when that begins anew
     ceiling = 0.1  # nothing is held against them for longer than five seconds
     enough = 50  # requests that must have been quick before the first is answered at once
 
@@ -37,7 +38,7 @@ class Pace:
 
     def is_quick(self, now: float) -> bool:
         """Tell whether the next request will hardly keep others waiting."""
-        if not self._quick and self._still_owed(now) <= 0 and self._count >= self.enough:
+        if not self._quick and self._still_owed(now) <= self.again and self._count >= self.enough:
             self._quick = True
         return self._quick
 

@@ -37,8 +37,8 @@ def test_one_batch_is_enough_to_send_all_to_the_pool_for_some_seconds():
     pace.note(0.045, now)
     for _ in range(Pace.enough):
         pace.note(0.001, now)
-    assert not pace.is_quick(now + 1.9)
-    assert pace.is_quick(now + 2.1)
+    assert not pace.is_quick(now + 1.4)
+    assert pace.is_quick(now + 1.6)
 
 
 def test_while_batches_come_none_is_answered_before_the_others():
