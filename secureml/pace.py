@@ -7,17 +7,18 @@ class Pace:
     """Whether the next request may be answered while others wait; times in seconds.
 
     Counted is by how much requests were longer than the interpreter would let one thread run
-    while others wait for it: so long a wait they have in the pool as well. Of that, a hundredth
-    of all time is forgiven, so that a hiccup changes nothing; a batch of 45 ms is more.
+    while others wait for it: so long a wait they have in the pool as well. Of that, a fiftieth of
+    all time is forgiven, so that a hiccup changes nothing; a batch of 45 ms is more.
 
     What is counted is work and waiting, not the time in which the machine ran something else:
     on a busy one each request is interrupted, and the pool would make that no better.
     """
 
     slice = 0.005  # sys.getswitchinterval(), unless somebody changes it
-    forgiven = 0.01  # seconds of a second
+    forgiven = 0.02  # seconds of a second
     most = 0.03  # so much may be owed and requests still be answered one after the other
-    ceiling = 0.05  # nothing is held against them for longer than five seconds
+    again = 0.01  # and so much when that begins anew
+    ceiling = 0.1  # nothing is held against them for longer than five seconds
     enough = 50  # requests that must have been quick before the first is answered at once
 
     def __init__(self, now: float) -> None:
@@ -37,7 +38,7 @@ class Pace:
 
     def is_quick(self, now: float) -> bool:
         """Tell whether the next request will hardly keep others waiting."""
-        if not self._quick and self._still_owed(now) <= 0 and self._count >= self.enough:
+        if not self._quick and self._still_owed(now) <= self.again and self._count >= self.enough:
             self._quick = True
         return self._quick
 

@@ -50,8 +50,8 @@ class House:
         self._count += 1
         return self._folder / str(self._count)
 
-    def gunicorn(self, name: str = "one") -> Gunicorn:
-        server = Gunicorn(self.folder(), name)
+    def gunicorn(self, name: str = "one", *, timeout: int = 30) -> Gunicorn:
+        server = Gunicorn(self.folder(), name, timeout=timeout)
         self._stack.callback(server.stop)
         return server
 

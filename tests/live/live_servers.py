@@ -81,9 +81,17 @@ class Answer(NamedTuple):
 class Gunicorn:
     """The echo application under deploy/gunicorn.conf.py, on a unix socket of its own."""
 
-    def __init__(self, folder: Path, name: str = "one", app: str = "echo_app:application") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "one",
+        app: str = "echo_app:application",
+        *,
+        timeout: int = 30,
+    ) -> None:
         (folder / "run").mkdir(parents=True)
-        (folder / "secureml.toml").write_text("[server]\nworkers = 1\n", "utf-8")
+        table = f"[server]\nworkers = 1\ntimeout = {timeout}\n"
+        (folder / "secureml.toml").write_text(table, "utf-8")
         self.socket = folder / "run" / "gunicorn.sock"
         self._log, self._grew = "", threading.Condition()
         environment = os.environ | {"SECUREML_INSTANCE": str(folder), "ECHO_NAME": name}

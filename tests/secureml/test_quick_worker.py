@@ -51,7 +51,7 @@ def application(environ, start_response):
 class Hasty(Pace):
     enough, ceiling, slice = 4, 0.0, 60.0
 class Unforgiving(Pace):
-    enough, forgiven, slice = 3, 0.0, 0.02
+    enough, forgiven, slice, again = 3, 0.0, 0.02, 0.0
 class Worker(QuickWorker):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
