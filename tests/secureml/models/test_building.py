@@ -115,7 +115,7 @@ def test_an_alias_of_a_shipped_name_is_trusted_no_more_than_the_name():
         complex(1, 2),
         bytearray(b"abc"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("protocol", [3, 4, 5])
 def test_plain_values_of_every_kind_come_back(thing, protocol):
