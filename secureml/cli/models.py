@@ -61,7 +61,7 @@ def models() -> None:
     "[models] allow must name it, too.",
 )
 @click.option("--key", type=_EXISTING, help="Sealing key, if not keys/model-signing.key.")
-@click.option("--use", is_flag=True, help="Let this version serve from the next start.")
+@click.option("--use", is_flag=True, help="Let this version serve from the next reload or restart.")
 @click.option(
     "--unless-same", is_flag=True, help="Do nothing when the version that serves is this file."
 )

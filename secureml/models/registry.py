@@ -113,7 +113,7 @@ class Registry:
         return sorted(found, key=int)
 
     def current(self, name: str) -> str | None:
-        """Return the version that serves (from the next start on)."""
+        """Return the version that serves (from the next reload or restart on)."""
         return self._pointer(name, "current")
 
     def card(self, name: str, version: str | None = None) -> Card:

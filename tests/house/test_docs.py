@@ -134,14 +134,6 @@ def test_every_secret_of_the_settings_is_on_the_page_of_the_secrets():
     assert "oday that is" not in page
 
 
-def test_nothing_promises_a_reload_of_the_application():
-    """It is loaded once, before the workers fork; operations.md says so."""
-    assert "There is no reload" in text("docs/operations.md")
-    promise = re.compile(r"(?:start|restart) or reload|reload or (?:re)?start")
-    for path in [*PAGES, *(CHECKOUT / "secureml").rglob("*.py")]:
-        assert not promise.search(path.read_text("utf-8")), path.name
-
-
 def test_the_refusals_of_the_secrets_are_in_the_table_of_messages():
     """What an operator will paste into a search."""
     page = text("docs/operations.md")
