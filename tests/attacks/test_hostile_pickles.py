@@ -292,7 +292,7 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
         tree(tree_state(), np.array([2]), 1000), "builds a decision tree",
     ),
     # INST, OBJ, EXT, persistent ids, buffers from outside
-    "INST": (b"(iposix\nsystem\n", "as of 1995"),
+    "INST": (b"(iposix\nsystem\n", "posix.system, which can never be allowed"),
     "INST of an allowed class": (b"(isklearn.pipeline\nPipeline\n", "as of 1995"),
     "OBJ": (b"(" + name(PIPELINE) + b"o", "as of 1995"),
     "EXT1": (b"\x82\x01", "extension code"),
