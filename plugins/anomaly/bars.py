@@ -7,11 +7,13 @@ is let in again is forgiven what was counted until then: it bars nobody a second
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
+from secureml.kit.watched_table import WatchedTable
 
 log = logging.getLogger("secureml.anomaly")
 
@@ -42,32 +44,17 @@ class Bar(NamedTuple):
     why: str
 
 
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self) -> AbstractContextManager[sa.Connection]: ...
-    def read(self) -> AbstractContextManager[sa.Connection]: ...
-    def touch(self, connection: sa.Connection, topic: str) -> None: ...
-    def versions(self) -> Mapping[str, int]: ...
-
-
 class Bars:
     """All bars, read again whenever any worker or command has changed the store."""
 
-    def __init__(self, store: _Store, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, now: Callable[[], float]) -> None:
         store.register(_metadata)
         self._store, self._now = store, now
-        self._known: tuple[int, dict[str, Bar]] = (-1, {})
-        self._versions: Mapping[str, int] | None = None
+        self._bars = WatchedTable(store, TOPIC, self._read)
 
     def standing(self, subject: str) -> Bar | None:
         """Return the bar against a subject now; raises what the store raises."""
-        versions = self._store.versions()
-        if versions is not self._versions:
-            version = versions.get(TOPIC, 0)
-            if version != self._known[0]:
-                self._known = (version, self._read())
-            self._versions = versions
-        found = self._known[1].get(subject)
+        found = self._bars.current().get(subject)
         return found if found is not None and self._stands(found) else None
 
     def list(self) -> list[Bar]:

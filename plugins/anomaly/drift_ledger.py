@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from typing import Protocol
 
 import numpy as np
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
 
 from .drift import Counts
 
@@ -24,16 +24,10 @@ _table = sa.Table(
 )
 
 
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self, *, durable: bool = True) -> AbstractContextManager[sa.Connection]: ...
-    def read(self) -> AbstractContextManager[sa.Connection]: ...
-
-
 class DriftLedger:
     """Counts of the last ``span`` seconds, added up over workers."""
 
-    def __init__(self, store: _Store, now: Callable[[], float], span: float) -> None:
+    def __init__(self, store: Store, now: Callable[[], float], span: float) -> None:
         store.register(_metadata)
         self._store, self._now, self._span = store, now, span
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
 
 from .window import Window
 
@@ -55,16 +57,10 @@ class Standing(NamedTuple):
     reasons: list[Any]
 
 
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self, *, durable: bool = True) -> AbstractContextManager[sa.Connection]: ...
-    def read(self) -> AbstractContextManager[sa.Connection]: ...
-
-
 class Ledger:
     """Where windows are kept; ``holder`` names this worker, ``keep`` is how many rows stay."""
 
-    def __init__(self, store: _Store, now: Callable[[], float], keep: int) -> None:
+    def __init__(self, store: Store, now: Callable[[], float], keep: int) -> None:
         store.register(_metadata)
         self._store, self._now, self._keep = store, now, keep
 

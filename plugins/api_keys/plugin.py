@@ -8,9 +8,8 @@ keys get one answer: there is no oracle.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from marshmallow import Schema
@@ -27,9 +26,10 @@ from secureml import (
     fields,
     meet,
 )
+from secureml.kit.token_cache import TokenCache, digest
 
 from .key import PREFIX, holds_key
-from .ring import CACHE_SIZE, KeyRecord, KeyRing
+from .ring import KeyRecord, KeyRing
 
 if TYPE_CHECKING:
     import click
@@ -41,16 +41,6 @@ class Config(Schema):
     header = fields.HeaderName(
         load_default="X-API-Key", metadata={"description": "The header that carries the key."}
     )
-
-
-class _Named(NamedTuple):
-    """The keys named while the store stood at ``versions``: when each ends, and its principal."""
-
-    versions: Mapping[str, int]
-    by_digest: dict[bytes, tuple[float, Principal]]
-
-
-_NOBODY: tuple[float, None] = (0.0, None)
 
 
 class ApiKeys(Plugin):
@@ -66,7 +56,7 @@ class ApiKeys(Plugin):
         self._ring = KeyRing(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
         self._tell = host.tell
-        self._named = _Named({}, {})
+        self._verified: TokenCache[Principal] = TokenCache(host.store.versions)
         self.challenge = f'ApiKey realm="secureml", header="{header}"'
 
     def admit(self, exchange: Exchange) -> None:
@@ -104,19 +94,14 @@ class ApiKeys(Plugin):
 
     def _name(self, offered: str) -> Principal:
         """Return who holds the key; a key named before costs a digest and a look at the store."""
-        named, versions = self._named, self._store.versions()
-        if named.versions is not versions:
-            named = self._named = _Named(versions, {})
-        digest = sha256(offered.encode("latin-1", "replace")).digest()
-        expires, principal = named.by_digest.get(digest, _NOBODY)
-        if principal is None or expires <= self._now():
+        verified, key = self._verified.current(), digest(offered)
+        principal = verified.find(key, self._now())
+        if principal is None:
             record, state = self._ring.find(offered)
             if record is None or state != "active":
                 raise Problem("unauthorized", reason=f"api_keys.{state}")
             principal = self._principal(record)
-            if len(named.by_digest) < CACHE_SIZE:
-                ends = inf if record.expires is None else record.expires
-                named.by_digest[digest] = (ends, principal)
+            verified.keep(key, inf if record.expires is None else record.expires, principal)
         return principal
 
     def _principal(self, record: KeyRecord) -> Principal:

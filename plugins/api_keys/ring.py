@@ -9,11 +9,11 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
 
 from .key import Key, new_key, parse
 
@@ -35,14 +35,6 @@ _table = sa.Table(
     sa.Column("revoked", sa.Float, nullable=True),
     sa.Column("successor", sa.String(12), nullable=True),
 )
-
-
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self) -> AbstractContextManager[sa.Connection]: ...
-    def read(self) -> AbstractContextManager[sa.Connection]: ...
-    def touch(self, connection: sa.Connection, topic: str) -> None: ...
-    def version(self, topic: str) -> int: ...
 
 
 class KeyFault(Exception):
@@ -76,7 +68,7 @@ class KeyRing:
 
     def __init__(
         self,
-        store: _Store,
+        store: Store,
         now: Callable[[], float],
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:

@@ -10,10 +10,11 @@ the same however many rows strangers have made. Both tables are bounded.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
 
 from .waits import NONE, Count, Rules, failed
 
@@ -57,18 +58,10 @@ class _Known(NamedTuple):
     until: dict[str, float]
 
 
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self, *, durable: bool = True) -> AbstractContextManager[sa.Connection]: ...
-    def read(self) -> AbstractContextManager[sa.Connection]: ...
-    def touch(self, connection: sa.Connection, topic: str) -> None: ...
-    def versions(self) -> Mapping[str, int]: ...
-
-
 class Ledger:
     """Counts failures of subjects, and remembers pairs that have proven themselves."""
 
-    def __init__(self, store: _Store, now: Callable[[], float], remember: float) -> None:
+    def __init__(self, store: Store, now: Callable[[], float], remember: float) -> None:
         store.register(_metadata)
         self._store, self._now, self._remember = store, now, remember
         self._versions: Mapping[str, int] | None = None

@@ -11,11 +11,11 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Protocol
 
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
 
 from .binding import (
     LEAF,
@@ -33,13 +33,6 @@ TOPIC = "client_certificates"
 _GONE = ("unknown", "ended")
 
 
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self) -> AbstractContextManager[sa.Connection]: ...
-    def read(self) -> AbstractContextManager[sa.Connection]: ...
-    def touch(self, connection: sa.Connection, topic: str) -> None: ...
-
-
 class BindingFault(Exception):
     """A binding cannot be made, found or ended; one line says why."""
 
@@ -49,7 +42,7 @@ class Bindings:
 
     def __init__(
         self,
-        store: _Store,
+        store: Store,
         now: Callable[[], float],
         random_id: Callable[[], str] = lambda: secrets.token_hex(6),
     ) -> None:

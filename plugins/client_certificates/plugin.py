@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import Schema
 from marshmallow import fields as plain
@@ -28,6 +28,7 @@ from secureml import (
     fields,
     meet,
 )
+from secureml.kit.token_cache import TokenCache
 
 from .binding import Binding
 from .bindings import Bindings
@@ -68,13 +69,6 @@ class Config(Schema):
     )
 
 
-class _Named(NamedTuple):
-    """The certificates named while the store stood at ``versions``, by thumbprint and proof."""
-
-    versions: Mapping[str, int]
-    principals: dict[tuple[str, bool], tuple[float, Principal]]
-
-
 class ClientCertificates(Plugin):
     """Names the caller whose certificate is bound to a client."""
 
@@ -87,7 +81,9 @@ class ClientCertificates(Plugin):
         self._required, self._unverified = frozenset(config["require"]), config["unverified"]
         self._bindings = Bindings(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
-        self._tell, self._named = host.tell, _Named({}, {})
+        self._tell = host.tell
+        # By thumbprint, and whether Nginx has verified the chain.
+        self._verified_leaves: TokenCache[Principal] = TokenCache(host.store.versions)
 
     def admit(self, exchange: Exchange) -> None:
         """Refuse whoever speaks of a certificate without being the proven edge."""
@@ -143,19 +139,15 @@ class ClientCertificates(Plugin):
         raise Problem("unauthorized", reason="client_certificates.unverified")
 
     def _known(self, leaf: Leaf, verified: bool) -> Principal:
-        named, versions = self._named, self._store.versions()
-        if named.versions is not versions:
-            named = self._named = _Named(versions, {})
-        key = (leaf.thumbprint, verified)
-        ends, principal = named.principals.get(key, _NOBODY)
-        if principal is None or ends < self._now():
+        known, key = self._verified_leaves.current(), (leaf.thumbprint, verified)
+        principal = known.find(key, self._now())
+        if principal is None:
             binding, word = self._bindings.find(leaf, verified=verified)
             if binding is None:
                 raise Problem("unauthorized", reason=f"client_certificates.{word}")
             ends = leaf.ends if binding.expires is None else min(leaf.ends, binding.expires)
             principal = self._principal(binding, ends)
-            if len(named.principals) < CACHE_SIZE:
-                named.principals[key] = (ends, principal)
+            known.keep(key, ends, principal)
         return principal
 
     def _principal(self, binding: Binding, ends: float) -> Principal:

@@ -11,12 +11,13 @@ Knows neither Flask nor the corridor.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
 
 TOPIC = "jwt"
 # A credential that has ended, and one that ends at a moment: what is traded for it obeys.
@@ -49,13 +50,6 @@ _refused = sa.Table(
 )
 
 
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self) -> AbstractContextManager[sa.Connection]: ...
-    def read(self) -> AbstractContextManager[sa.Connection]: ...
-    def touch(self, connection: sa.Connection, topic: str) -> None: ...
-
-
 class Ended(Exception):
     """The family does not stand; ``reason`` is a word for the log."""
 
@@ -85,7 +79,7 @@ class Families:
     """Opens, refreshes and ends families; at most ``most`` of one client are kept."""
 
     def __init__(
-        self, store: _Store, now: Callable[[], float], new_id: Callable[[], str], most: int = 1000
+        self, store: Store, now: Callable[[], float], new_id: Callable[[], str], most: int = 1000
     ) -> None:
         store.register(_metadata)
         self._store, self._now, self._new_id, self._most = store, now, new_id, most

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app, g
 from marshmallow import Schema, ValidationError, validate, validates
@@ -29,6 +28,7 @@ from secureml import (
     fields,
     meet,
 )
+from secureml.kit.token_cache import TokenCache, digest
 
 from .families import TOPIC, Ended, Families
 from .in_url import carries_token
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from flask import Blueprint
     from werkzeug.datastructures import Headers
 
-CACHE_SIZE = 4096
 CHALLENGE = 'Bearer realm="secureml"'
 _TOPICS = ("clients", "signing_keys", TOPIC)
 # What another plugin's callers were named by, when it has ended: nothing traded for it goes on.
@@ -108,17 +107,6 @@ class Config(Schema):
             raise ValidationError("A token cannot be traded for a token.")
 
 
-class _Named(NamedTuple):
-    """The tokens proven while the store stood at ``versions``: when each ends, and for whom."""
-
-    versions: Mapping[str, int]
-    relevant: tuple[int, ...]
-    by_digest: dict[bytes, tuple[float, Principal]]
-
-
-_NOBODY: tuple[float, None] = (0.0, None)
-
-
 class Jwt(Plugin):
     """Issues tokens and names the caller whose token holds."""
 
@@ -142,7 +130,7 @@ class Jwt(Plugin):
             rules, host.signing, self._families, now=host.now, new_id=_new_id, refuse=_answer
         )
         self._counter = Counter(self._mint, host.clients, _unauthorized, config["traded"])
-        self._named = _Named({}, (), {})
+        self._verified: TokenCache[Principal] = TokenCache(host.store.versions, _TOPICS)
 
     def admit(self, exchange: Exchange) -> None:
         """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
@@ -165,30 +153,16 @@ class Jwt(Plugin):
 
     def _name(self, text: str) -> Principal | None:
         """Return who a token names; one proven before costs a digest and a look at the store."""
-        named = self._current()
-        digest = sha256(text.encode("latin-1", "replace")).digest()
-        ends, principal = named.by_digest.get(digest, _NOBODY)
-        if principal is not None and self._now() < ends:
+        verified, key = self._verified.current(), digest(text)
+        principal = verified.find(key, self._now())
+        if principal is not None:
             return principal
         if not is_jws(text) or self._mint.is_foreign(text):
             return None
         proven = self._mint.prove(text, ACCESS)
         principal = self._principal(proven)
-        if len(named.by_digest) >= CACHE_SIZE:
-            # Tokens are short-lived: what fills the cache is mostly past.
-            named.by_digest.clear()
-        named.by_digest[digest] = (proven.ends, principal)
+        verified.keep(key, proven.ends, principal)
         return principal
-
-    def _current(self) -> _Named:
-        """Return what was proven since a client, key or revocation last changed."""
-        named, versions = self._named, self._store.versions()
-        if named.versions is not versions:
-            # Most writes, each trade among them, concern no token that was proven before.
-            relevant = tuple(versions.get(topic, 0) for topic in _TOPICS)
-            proven = named.by_digest if relevant == named.relevant else {}
-            named = self._named = _Named(versions, relevant, proven)
-        return named
 
     def _principal(self, proven: Proven) -> Principal:
         client = self._clients.get(proven.client)

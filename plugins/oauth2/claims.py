@@ -7,12 +7,13 @@ keys nor Flask; nothing read here is true until a signature says so.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from joserfc.util import urlsafe_b64decode
+
+from secureml.kit.strict_json import loads_object
 
 MAX_TOKEN = 8192  # characters; what is longer is not parsed
 MAX_TEXT = 255  # OpenID Connect Core, section 2: the longest `sub`
@@ -87,8 +88,10 @@ def read(text: str) -> Token | None:
     if len(parts) != _SEGMENTS:
         return None
     try:
-        header, claims = (_object(part.encode("ascii")) for part in parts[:2])
-    except (ValueError, RecursionError):
+        header, claims = (
+            loads_object(urlsafe_b64decode(part.encode("ascii"))) for part in parts[:2]
+        )
+    except ValueError:
         return None
     return Token(text, header, claims)
 
@@ -177,27 +180,5 @@ def moment(claims: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def _object(segment: bytes) -> dict[str, Any]:
-    match strict_json(urlsafe_b64decode(segment)):
-        case dict(found):
-            return found
-    raise ValueError("not an object")
-
-
-def strict_json(data: bytes) -> Any:
-    """Return what JSON text holds; a name given twice, NaN or a lone surrogate is a ValueError."""
-    found = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
-    # A lone surrogate is no text, and fails wherever it is written down later.
-    json.dumps(found, ensure_ascii=False).encode("utf-8")
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON number")
+def _object(part: str) -> dict[str, Any]:
+    return loads_object(urlsafe_b64decode(part.encode("ascii")))

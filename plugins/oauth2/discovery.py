@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .claims import strict_json
+from secureml.kit.strict_json import loads
+
 from .fetch import Fetcher
 from .keys import MAX_KEYS
 from .places import UrlRefused
@@ -51,8 +52,8 @@ def key_entries(data: bytes) -> list[Any]:
 
 def _document(data: bytes) -> dict[str, Any]:
     try:
-        found = strict_json(data)
-    except (ValueError, RecursionError):
+        found = loads(data)
+    except ValueError:
         raise KeysRefused("not_json") from None
     if not isinstance(found, dict):
         raise KeysRefused("not_json")

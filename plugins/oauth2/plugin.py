@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint
@@ -26,6 +25,7 @@ from secureml import (
     StoreUnavailable,
     meet,
 )
+from secureml.kit.token_cache import TokenCache, digest
 
 from . import dpop
 from .claims import MAX_TOKEN, Token, Unfit, read, text
@@ -33,7 +33,6 @@ from .in_url import carries_credential
 from .issuer import Issuer, prove
 from .issuer import Proven as Outside
 from .keysource import KeysUnavailable
-from .proven import Named, Proven, find, keep
 from .providers import provider, providers
 from .refresher import Refresher
 from .replay import Replays, TooManyProofs
@@ -44,6 +43,7 @@ from .server.request import ShownKey
 from .server.server import Server, build
 from .server.wording import ERRORS, FOREIGN_FORM
 from .settings import Config
+from .verified import TOPICS, Verified
 
 if TYPE_CHECKING:
     import click
@@ -90,7 +90,7 @@ class OAuth2(Plugin):
         replays = Replays(host.store, host.now)
         self._sender = Sender([*config["origins"], *ours], replays, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
-        self._proven = Proven(host.store.versions)
+        self._verified: TokenCache[Verified] = TokenCache(host.store.versions, TOPICS)
         self.challenge = f"{CHALLENGE}, {_DPOP}" if self._sender.origins else CHALLENGE
 
     def admit(self, exchange: Exchange) -> None:
@@ -118,20 +118,20 @@ class OAuth2(Plugin):
             raise _unavailable(error) from error
         return named.principal if named is not None else None
 
-    def _name(self, token: str) -> Named | None:
+    def _name(self, token: str) -> Verified | None:
         """Return whom a token names; one proven before costs a digest and a look at the store."""
         if len(token) > MAX_TOKEN:
             raise Unfit("too_long")
-        digest = sha256(token.encode("latin-1", "replace")).digest()
-        known = self._proven.current()
-        named = find(known, digest, self._now())
-        if named is None:
-            named = self._prove(token, digest)
-            if named is not None:
-                keep(known, digest, named)
-        return named
+        verified, key = self._verified.current(), digest(token)
+        found = verified.find(key, self._now())
+        if found is not None and found.still_counts():
+            return found
+        found = self._prove(token, key)
+        if found is not None:
+            verified.keep(key, found.ends, found)
+        return found
 
-    def _prove(self, token: str, digest: bytes) -> Named | None:
+    def _prove(self, token: str, key: bytes) -> Verified | None:
         taken = read(token)
         if taken is not None and self._server and taken.issuer == self._server.issuer:
             return self._own(self._server, taken)
@@ -140,10 +140,10 @@ class OAuth2(Plugin):
             return None
         self._start()
         proven = prove(taken, issuer, self._now())
-        principal = self._principal(issuer, proven, digest)
-        return Named(proven.ends, principal, proven.bound, issuer, proven.keys)
+        principal = self._principal(issuer, proven, key)
+        return Verified(proven.ends, principal, proven.bound, issuer, proven.keys)
 
-    def _own(self, server: Server, taken: Token) -> Named:
+    def _own(self, server: Server, taken: Token) -> Verified:
         try:
             believed = server.resource.believe(taken)
         except Ended as ended:
@@ -159,9 +159,9 @@ class OAuth2(Plugin):
             credential=believed.jti,
             expires=believed.ends,
         )
-        return Named(believed.ends, principal, believed.jkt)
+        return Verified(believed.ends, principal, believed.jkt)
 
-    def _principal(self, issuer: Issuer, proven: Outside, digest: bytes) -> Principal:
+    def _principal(self, issuer: Issuer, proven: Outside, key: bytes) -> Principal:
         claims = proven.claims
         client = self._clients.get(issuer.rights.client_of(claims))
         if client is None or not client.enabled:
@@ -176,7 +176,7 @@ class OAuth2(Plugin):
             models=issuer.rights.models_of(client.models),
             tier=client.tier,
             method=self.name,
-            credential=str(jti) if plain_id else f"sha256:{digest.hex()[:16]}",
+            credential=str(jti) if plain_id else f"sha256:{key.hex()[:16]}",
             expires=proven.ends,
         )
 

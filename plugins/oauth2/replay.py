@@ -9,10 +9,10 @@ They need not outlive a power cut, and so cost no wait for the disk.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Protocol
 
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
 
 MOST = 50_000  # of one holder
 _SWEEP_SECONDS, _SWEEP_USES = 60.0, 1000
@@ -27,11 +27,6 @@ _table = sa.Table(
 )
 
 
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self, *, durable: bool) -> AbstractContextManager[sa.Connection]: ...
-
-
 class TooManyProofs(Exception):
     """No further proof of this holder can be remembered for now, so none can be taken."""
 
@@ -39,7 +34,7 @@ class TooManyProofs(Exception):
 class Replays:
     """Remembers used proofs in the store, which every worker shares."""
 
-    def __init__(self, store: _Store, now: Callable[[], float], most: int = MOST) -> None:
+    def __init__(self, store: Store, now: Callable[[], float], most: int = MOST) -> None:
         store.register(_metadata)
         self._store, self._now, self._most = store, now, most
         # When each holder's share was last looked at, and its uses since: holders are the

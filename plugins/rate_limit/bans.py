@@ -8,11 +8,12 @@ corridor.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
+from secureml.kit.watched_table import WatchedTable
 
 TOPIC = "rate_limit_bans"
 MOST = 10_000  # strangers choose how many addresses they come from
@@ -27,14 +28,6 @@ _table = sa.Table(
     sa.Column("until", sa.Float, nullable=False),
     sa.Column("reason", sa.String(128), nullable=False),
 )
-
-
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self, *, durable: bool = True) -> AbstractContextManager[sa.Connection]: ...
-    def read(self) -> AbstractContextManager[sa.Connection]: ...
-    def touch(self, connection: sa.Connection, topic: str) -> None: ...
-    def versions(self) -> Mapping[str, int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +63,23 @@ class Terms:
 class Bans:
     """Says who is kept out until when; adds and lifts."""
 
-    def __init__(self, store: _Store, now: Callable[[], float], terms: Terms) -> None:
+    def __init__(self, store: Store, now: Callable[[], float], terms: Terms) -> None:
         store.register(_metadata)
         self._store, self._now, self._terms = store, now, terms
-        self._seen = -1
-        self._until: dict[str, float] = {}
+        self._until = WatchedTable(store, TOPIC, self._read)
 
     def current(self) -> Mapping[str, float]:
         """Return when each ban ends; some may be over. Raises what a store raises that is away."""
-        version = self._store.versions().get(TOPIC, 0)
-        if version != self._seen:
-            with self._store.read() as connection:
-                rows = connection.execute(sa.select(_table.c.subject, _table.c.until))
-                self._until = {row.subject: row.until for row in rows}
-            self._seen = version
-        return self._until
+        return self._until.current()
 
     def known(self) -> Mapping[str, float]:
         """Return what ``current`` last returned, for when the store cannot be asked."""
-        return self._until
+        return self._until.last() or {}
+
+    def _read(self) -> dict[str, float]:
+        with self._store.read() as connection:
+            rows = connection.execute(sa.select(_table.c.subject, _table.c.until))
+            return {row.subject: row.until for row in rows}
 
     def add(self, subject: str, reason: str) -> Ban | None:
         """Ban someone, for longer than the last time; None where one already holds."""

@@ -6,11 +6,13 @@ one command. The slots decide everything below it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import sqlalchemy as sa
+
+from secureml.kit.protocols import Store
+from secureml.kit.watched_table import WatchedTable
 
 TOPIC = "theft_guard"
 MOST = 10_000  # rows; whoever has many addresses has many blocks
@@ -46,32 +48,20 @@ class Entry(NamedTuple):
     lifted: float
 
 
-class _Store(Protocol):
-    def register(self, metadata: sa.MetaData) -> None: ...
-    def begin(self) -> AbstractContextManager[sa.Connection]: ...
-    def read(self) -> AbstractContextManager[sa.Connection]: ...
-    def touch(self, connection: sa.Connection, topic: str) -> None: ...
-    def versions(self) -> Mapping[str, int]: ...
-
-
 class Register:
     """All standings, read again whenever any worker or command has changed one."""
 
-    def __init__(self, store: _Store, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, now: Callable[[], float]) -> None:
         store.register(_metadata)
         self._store, self._now = store, now
-        self._known: tuple[int, dict[tuple[str, str, str], Entry]] = (-1, {})
-        self._versions: Mapping[str, int] | None = None
+        self._entries = WatchedTable(store, TOPIC, self._by_party)
 
     def standing(self, kind: str, name: str, model: str) -> Entry | None:
         """Return what is known of a party; raises what the store raises."""
-        versions = self._store.versions()
-        if versions is not self._versions:
-            version = versions.get(TOPIC, 0)
-            if version != self._known[0]:
-                self._known = (version, {entry[:3]: entry for entry in self.every()})
-            self._versions = versions
-        return self._known[1].get((kind, name, model))
+        return self._entries.current().get((kind, name, model))
+
+    def _by_party(self) -> dict[tuple[str, str, str], Entry]:
+        return {entry[:3]: entry for entry in self.every()}
 
     def every(self) -> list[Entry]:
         """Return every standing, by kind, name and model."""

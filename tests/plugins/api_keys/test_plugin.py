@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +13,7 @@ from plugins.api_keys.plugin import ApiKeys
 from plugins.errors.plugin import Errors
 from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Principal, Problem
+from secureml.kit.token_cache import Verified
 from secureml.testing import START, Harness
 
 DAY = 86400.0
@@ -249,18 +249,15 @@ def test_a_store_that_is_gone_is_unavailable_and_not_a_yes(harness, plugin, key,
     assert not (tmp_path / "secureml.db").exists()
 
 
-def test_attack_what_is_remembered_of_keys_is_bounded(harness, plugin, monkeypatch):
-    monkeypatch.setattr(sys.modules[ApiKeys.__module__], "CACHE_SIZE", 3)
-    made = [plugin._ring.issue("acme", lifetime=DAY)[0].text for _ in range(6)]
-    for offered in made * 2:
-        assert ask(harness, plugin, offered).client == "acme"
-    assert len(plugin._named.by_digest) == 3
-
-
-def test_attack_misses_are_not_remembered_by_the_plugin(harness, plugin, key):
+def test_attack_misses_are_not_remembered_by_the_plugin(harness, plugin, key, monkeypatch):
+    """Strangers choose them."""
+    kept = []
+    monkeypatch.setattr(Verified, "keep", lambda self, *entry: kept.append(entry))
     for _, offered in misses(harness, plugin, key):
         ask(harness, plugin, offered)
-    assert plugin._named.by_digest == {}
+    assert kept == []
+    assert ask(harness, plugin, key).client == "acme"
+    assert len(kept) == 1
 
 
 @settings(

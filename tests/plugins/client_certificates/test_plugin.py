@@ -6,7 +6,7 @@ import pytest
 from made_certificates import DAY, Authority, self_signed
 
 from plugins.client_certificates.certificate import from_der
-from plugins.client_certificates.plugin import CACHE_SIZE, ClientCertificates
+from plugins.client_certificates.plugin import ClientCertificates
 from secureml import ASKED_ABOUT, ConfigError, Principal, Problem
 from secureml.corridor.exchange import Exchange
 from secureml.testing import START
@@ -245,19 +245,6 @@ def test_a_store_that_cannot_be_asked_is_no_permission(harness, plugin, leaf, bo
     assert ask(harness, plugin, leaf).client == "acme"
     (harness.folder / "secureml.db").unlink()
     assert ask(harness, plugin, leaf) == ("unavailable", "client_certificates.store")
-
-
-def test_what_is_remembered_is_bounded(harness, plugin, leaf, bound):
-    ask(harness, plugin, leaf)
-    principals = plugin._named.principals
-    held = next(iter(principals.values()))
-    principals.update({(str(number), True): held for number in range(CACHE_SIZE)})
-    other = exchange(harness, leaf.header)
-    size = len(principals)
-    principals.pop(next(iter(principals)))
-    principals[("more", True)] = held
-    assert plugin.identify(other).client == "acme"
-    assert len(principals) == size
 
 
 def test_the_clients_credentials_are_listed_with_their_state(harness, plugin, bound):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from token_house import TABLE, TokenHouse
 
@@ -116,16 +114,6 @@ def test_a_trade_elsewhere_forgets_nothing(house, monkeypatch):
     monkeypatch.setattr(house.jwt, "_mint", None)
 
     assert name(house, token) is first
-
-
-def test_memory_is_bounded(house, monkeypatch):
-    """It holds good tokens only, and begins anew when it is full."""
-    monkeypatch.setattr(sys.modules["plugins.jwt.plugin"], "CACHE_SIZE", 3)
-    tokens = [house.pair()["access_token"] for _ in range(5)]
-    for token in tokens:
-        assert house.ask(token).status_code == 200
-        assert house.ask(token + "x").status_code == 401
-    assert len(house.jwt._named.by_digest) <= 3
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_reading_gives_what_is_written():
         ('{"a":NaN}', "unreadable"),
         ("{", "unreadable"),
         ("", "shape"),
-        ("[]", "not_an_object"),
+        ("[]", "unreadable"),
         ("[" * 2000, "unreadable"),
     ],
 )

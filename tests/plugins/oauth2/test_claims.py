@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +14,6 @@ from plugins.oauth2.claims import (
     check_claims,
     check_header,
     read,
-    strict_json,
     text,
 )
 from secureml.testing import START
@@ -212,13 +209,3 @@ def test_a_binding_we_cannot_check_is_not_passed_over(cnf):
 def test_a_text_is_handed_out_only_whole():
     assert text({"sub": "a"}, "sub") == "a"
     assert refused(text, {}, "azp") == "claim_azp"
-
-
-@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=5))
-def test_strict_json_reads_what_json_wrote(value):
-    clean = json.dumps(value).encode()
-
-    try:
-        assert strict_json(clean) == value
-    except ValueError:
-        assert any("\ud800" <= c <= "\udfff" for key in value for c in f"{key}{value[key]}")

@@ -6,10 +6,10 @@ import importlib
 
 import pytest
 
-from plugins.oauth2 import proven
 from plugins.oauth2.plugin import OAuth2
 from plugins.scopes.plugin import Scopes
 from secureml import Principal, Problem
+from secureml.kit.token_cache import Verified as Entries
 from secureml.testing import START, Harness
 from tests.outside_issuer import (
     AUDIENCE,
@@ -216,18 +216,13 @@ def test_the_cache_outlives_a_refresh_that_changed_nothing(harness, plugin, monk
     assert len(calls) == 1
 
 
-def test_the_cache_has_an_end(harness, plugin, monkeypatch):
-    monkeypatch.setattr(proven, "SIZE", 4)
-    for number in range(10):
-        named(harness, plugin, mint(sub=f"user-{number}"))
-
-    assert len(plugin._proven.current()) <= 4
-
-
-def test_refused_tokens_are_not_kept(harness, plugin):
+def test_refused_tokens_are_not_kept(harness, plugin, monkeypatch):
+    """Strangers choose them."""
+    kept = []
+    monkeypatch.setattr(Entries, "keep", lambda self, *entry: kept.append(entry))
     refused(harness, plugin, mint(EC_OTHER))
 
-    assert not plugin._proven.current()
+    assert kept == []
 
 
 def test_keys_too_old_close_the_door_for_proven_tokens_too(harness, build):
