@@ -17,7 +17,7 @@ from secureml.corridor.events import Measure
 from secureml.secret_ages import ages
 
 if TYPE_CHECKING:
-    from secureml.app import House
+    from secureml.core import House
 
 log = logging.getLogger("secureml.measures")
 

@@ -22,7 +22,7 @@ from secureml.state.store import StoreUnavailable
 if TYPE_CHECKING:
     from flask import Flask
 
-    from secureml.app import House
+    from secureml.core import House
 
 log = logging.getLogger("secureml")
 

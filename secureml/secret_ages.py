@@ -10,7 +10,7 @@ from secureml.state.local_secrets import SCHEMES
 from secureml.state.secret import SecretSource
 
 if TYPE_CHECKING:
-    from secureml.app import House
+    from secureml.core import House
 
 DAY = 86400.0
 

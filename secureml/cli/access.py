@@ -17,7 +17,7 @@ from secureml.cli.output import emit, json_option
 if TYPE_CHECKING:
     from flask import Flask
 
-    from secureml.app import House
+    from secureml.core import House
     from secureml.corridor.exchange import Credential, Exchange, Principal
     from secureml.corridor.policy import Policy
     from secureml.corridor.steps import Step as PhaseStep

@@ -23,7 +23,7 @@ from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
 
 if TYPE_CHECKING:
-    from secureml.app import House
+    from secureml.core import House
 
 # Made anew at each start: sockets, counters of living workers, what `serve` writes for Nginx.
 LEFT_OUT = ("run", "nginx")

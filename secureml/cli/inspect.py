@@ -13,7 +13,7 @@ from secureml.config_error import ConfigError
 from secureml.state.store import StoreUnavailable
 
 if TYPE_CHECKING:
-    from secureml.app import House
+    from secureml.core import House
 
 
 @click.command()

@@ -21,7 +21,7 @@ from secureml.config_error import ConfigError
 from secureml.state.store import StoreUnavailable
 
 if TYPE_CHECKING:
-    from secureml.app import House
+    from secureml.core import House
     from secureml.corridor.events import Fact
     from secureml.state.clients import Clients
     from secureml.state.store import Store
@@ -61,7 +61,7 @@ class Desk:
     @cached_property
     def house(self) -> House:
         """Settings, state and plugins; raises ConfigError where they cannot be."""
-        from secureml.app import furnish
+        from secureml.core import furnish
 
         return furnish(self.instance)
 

@@ -7,7 +7,6 @@ one file is made from the settings, and `secureml check` compares what lies wher
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,6 @@ from secureml.config_error import ConfigError
 
 if TYPE_CHECKING:
     from secureml.settings import Settings
-
-_REMARK = re.compile(r"(?m)(?:^|\s)#.*$")
 
 
 @click.command("nginx-conf")
@@ -68,10 +65,11 @@ def _check_application(settings: Settings, file: Path) -> None:
 
 def _check_names(settings: Settings, file: Path) -> None:
     found = _read(file)
-    names = re.findall(r"\bserver_name\s+([^;]+);", _REMARK.sub("", found or ""))
-    if not names:
+    words = [line.rstrip(";").split() for line in _directives(found or "")]
+    known = {name.lower() for word, *names in filter(None, words) if word == "server_name"
+             for name in names}  # fmt: skip
+    if not known:
         return
-    known = {word.lower() for text in names for word in text.split()}
     if any(word[0] in "~*." or word.endswith("*") for word in known):
         return  # a pattern: whether it means a name, only Nginx knows
     for host in served_hosts(settings):
@@ -85,8 +83,18 @@ def _check_names(settings: Settings, file: Path) -> None:
 
 def _directives(text: str) -> list[str]:
     """Return the directives of a file in order, blanks made one, without remarks."""
-    plain = _REMARK.sub("", text)
-    return [" ".join(part.split()) for part in re.findall(r"[^;{}]+[;{]|\}", plain)]
+    plain = " ".join(map(_without_remark, text.splitlines()))
+    for mark in ";{}":
+        plain = plain.replace(mark, f"{mark}\n")
+    return [" ".join(line.split()) for line in plain.splitlines() if line.strip()]
+
+
+def _without_remark(line: str) -> str:
+    """Return a line up to a ``#`` that begins a word; elsewhere Nginx takes it for text."""
+    place = line.find("#")
+    while place > 0 and not line[place - 1].isspace():
+        place = line.find("#", place + 1)
+    return line if place < 0 else line[:place]
 
 
 def _read(file: Path) -> str | None:

@@ -19,7 +19,7 @@ from secureml.corridor import loader
 from secureml.corridor.plugin_faults import asked
 
 if TYPE_CHECKING:
-    from secureml.app import House
+    from secureml.core import House
     from secureml.corridor.loader import Loaded
     from secureml.corridor.plugin import Plugin
 

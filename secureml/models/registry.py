@@ -288,16 +288,12 @@ def _write(path: Path, version: str) -> None:
 
 
 def _no_model(name: str) -> ModelRefused:
-    return ModelRefused(
-        "missing",
-        f"there is no model {check_name(name)!r}",
-        "run `secureml models list` to see what there is",
-    )
+    return _missing(f"there is no model {check_name(name)!r}")
 
 
 def _no_version(name: str, version: str) -> ModelRefused:
-    return ModelRefused(
-        "missing",
-        f"{check_name(name)} has no version {version}",
-        "run `secureml models list` to see what there is",
-    )
+    return _missing(f"{check_name(name)} has no version {version}")
+
+
+def _missing(why: str) -> ModelRefused:
+    return ModelRefused("missing", why, "run `secureml models list` to see what there is")

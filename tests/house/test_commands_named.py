@@ -34,7 +34,7 @@ LINE = re.compile(
 )
 # In a message a command stands among words, which are no part of it.
 MESSAGE = re.compile(
-    r"(?<![\w./-])(secureml [a-z][a-z0-9-]*(?: [a-z][a-z0-9-]*| --[a-z-]+| [A-Z]+)*)"
+    r"(?<![\w./-])(secureml (?!if=)[a-z][a-z0-9-]*(?: [a-z][a-z0-9-]*| --[a-z-]+| [A-Z]+)*)"
 )
 # Written for the reader to fill in: names, files, choices, the end of a sentence.
 FREE = re.compile(r"[^a-z-].*|.*[^a-z0-9-].*")

@@ -109,22 +109,35 @@ def test_every_plugin_has_the_same_shape(folder):
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
 def test_the_logic_of_a_plugin_knows_neither_flask_nor_the_house(folder):
-    """It can be read, tested and reused without either."""
+    """It can be read, tested and reused without either; what is in the kit knows neither too."""
     for source in folder.rglob("*.py"):
         if source.name in THIN or str(source.relative_to(CHECKOUT)) in ADAPTERS:
             continue
-        for node in ast.walk(ast.parse(source.read_text())):
-            names = (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else (
-                    [node.module or ""]
-                    if isinstance(node, ast.ImportFrom) and not node.level
-                    else []
-                )
+        for name in imported(source):
+            assert name.startswith("secureml.kit.") or not is_ours_or_flask(name), (
+                f"{source}: {name}"
             )
-            for name in names:
-                assert name.split(".")[0] not in {"flask", "secureml"}, f"{source}: {name}"
+
+
+def test_the_kit_knows_neither_flask_nor_the_house():
+    for source in (CHECKOUT / "secureml" / "kit").rglob("*.py"):
+        for name in imported(source):
+            assert not is_ours_or_flask(name), f"{source}: {name}"
+
+
+def is_ours_or_flask(name):
+    return name.split(".")[0] in {"flask", "secureml", "plugins"}
+
+
+def imported(source):
+    """Return the modules that a file imports by their whole names."""
+    found = []
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.append(node.module or "")
+    return found
 
 
 def test_pickles_are_read_in_one_file_only():

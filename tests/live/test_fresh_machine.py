@@ -66,11 +66,9 @@ def lines(heading: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str, str], str]) -> Path:
     """A fresh Debian 12, made now."""
-    from conftest import require_tool
-
-    program = require_tool("mmdebstrap", "apt-get install mmdebstrap")
+    program = tool("mmdebstrap", "apt-get install mmdebstrap")
     if os.geteuid() != 0:
         pytest.skip("only root can make a machine and mount into it")
     if sys.base_prefix == "/usr" and sys.version_info[:2] != (3, 11):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from secureml.app import create_app, furnish, load_models, table_of_doors
+from secureml.app import create_app, table_of_doors
 from secureml.config_error import ConfigError
+from secureml.core import furnish, load_models
 from secureml.corridor.phases import Phase
 from secureml.testing import Clock
 
@@ -333,7 +334,7 @@ def test_a_refused_model_answers_with_its_problem_and_tells_nothing(beside):
 def test_a_refused_model_is_measured_and_told_of_by_each_worker(beside, monkeypatch):
     house = create_app(beside).extensions["secureml"]
     heard = []
-    monkeypatch.setattr("secureml.app.events.tell", lambda plugins, event: heard.append(event))
+    monkeypatch.setattr("secureml.core.events.tell", lambda plugins, event: heard.append(event))
     house.work(4)
     facts = {"model": "spoilt", "version": "1", "check": "signature"}
     assert [event.facts for event in heard if event.name == "model_refused"] == [facts]
@@ -348,7 +349,7 @@ def test_a_refusal_that_cannot_be_told_of_stops_no_worker(beside, monkeypatch, c
     def fails(plugins, event):
         raise OSError
 
-    monkeypatch.setattr("secureml.app.events.tell", fails)
+    monkeypatch.setattr("secureml.core.events.tell", fails)
     house.work(4)
     assert "model_refused could not be told" in caplog.text
     house.store.close()
@@ -395,7 +396,7 @@ def test_the_table_of_doors_is_in_the_operators_order_and_marks_who_only_observe
         file.write('[plugins.spare]\nmode = "observe"\n')
     doors = dict(table_of_doors(furnish(site).plugins))
     assert list(doors) == list(Phase)
-    assert doors[Phase.ADMIT] == ["transport", "rate_limit", "spare?"]
+    assert doors[Phase.ADMIT] == ["transport", "rate_limit", "api_keys", "spare?"]
     assert doors[Phase.IDENTIFY] == ["api_keys", "door"]
     assert doors[Phase.AUTHORIZE] == ["scopes", "door"]
     assert doors[Phase.SHAPE] == ["output_rules"]

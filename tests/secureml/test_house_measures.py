@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from secureml.app import furnish, load_models
+from secureml.core import furnish, load_models
 from secureml.house_measures import measures
 from secureml.state.store import StoreUnavailable
 
@@ -64,7 +64,7 @@ def test_a_secret_is_as_old_as_its_file(house):
 def test_room_is_told_for_each_folder_that_is_written(house):
     found = measures(house, 0)
     free, size = named(found, "disk_free_bytes"), named(found, "disk_size_bytes")
-    assert [labels["folder"] for labels, _ in free] == ["logs", "run"]
+    assert [labels["folder"] for labels, _ in free] == ["logs", "run", "store"]
     assert all(0 < a <= b for (_, a), (_, b) in zip(free, size, strict=True))
     assert size[0][1] == shutil.disk_usage(house.settings.instance / "logs").total
 

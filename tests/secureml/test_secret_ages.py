@@ -68,7 +68,8 @@ def test_the_age_that_counts_is_a_setting(run, tmp_path):
     then = time.time() - 91 * DAY
     os.utime(token_of(tmp_path), (then, then))
 
-    assert "warning" not in run("check").stdout
+    assert "days old; " not in (told := run("check").stdout)
+    assert told.count("warning") == 1, "that no model is sealed"
 
 
 def test_the_login_of_a_manager_is_a_secret_in_use(run, tmp_path, monkeypatch):

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from secureml import trusted_paths
-from secureml.app import furnish
 from secureml.config_error import ConfigError
+from secureml.core import furnish
 from secureml.trusted_paths import TrustedPaths, owners
 
 

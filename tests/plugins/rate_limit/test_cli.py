@@ -42,7 +42,7 @@ def site(fresh_instance, type_command):
 
 
 def plugin_of(folder):
-    from secureml.app import furnish
+    from secureml.core import furnish
 
     house = furnish(folder)
     return house, next(one.plugin for one in house.plugins if one.name == "rate_limit")

@@ -17,6 +17,7 @@ from secureml import ConfigError, Problem
 from secureml.corridor.loader import Loaded
 from secureml.corridor.pipeline import Pipeline
 from secureml.corridor.problems import Catalogue
+from secureml.corridor.refusals import Refusals, Terms
 from secureml.models import sealing, signature
 from secureml.models.registry import Registry
 
@@ -99,7 +100,11 @@ def test_a_batch_of_a_customer_gets_everything(serve, target):
 def test_who_only_observes_neither_withholds_the_batch_nor_coarsens_it(serve, nonsense, target):
     """Its steps are told all the same, and what it would have done is written down."""
     service = serve(answers=EVERY)
-    corridor = Pipeline([Loaded(service.guard, observe=True)], Catalogue(TheftGuard.problems))
+    corridor = Pipeline(
+        [Loaded(service.guard, observe=True)],
+        Catalogue(TheftGuard.problems),
+        refusals=Refusals(lambda event: None, lambda: 0.0, Terms(20)),
+    )
     exchange = service.prepare(nonsense(100))
     answer = target.handle.predict(exchange.read_rows())
 

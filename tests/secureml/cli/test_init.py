@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from secureml import settings
-from secureml.app import furnish
+from secureml.core import furnish
 from secureml.instance import FILES, FOLDERS, check_modes
 
 PRIVATE = ("keys/edge-token", "keys/model-signing.key", "tls/ca.key", "tls/server.key")

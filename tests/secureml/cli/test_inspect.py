@@ -207,10 +207,13 @@ def test_check_changes_nothing(ask, fresh_instance):
 def test_the_doors_are_shown_in_order_also_to_scripts(ask):
     found = json.loads(ask("phases", "--json").out)
     assert list(found) == [phase.value for phase in Phase]
-    assert (found["admit"], found["identify"]) == (["transport", "rate_limit"], ["api_keys"])
+    assert (found["admit"], found["identify"]) == (
+        ["transport", "rate_limit", "api_keys"],
+        ["api_keys"],
+    )
     lines = ask("phases").out.splitlines()
     assert [line.split()[0] for line in lines] == [phase.name for phase in Phase]
-    assert lines[0].split() == ["ADMIT", "transport,", "rate_limit"]
+    assert lines[0].split() == ["ADMIT", "transport,", "rate_limit,", "api_keys"]
     assert lines[3].split() == ["LIMIT", "rate_limit"]
     assert lines[5].split() == ["SHAPE", "output_rules"]
 

@@ -57,7 +57,7 @@ def test_if_due_rotates_when_the_time_has_come(shell):
     """The schedule is a setting."""
     settings = shell.instance / "secureml.toml"
     settings.write_text(settings.read_text() + '\n[signing_keys]\nrotate_after = "1h"\n')
-    from secureml.app import furnish
+    from secureml.core import furnish
 
     house = furnish(shell.instance)
     with house.store.begin() as connection:
@@ -138,7 +138,7 @@ def test_check_warns_of_a_key_that_is_overdue(shell):
     settings = shell.instance / "secureml.toml"
     settings.write_text(settings.read_text() + '\n[signing_keys]\nrotate_after = "1h"\n')
     assert warnings(shell) == []
-    from secureml.app import furnish
+    from secureml.core import furnish
 
     house = furnish(shell.instance)
     with house.store.begin() as connection:

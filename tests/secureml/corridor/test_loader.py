@@ -298,5 +298,5 @@ def test_a_misspelt_key_stops_the_start_whatever_the_plugin_says_of_unknown_ones
             unknown = INCLUDE
 
     lenient = type("Lenient", (Gate,), {"name": "lenient", "schema": Lenient})
-    with pytest.raises(ConfigError, match=r"\[plugins.lenient\] sise: Unknown"):
+    with pytest.raises(ConfigError, match=r"\[plugins.lenient\] sise: this key is unknown"):
         build(tmp_path, [lenient], {"lenient": {"sise": 2}})

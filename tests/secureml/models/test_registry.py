@@ -137,7 +137,7 @@ def test_a_version_that_does_not_serve_can_be_removed(two, tmp_path):
         "current",
         "last",
     ]
-    with pytest.raises(ModelRefused, match="has served before"):
+    with pytest.raises(ModelRefused, match="no earlier version"):
         two.rollback("model")
 
 

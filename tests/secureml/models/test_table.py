@@ -214,18 +214,6 @@ def test_what_is_said_and_not_so_is_refused_with_the_cells(cells, dtype, says):
         learn("c", cells, dtype)
 
 
-def test_attack_a_header_of_many_columns_is_read_in_time_that_grows_with_them(read):
-    """Each name was counted among all others: seconds for a line of a megabyte."""
-    import timeit
-
-    def seconds(width):
-        header = ",".join(f"c{number}" for number in range(width))
-        row = ",".join("1" * width)
-        return min(timeit.repeat(lambda: read(f"{header}\n{row}\n"), number=1, repeat=3))
-
-    assert seconds(40_000) < 40 * seconds(4_000)
-
-
 def test_categories_are_the_distinct_words():
     assert learn("c", ["b", "a", "b"])[0].categories == ("a", "b")
 

@@ -1,0 +1,201 @@
+"""What the start builds before there is a web app: settings, state, models and plugins.
+
+Commands need no more than this. Nothing here opens a socket, thread or database handle: Gunicorn
+loads the app once and forks, so everything that cannot cross a fork is opened on first use.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from secureml import house_measures, program_log, settings, trusted_paths
+from secureml import instance as instance_folder
+from secureml.config_error import ConfigError, did_you_mean
+from secureml.corridor import events, loader
+from secureml.corridor.events import Event, Measure
+from secureml.corridor.loader import Loaded
+from secureml.corridor.plugin import Host
+from secureml.corridor.plugin_faults import asked
+from secureml.corridor.randomness import renew_global_state
+from secureml.corridor.refusals import Refusals
+from secureml.corridor.stopping import contained
+from secureml.models.artifact import Artifact, ModelRefused
+from secureml.models.registry import Registry
+from secureml.settings import SIGNING_FOLDER, Settings
+from secureml.state import secret
+from secureml.state.clients import Clients
+from secureml.state.signing import SigningKeys
+from secureml.state.store import Store
+from secureml.trusted_paths import TrustedPaths
+
+log = logging.getLogger("secureml")
+
+
+@dataclass(frozen=True)
+class House:
+    """What the start has built so far: settings, state, models and plugins, no web app yet."""
+
+    settings: Settings
+    store: Store
+    clients: Clients
+    signing: SigningKeys
+    models: Registry
+    plugins: Sequence[Loaded]
+    refusals: Refusals
+
+    def tell(self, event: Event) -> None:
+        """Let every plugin that has ears know what happened; raises where a vital one cannot."""
+        events.tell([loaded.plugin for loaded in self.plugins], event)
+
+    def measures(self, now: float) -> list[Measure]:
+        """Return what the house and every plugin measure at ``now``, seconds since the epoch."""
+        own = house_measures.measures(self, now)
+        return own + events.measures([loaded.plugin for loaded in self.plugins])
+
+    def work(self, threads: int) -> None:
+        """Let every plugin that wants to know begin work in this worker process."""
+        renew_global_state()
+        self.refusals.start()
+        self.store.trouble.serving = True
+        for loaded in self.plugins:
+            if hasattr(loaded.plugin, "work"):
+                # Gunicorn says it and ends: a control that could not begin is not done without.
+                asked(loaded.plugin, "work", threads)
+        # Told here: a start opens nothing that a worker could not inherit.
+        for name, refused in self.models.refused().items():
+            version = self.models.pointed(name) or ""
+            event = Event("model_refused", "", {"model": name, "version": version,
+                                                "check": refused.check})  # fmt: skip
+            try:
+                self.tell(event)
+            except Exception:
+                log.exception("%s could not be told", event.name)
+
+    def rest(self) -> None:
+        """Tell what this worker process has only counted so far: it ends."""
+        self.refusals.stop()
+
+    def close(self) -> None:
+        """Let every plugin release what it holds, at the end of a worker; none keeps the others."""
+        for loaded in self.plugins:
+            if hasattr(loaded.plugin, "close"):
+                try:
+                    loaded.plugin.close()
+                except Exception:
+                    log.exception("%s failed to close", loaded.name)
+
+
+def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = time.time) -> House:
+    """Read the settings and build state and plugins; commands need no more than this."""
+    found = settings.read(settings.instance_folder(instance))
+    program_log.configure(found.log_level)
+    instance_folder.check_modes(found.instance)
+    paths = TrustedPaths(trusted_paths.owners(found.instance))
+    paths.check_instance(found.instance)
+    _check_store_place(found, paths)
+    secret.configure(found.instance, found.secrets)
+    store = Store(found.store_url)
+    clients = Clients(store, now)
+    signing = SigningKeys(store, found.instance / SIGNING_FOLDER, now, found.signing)
+    vouchers: list[Callable[..., None]] = []
+    models = Registry(found.models_folder, vouchers, found.models_allow)
+    refusals = Refusals(lambda event: house.tell(event), now, found.recording)  # noqa: PLW0108 - there is no house yet
+    house = House(found, store, clients, signing, models, plugins := [], refusals)
+    store.trouble.tell = lambda lost, why: house.tell(
+        Event("sys_store_lost" if lost else "sys_store_back", "", {"why": why})
+    )
+    try:
+        classes = loader.find(found.plugins)
+        paths.check_code(_folders_of(classes))
+        plugins += loader.build(classes, found.plugin_tables, _lender(house, now))
+        loader.check_company(plugins)
+    except ConfigError as error:
+        raise error.within(file=found.file) from None
+    settings.check_production(found, {loaded.name: loaded for loaded in plugins})
+    vouchers += [_vouching(loaded) for loaded in plugins if hasattr(loaded.plugin, "vouch")]
+    return house
+
+
+def _check_store_place(found: Settings, paths: TrustedPaths) -> None:
+    url = sa.make_url(found.store_url)
+    if url.get_backend_name() == "sqlite":
+        paths.check_above(Path(url.database or "").absolute())
+
+
+def _folders_of(classes: Sequence[type]) -> list[Path]:
+    """Return where the code of plugins lies."""
+    files = [getattr(sys.modules[cls.__module__], "__file__", None) for cls in classes]
+    return [Path(file).resolve().parent for file in files if file is not None]
+
+
+def load_models(house: House) -> None:
+    """Prove and load every current model.
+
+    One that fails any check is closed and the others answer; where none is left the start stops.
+    """
+    _demand_models_folder(house.settings)
+    try:
+        house.models.load_all()
+    except ModelRefused as error:
+        raise ConfigError(str(error), file=str(house.settings.models_folder)) from error
+    for refused in house.models.refused().values():
+        log.error("closed: %s", refused)
+
+
+def _demand_models_folder(found: Settings) -> None:
+    """Refuse a folder that is not there: a server without any model would start without a word."""
+    if found.models_folder.is_dir():
+        return
+    beside = [path.name for path in found.instance.iterdir() if path.is_dir()]
+    raise ConfigError(
+        f"there is no folder {found.models_folder.name!r} in the instance folder",
+        file=found.file,
+        table="models",
+        key="folder",
+        fix=f"{did_you_mean(found.models_folder.name, beside)}name the folder of sealed models, or "
+        "make it with `secureml init`",
+    )
+
+
+def _vouching(loaded: Loaded) -> Callable[..., None]:
+    def vouch(artifact: Artifact) -> None:
+        """Have the plugin look; raises ModelRefused for whatever it raises, or returns."""
+        try:
+            found = loaded.plugin.vouch(artifact)  # type: ignore[attr-defined]
+        except (ModelRefused, ConfigError):
+            raise
+        except BaseException as error:
+            why = f"{loaded.name} failed to look at it: {contained(error)!r}"
+            raise ModelRefused("signature", why, f"mend the plugin {loaded.name}") from error
+        if found is not None:
+            why = f"{loaded.name} returned {found!r}; it must raise ModelRefused, or return nothing"
+            raise ModelRefused("signature", why, f"mend the plugin {loaded.name}")
+
+    return vouch
+
+
+def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
+    def lend(name: str) -> Host:
+        instance = house.settings.instance
+        return Host(
+            name,
+            instance,
+            instance / name,
+            house.settings.profile,
+            now,
+            house.store,
+            house.clients,
+            house.models,
+            house.signing,
+            house.tell,
+            lambda: house.measures(now()),
+        )
+
+    return lend
