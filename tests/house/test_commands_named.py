@@ -25,7 +25,7 @@ OTHERS = [
     path
     for folder in ("deploy", "script")
     for path in sorted((CHECKOUT / folder).rglob("*"))
-    if path.is_file()
+    if path.is_file() and path.suffix != ".pyc"
 ]
 SPAN = re.compile(r"`+(secureml [^`]+)`+")
 # Where a shell would take the word for a command.
