@@ -129,7 +129,7 @@ def test_a_backup_brings_the_site_back_on_a_machine_that_has_nothing(
         "6. A client",
     ]  # fmt: skip
     first = [host, "cd /mnt/shared", *(f"{lines(step)}\ncd /mnt/shared" for step in steps[:-1])]
-    first += [f"{lines(steps[-1])} | tee key.txt", SPENT]
+    first += [f"{{\n{lines(steps[-1])}\n}} | tee key.txt", SPENT]
     first += ['ask "$host" "$(grep -o "sml_[^ ]*" key.txt)"', 'ask "$host" sml_wrong_key']
     first += [lines("Back up"), "cp /var/backups/secureml/*.tar.gz /mnt/shared/backup.tar.gz", END]
     said = run("first", "\n".join(first))
