@@ -3,7 +3,8 @@
 Nothing in a pickle runs but what it may name, and a name is no licence: ``building`` says what
 may be called, made and given state. Containers are filled only where they are exactly list,
 set or dict. When all is read, what was built is walked, and a callable where scikit-learn
-keeps none is refused (``graph_check``), before anything of it is asked.
+keeps none is refused (``graph_check``), and so is what would open files (``opened_files``); its
+threads are set to one (``one_thread``), all before anything of it is asked.
 joblib's own reader is not used: it leaves object arrays to plain ``pickle.load`` in some
 versions, opens other files for old formats, and maps memory.
 The limit: compiled estimators trust numbers beyond what ``compiled_parts`` can check.
@@ -28,6 +29,8 @@ from .building import Builder
 from .graph_check import check_graph
 from .memory_budget import OPCODE_COSTS, MemoryBudget, ceiling
 from .numpy_parts import ArrayOnDisk, Draft
+from .one_thread import run_jobs_in_turn, use_one_thread
+from .opened_files import check_reads_no_files
 from .unpacking import unpack
 
 _STACK_HINT = "train and write the model again in this environment with joblib.dump"
@@ -62,6 +65,10 @@ def _guarded(reader: _Reader) -> Any:
         loaded = reader.load()
         reader.source.builder.check_complete()
         check_graph(loaded, reader.source.builder.grants)
+        check_reads_no_files(loaded)
+        # Here, where every model comes in: whoever has one may ask it anything at once.
+        run_jobs_in_turn()
+        use_one_thread(loaded)
     except ModelRefused:
         raise
     except InconsistentVersionWarning as warning:
