@@ -42,7 +42,11 @@ def run_jobs_in_turn() -> None:
 
 
 def use_one_thread(estimator: Any) -> None:
-    """Set every number of threads inside an estimator to one, and forget its cache folders."""
+    """Set every number of threads inside an estimator to one, and forget its cache folders.
+
+    Whatever else it starts jobs by, joblib runs them in turn from now on.
+    """
+    run_jobs_in_turn()
     # Inside plain objects too: a calibrated forest would start threads for each request.
     for _, attribute, value in edges(estimator):
         kind = type(value)

@@ -9,12 +9,14 @@ import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.feature_selection import RFE
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from secureml.models import graph
 from secureml.models.allowlist import builtin_names
 from secureml.models.artifact import ModelRefused
+from secureml.models.callable_places import wrong_method_name
 from secureml.models.graph import edges, parts
 from secureml.models.handle import settle
 from secureml.models.opened_files import check_reads_no_files
@@ -164,3 +166,21 @@ def test_no_method_of_a_value_is_called():
     model.kept_ = [Loud()]
 
     assert sum(1 for _ in edges(model)) >= 3
+
+
+@pytest.mark.parametrize("name", ["coef_", "__init__.__globals__", "auto"])
+@pytest.mark.parametrize("kind", [np.str_, Agreeing])
+def test_the_name_of_a_method_is_a_plain_text_and_none_of_another_class(name, kind):
+    chooser = RFE(LogisticRegression())
+
+    assert wrong_method_name(chooser, "importance_getter", "named_steps.last.coef_") is None
+    assert wrong_method_name(chooser, "importance_getter", kind(name)) == kind.__name__
+    assert wrong_method_name(chooser, "response_method", kind("predict")) == kind.__name__
+
+
+def test_a_model_whose_getter_is_numpys_text_is_not_loaded():
+    written = io.BytesIO()
+    getter = np.str_("__init__.__globals__")
+    joblib.dump(RFE(LogisticRegression(), importance_getter=getter), written)
+    with pytest.raises(ModelRefused, match="importance_getter"):
+        load_estimator(written.getvalue(), builtin_names())
