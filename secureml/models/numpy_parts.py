@@ -209,9 +209,14 @@ _FILLS = (str, int, float, bool, type(None))
 def count_of(shape: Any) -> int:
     """Return how many items a shape has; raises ModelRefused unless it is plain lengths."""
     plain = type(shape) is tuple and len(shape) <= _DIMENSIONS
-    if not plain or any(type(length) is not int or length < 0 for length in shape):
+    if not plain or not all(map(_is_length, shape)):
         raise refuse("an array")
     return math.prod(shape)
+
+
+def _is_length(length: Any) -> bool:
+    # Numbers of a megabyte each would be multiplied for ever.
+    return type(length) is int and 0 <= length < 2**63
 
 
 def filled(shape: Any, dtype: Any, raw: Any, *, order: Any = "C") -> np.ndarray[Any, Any]:

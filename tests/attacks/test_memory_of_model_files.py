@@ -20,6 +20,8 @@ from sklearn.tree import DecisionTreeRegressor
 from secureml.models import memory_budget, unpacking
 from secureml.models.allowlist import builtin_names
 from secureml.models.artifact import ModelRefused
+from secureml.models.numpy_parts import count_of
+from secureml.models.requested import requested
 from secureml.models.unpickling import load_estimator
 
 MIB = 1024**2
@@ -92,6 +94,21 @@ def test_what_is_made_of_a_stream_stays_within_the_bound(case):
 
     assert "far more memory" in said
     assert most < BASE * 1.5 + 3 * len(body)
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_looking_for_names_takes_no_more_memory_than_reading(case):
+    first, again = STREAMS[case]
+    body = again.replace(b"%b", bytes(4)) * (4 * BASE // max(len(again), 16))
+    tracemalloc.start()
+    try:
+        found = requested(b"\x80\x05" + first + body + b"0N.", 1000)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert len(found.names) <= 3
+    assert most < BASE * 1.5 + 8 * len(body)
 
 
 def test_a_small_file_that_unpacks_to_much_is_refused_early(monkeypatch):
@@ -302,3 +319,14 @@ def test_state_that_many_objects_are_given_is_counted_for_each():
     said, _ = grown(b"\x80\x04" + PIPELINE + state + b"h\x01)\x81h\x02b" * 200 + b".")
 
     assert "far more memory" in said
+
+
+def test_lengths_that_no_array_has_are_not_even_multiplied():
+    large = b"\x8b" + struct.pack("<i", MIB) + b"\x7f" * MIB
+    shape = large + b"q\x01(" + b"h\x01" * 60 + b"t"
+    data = b"\x80\x05cnumpy._core.numeric\n_frombuffer\n(C\x00cnumpy\ndtype\n"
+    data += b"X\x02\x00\x00\x00i1\x89\x88\x87RNX\x01\x00\x00\x00CtR."
+    with pytest.raises(ModelRefused, match="builds an array"):
+        count_of((2**63,))
+    with pytest.raises(ModelRefused):
+        load_estimator(data.replace(b"RNX", b"R" + shape + b"X"), builtin_names())
