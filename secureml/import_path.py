@@ -14,9 +14,17 @@ from pathlib import Path
 
 
 def leave_working_directory() -> None:
-    """Take the working directory from ``sys.path``, unless it is ours or was named."""
+    """Take the working directory from ``sys.path``, unless it is ours or was named.
+
+    Python programs that this one starts leave it, too: a library may start some, as joblib does.
+    """
     here = Path.cwd().resolve()
     named = [name for name in os.environ.get("PYTHONPATH", "").split(os.pathsep) if name]
+    os.environ["PYTHONSAFEPATH"] = "1"
+    if named:
+        os.environ["PYTHONPATH"] = os.pathsep.join(named)
+    else:
+        os.environ.pop("PYTHONPATH", None)
     checkout, python = str(Path(__file__).parents[1]), str(Path(os.__file__).parent)
     ours = [checkout, python, *site.getsitepackages(), *named]
     if here not in {Path(folder).resolve() for folder in ours}:

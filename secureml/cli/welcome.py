@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -46,12 +47,15 @@ def curl_line(instance: Path, model: str, port: int, key: str) -> str:
 
 
 def _command(instance: Path, words: list[str], *, may_fail: bool = False) -> dict[str, Any]:
+    checkout, named = str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")
     run = subprocess.run(  # noqa: S603 - our own command, no shell
         [sys.executable, "-m", "secureml.cli", *words, "--json", "--instance", str(instance)],
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=checkout,
+        # Said, because no program of ours imports from where it is started.
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (checkout, named)))},
     )
     if run.returncode and not may_fail:
         raise click.ClickException(f"secureml {' '.join(words)}: {run.stderr.strip()}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABCMeta
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from . import compiled_parts, numpy_parts, plain_parts
 from .allowlist import builtin_names
 from .artifact import ModelRefused
 from .graph_check import Grants
-from .memory_budget import RANDOM_GENERATOR, MemoryBudget
+from .memory_budget import FIELD, RANDOM_GENERATOR, MemoryBudget, size_of
 from .numpy_parts import SUBSTITUTES, ArrayOnDisk, Draft
 
 _WRITE_AGAIN = "train and write the model again in this environment with joblib.dump"
@@ -85,7 +85,9 @@ class Builder:
         call = _CALLS.get(name) or compiled_parts.loss(name, function)
         if call is None:
             return self._call_own(name, function, arguments)
-        self.budget.spend(RANDOM_GENERATOR if "random" in name else 0)
+        self.budget.spend(RANDOM_GENERATOR if "random" in name else size_of(arguments))
+        if name in plain_parts.KEYED:
+            plain_parts.check_items(arguments, self.budget)
         made = call(*arguments)
         if isinstance(made, Draft) or compiled_parts.state_check(made) is not None:
             self.unfinished[id(made)] = made
@@ -96,7 +98,7 @@ class Builder:
         if not self.grants.is_own(function):
             raise _refuse(f"calls {name}, which may only be named")
         # The operator trusts the function, not what else of the file it might be made to touch.
-        if not plain_parts.is_plain(arguments, self._is_own_part):
+        if not plain_parts.is_plain(arguments, self._is_own_part, self.budget):
             raise _refuse(f"calls {name} with more than plain data")
         made = function(*arguments)
         self.grants.keep_made(made)
@@ -116,7 +118,7 @@ class Builder:
         if type(arguments) is not tuple or type(words) is not dict:
             raise _refuse(f"makes a {name} of something else than arguments")
         if own:
-            if not plain_parts.is_plain((arguments, words), self._is_own_part):
+            if not plain_parts.is_plain((arguments, words), self._is_own_part, self.budget):
                 raise _refuse(f"makes a {name} of more than plain data")
             return kind.__new__(kind, *arguments, **words)
         if arguments or words:
@@ -138,6 +140,7 @@ class Builder:
             made = read(draft)
         draft.made = made
         self.budget.spend(made.nbytes if isinstance(made, np.ndarray) else 0)
+        self.budget.spend(FIELD * len(made.names or ()) if isinstance(made, np.dtype) else 0)
         return made
 
     def give(self, target: Any, state: Any) -> None:
@@ -145,6 +148,7 @@ class Builder:
         if isinstance(target, type) or self.grants.name_of(target) is not None:
             # State given to a class or function would change it for the whole process.
             raise _refuse(f"alters {target!r}")
+        self.budget.spend(size_of([state]))  # looked at key by key, for each that is given it
         check = compiled_parts.state_check(target)
         if check is not None:
             self._give_compiled(target, state, check)
@@ -159,6 +163,7 @@ class Builder:
             raise _refuse(f"alters a {type(target).__name__}")
         self.grants.held.append(target)  # its id must stay its own while the file is read
         check(target, state)
+        self.budget.spend(size_of(_held(state)))  # it copies the arrays of its state
         type(target).__setstate__(target, state)
 
     def _give_own(self, target: Any, state: Any) -> None:
@@ -187,6 +192,16 @@ class Builder:
                 raise ModelRefused(
                     "format", "the pickle leaves an object without its state", _WRITE_AGAIN
                 )
+
+
+def _held(state: Any) -> Iterable[Any]:
+    if type(state) is tuple:
+        return [part for value in state for part in (value, *_values(value))]
+    return _values(state)
+
+
+def _values(state: Any) -> Iterable[Any]:
+    return state.values() if type(state) is dict else ()
 
 
 def _resolve(module: str, name: str, full: str) -> Any:

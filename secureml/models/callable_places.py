@@ -168,8 +168,10 @@ def is_place(owner: Any, attribute: str, name: str, value: Any) -> bool:
 def wrong_method_name(owner: Any, attribute: str, value: Any) -> str | None:
     """Return what an attribute that names a method names amiss; None where all is well."""
     if attribute == "importance_getter":
-        wrong = type(value) is str and not _GETTER.fullmatch(value)
-        return value[:60] if wrong else None
+        if type(value) is str:
+            return None if _GETTER.fullmatch(value) else value[:60]
+        # A text of another class is text to scikit-learn, and its maker says what it equals.
+        return type(value).__name__ if isinstance(value, str) else None
     allowed = _METHOD_NAMES.get(attribute)
     if attribute == "method" and _REQUEST in ancestors(type(owner)):
         allowed = _REQUESTS

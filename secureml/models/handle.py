@@ -14,6 +14,7 @@ from sklearn import config_context
 
 from .card import Card, Scalar
 from .graph import parts
+from .one_thread import use_one_thread
 from .proven import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, unrolled
 from .rows import RowReader, Rows
 
@@ -193,13 +194,10 @@ def _finite(answers: Any) -> Rows:
 def settle(estimator: Any, *, keep_names: bool) -> None:
     """Make an estimator fit to serve: one thread each call, and no warning about names.
 
-    Workers give the parallelism; starting threads for one row costs three to six times the
-    answer. Columns are mapped by name before rows get here, so an array is right.
+    Columns are mapped by name before rows get here, so an array is right.
     """
-    # Inside plain objects too: a calibrated forest would start threads for each request.
-    for part in list(parts(estimator)):
-        state = vars(part)
-        if state.get("n_jobs") is not None:
-            state["n_jobs"] = 1
-        if not keep_names:
-            state.pop("feature_names_in_", None)
+    use_one_thread(estimator)
+    if keep_names:
+        return
+    for part in parts(estimator):
+        vars(part).pop("feature_names_in_", None)

@@ -7,7 +7,11 @@ from the size of the file as it lies on disk.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from .artifact import ModelRefused
 
@@ -15,6 +19,8 @@ _BASE = 512 * 1024**2
 _PER_BYTE = 32
 _OBJECT = 64  # the least an object takes, with its place in a container
 RANDOM_GENERATOR = 8192  # state, seed and lock of one; nothing else a pickle may call is as large
+ITEM = _OBJECT  # one thing that is looked at: it may be there once, and be referred to often
+FIELD = 256  # one field of a dtype: its place, its offset and its name
 _COSTS = {
     b"(": 160,  # MARK
     b"\x94": 120,  # MEMOIZE
@@ -34,6 +40,23 @@ OPCODE_COSTS = tuple(_COSTS.get(bytes([opcode]), _OBJECT) for opcode in range(25
 def ceiling(file_size: int) -> int:
     """Return how many bytes of memory a file of so many bytes may come to."""
     return _BASE + _PER_BYTE * file_size
+
+
+def size_of(values: Iterable[Any]) -> int:
+    """Return how many bytes copies of plain values may take, by their lengths; looks inside none.
+
+    One long list or array may be handed to many calls, and each call looks at it or copies it.
+    """
+    return sum(map(_size, values))
+
+
+def _size(value: Any) -> int:
+    kind = type(value)
+    if kind in (bytes, bytearray, str):
+        return len(value)
+    if kind in (list, tuple, dict, set, frozenset):
+        return ITEM * len(value)
+    return value.nbytes if kind is np.ndarray else 0
 
 
 @dataclass

@@ -24,6 +24,8 @@ _CODES = frozenset("?bBhHiIlLqQuefdgcFDGOSUV")
 _ENDIANS = frozenset("<>|=")
 _DIMENSIONS = 64  # NumPy's own bound
 _DEEPEST_DTYPE = 4  # NumPy compares nested dtypes by recursion in C
+# And meets every field inside fields: one dtype may be the type of a thousand fields of another.
+_MOST_FIELDS = 4096
 _EMPTY_ITEMS = 65_536  # items of no bytes: nothing in the file backs their number
 _WRAPPER_KEYS = frozenset(
     {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
@@ -89,21 +91,29 @@ def _check_dtype_state(state: Any) -> None:
         raise refuse("a dtype")
     if len(names) != len(fields) or any(type(name) is not str for name in names):
         raise refuse("a dtype")
+    if len(names) > _MOST_FIELDS:
+        raise refuse("a dtype")
+    within = 0
     for name in names:
         _check_field(fields[name])
+        depth, inner = _extent(fields[name][0])
+        within += inner
+        # At once: no dtype that was made before has more, so this stops soon enough.
+        if depth >= _DEEPEST_DTYPE or within > _MOST_FIELDS:
+            raise refuse("a dtype")
 
 
 def _check_field(field: Any) -> None:
     plain = type(field) is tuple and len(field) == 2 and type(field[1]) is int
     if not plain or not isinstance(field[0], np.dtype) or field[0].hasobject:
         raise refuse("a dtype")
-    if _depth(field[0]) >= _DEEPEST_DTYPE:
-        raise refuse("a dtype")
 
 
-def _depth(dtype: np.dtype[Any]) -> int:
+def _extent(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Return how deep a dtype is, and how many dtypes are met on the way through all of it."""
     fields: Any = dtype.fields or {}
-    return 1 + max((_depth(field[0]) for field in fields.values()), default=0)
+    found = [_extent(field[0]) for field in fields.values()]
+    return 1 + max((depth for depth, _ in found), default=0), 1 + sum(met for _, met in found)
 
 
 def _layout(state: Any) -> Any:
@@ -199,9 +209,14 @@ _FILLS = (str, int, float, bool, type(None))
 def count_of(shape: Any) -> int:
     """Return how many items a shape has; raises ModelRefused unless it is plain lengths."""
     plain = type(shape) is tuple and len(shape) <= _DIMENSIONS
-    if not plain or any(type(length) is not int or length < 0 for length in shape):
+    if not plain or not all(map(_is_length, shape)):
         raise refuse("an array")
     return math.prod(shape)
+
+
+def _is_length(length: Any) -> bool:
+    # Numbers of a megabyte each would be multiplied for ever.
+    return type(length) is int and 0 <= length < 2**63
 
 
 def filled(shape: Any, dtype: Any, raw: Any, *, order: Any = "C") -> np.ndarray[Any, Any]:

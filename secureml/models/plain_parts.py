@@ -12,9 +12,14 @@ from sklearn.utils import Bunch
 
 from .artifact import ModelRefused
 from .graph import MAPPINGS, SCALARS
+from .memory_budget import ITEM, MemoryBudget
 
 SEQUENCES: frozenset[type] = frozenset({list, deque})
-_KEYS = SCALARS - {bytearray, slice}
+# Of complex numbers, and of numbers beyond a machine word, as many as one likes have the same
+# hash: a dict of them takes time in the square of their number.
+_KEYS = SCALARS - {bytearray, slice, complex, np.complex64, np.complex128, np.clongdouble}
+_LARGEST_KEY = 2**63
+KEYED = frozenset({"builtins.set", "builtins.frozenset"})  # called after `check_items`
 _DEEPEST_KEY = 16  # a tuple is hashed by recursion in C
 _FACTORIES: tuple[type, ...] = (int, float, bool, str, list, dict, set, tuple, OrderedDict)
 
@@ -26,14 +31,31 @@ def refuse(what: str) -> ModelRefused:
     )
 
 
-def check_keys(keys: Iterable[Any]) -> None:
-    """Refuse keys whose hash or comparison would run code of an object; raises ModelRefused."""
+def check_keys(keys: Iterable[Any], budget: MemoryBudget) -> None:
+    """Refuse keys whose hash or comparison would run code of an object; raises ModelRefused.
+
+    Or would take much longer than reading the file: what lies in tuples is counted each time,
+    for a tuple may hold another a thousand times, and that a third, and hashing meets all.
+    """
     for key in keys:
-        if type(key) not in _KEYS:
-            _check_nested_key(key)
+        if not _is_plain_key(key):
+            _check_nested_key(key, budget)
 
 
-def _check_nested_key(key: Any) -> None:
+def check_items(arguments: Any, budget: MemoryBudget) -> None:
+    """Refuse what a set is to be made of, unless it is one list of keys; raises ModelRefused."""
+    if len(arguments) > 1 or any(type(items) not in (list, tuple) for items in arguments):
+        raise refuse("makes a set of something else than a list")
+    for items in arguments:
+        check_keys(items, budget)
+
+
+def _is_plain_key(key: Any) -> bool:
+    kind = type(key)
+    return kind in _KEYS and (kind is not int or -_LARGEST_KEY <= key < _LARGEST_KEY)
+
+
+def _check_nested_key(key: Any, budget: MemoryBudget) -> None:
     waiting, depth = [key], 0
     while waiting:
         depth += 1
@@ -42,17 +64,18 @@ def _check_nested_key(key: Any) -> None:
         inner: list[Any] = []
         for item in waiting:
             if type(item) in (tuple, frozenset):
+                budget.spend(ITEM * len(item))
                 inner.extend(item)
-            elif type(item) not in _KEYS:
+            elif not _is_plain_key(item):
                 raise refuse(f"uses a {type(item).__name__} as a key")
         waiting = inner
 
 
-def check_mapping(mapping: Any, keys: Iterable[Any]) -> None:
+def check_mapping(mapping: Any, keys: Iterable[Any], budget: MemoryBudget) -> None:
     """Refuse to put items into anything but a dict, or under keys that could run code."""
     if type(mapping) not in MAPPINGS:
         raise refuse(f"puts items into a {type(mapping).__name__}")
-    check_keys(keys)
+    check_keys(keys, budget)
     if type(mapping) is Bunch:
         for key in keys:
             if type(key) is not str or is_dunder(key):
@@ -92,17 +115,6 @@ def _is_hidden_by(kind: type, key: str) -> bool:
 # --- Constructors of plain values -------------------------------------------------------------
 
 
-def _of_list(kind: type) -> Callable[..., Any]:
-    def make(*arguments: Any) -> Any:
-        if len(arguments) > 1 or any(type(items) not in (list, tuple) for items in arguments):
-            raise refuse(f"makes a {kind.__name__} of something else than a list")
-        for items in arguments:
-            check_keys(items)
-        return kind(*arguments)
-
-    return make
-
-
 def _of_numbers(kind: type, *types: type) -> Callable[..., Any]:
     def make(*arguments: Any) -> Any:
         if len(arguments) > 3 or any(type(value) not in types for value in arguments):
@@ -134,20 +146,21 @@ def _default(*arguments: Any) -> defaultdict[Any, Any]:
 CALLS: dict[str, Callable[..., Any]] = {
     "builtins.bytearray": _bytearray,
     "builtins.complex": _of_numbers(complex, float),
-    "builtins.frozenset": _of_list(frozenset),
+    "builtins.frozenset": frozenset,
     "builtins.range": _of_numbers(range, int),
-    "builtins.set": _of_list(set),
+    "builtins.set": set,
     "builtins.slice": _of_numbers(slice, int, type(None), str, np.int64),
     "collections.OrderedDict": _ordered,
     "collections.defaultdict": _default,
 }
 
 
-def is_plain(value: Any, accepts: Callable[[Any], bool]) -> bool:
+def is_plain(value: Any, accepts: Callable[[Any], bool], budget: MemoryBudget) -> bool:
     """Return whether a value is data all the way down, save for what ``accepts`` takes."""
     waiting, seen = [value], set()
     while waiting:
         found = waiting.pop()
+        budget.spend(ITEM)
         kind = type(found)
         if kind in SCALARS or isinstance(found, np.dtype) or accepts(found) or id(found) in seen:
             continue

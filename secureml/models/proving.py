@@ -22,7 +22,6 @@ from .allowlist import allowed_names
 from .artifact import Artifact, ModelRefused
 from .card import Card
 from .cells import RowsRefused
-from .graph import parts
 from .handle import ModelFailed, ModelHandle
 from .requested import Requested
 from .rule_file import check_rules
@@ -54,7 +53,6 @@ def _proved(artifact: Artifact, extra: frozenset[str]) -> ModelHandle:
         check_names(card, extra)
         estimator = load_estimator(artifact.model_bytes, frozenset(card.globals))
         check_agreement(card, estimator)
-        check_reads_no_files(estimator)
         handle = ModelHandle(card, estimator)
         check_golden(handle)
     except ModelRefused:
@@ -145,18 +143,6 @@ def check_agreement(card: Card, estimator: Any) -> None:
         raise ModelRefused("card", "the card and the model differ in the names of columns", _RESEAL)
     if classes_of(estimator) != card.classes:
         raise ModelRefused("card", "the card and the model differ in their classes", _RESEAL)
-
-
-def check_reads_no_files(estimator: Any) -> None:
-    """Refuse a text vectoriser that takes its text from files: clients would name them."""
-    for part in parts(estimator):
-        source = vars(part).get("input")
-        if isinstance(source, str) and source in ("filename", "file"):
-            raise ModelRefused(
-                "card",
-                f"{type(part).__name__} opens the files its input names",
-                "fit it with input='content'",
-            )
 
 
 def classes_of(estimator: Any) -> tuple[Any, ...] | None:

@@ -3,20 +3,23 @@
 Reading stops at the first name that is refused, so whoever trusts a file would be told of its
 names one try after the other. Here the same stream is walked with nothing behind it: every name
 stands for an inert object, nothing is imported, called or given state, and arrays are skipped.
-What is found is for messages alone: the reader in `unpickling` decides.
+It takes no more memory than the reader may. What is found is for messages alone: the reader in
+`unpickling` decides.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import math
 import pickle  # noqa: TID251 - only its walk through the opcodes; no name stands for anything
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+
+from .memory_budget import OPCODE_COSTS, MemoryBudget, ceiling
+from .numpy_parts import count_of
 
 _WRAPPER, _DTYPE = "joblib.numpy_pickle.NumpyArrayWrapper", "numpy.dtype"
 _CODE = re.compile(r"[a-zA-Z?][0-9]{0,9}", re.ASCII)
@@ -57,9 +60,10 @@ class _Walker(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
     pop_mark: Callable[[], list[Any]]
     read: Callable[[int], bytes]
 
-    def __init__(self, data: io.BytesIO, size: int, found: dict[str, None]) -> None:
+    def __init__(self, data: io.BytesIO, found: dict[str, None], budget: MemoryBudget) -> None:
         super().__init__(data)
-        self._data, self._size, self.found, self.sklearn = data, size, found, ""
+        self._data, self._size, self.found, self.sklearn = data, len(data.getbuffer()), found, ""
+        self.budget = budget
         self.inner: set[str] = set()
 
     def find_class(self, module: str, name: str) -> Any:
@@ -162,12 +166,12 @@ class _Walker(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
             return
         if state.get("numpy_array_alignment_bytes") is not None:
             self._data.seek((self._data.read(1) or b"\0")[0], io.SEEK_CUR)
-        self._data.seek(math.prod(state["shape"]) * dtype.itemsize, io.SEEK_CUR)
+        self._data.seek(count_of(state["shape"]) * dtype.itemsize, io.SEEK_CUR)
         if self._data.tell() > self._size:
             raise _Enough
 
     def _walk_inner(self) -> None:
-        inner = _Walker(self._data, self._size, self.found)
+        inner = _Walker(self._data, self.found, self.budget)
         inner.load()
         self.sklearn = self.sklearn or inner.sklearn
         self.inner |= inner.inner
@@ -185,16 +189,32 @@ class _Walker(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
     dispatch[pickle.BYTEARRAY8[0]] = skip_bytes
 
 
+def _counted(opcode: int, load: Callable[[Any], None]) -> Callable[[Any], None]:
+    def load_counted(self: _Walker) -> None:
+        self.budget.spend(OPCODE_COSTS[opcode])
+        load(self)
+
+    return load_counted
+
+
+for _opcode, _load in list(_Walker.dispatch.items()):
+    _Walker.dispatch[_opcode] = _counted(_opcode, _load)
+
+
 def _made(maker: Any, arguments: Any) -> _Inert:
     made = _Inert(maker.name if isinstance(maker, _Inert) else "")
     made.arguments = arguments if type(arguments) is tuple else ()
     return made
 
 
-def requested(pickle_bytes: bytes) -> Requested:
-    """Return the names a pickle asks for; those until where it cannot be followed."""
+def requested(pickle_bytes: bytes, file_size: int | None = None) -> Requested:
+    """Return the names a pickle asks for; those until where it cannot be followed.
+
+    ``file_size`` is that of the file in bytes, where it was compressed.
+    """
     found: dict[str, None] = {}
-    walker = _Walker(io.BytesIO(pickle_bytes), len(pickle_bytes), found)
+    size = len(pickle_bytes) if file_size is None else file_size
+    walker = _Walker(io.BytesIO(pickle_bytes), found, MemoryBudget(ceiling(size)))
     with contextlib.suppress(Exception):  # a hostile stream may raise anything; others judge it
         walker.load()
     return Requested(tuple(found), frozenset(walker.inner), walker.sklearn)

@@ -176,7 +176,7 @@ def _learn(draft: Artifact, order: Order, place: Place) -> Learned:
 def _load(draft: Artifact, allow: frozenset[str], settings_file: str) -> tuple[Any, frozenset[str]]:
     """Load the estimator, once everything it asks for is known to be allowed."""
     known = builtin_names() | frozenset(name for name in allow if not never(name))
-    asked = requested(unpack(draft.model_bytes))
+    asked = requested(unpack(draft.model_bytes), len(draft.model_bytes))
     check_requested(asked, known, known & allow, settings_file)
     return load_recorded(draft.model_bytes, allowed_names(allow))
 

@@ -28,6 +28,8 @@ from .building import Builder
 from .graph_check import check_graph
 from .memory_budget import OPCODE_COSTS, MemoryBudget, ceiling
 from .numpy_parts import ArrayOnDisk, Draft
+from .one_thread import use_one_thread
+from .opened_files import check_reads_no_files
 from .unpacking import unpack
 
 _STACK_HINT = "train and write the model again in this environment with joblib.dump"
@@ -62,6 +64,8 @@ def _guarded(reader: _Reader) -> Any:
         loaded = reader.load()
         reader.source.builder.check_complete()
         check_graph(loaded, reader.source.builder.grants)
+        check_reads_no_files(loaded)
+        use_one_thread(loaded)  # here, where every model comes in: nobody can ask one before
     except ModelRefused:
         raise
     except InconsistentVersionWarning as warning:
@@ -232,13 +236,13 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
         target = self.stack[-1]
         if type(target) is not set:
             raise plain_parts.refuse(f"adds to a {type(target).__name__}")
-        plain_parts.check_keys(items)
+        plain_parts.check_keys(items, self.source.budget)
         target.update(items)
 
     def load_frozenset(self) -> None:
         """Make a frozenset of plain keys."""
         items = self.pop_mark()
-        plain_parts.check_keys(items)
+        plain_parts.check_keys(items, self.source.budget)
         self.append(frozenset(items))
 
     def load_setitem(self) -> None:
@@ -253,14 +257,14 @@ class _Reader(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
 
     def _put(self, keys: list[Any], values: list[Any]) -> None:
         target = self.stack[-1]
-        plain_parts.check_mapping(target, keys)
+        plain_parts.check_mapping(target, keys, self.source.budget)
         for key, value in zip(keys, values, strict=True):
             target[key] = value
 
     def load_dict(self) -> None:
         """Make a dict of plain keys."""
         items = self.pop_mark()
-        plain_parts.check_keys(items[::2])
+        plain_parts.check_keys(items[::2], self.source.budget)
         self.append(dict(zip(items[::2], items[1::2], strict=True)))
 
     dispatch[pickle.REDUCE[0]] = load_reduce

@@ -97,6 +97,7 @@ def test_the_trap_works(tmp_path):
 def left(monkeypatch, folder, path, named=""):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PYTHONPATH", named)
+    monkeypatch.setenv("PYTHONSAFEPATH", "")  # put back as it was, after the test
     monkeypatch.setattr(sys, "path", path)
     leave_working_directory()
     return sys.path
@@ -129,3 +130,19 @@ def test_every_unit_starts_python_without_a_folder_of_the_day(unit):
     words = unit.read_text().split()
 
     assert "PYTHONSAFEPATH=1" in words
+
+
+def test_what_is_started_by_a_command_leaves_the_folder_too(monkeypatch, tmp_path):
+    plugin = str(tmp_path / "plugin")
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    left(monkeypatch, tmp_path, ["/usr/lib"], named=f":{plugin}:")
+
+    assert os.environ["PYTHONSAFEPATH"] == "1"
+    assert os.environ["PYTHONPATH"] == plugin
+
+
+def test_a_path_of_nothing_but_the_folder_is_taken_away(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    left(monkeypatch, tmp_path, ["/usr/lib"], named=":")
+
+    assert "PYTHONPATH" not in os.environ

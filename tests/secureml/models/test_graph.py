@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+import io
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.feature_selection import RFE
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from secureml.models import graph
+from secureml.models.allowlist import builtin_names
 from secureml.models.artifact import ModelRefused
+from secureml.models.callable_places import wrong_method_name
 from secureml.models.graph import edges, parts
 from secureml.models.handle import settle
-from secureml.models.proving import check_reads_no_files
+from secureml.models.opened_files import check_reads_no_files
+from secureml.models.unpickling import load_estimator
 
 ROWS = np.random.default_rng(0).normal(size=(60, 3))
 ANSWERS = np.arange(60) % 2
@@ -53,7 +59,32 @@ def test_a_calibrated_forest_answers_in_one_thread(ensemble):
     assert {part.n_jobs for part in parts(model) if vars(part).get("n_jobs")} == {1}
 
 
-@pytest.mark.parametrize("source", ["filename", "file", np.str_("filename")])
+class Agreeing(str):
+    """Text that equals whatever it is compared with."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        return True
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "filename",
+        "file",
+        np.str_("filename"),
+        np.str_("content"),
+        np.array("filename"),
+        np.array("content"),
+        np.array(["filename"]),
+        Agreeing("content"),
+        b"content",
+        None,
+        "",
+    ],
+    ids=repr,
+)
 def test_a_vectoriser_that_opens_files_is_found_inside_a_calibrated_model(source):
     words = ["good morning", "bad evening"] * 10
     text = make_pipeline(CountVectorizer(), LogisticRegression())
@@ -62,6 +93,24 @@ def test_a_vectoriser_that_opens_files_is_found_inside_a_calibrated_model(source
     model.calibrated_classifiers_[0].estimator[0].input = source
     with pytest.raises(ModelRefused, match="opens the files"):
         check_reads_no_files(model)
+
+
+@pytest.mark.parametrize("kind", [CountVectorizer, HashingVectorizer, TfidfVectorizer])
+def test_a_vectoriser_that_does_not_say_its_input_is_refused(kind):
+    silent, plain = kind(), kind()
+    del silent.input
+    check_reads_no_files(plain)
+    with pytest.raises(ModelRefused, match="opens the files"):
+        check_reads_no_files(silent)
+
+
+def test_a_vectoriser_whose_input_is_an_array_is_not_even_loaded():
+    model = make_pipeline(CountVectorizer(), LogisticRegression())
+    model[0].input = np.array("filename")
+    written = io.BytesIO()
+    joblib.dump(model, written)
+    with pytest.raises(ModelRefused, match="opens the files"):
+        load_estimator(written.getvalue(), builtin_names())
 
 
 def test_an_input_that_is_an_array_ends_nothing():
@@ -117,3 +166,21 @@ def test_no_method_of_a_value_is_called():
     model.kept_ = [Loud()]
 
     assert sum(1 for _ in edges(model)) >= 3
+
+
+@pytest.mark.parametrize("name", ["coef_", "__init__.__globals__", "auto"])
+@pytest.mark.parametrize("kind", [np.str_, Agreeing])
+def test_the_name_of_a_method_is_a_plain_text_and_none_of_another_class(name, kind):
+    chooser = RFE(LogisticRegression())
+
+    assert wrong_method_name(chooser, "importance_getter", "named_steps.last.coef_") is None
+    assert wrong_method_name(chooser, "importance_getter", kind(name)) == kind.__name__
+    assert wrong_method_name(chooser, "response_method", kind("predict")) == kind.__name__
+
+
+def test_a_model_whose_getter_is_numpys_text_is_not_loaded():
+    written = io.BytesIO()
+    getter = np.str_("__init__.__globals__")
+    joblib.dump(RFE(LogisticRegression(), importance_getter=getter), written)
+    with pytest.raises(ModelRefused, match="importance_getter"):
+        load_estimator(written.getvalue(), builtin_names())

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from secureml.models import proving, signature
 from secureml.models.artifact import ModelRefused, read_artifact
 from secureml.models.card import Card
+from secureml.models.opened_files import check_reads_no_files
 from secureml.models.proving import prove
 
 
@@ -224,7 +225,7 @@ def test_a_frame_without_pandas_says_what_to_install(recard, monkeypatch):
 def test_a_model_that_would_open_files_by_a_clients_text_is_refused(kind):
     pipeline = make_pipeline(TfidfVectorizer(input=kind), LogisticRegression())
     with pytest.raises(ModelRefused, match="opens the files"):
-        proving.check_reads_no_files(pipeline)
+        check_reads_no_files(pipeline)
 
 
 def test_what_holds_no_estimator_is_refused(artifact):
