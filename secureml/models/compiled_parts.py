@@ -206,7 +206,7 @@ def _depth(nodes: Any) -> int:
     while level.size:
         depth += 1
         inner = level[nodes["left_child"][level] != -1]
-        level = np.concatenate([nodes[side][inner] for side in ("left_child", "right_child")])
+        level = np.concatenate((nodes["left_child"][inner], nodes["right_child"][inner]))
     return depth
 
 
