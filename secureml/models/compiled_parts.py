@@ -3,7 +3,7 @@
 Trees, distances and random generators of scikit-learn and NumPy are compiled: they believe
 the numbers they are given, and read memory where those point. What can be checked without
 knowing the data is checked here: exact arrays, sizes that agree, nodes that point forward
-inside their own array. Whatever else compiled code trusts is left to the signature.
+inside their own array. How they fit what holds them is checked after (``compiled_consistency``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sklearn.neighbors import BallTree, KDTree
 from sklearn.tree._tree import Tree
 
 from .artifact import ModelRefused
+from .fitted_numbers import within
 
 _GENERATORS: tuple[type, ...] = (MT19937, PCG64)
 _MT_WORDS = 624
@@ -128,6 +129,16 @@ def _check_metric(target: Any, state: Any) -> None:
     del target
     _demand(type(state) is tuple and len(state) == 3 and type(state[0]) is float, "a distance")
     _demand(_is_array(state[1], "f", 1) and _is_array(state[2], "f", 2), "a distance")
+    _demand(state[2].shape[0] == state[2].shape[1], "a distance")
+
+
+def _fits_metric(metric: Any, columns: int) -> bool:
+    """Return whether a distance reads no more of its own vector and matrix than there is."""
+    _, vector, matrix = metric.__getstate__()
+    kind = type(metric).__name__.rstrip("0123456789")
+    read = {"SEuclideanDistance": len(vector), "MahalanobisDistance": len(matrix)}
+    read |= {"MinkowskiDistance": len(vector) or columns, "HaversineDistance": 2}
+    return read.get(kind, columns) == columns
 
 
 def _neighbours(kind: Any) -> Any:
@@ -136,7 +147,6 @@ def _neighbours(kind: Any) -> Any:
 
 
 def _check_neighbours(target: Any, state: Any) -> None:
-    del target
     what = "a tree of neighbours"
     _demand(type(state) is tuple and len(state) == 13, what)
     data, order, nodes, bounds, *counts = state[:11]
@@ -148,17 +158,16 @@ def _check_neighbours(target: Any, state: Any) -> None:
     _demand(nodes.dtype.names == ("idx_start", "idx_end", "is_leaf", "radius"), what)
     count = counts[2]
     _demand(count >= 1 and len(nodes) == count and bounds.shape[1] == count, what)
-    _demand(bounds.shape[2] == data.shape[1], what)
-    _demand(_within(order, len(data)) and len(order) == len(data), what)
-    _demand(_within(nodes["idx_start"], len(data) + 1), what)
-    _demand(_within(nodes["idx_end"], len(data) + 1), what)
+    # A KD tree keeps the lower and the upper bounds of a node, a ball tree its centre.
+    _demand(bounds.shape[0] == (2 if type(target) is KDTree else 1), what)
+    _demand(data.size and bounds.shape[2] == data.shape[1], what)
+    _demand(_fits_metric(metric, data.shape[1]), what)
+    _demand(within(order, len(data)) and len(order) == len(data), what)
+    _demand(within(nodes["idx_start"], len(data) + 1), what)
+    _demand(within(nodes["idx_end"], len(data) + 1), what)
     # Node i has its children at 2i + 1 and 2i + 2.
     inner = np.flatnonzero(nodes["is_leaf"] == 0)
     _demand(not inner.size or 2 * int(inner.max()) + 2 < count, what)
-
-
-def _within(numbers: Any, end: int) -> bool:
-    return not numbers.size or (int(numbers.min()) >= 0 and int(numbers.max()) < end)
 
 
 # --- Decision trees ---------------------------------------------------------------------------
@@ -168,7 +177,7 @@ def _tree(features: Any, classes: Any, outputs: Any) -> Any:
     what = "a decision tree"
     _demand(_is_whole(features) and _is_whole(outputs, 1), what)
     _demand(_is_array(classes, "i", 1) and classes.shape == (outputs,), what)
-    _demand(_within(classes - 1, 2**31), what)
+    _demand(within(classes - 1, 2**31), what)
     return Tree(features, classes, outputs)
 
 
@@ -186,12 +195,30 @@ def _check_tree(tree: Any, state: Any) -> None:
     inner = nodes["left_child"] != -1
     _demand(((nodes["right_child"] != -1) == inner).all(), what)
     _demand(_point_forward(nodes, "left_child", "right_child", inner), what)
-    _demand(_within(nodes["feature"][inner], tree.n_features), what)
+    _demand(within(nodes["feature"][inner], tree.n_features), what)
+    # A path through the tree is written into as many places as it says it is deep.
+    _demand(_depth(nodes) <= state["max_depth"], what)
+
+
+def _depth(nodes: Any) -> int:
+    """Return the edges from the root to the deepest node, of nodes that point forward."""
+    level, depth = np.zeros(1, "i8"), -1
+    while level.size:
+        depth += 1
+        inner = level[nodes["left_child"][level] != -1]
+        level = np.concatenate((nodes["left_child"][inner], nodes["right_child"][inner]))
+    return depth
 
 
 def _point_forward(nodes: Any, left: str, right: str, inner: Any) -> bool:
-    """Return whether each inner node's children come after it: no loop, and none outside."""
+    """Return whether each inner node's children come after it, and are its own.
+
+    So there is no loop, nothing outside, and no more paths than nodes.
+    """
     places = np.flatnonzero(inner)
+    every = np.concatenate([nodes[side][inner] for side in (left, right)])
+    if len(np.unique(every)) != len(every):
+        return False
     for side in (left, right):
         children = nodes[side][inner].astype("i8")
         if not ((children > places) & (children < len(nodes))).all():
@@ -210,7 +237,7 @@ def check_boosted_tree(state: Any) -> None:
     bitsets = [state.get(f"{kind}_left_cat_bitsets") for kind in ("binned", "raw")]
     _demand(all(_is_array(bitset, "u", 2) for bitset in bitsets), what)
     asked = nodes["bitset_idx"][nodes["is_categorical"] != 0]
-    _demand(all(_within(asked, len(bitset)) for bitset in bitsets), what)
+    _demand(all(within(asked, len(bitset)) for bitset in bitsets), what)
 
 
 def check_isotonic(state: Any) -> None:
@@ -220,31 +247,6 @@ def check_isotonic(state: Any) -> None:
             _demand(_is_array(state[name], "f", 1), "an isotonic regression")
     if "out_of_bounds" in state:
         _demand(type(state["out_of_bounds"]) is str, "an isotonic regression")
-
-
-# --- Sparse matrices --------------------------------------------------------------------------
-
-
-def check_sparse(matrix: Any) -> None:
-    """Hold a CSR, CSC or COO matrix to its shape; raises ModelRefused."""
-    state, what = vars(matrix), "a sparse matrix"
-    shape, data = state.get("_shape"), state.get("data")
-    _demand(type(shape) is tuple and 1 <= len(shape) <= 2 and all(map(_is_whole, shape)), what)
-    _demand(_is_array(data, "fiub", 1), what)
-    if matrix.format == "coo":
-        places = state.get("coords")
-        _demand(type(places) is tuple and len(places) == len(shape), what)
-        for axis, length in zip(places, shape, strict=True):
-            _demand(_is_array(axis, "i", 1) and axis.shape == data.shape, what)
-            _demand(_within(axis, length), what)
-        return
-    major, minor = (shape[-1], shape[0]) if matrix.format == "csc" else (shape[0], shape[-1])
-    major = 1 if len(shape) == 1 else major
-    starts, places = state.get("indptr"), state.get("indices")
-    _demand(_is_array(starts, "i", 1) and _is_array(places, "i", 1), what)
-    _demand(starts.shape == (major + 1,) and places.shape == data.shape, what)
-    _demand(starts[0] == 0 and starts[-1] == len(places) and (np.diff(starts) >= 0).all(), what)
-    _demand(_within(places, minor), what)
 
 
 def _multinomial_loss(kind: Any, checksum: Any, state: Any) -> Any:

@@ -20,8 +20,10 @@ from sklearn.utils import Bunch
 
 from .artifact import ModelRefused
 from .callable_places import ancestors, is_place, wrong_method_name
-from .compiled_parts import KINDS, check_sparse
+from .compiled_consistency import check_consistency
+from .compiled_parts import KINDS
 from .graph import CONTAINERS, attributes_of, edges
+from .sparse_parts import check_sparse
 
 
 @dataclass
@@ -119,6 +121,7 @@ def _check_object(owner: Any, attribute: str, value: Any, grants: Grants) -> Non
             raise _misplaced(owner, attribute, name)
     if issparse(value):
         check_sparse(value)
+    check_consistency(value)
     for key, held in attributes_of(value).items():
         wrong = wrong_method_name(value, key, held)
         if wrong is not None:

@@ -6,7 +6,7 @@ set or dict. When all is read, what was built is walked, and a callable where sc
 keeps none is refused (``graph_check``), before anything of it is asked.
 joblib's own reader is not used: it leaves object arrays to plain ``pickle.load`` in some
 versions, opens other files for old formats, and maps memory.
-The limit: compiled estimators trust numbers beyond what ``compiled_parts`` can check.
+The limit: compiled code trusts numbers; ``compiled_consistency`` lists those that are checked.
 """
 
 from __future__ import annotations

@@ -1,0 +1,50 @@
+"""Sparse matrices of a model file, held to their shape.
+
+SciPy multiplies, slices and unfolds them by the places they keep, without bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .compiled_parts import refuse
+from .fitted_numbers import is_whole, within
+
+
+def _demand(right: Any, what: str) -> None:
+    if not right:
+        raise refuse(what)
+
+
+def _is_array(value: Any, kind: str, dimensions: int) -> bool:
+    return type(value) is np.ndarray and value.dtype.kind in kind and value.ndim == dimensions
+
+
+def _is_length(value: Any) -> bool:
+    return is_whole(value) and int(value) >= 0
+
+
+def check_sparse(matrix: Any) -> None:
+    """Hold a CSR, CSC or COO matrix to its shape; raises ModelRefused."""
+    state, what = vars(matrix), "a sparse matrix"
+    # Its class says how it is laid out; its own word for that would hide what is not checked.
+    _demand(state.keys().isdisjoint({"_format", "format", "shape", "ndim"}), what)
+    shape, data = state.get("_shape"), state.get("data")
+    _demand(type(shape) is tuple and 1 <= len(shape) <= 2 and all(map(_is_length, shape)), what)
+    _demand(_is_array(data, "fiub", 1), what)
+    if matrix.format == "coo":
+        places = state.get("coords")
+        _demand(type(places) is tuple and len(places) == len(shape), what)
+        for axis, length in zip(places, shape, strict=True):
+            _demand(_is_array(axis, "i", 1) and axis.shape == data.shape, what)
+            _demand(within(axis, length), what)
+        return
+    major, minor = (shape[-1], shape[0]) if matrix.format == "csc" else (shape[0], shape[-1])
+    major = 1 if len(shape) == 1 else major
+    starts, places = state.get("indptr"), state.get("indices")
+    _demand(_is_array(starts, "i", 1) and _is_array(places, "i", 1), what)
+    _demand(starts.shape == (major + 1,) and places.shape == data.shape, what)
+    _demand(starts[0] == 0 and starts[-1] == len(places) and (np.diff(starts) >= 0).all(), what)
+    _demand(within(places, minor), what)

@@ -1,0 +1,131 @@
+"""Neighbours, centres, parts and splines, held to the table they were learned from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import BSpline
+from scipy.sparse import issparse
+from sklearn.metrics import DistanceMetric
+from sklearn.neighbors import BallTree, KDTree
+
+from .fitted_numbers import Fitted, within
+from .graph import attributes_of
+
+_NORMS = ("X_norm_squared", "Y_norm_squared")
+
+
+def check_neighbours(fitted: Fitted) -> None:
+    """Hold the rows learned, their tree and their number to each other."""
+    for name in ("metric_params", "effective_metric_params_"):
+        given = fitted.state.get(name)
+        fitted.demand(given is None or type(given) is dict, name, "is not a dictionary")
+        fitted.demand(not set(_NORMS) & set(given or ()), name, "gives norms of other rows")
+    _check_distances(fitted)
+    if not fitted.has("_fit_X", "_tree", "n_samples_fit_"):
+        return
+    count = fitted.whole("n_samples_fit_", 1)
+    rows: Any = fitted.state.get("_fit_X")
+    if not issparse(rows):
+        fitted.array("_fit_X", "fiub", count, None)
+    else:
+        fitted.demand(attributes_of(rows).get("_shape", ())[:1] == (count,), "_fit_X", "is cut")
+    tree: Any = fitted.state.get("_tree")
+    if type(tree) in (KDTree, BallTree):
+        held = tree.__getstate__()[0].shape
+        fitted.demand(held == (count, fitted.columns()), "_tree", f"holds a table of {held}")
+    else:
+        fitted.demand(tree is None, "_tree", "is not a tree of neighbours")
+
+
+def _check_distances(fitted: Fitted) -> None:
+    for name in ("metric", "effective_metric_"):
+        given = fitted.state.get(name)
+        # A distance made by the file brings sizes of its own; by its name it is made anew.
+        fitted.demand(not isinstance(given, DistanceMetric), name, "is a compiled distance")
+
+
+def check_voters(fitted: Fitted) -> None:
+    """Hold the labels of a classifier by neighbours to its rows and classes."""
+    if not fitted.has("_y"):
+        return
+    several = fitted.state.get("outputs_2d_")
+    fitted.demand(type(several) is bool, "outputs_2d_", "is neither true nor false")
+    shape = (fitted.whole("n_samples_fit_", 1), *((None,) if several else ()))
+    labels = fitted.array("_y", "iu", *shape)
+    if not several:
+        known = fitted.array("classes_", "biufOUS", None)
+        fitted.demand(within(labels, len(known)), "_y", "points outside classes_")
+
+
+def check_means(fitted: Fitted) -> None:
+    """Hold the centres to the columns."""
+    if fitted.has("cluster_centers_"):
+        centres = fitted.array("cluster_centers_", "f", None, fitted.columns())
+        fitted.demand(len(centres), "cluster_centers_", "is empty")
+
+
+def check_bisected(fitted: Fitted) -> None:
+    """Hold every centre in a tree of halves to the columns."""
+    waiting, seen = [fitted.state.get("_bisecting_tree")], set()
+    while waiting:
+        node = waiting.pop()
+        own = attributes_of(node)
+        if id(node) in seen or own.get("left") is None:
+            continue
+        seen.add(id(node))
+        for side in ("left", "right"):
+            child = Fitted(f"{fitted.kind}._bisecting_tree", attributes_of(own.get(side)))
+            child.array("center", "f", fitted.columns())
+            waiting.append(own[side])
+
+
+def check_birch(fitted: Fitted) -> None:
+    """Hold the norms to the centres they belong to."""
+    if fitted.has("subcluster_centers_", "_subcluster_norms"):
+        centres = fitted.array("subcluster_centers_", "f", None, fitted.columns())
+        fitted.array("_subcluster_norms", "f", len(centres))
+
+
+def check_topics(fitted: Fitted) -> None:
+    """Hold topics to the words they weigh."""
+    for name in ("components_", "exp_dirichlet_component_"):
+        if fitted.has(name):
+            fitted.array(name, "f", None, fitted.columns())
+
+
+def check_factors(fitted: Fitted) -> None:
+    """Hold factors to the columns."""
+    if fitted.has("components_"):
+        fitted.array("components_", "f", None, fitted.columns())
+
+
+def check_splines(fitted: Fitted) -> None:
+    """Hold the splines to the columns."""
+    splines = fitted.state.get("bsplines_", [])
+    fitted.demand(
+        type(splines) is list and all(type(spline) is BSpline for spline in splines),
+        "bsplines_", "does not hold splines",
+    )  # fmt: skip
+    if splines:
+        fitted.demand(
+            len(splines) == fitted.columns(), "bsplines_", "does not hold one for each column"
+        )
+
+
+def check_spline(fitted: Fitted) -> None:
+    """Hold one spline to what SciPy demands where it makes one."""
+    degree = fitted.whole("k")
+    knots = fitted.array("_t", "f", None)
+    weights = fitted.state.get("_c")
+    parts = len(knots) - degree - 1
+    fitted.demand(parts > degree, "k", "is too high for the number of knots")
+    fitted.demand(np.isfinite(knots).all() and (np.diff(knots) >= 0).all(), "_t", "is not in order")
+    fitted.demand(
+        type(weights) is np.ndarray
+        and weights.dtype.kind == "f"
+        and weights.ndim >= 1
+        and len(weights) >= parts,
+        "_c", f"holds fewer than {parts} coefficients",
+    )  # fmt: skip
