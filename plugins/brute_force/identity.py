@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
 from typing import Any
+from urllib.parse import unquote_plus
 
 _LONGEST = 8192
 
@@ -68,10 +69,12 @@ def place(address: str) -> str:
 
 def _user(text: str) -> str:
     try:
-        decoded = base64.b64decode(text[:_LONGEST], validate=True)
+        decoded = base64.b64decode(text.strip()[:_LONGEST], validate=True)
     except (binascii.Error, ValueError):
         return ""
-    return decoded.partition(b":")[0].decode("utf-8", "replace")
+    # As whoever checks it reads it (RFC 6749, 2.3.1): else each spelling would be someone else,
+    # with guesses of its own.
+    return unquote_plus(decoded.partition(b":")[0].decode("utf-8", "replace"))
 
 
 def _digest(text: str) -> str:

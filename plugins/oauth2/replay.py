@@ -1,8 +1,8 @@
 """Proofs that were used, so that none is used twice, in whichever worker it comes back.
 
-Only proofs that hold are written down, only until they are too old to hold, only of holders who
-have shown who they are, and only so many of each: whoever fills its own share makes its own
-bound tokens wait, nobody else's, and that is never a reason to forget.
+Only proofs that hold are written down, until ten minutes after they are too old to hold, only
+of holders who have shown who they are, and only so many of each: whoever fills its own share makes
+its own bound tokens wait, nobody else's, and that is never a reason to forget.
 They need not outlive a power cut, and so cost no wait for the disk.
 """
 
@@ -15,6 +15,9 @@ import sqlalchemy as sa
 from secureml.kit.protocols import Store
 
 MOST = 50_000  # of one holder
+# Rows outlive their proofs by so many seconds: a clock that was ahead and is set back must not
+# find a proof good again that was forgotten in between.
+MARGIN = 600.0
 _SWEEP_SECONDS, _SWEEP_USES = 60.0, 1000
 
 _metadata = sa.MetaData()
@@ -42,7 +45,7 @@ class Replays:
         self._looked: dict[str, tuple[float, int]] = {}
 
     def first(self, digest: str, ends: float, holder: str) -> bool:
-        """Tell whether this use is the first; ``ends`` is when it may be forgotten.
+        """Tell whether this use is the first; ``ends`` is when it is too old to hold.
 
         ``holder`` is who has proven to be behind it: a client by name or id, up to 64
         characters. Raises TooManyProofs where its share is full.
@@ -62,8 +65,8 @@ class Replays:
         if abs(now - looked) < _SWEEP_SECONDS and (uses + 1) % _SWEEP_USES:
             self._looked[holder] = looked, uses + 1
             return
-        connection.execute(_table.delete().where(_table.c.ends <= now))
-        number = sa.select(sa.func.count()).where(_table.c.holder == holder)
+        connection.execute(_table.delete().where(_table.c.ends <= now - MARGIN))
+        number = sa.select(sa.func.count()).where(_table.c.holder == holder, _table.c.ends > now)
         if connection.execute(number).scalar_one() >= self._most:
             self._looked.pop(holder, None)
             raise TooManyProofs

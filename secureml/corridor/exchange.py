@@ -8,12 +8,15 @@ told with `note` and `warn`, and `amend_rows`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from secureml.models.cells import RowsRefused
 from secureml.state import rights
 
+from .early_body import EarlyBody
 from .events import Event, Fact
 from .problems import MAX_FAULTS, Fault, Problem
 
@@ -106,6 +109,13 @@ class Notice(NamedTuple):
     action: str
 
 
+# What becomes of a request, and so nothing for an observer to set.
+_ANSWERED = (
+    "policy", "route", "known", "allowed_origin", "principal", "model_name", "model", "result",
+    "refusal", "status", "notice_count", "counted", "_payload",
+)  # fmt: skip
+
+
 @dataclass(slots=True)
 class Exchange:
     """What is known about one request; see the module docstring for who writes.
@@ -125,7 +135,7 @@ class Exchange:
     twenty, of ``notice_count``.
     ``counted`` tells that this refusal is one of many of its subject: whoever keeps a line of
     each request leaves it out, for its number is told later as the event ``refusals_counted``.
-    ``observing`` is true while a plugin runs that may change nothing: see `amend_rows`.
+    ``observing`` is true while a plugin runs that may change nothing: it is handed copies.
     ``model_name`` is what the path says, ``model`` what was found under that name.
     """
 
@@ -144,7 +154,6 @@ class Exchange:
     foreign_host: bool = False
     allowed_origin: str = ""
     principal: Principal | None = None
-    payload: dict[str, Any] | None = None
     model_name: str = ""
     model: ModelHandle | None = None
     row_count: int = 0
@@ -163,6 +172,8 @@ class Exchange:
     counted: bool = False
     _news: list[Event] | None = None
     _weighed: bool = False
+    _payload: dict[str, Any] | None = None
+    _body: EarlyBody | None = None
     _rows: np.ndarray[Any, Any] | None = None
     _peer_settled: bool = False
 
@@ -189,33 +200,42 @@ class Exchange:
         self.allowed_origin = origin
 
     def read_body(self, limit: int) -> bytes:
-        """Return the body as it was sent, read once for all; for whoever must see it early.
+        """Return the body as it was sent, for whoever must see it before VALIDATE.
 
-        The core reads it at VALIDATE, by the route's own limit, and finds it here then.
-        Raises Problem("body_too_large") above ``limit`` bytes.
+        The limit is the caller's own: the next one, and the core at VALIDATE by the route's
+        limit, find the body whole. Raises Problem("body_too_large") above ``limit`` bytes.
         """
-        # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops
-        # at its limit without a word, and a beginning must not pass for the whole.
-        self.request.max_content_length = limit + 1
-        body = self.request.get_data()
-        if len(body) > limit:
+        if self._body is None:
+            self._body = EarlyBody(self.request.environ)
+        announced = self.request.content_length
+        # One byte more than is allowed: a beginning must not pass for the whole.
+        if (announced or 0) > limit or len(body := self._body.beginning(limit + 1)) > limit:
             raise Problem("body_too_large", reason="payload.body_limit")
         return body
 
+    @property
+    def payload(self) -> dict[str, Any] | None:
+        """The body as it was parsed and checked, None before VALIDATE; an observer gets a copy."""
+        return deepcopy(self._payload) if self.observing else self._payload
+
+    @payload.setter
+    def payload(self, payload: dict[str, Any] | None) -> None:
+        self._payload = payload
+
     def read_rows(self) -> np.ndarray[Any, Any]:
-        """Return the instances as the model's own rows, read once.
+        """Return the instances as the model's own rows, read once; an observer gets a copy.
 
         Raises Problem("invalid_input") that names the path and rule of each fault.
         """
         if self._rows is None:
-            if self.model is None or self.payload is None:
+            if self.model is None or self._payload is None:
                 raise RuntimeError("there are no rows before a model and a payload")
             try:
-                self._rows = self.model.read(self.payload["instances"])
+                self._rows = self.model.read(self._payload["instances"])
             except RowsRefused as refused:
                 raise invalid_input(refused.faults, "payload.rows") from None
             self.row_count = len(self._rows)
-        return self._rows
+        return self._rows.copy() if self.observing else self._rows
 
     def amend_rows(self, rows: np.ndarray[Any, Any]) -> None:
         """Have the model asked about these rows instead; each is still the row it was.
@@ -240,6 +260,18 @@ class Exchange:
         """
         caller = self.principal.client if self.principal else ""
         self.events.append(Event(name, client or caller, facts))
+
+    def undone(self) -> Callable[[], None]:
+        """Return what takes back later changes that go into the answer; events and peer stay."""
+        kept = [(word, getattr(self, word)) for word in _ANSWERED]
+        notices = self.notices.copy()
+
+        def undo() -> None:
+            for word, value in kept:
+                setattr(self, word, value)
+            self.notices = notices
+
+        return undo
 
     def weighed_once(self) -> bool:
         """Tell whether it was decided before how this refusal is written down; it is now."""

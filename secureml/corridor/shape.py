@@ -20,6 +20,7 @@ from marshmallow import Schema
 from secureml.config_error import ConfigError
 
 from .acting import AWAITED, never_runs, source_of, takes, written
+from .dropped_calls import idle_code
 from .phases import Phase
 from .plugin import EXTRAS, Plugin
 from .problems import Kind
@@ -124,6 +125,7 @@ def check_shape(cls: type[Plugin]) -> None:
     _check_call(cls, "__init__", cls.__init__, _INIT)
     for word in _defined(cls):
         _check_method(cls, word)
+    _check_idle(cls)
     for kind in cls.problems:
         if not kind.code.startswith(f"{cls.name}."):
             raise _fault(
@@ -190,6 +192,20 @@ def _check_spelling(cls: type[Plugin]) -> None:
         if near := _near(word, {*_PHASES, *_ATTRIBUTES}, _NEAR):
             fix = f"did you mean {near!r}? If not, make it private with an underscore"
             raise _fault(cls, f"{word} is no word of a plugin", fix)
+
+
+def _check_idle(cls: type[Plugin]) -> None:
+    """Refuse what makes a door pass for a check and check nothing, one level below the door."""
+    own = inspect.getattr_static(cls, "__getattribute__")
+    if own is not object.__getattribute__:
+        what = "its __getattribute__ may answer with another method than the one that was checked"
+        raise _fault(cls, what, "leave it out", own)
+    if idle := idle_code(cls):
+        raise ConfigError(
+            f"{cls.__name__}: {idle.what} ({idle.place})",
+            table=f"plugins.{cls.name}",
+            fix="write a plain function that raises, and use what it returns",
+        )
 
 
 def _near(word: str, known: set[str] | frozenset[str], least: float) -> str:

@@ -49,14 +49,27 @@ def steps_at(plugins: Sequence[Loaded], phase: Phase) -> tuple[Step, ...]:
     return tuple(
         Step(
             loaded.name,
-            getattr(loaded.plugin, phase.value),
+            _watched(call) if loaded.observe and phase in OBSERVABLE else call,
             observe=loaded.observe and phase in OBSERVABLE,
             # Unwritten means unanswered, but not for one that may change no answer.
             vital=loaded.plugin.vital and not loaded.observe and phase is Phase.RECORD,
         )
         for loaded in plugins
-        if hasattr(loaded.plugin, phase.value)
+        if (call := getattr(loaded.plugin, phase.value, None)) is not None
     )
+
+
+def _watched(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a call after which the request goes on as if it had not been made."""
+
+    def watched(exchange: Exchange, *given: Any) -> Any:
+        undo = exchange.undone()
+        try:
+            return call(exchange, *given)
+        finally:
+            undo()
+
+    return watched
 
 
 def check_returned(step: Step, phase: Phase, found: Any, given: Result | None = None) -> None:

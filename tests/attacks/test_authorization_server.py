@@ -489,6 +489,75 @@ def test_attack_telling_known_programs_from_unknown_ones(house, monkeypatch):
     assert len(set(work)) == 1  # the same parameters of the hash: m, t and p
 
 
+@pytest.mark.parametrize("end", ["password", "removed"])
+def test_attack_a_sign_in_by_the_old_password_overtakes_the_new_one(house, monkeypatch, end):
+    """The old one is being checked while it is replaced and all that came of it is ended."""
+    real = passwords_module.Passwords._matches
+
+    def meanwhile(self, text, hashed):
+        right = real(self, text, hashed)
+        replace(house, end)
+        return right
+
+    page = house.get(house.request())
+    monkeypatch.setattr(passwords_module.Passwords, "_matches", meanwhile)
+    answer = house.submit(page, house.request(), step="sign-in", name="ann", password=PASSWORD)
+    assert answer.status_code == 403
+    assert 'value="sign-in"' in house.get(house.request()).text
+    assert house.happened("authn_login_success") == []
+
+
+@pytest.mark.parametrize("end", ["password", "removed"])
+def test_attack_a_consent_in_flight_outlives_the_password_it_came_of(house, monkeypatch, end):
+    """The session was looked at before it ended, the code is written after."""
+    assert house.sign_in().status_code == 303
+    page = house.get(house.request())
+    codes = house.server.engine.codes
+    real = codes.give
+
+    def meanwhile(*given, **words):
+        replace(house, end)
+        return real(*given, **words)
+
+    monkeypatch.setattr(codes, "give", meanwhile)
+    answer = house.submit(page, house.request(), step="allow")
+    assert told(answer)["error"] == "access_denied"
+
+
+@pytest.mark.parametrize("end", ["password", "removed"])
+def test_attack_a_device_decision_in_flight_outlives_the_password_it_came_of(
+    house, monkeypatch, end
+):
+    """As a consent does not."""
+    program = house.device_program()
+    begun = house.post("/oauth2/device_authorization", client_id=program, scope="models:read").json
+    address = f"/oauth2/device?user_code={begun['user_code']}"
+    assert house.sign_in(address).status_code == 303
+    page = house.get(address)
+    devices = house.server.devices
+    real = devices.decide
+
+    def meanwhile(*given, **words):
+        replace(house, end)
+        return real(*given, **words)
+
+    monkeypatch.setattr(devices, "decide", meanwhile)
+    answer = house.submit(page, address, step="allow", user_code=begun["user_code"])
+    assert "was not connected" in answer.text
+    assert devices.look(begun["user_code"]) is not None
+
+
+def replace(house, end):
+    """Do what the commands for a new password or a removal do, once."""
+    if house.server.users.get("ann") is None:
+        return
+    if end == "password":
+        house.server.users.set_password("ann", f"{PASSWORD} new")
+    else:
+        house.server.users.remove("ann")
+    house.server.end_lent_by("ann")
+
+
 def test_attack_telling_known_people_from_unknown_ones(house, monkeypatch):
     work = []
     real = passwords_module.Passwords._matches

@@ -177,7 +177,7 @@ def test_the_clock_is_passed_on_to_all_who_ask_it(site):
             "[plugins.routes]: Routes.blueprint returned dict; fix: return a",
         ),
         (["site_plugins:Twice"], "[plugins.twice]: to add its blueprint raised ValueError"),
-        (["site_plugins:Waiting"], "the view of /wait (waiting.wait, "),
+        (["site_plugins:Waiting"], "Waiting: wait is async def, "),
         (["site_plugins:Surveying"], "[plugins.surveying]: Surveying.survey raised KeyError"),
     ],
 )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from .digests import CODE, digest, new_id, new_text
-from .store import Store
+from .store import Condition, Store, always
 
 MOST = 100  # of one person for one OAuth client, used ones too
 
@@ -76,8 +76,9 @@ class Codes:
         scopes: frozenset[str],
         challenge: str,
         jkt: str | None,
-    ) -> str:
-        """Return a fresh code."""
+        still: Condition = always,
+    ) -> str | None:
+        """Return a fresh code; None where ``still`` does not hold when it is written."""
         text, now = new_text(CODE), self._now()
         row = {
             "digest": digest(text),
@@ -93,6 +94,8 @@ class Codes:
             "used": False,
         }
         with self._store.begin() as connection:
+            if not still(connection):
+                return None
             connection.execute(_table.delete().where(_table.c.kept <= now))
             lent = sa.and_(_table.c.subject == subject, _table.c.oauth_client == oauth_client)
             surplus = sa.select(_table.c.digest).where(lent).order_by(_table.c.kept.desc())

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from .digests import DEVICE, digest, new_id, new_text
 from .networks import home, wider
-from .store import Store
+from .store import Condition, Store, always
 
 INTERVAL, SLOWER = 5.0, 5.0  # seconds between polls, and what is added for one too early
 MOST = 1000  # waiting at once for one OAuth client
@@ -119,14 +119,24 @@ class Devices:
             row = connection.execute(_table.select().where(which)).first()
         return None if row is None else _device(row)
 
-    def decide(self, typed: str, subject: str, *, allow: bool, scopes: frozenset[str]) -> bool:
-        """Write down what a person said, once; tell whether it still counted."""
+    def decide(
+        self,
+        typed: str,
+        subject: str,
+        *,
+        allow: bool,
+        scopes: frozenset[str],
+        still: Condition = always,
+    ) -> bool:
+        """Write down what a person said, once; tell whether it counted, as ``still`` must hold."""
         said = {
             "state": "allowed" if allow else "denied",
             "subject": subject,
             "scopes": sorted(scopes),
         }
         with self._store.begin() as connection:
+            if not still(connection):
+                return False
             changed = connection.execute(_table.update().where(*self._waiting(typed)).values(said))
             _keep_newest(connection, _table.c.subject == subject, MOST_DECIDED)
         return bool(changed.rowcount)

@@ -122,7 +122,10 @@ class CodeGrant(_Ours, AuthorizationCodeGrant):
             scopes=scopes,
             challenge=data["code_challenge"],
             jkt=data.get("dpop_jkt"),
+            still=self.server.people.unchanged(grant_user),
         )
+        if code is None:
+            raise AccessDeniedError(redirect_uri=redirect_uri)
         location = self.server.back(redirect_uri, {"code": code}, data.get("state"))
         return 303, "", [("Location", location)]
 

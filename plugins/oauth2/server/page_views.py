@@ -119,8 +119,11 @@ class Reception:
         if word == "look":
             return self._consent_page(step, party, scopes, typed=typed.strip()[:20])
         allow = word == "allow" and bool(scopes)
-        self._server.devices.decide(typed, step.user.name, allow=allow, scopes=scopes)
-        text = "The device is connected." if allow else "The device was not connected."
+        still = self._server.people.unchanged(step.user)
+        done = self._server.devices.decide(
+            typed, step.user.name, allow=allow, scopes=scopes, still=still
+        )
+        text = "The device is connected." if allow and done else "The device was not connected."
         return _show("message", title=text, text="You can close this page.", id="")
 
     # -- both ----------------------------------------------------------------------------
@@ -134,11 +137,15 @@ class Reception:
         if word != "sign-in":
             return _go(step.action)
         user = self._server.people.sign_in(step.form.get("name", ""), step.form.get("password", ""))
-        if user is None:
+        cookie = None
+        if user is not None:
+            still = self._server.people.unchanged(user)
+            cookie = self._server.sessions.begin(user.name, step.cookie, still)
+        if user is None or cookie is None:
             step.exchange.note("authn_login_fail", by="password")
             return self._sign_in_page(step, program=program, wrong=True)
         step.exchange.note("authn_login_success", user.client, subject=user.name)
-        return _go(step.action, self._server.sessions.begin(user.name, step.cookie))
+        return _go(step.action, cookie)
 
     def _step(self, exchange: Exchange) -> Step:
         request = exchange.request

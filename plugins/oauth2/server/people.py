@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .passwords import Passwords
+from .store import Condition
 from .users import User, Users
 
 
@@ -30,6 +31,14 @@ class People:
         """Return the models a person may lend now."""
         owner = self._owner(user.client)
         return owner.models if owner is not None else frozenset()
+
+    def unchanged(self, user: User) -> Condition:
+        """Return the condition that nothing comes of a password that was replaced meanwhile.
+
+        It is asked in the transaction that writes: what ends all that came of the old password
+        runs after the new one is stored, and so finds whatever was written before.
+        """
+        return lambda connection: self._users.unchanged(connection, user)
 
     def sign_in(self, name: str, password: str) -> User | None:
         """Return whose password this is; unknown and wrong take the same time."""

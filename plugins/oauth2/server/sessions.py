@@ -13,7 +13,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from .digests import SESSION, digest, new_text
-from .store import Store
+from .store import Condition, Store, always
 
 MISSES = 10  # wrong device codes typed in one session before it ends
 MOST = 50  # browsers in which one person is signed in
@@ -37,8 +37,11 @@ class Sessions:
         store.register(_metadata)
         self._store, self._now, self._lifetime = store, now, lifetime
 
-    def begin(self, subject: str, before: str = "") -> str:
-        """Return the cookie of a person who just signed in; the one before is worth nothing."""
+    def begin(self, subject: str, before: str = "", still: Condition = always) -> str | None:
+        """Return the cookie of a person who just signed in; the one before is worth nothing.
+
+        None where ``still`` does not hold when it is written.
+        """
         text, now = new_text(SESSION), self._now()
         row = {
             "digest": digest(text),
@@ -48,6 +51,8 @@ class Sessions:
             "misses": 0,
         }
         with self._store.begin() as connection:
+            if not still(connection):
+                return None
             over = (_table.c.expires <= now) | (_table.c.digest == digest(before))
             connection.execute(_table.delete().where(over))
             theirs = sa.select(_table.c.digest).where(_table.c.subject == subject)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import sqlalchemy as sa
 
 TOPIC = "oauth2"
+# Asked in the transaction that writes something: whether it may be written still.
+Condition = Callable[[sa.Connection], bool]
+
+
+def always(connection: sa.Connection) -> bool:
+    """Be the condition of what depends on nothing."""
+    return True
 
 
 class Store(Protocol):

@@ -90,6 +90,11 @@ class Users:
         values = {"password": self._hashed(checked(password))}
         self._write(_table.update().where(_table.c.name == name).values(values), name)
 
+    def unchanged(self, connection: sa.Connection, user: User) -> bool:
+        """Tell within a transaction whether a person still has the password they had."""
+        theirs = sa.select(_table.c.password).where(_table.c.name == user.name)
+        return bool(connection.execute(theirs.with_for_update()).scalar() == user.password)
+
     def remove(self, name: str) -> None:
         """Forget a person, and end whatever they lent."""
         self._write(_table.delete().where(_table.c.name == name), name)

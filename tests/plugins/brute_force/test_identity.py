@@ -29,6 +29,14 @@ def test_a_name_in_basic_is_the_same_whatever_the_password():
     assert claimed(basic("bob:one"), HEADERS) == claimed(basic("bob:two"), HEADERS) == found
 
 
+@pytest.mark.parametrize("spelling", ["a%20b", "a+b", "%61+b", "%61%20%62"])
+def test_attack_other_spellings_of_a_name_in_basic_are_no_other_identity(spelling):
+    """Each would have so many guesses of its own."""
+    assert claimed(basic(f"{spelling}:x"), HEADERS) == {named("a b")}
+    spaced = {"HTTP_AUTHORIZATION": basic("bob:x")["HTTP_AUTHORIZATION"].replace(" ", "   ") + " "}
+    assert claimed(spaced, HEADERS) == {named("bob")}
+
+
 def test_attack_a_name_behind_another_credential_is_seen():
     """Else junk in one header would hide whom the other guesses at."""
     environ = {"HTTP_X_API_KEY": "sml_junk_x", **basic("bob:one")}

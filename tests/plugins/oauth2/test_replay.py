@@ -60,11 +60,29 @@ def test_old_proofs_are_forgotten_and_young_ones_are_not(harness):
     replays = Replays(harness.store, harness.clock)
     replays.first("old", START + 10, "acme")
     replays.first("young", START + 300, "acme")
-    harness.clock.advance(61)
-    replays.first("new", START + 400, "acme")
+    harness.clock.advance(11 + replay.MARGIN)
+    replays.first("new", START + 1400, "acme")
 
     assert held(harness.store) == 2
     assert not replays.first("young", START + 300, "acme")
+
+
+@pytest.mark.parametrize("ahead", [61.0, 301.0, 890.0])
+def test_attack_a_clock_set_forward_and_back_takes_no_proof_twice(harness, ahead):
+    """What was swept while it was ahead would be good again."""
+    replays = Replays(harness.store, harness.clock)
+    assert replays.first("a", START + 300, "acme")
+    harness.clock.advance(ahead)
+    replays.first("b", START + ahead + 300, "acme")
+    harness.clock.advance(-ahead)
+    assert not replays.first("a", START + 300, "acme")
+
+
+def test_proofs_kept_for_a_clock_set_back_are_of_nobodys_share(harness):
+    replays = Replays(harness.store, harness.clock, most=2)
+    for number in range(6):
+        assert replays.first(f"{number}", harness.clock() + 50, "acme")
+        harness.clock.advance(61)
 
 
 def test_a_full_memory_refuses_rather_than_forgets(harness):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import logging
 
 import pytest
@@ -538,11 +540,7 @@ def test_who_is_counted_cannot_be_told_while_the_vital_ear_is_deaf_and_is_told_a
 
 def waits(exchange, *more):
     """Return a coroutine from a plain function: no check at the start can see that."""
-
-    async def wait():
-        """Refuse nobody."""
-
-    return wait()
+    return asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("phase", ["admit", "identify", "authorize", "limit", "validate"])
@@ -785,3 +783,55 @@ def test_a_plugin_that_aborts_as_flask_does_refuses_in_our_words(harness, phase,
 
     assert (answer.status_code, sorted(answer.json)) == (status, ["code", "id"])
     assert [(refusal.plugin, refusal.phase) for refusal in seen] == [("ward", phase)]
+
+
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "announced"])
+def test_attack_an_observer_with_a_small_limit_cuts_off_the_body(harness, chunked):
+    """The core finds it whole, and answers as if nobody had looked."""
+
+    def look(plugin, exchange):
+        exchange.read_body(20)
+
+    body = b'{"instances":' + b" " * 20 + b"[[0.9]]}"
+    seen = []
+
+    def prepare(plugin, exchange):
+        exchange.request.max_content_length = 1000
+        seen.append(exchange.request.get_data(cache=False))
+
+    ward = make("ward", admit=look)
+    client = client_of(
+        harness, Door, ward, make("core", validate=prepare), modes={"ward": {"mode": "observe"}}
+    )
+    given = {"data": body}
+    if chunked:
+        given = {
+            "input_stream": io.BytesIO(body),
+            "environ_overrides": {"wsgi.input_terminated": True},
+        }
+    client.post("/guarded", **given)
+    client.get("/guarded", **given)
+    assert body in seen
+    assert all(found in (body, b"") for found in seen)
+
+
+def test_attack_an_observer_writes_on_the_exchange_what_the_answer_is_made_of(harness):
+    """It is taken back before the next door, also where the observer then fails."""
+    seen = []
+
+    def writes(plugin, exchange):
+        exchange.allow_origin("https://evil.example")
+        exchange.policy = exchange.principal = None
+        exchange.payload = {"instances": []}
+        raise ValueError
+
+    def looks(plugin, exchange):
+        seen.append((exchange.policy, exchange.payload, exchange.allowed_origin))
+
+    ward = make("ward", limit=writes)
+    client = client_of(
+        harness, Door, ward, make("next", validate=looks), modes={"ward": {"mode": "observe"}}
+    )
+    assert client.get("/guarded").status_code == 200
+    assert seen[0][0] is not None
+    assert seen[0][1:] == (None, "")

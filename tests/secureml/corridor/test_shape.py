@@ -262,7 +262,7 @@ def test_a_misspelt_attribute_stops_the_start(word, value, suggestion):
 
 def test_words_of_ones_own_are_nobodys_affair():
     """Constants and classes of a plugin, far from any of ours."""
-    check_shape(make(HOURS=(8, 18), Table=Schema, greeting="hello", heard=[], _limit=waits))
+    check_shape(make(HOURS=(8, 18), Table=Schema, greeting="hello", heard=[], _limit=yields))
 
 
 def test_an_unlike_word_is_advised_to_be_private():
