@@ -56,12 +56,15 @@ END = "systemctl start secureml-audit.service\nsystemctl stop secureml.service"
 KEY = re.compile(r"sml_\S+")
 
 
-def lines(heading: str) -> str:
-    """Return what the page has one type under a heading, without what fetches."""
+def lines(heading: str, most: int | None = None) -> str:
+    """Return what the page has one type under a heading, without what fetches.
+
+    The first ``most`` blocks, where those behind are for some readers alone.
+    """
     section = re.split(r"^#{2,3} ", PAGE.partition(f"# {heading}\n")[2], flags=re.MULTILINE)[0]
     blocks = re.findall(r"^```\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     assert blocks, heading
-    typed = "".join(blocks).splitlines()
+    typed = "".join(blocks[:most]).splitlines()
     return "\n".join(line for line in typed if not line.startswith((*FETCHES, "curl ")))
 
 
@@ -129,7 +132,7 @@ def test_a_backup_brings_the_site_back_on_a_machine_that_has_nothing(
         "6. A client",
     ]  # fmt: skip
     first = [host, "cd /mnt/shared", *(f"{lines(step)}\ncd /mnt/shared" for step in steps[:-1])]
-    first += [f"{{\n{lines(steps[-1])}\n}} | tee key.txt", SPENT]
+    first += [f"{{\n{lines(steps[-1], most=1)}\n}} | tee key.txt", SPENT]
     first += ['ask "$host" "$(grep -o "sml_[^ ]*" key.txt)"', 'ask "$host" sml_wrong_key']
     first += [lines("Back up"), "cp /var/backups/secureml/*.tar.gz /mnt/shared/backup.tar.gz", END]
     said = run("first", "\n".join(first))
