@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from live_servers import Edge
 
+# Seconds after which anybody would call it down; no measure of speed, for the machine may be busy.
+_DOWN = 30.0
+
 
 class Bystander:
     """Asks all the while, on a connection of its own each time."""
@@ -23,7 +26,7 @@ class Bystander:
         while not self._over.is_set():
             begin = time.monotonic()
             try:
-                self.statuses.add(self._edge.ask("GET", "/bystander").status)
+                self.statuses.add(self._edge.ask("GET", "/bystander", patience=_DOWN).status)
             except OSError:
                 self.statuses.add(0)
             self.seconds.append(time.monotonic() - begin)
@@ -44,5 +47,4 @@ class Bystander:
             f"{beside}: {len(ordered)} normal answers, median {median * 1000:.1f} ms, "
             f"slowest {worst * 1000:.0f} ms"
         )
-        assert self.statuses == {200}
-        assert worst < 5  # what a person would call down; no measure of speed
+        assert self.statuses == {200}  # 0 where one took longer than _DOWN
