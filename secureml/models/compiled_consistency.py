@@ -27,8 +27,8 @@ scipy sparse/_sparsetools             sparse matrices (``compiled_parts``); ``vo
                                       ``categories_`` and ``_n_features_outs``; ``n_features``
 ====================================  =======================================================
 
-No fitted number reaches the other compiled modules when a model answers: they are used in
-``fit`` only, or are given arrays that Python code has just built or checked.
+As far as the Python that calls them shows, the other compiled modules are used in ``fit`` only, or
+are given arrays that Python code has just built or checked; their own source was not read.
 """
 
 from __future__ import annotations
