@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 from plugins.oauth2.server.store import TOPIC, Store
+from plugins.oauth2.verified import TOPICS
 from secureml import Store as HouseStore
 
 
@@ -14,7 +15,5 @@ def test_the_house_has_all_that_is_asked():
         assert callable(getattr(HouseStore, name))
 
 
-def test_the_topic_is_the_one_that_proven_tokens_watch():
-    from plugins.oauth2 import proven
-
-    assert TOPIC in proven._TOPICS
+def test_the_topic_is_the_one_that_verified_tokens_watch():
+    assert TOPIC in TOPICS
