@@ -59,7 +59,9 @@ def end(pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
         return
-    if not select.select([handle], [], [], 10)[0]:
+    ended = select.poll()  # `select` takes no descriptor above 1023, and a long run has such
+    ended.register(handle, select.POLLIN)
+    if not ended.poll(10_000):
         os.kill(pid, signal.SIGKILL)
     os.close(handle)
 

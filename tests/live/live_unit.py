@@ -120,7 +120,9 @@ class Unit:
         except ProcessLookupError:
             return
         signal.pidfd_send_signal(handle, signal.SIGTERM)
-        gone = bool(select.select([handle], [], [], 40)[0])
+        ended = select.poll()  # `select` takes no descriptor above 1023
+        ended.register(handle, select.POLLIN)
+        gone = bool(ended.poll(40_000))
         if not gone:
             signal.pidfd_send_signal(handle, signal.SIGKILL)
         os.close(handle)

@@ -261,7 +261,7 @@ def test_an_array_on_disk_is_described_as_joblib_describes_it(facts):
 
 @pytest.mark.parametrize("shape", [(3,), (2**62,), (2**40, 2**40), (10**30,)])
 def test_more_elements_than_bytes_are_refused_before_anything_is_allocated(shape):
-    with pytest.raises(ModelRefused, match="claims more"):
+    with pytest.raises(ModelRefused, match=r"claims more|as NumPy would not write it"):
         described(shape=shape).take(io.BytesIO(bytes(16)), 16)
 
 
