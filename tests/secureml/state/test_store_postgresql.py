@@ -46,7 +46,7 @@ def server(tmp_path_factory):
         capture_output=True,
         cwd="/",
     )
-    control = [*as_postgres, bin_folder / "pg_ctl", "-D", data, "-w"]
+    control = [*as_postgres, bin_folder / "pg_ctl", "-D", data, "-w", "-t", "180"]
     options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
     subprocess.run(
         [*control, "-o", options, "-l", folder / "log", "start"],
