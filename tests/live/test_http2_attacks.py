@@ -106,6 +106,35 @@ def test_each_request_is_answered_or_refused_once(
         assert "TRANSFER_ENCODING" not in seen
 
 
+LARGE = [(":method", "POST"), *NORMAL[1:3], (":path", "/large")]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [*LARGE, ("content-length", "2097152")],
+        [*LARGE, ("content-length", "2097152"), ("expect", "100-continue")],
+        LARGE,
+    ],
+    ids=["declared", "declared and asked for", "never declared"],
+)
+def test_a_body_above_the_limit_is_a_problem_in_our_words(
+    servers: tuple[Edge, Gunicorn, bool], sent: list[tuple[str, str]]
+) -> None:
+    """Nginx measures it anew at the address of its refusal, and there would word it itself."""
+    edge, gunicorn, _ = servers
+    before = len(gunicorn.seen())
+    with closing(Http2(edge)) as line:
+        line.send(line.headers(1, sent, end=False))
+        if "content-length" not in dict(sent):
+            for _ in range(70):  # and 1 MiB and a little more arrive as windows allow
+                line.send(DataFrame(1, b"a" * 16384).serialize())
+                line.read({1}, 0.01)
+        line.read({1})
+        assert line.outcome(1) == "413:body_too_large"
+    assert gunicorn.seen()[before:] == []
+
+
 def test_no_expectation_allows_a_request_that_nobody_sent() -> None:
     for name, case in CASES.items():
         assert "smuggled" not in case["nginx"] + case.get("nginx_current", ""), name
