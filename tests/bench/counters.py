@@ -10,6 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from limits import RateLimitItemPerHour
 from limits.storage import storage_from_string
@@ -35,13 +37,11 @@ def report(urls: dict[str, str]) -> list[dict[str, object]]:
         f"{'microseconds a hit, with what is left':<40}" + "".join(f"{n:>26}" for n in STRATEGIES)
     )
     for place, url in urls.items():
-        storage = storage_from_string(url)
+        storage: Any = storage_from_string(url)
         costs = {}
         for name, made in STRATEGIES.items():
             window, item = made(storage, time.time), RateLimitItemPerHour(10**9)
-            costs[name] = timed(
-                lambda window=window, item=item, name=name: window.reserve(item, name, 1)
-            )
+            costs[name] = timed(partial(window.reserve, item, name, 1))
         print(f"{place:<40}" + "".join(f"{cost:>26.1f}" for cost in costs.values()))
         rows.append({"place": place, **costs})
         if hasattr(storage, "close"):

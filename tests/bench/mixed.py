@@ -16,6 +16,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from secureml import settings
 from secureml.cli import edge
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ LOADS = ("single rows alone", "single rows beside batches")
 def site(instance: Path, worker: str, port: int, log, running):
     """Run Gunicorn with a class of worker, and Nginx in front of it."""
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    command = edge.command(nginx, instance, CHECKOUT, ["localhost", "127.0.0.1"], "127.0.0.1", port)
+    command = edge.command(nginx, settings.read(instance), CHECKOUT, "127.0.0.1", port)
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"]
     gunicorn += ["--worker-class", worker]
     with running(gunicorn, log, SECUREML_INSTANCE=str(instance)):
@@ -46,7 +47,16 @@ def site(instance: Path, worker: str, port: int, log, running):
 
 def start(url: str, script: Path, connections: int, seconds: int) -> subprocess.Popen:
     """Start wrk."""
-    words = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script, url]
+    words: list[str | Path] = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--latency",
+        "-s",
+        script,
+        url,
+    ]
     return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
 

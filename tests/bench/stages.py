@@ -22,7 +22,7 @@ from secureml.settings import read
 ROUNDS = 2000
 
 
-def example_row(instance: Path) -> list[float]:
+def example_row(instance: Path) -> list[object]:
     """Return a real row of the demo model."""
     return list(Registry(read(instance).models_folder).card("breast-cancer").golden.rows[0])
 
@@ -73,7 +73,7 @@ def report(instance: Path, key: str) -> list[dict]:
     # library reads the name once, so before the app imports it.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(instance / "run" / "metrics-bench")
     app = create_app(instance)
-    leave = app.pipeline.leave
+    leave = app.pipeline.leave  # type: ignore[attr-defined]
     steps: dict[tuple, list[int]] = defaultdict(list)
 
     def spy(response):
@@ -95,7 +95,7 @@ def report(instance: Path, key: str) -> list[dict]:
 
         def call():
             request = environ | {"wsgi.input": io.BytesIO(body)}
-            answer = app(request, lambda status, headers: statuses.append(status))
+            answer = app(request, lambda status, headers: statuses.append(status))  # type: ignore[arg-type,return-value,func-returns-value]
             b"".join(answer)
 
         statuses: list[str] = []
