@@ -85,7 +85,8 @@ class ModelsTable(Schema):
         load_default=list,
         metadata={
             "description": "Exact names of extra classes or functions a model file may use, "
-            "beyond scikit-learn's and NumPy's own."
+            "beyond scikit-learn's and NumPy's own. Their modules must be found: a start refuses "
+            "a name whose module is not."
         },
     )
 

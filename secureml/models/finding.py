@@ -22,7 +22,8 @@ def first_absent(module: str) -> str:
         name = ".".join(parts[:depth])
         loaded = sys.modules.get(name)
         if loaded is not None:
-            folders = getattr(loaded, "__path__", None)
+            # Not asked for as an attribute: a module may make up its attributes, and import.
+            folders = vars(loaded).get("__path__")
             continue
         if not parts[depth - 1].isidentifier() or (depth > 1 and folders is None):
             return name  # nothing lies below a module that is no package

@@ -115,6 +115,28 @@ BAD = {
         lambda i: append(i, "[models]\nfolder = 'modells'\n"),
         ["[models] folder: there is no folder 'modells'", "did you mean 'models'?"],
     ),
+    "a name of a module that is not there": (
+        lambda i: append(i, "[models]\nallow = ['ourfeatures.Ratio']\n"),
+        [
+            "secureml.toml: [models] allow: ourfeatures.Ratio is named, and Python finds no mod",
+            "PYTHONPATH=/path/to/folder before this command",
+        ],
+    ),
+    "a name that its module has not": (
+        lambda i: append(i, "[models]\nallow = ['sklearn.base.BaseEstimater']\n"),
+        [
+            "[models] allow: sklearn.base.BaseEstimater is named, and the module sklearn.base has",
+            "did you mean 'BaseEstimator'?",
+        ],
+    ),
+    "a name that nobody may allow": (
+        lambda i: append(i, "[models]\nallow = ['os.system']\n"),
+        ["[models] allow: os.system can run anything and is never allowed", "remove it from allow"],
+    ),
+    "a wildcard among the names": (
+        lambda i: append(i, "[models]\nallow = ['acme.*']\n"),
+        ["[models] allow: acme.* is not the exact name", "package.module.Name"],
+    ),
     "a limit for a client that is not there": (
         lambda i: append(
             i, "[[plugins.rate_limit.limits]]\nfor = 'client:acme'\nallow = '5 per minute'\n"
