@@ -213,7 +213,7 @@ class ServerTable(Schema):
     nginx = fields.String(
         load_default="/etc/nginx/deploy/nginx",
         validate=validate.Regexp(
-            r"(/[^\0]*)?\Z", error="Write the absolute path of a folder, or nothing."
+            r"(/[^\0]*)?\Z", error="This is not the absolute path of a folder."
         ),
         metadata={
             "description": "The folder of Nginx's include files on a production machine, which "

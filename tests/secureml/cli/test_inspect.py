@@ -200,7 +200,9 @@ def test_a_refused_model_beside_a_healthy_one_is_a_warning(ask, fresh_instance):
     found = json.loads(ask("check", "--json").out)
 
     assert (found["ok"], found["models"]) == (True, {"breast-cancer": "1"})
-    assert any("no version of spoilt is chosen" in warning for warning in found["warnings"])
+    (warning,) = (each for each in found["warnings"] if "no version of spoilt" in each)
+    assert warning.startswith("requests for this model are refused: ")
+    assert warning[-len("VERSION`") :] == "VERSION`"  # the way out is the end of it
     strict = ask("check", "--every-model")
     assert (strict.code, strict.out, strict.err.count("\n")) == (2, "", 1)
     assert "no version of spoilt is chosen" in strict.err
