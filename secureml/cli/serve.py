@@ -98,7 +98,7 @@ def _refuse_bare(desk: Desk, bind: str) -> None:
             file=desk.house.settings.file,
             table="secureml",
             key="profile",
-            fix=fix,
+            fix=f'{fix}; to try it out on this machine alone, write profile = "development"',
         )
     if not _is_loopback(bind):
         raise ConfigError(

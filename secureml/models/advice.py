@@ -162,7 +162,8 @@ def _placed(names: list[str], asked: Requested) -> str:
 
 def _not_found(absent: Mapping[str, str]) -> str:
     modules = list(dict.fromkeys(absent.values()))
-    return f"{_listed(list(absent))}, and Python finds no module {_listed(modules)} here"
+    names, where = _listed(list(absent)), _listed(modules)
+    return f"{names}, which cannot be loaded: Python finds no module {where} here"
 
 
 def absent_modules(names: Iterable[str]) -> dict[str, str]:

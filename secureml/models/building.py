@@ -227,7 +227,8 @@ def _not_imported(module: str, full: str, error: Exception) -> ModelRefused:
     if absent:
         return ModelRefused(
             "globals",
-            f"the model file asks for {full}, and Python finds no module {absent} here",
+            f"the model file asks for {full}, which cannot be loaded: Python finds no module "
+            f"{absent} here",
             how_to_find([absent]),
         )
     return ModelRefused(
