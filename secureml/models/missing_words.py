@@ -44,26 +44,41 @@ def listed(counts: Counter[str]) -> str:
 def check_words(estimator: Any, words: Words) -> None:
     """Refuse a model that knows a word as a category which the table gives it as missing.
 
-    Raises ModelRefused("card").
+    For scikit-learn's own code: a function of one's own may write such a word for what is missing,
+    as an imputer does. Raises ModelRefused("card").
     """
     if not words:
         return
     inside = list(parts(estimator))
-    filled = {getattr(part, "fill_value", None) for part in inside if type(part) is SimpleImputer}
+    filled = {_text(part, "fill_value") for part in inside if type(part) is SimpleImputer}
     for part in inside:
-        names = getattr(part, "feature_names_in_", None)
-        known = getattr(part, "categories_", None)
-        if names is None or not isinstance(known, list) or len(names) != len(known):
-            continue
-        for name, categories in zip(names, known, strict=True):
-            there = words.get(name, Counter()).keys() & {*filter(_is_text, categories)}
-            if there - filled:  # what an imputer writes for nothing is no word of the table
+        for name, known in _categories(part, words):
+            fitted = words[name].keys() & known - filled
+            if fitted:
                 raise ModelRefused(
                     "card",
-                    f"the model was fitted on {min(there - filled)!r} in column {name!r} as a "
-                    f"word, and the table gives none: {_said(name, words[name])}",
+                    f"the model was fitted on {min(fitted)!r} in column {name!r} as a word, and "
+                    f"the table gives none: {_said(name, words[name])}",
                     _ways_out({name: words[name]}),
                 )
+
+
+def _text(part: Any, attribute: str) -> str | None:
+    found = getattr(part, attribute, None)
+    return found if isinstance(found, str) else None
+
+
+def _categories(part: Any, words: Words) -> Iterator[tuple[str, set[str]]]:
+    """Return the texts that an encoder knows, by column; all of them where it has no names."""
+    known = getattr(part, "categories_", None)
+    if not isinstance(known, list):
+        return
+    texts = [{each for each in categories if isinstance(each, str)} for categories in known]
+    names = getattr(part, "feature_names_in_", None)
+    if names is None or len(names) != len(texts):
+        # It stands behind another step. No column of the table gives such a word to any.
+        names, texts = list(words), [set().union(*texts)] * len(words)
+    yield from ((name, found) for name, found in zip(names, texts, strict=True) if name in words)
 
 
 @contextlib.contextmanager
@@ -78,10 +93,6 @@ def explained(words: Words) -> Iterator[None]:
         raise ModelRefused(
             refused.check, f"{refused.message}; {said}", f"{_ways_out(words)}; else {refused.fix}"
         ) from refused.__cause__
-
-
-def _is_text(category: Any) -> bool:
-    return isinstance(category, str)
 
 
 def _said(name: str, counts: Counter[str]) -> str:

@@ -97,14 +97,59 @@ def test_a_word_that_an_imputer_writes_is_no_word_of_the_table(seal_it):
     assert seal_it(model, table.fillna({"country": "NA"})).card.features[0].missing == "allow"
 
 
-def test_where_a_model_raises_the_words_are_told_as_what_may_be_the_reason(seal_it):
-    """The encoder got an array, so nobody can tell which column its categories are of."""
-    encoder = OneHotEncoder()
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        make_pipeline(
+            SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+        ),
+        make_pipeline(SimpleImputer(strategy="constant", fill_value="-"), OneHotEncoder()),
+    ],
+    ids=["most frequent", "constant"],
+)
+def test_an_encoder_behind_an_imputer_knows_the_word_as_well(seal_it, encoder):
+    """The imputer filled the word's place with another word, and nothing raised."""
+    with pytest.raises(ModelRefused, match="fitted on 'NA' in column 'country' as a word"):
+        seal_it(fitted(frame(), encoder), frame())
+
+
+def test_an_encoder_of_an_array_knows_the_word_as_well(seal_it):
     model = make_pipeline(
-        make_column_transformer((encoder, [0]), remainder="passthrough"), LogisticRegression()
+        make_column_transformer((OneHotEncoder(), [0]), remainder="passthrough"),
+        LogisticRegression(),
     ).fit(frame().to_numpy(dtype=object), ANSWERS)
-    with pytest.raises(ModelRefused) as refused:
+    with pytest.raises(ModelRefused, match="fitted on 'NA' in column 'country' as a word"):
         seal_it(model, frame())
+
+
+def test_what_an_encoder_knows_of_another_column_is_no_fault(seal_it):
+    """Each column by its own name: the word of one is nothing to the other."""
+    table = frame().assign(other=["x", "y", "NULL"] * 20)
+    table["country"] = ["DE", "FR", "IT"] * 20
+    model = make_pipeline(
+        make_column_transformer(
+            (OneHotEncoder(categories=[["DE", "FR", "IT", "NULL"]]), ["country"]),
+            (OneHotEncoder(), ["other"]),
+            remainder="passthrough",
+        ),
+        LogisticRegression(),
+    ).fit(table.replace({"other": {"NULL": np.nan}}), ANSWERS)
+    sealed = seal_it(model, table)
+
+    assert [feature.missing for feature in sealed.card.features] == ["refuse", "refuse", "allow"]
+
+
+def test_attack_an_imputer_with_a_fill_value_of_any_kind_ends_in_no_fault_of_ours(seal_it):
+    model = fitted(frame(["DE", "FR", "IT"] * 20), OneHotEncoder(handle_unknown="ignore"))
+    model.odd = SimpleImputer(fill_value=[1, 2])
+
+    assert seal_it(model, frame()).notes[-1].startswith("'country' holds 'NA' (20)")
+
+
+def test_where_a_model_raises_the_words_are_told_as_what_may_be_the_reason(seal_it):
+    model = fitted(frame(["DE", "FR", "IT"] * 20), OneHotEncoder())
+    with pytest.raises(ModelRefused) as refused:
+        seal_it(model, frame(["DE", "FR", "NA"] * 20))
 
     assert "Found unknown categories" in refused.value.message
     assert "column 'country' holds 'NA' (20)" in refused.value.message
