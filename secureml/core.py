@@ -26,6 +26,7 @@ from secureml.corridor.plugin_faults import asked
 from secureml.corridor.randomness import renew_global_state
 from secureml.corridor.refusals import Refusals
 from secureml.corridor.stopping import contained
+from secureml.models.allowlist import check_extra
 from secureml.models.artifact import Artifact, ModelRefused
 from secureml.models.registry import Registry
 from secureml.settings import SIGNING_FOLDER, Settings
@@ -141,12 +142,27 @@ def load_models(house: House) -> None:
     One that fails any check is closed and the others answer; where none is left the start stops.
     """
     _demand_models_folder(house.settings)
+    _check_allow(house.settings)
     try:
         house.models.load_all()
     except ModelRefused as error:
         raise ConfigError(str(error), file=str(house.settings.models_folder)) from error
+    _check_allow(house.settings)  # of modules that the models have imported, more can be told
     for refused in house.models.refused().values():
         log.error("closed: %s", refused)
+
+
+def _check_allow(found: Settings) -> None:
+    """Refuse a name that no model could use: it would be found when a model that needs it is not.
+
+    Only where models are loaded: a command that needs none may run without their modules.
+    """
+    try:
+        check_extra(found.models_allow)
+    except ModelRefused as error:
+        raise ConfigError(
+            error.message, file=found.file, table="models", key="allow", fix=error.fix
+        ) from None
 
 
 def _demand_models_folder(found: Settings) -> None:

@@ -85,7 +85,8 @@ class ModelsTable(Schema):
         load_default=list,
         metadata={
             "description": "Exact names of extra classes or functions a model file may use, "
-            "beyond scikit-learn's and NumPy's own."
+            "beyond scikit-learn's and NumPy's own. Their modules must be found: a start refuses "
+            "a name whose module is not."
         },
     )
 
@@ -212,7 +213,7 @@ class ServerTable(Schema):
     nginx = fields.String(
         load_default="/etc/nginx/deploy/nginx",
         validate=validate.Regexp(
-            r"(/[^\0]*)?\Z", error="Write the absolute path of a folder, or nothing."
+            r"(/[^\0]*)?\Z", error="This is not the absolute path of a folder."
         ),
         metadata={
             "description": "The folder of Nginx's include files on a production machine, which "

@@ -212,9 +212,10 @@ def _second(config: Mapping[str, Any], host: Host) -> Path:
     path: Path = host.instance / config["head_file"]
     if path.is_relative_to(folder):
         raise ConfigError(
-            f"{config['head_file']} is in the folder of the log",
+            f"{config['head_file']} lies in {config['folder']}, the folder of the log: whoever "
+            "can cut the end off the log could change this copy of its last record as well",
             key="head_file",
-            fix="name a place that whoever may write the log's folder cannot write",
+            fix="name a file in another folder of the instance, such as store/audit-head",
         )
     return path
 

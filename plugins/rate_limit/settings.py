@@ -36,12 +36,17 @@ class Allow(plain.Field[Any]):
 class NetworkText(plain.Field[str]):
     """A network such as ``10.0.0.0/8``, as it is written."""
 
+    expects = fields.Cidr.expects
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         return str(fields.Cidr().deserialize(value))
 
 
 class Place(plain.Field[str]):
     """A path: inside the instance folder, or absolute, for instance on a tmpfs."""
+
+    expects = "a path, relative to the instance folder or absolute, and without .. in it"
+    default_is_example = True
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or not _PATH.fullmatch(value) or ".." in value.split("/"):

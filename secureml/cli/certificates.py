@@ -26,6 +26,11 @@ from secureml.instance import write_new
 
 SERVER_DAYS = 365
 AUTHORITY_DAYS = 3650
+_FRESH = "delete the folder's server.* and run `secureml init` for a fresh pair"
+_OF_ONES_OWN = (
+    "put a certificate of your own and its key there (`secureml init` makes none for production), "
+    "or run the service by systemd behind the Nginx of the machine, as docs/install.md says"
+)
 
 
 def make(folder: Path, hosts: list[str], now: datetime) -> bool:
@@ -40,9 +45,9 @@ def make(folder: Path, hosts: list[str], now: datetime) -> bool:
     return True
 
 
-def check(certificate: Path, key: Path, now: datetime) -> datetime:
+def check(certificate: Path, key: Path, now: datetime, *, production: bool = False) -> datetime:
     """Return when the certificate expires; raise ConfigError when the pair cannot serve."""
-    fix = "delete the folder's server.* and run `secureml init` for a fresh pair"
+    fix = _OF_ONES_OWN if production else _FRESH
     try:
         found = x509.load_pem_x509_certificate(certificate.read_bytes())
         private = load_pem_private_key(key.read_bytes(), None)

@@ -95,7 +95,9 @@ def _warnings(house: House) -> list[str]:
         for item in house.plugins
         if hasattr(item.plugin, "ready") and (word := item.plugin.ready())
     ]
-    refused = [f"{error}, and does not answer" for error in house.models.refused().values()]
+    refused = [
+        f"requests for this model are refused: {error}" for error in house.models.refused().values()
+    ]
     try:
         return house.signing.warnings() + refused + found
     except StoreUnavailable as error:

@@ -96,7 +96,7 @@ def _place(desk: Desk, order: Order) -> Place:
 
 def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
     """Refuse names that the start does not allow: what is sealed with them would be closed."""
-    from secureml.models.advice import where_to_allow
+    from secureml.models.advice import how_to_allow
     from secureml.models.allowlist import never
 
     # Those are for the refusal that knows the way out.
@@ -108,7 +108,7 @@ def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
             file=str(settings.file),
             table="models",
             key="allow",
-            fix=where_to_allow({*settings.models_allow, *strange}, str(settings.file))
+            fix=how_to_allow(strange, settings.models_allow, str(settings.file))
             + "; then seal again",
         )
 

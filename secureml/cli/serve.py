@@ -49,13 +49,18 @@ def serve(
     """Serve over HTTPS until Ctrl-C, then stop all that was started."""
     instance, tls = desk.instance, desk.instance / "tls"
     settings = desk.house.settings  # a bad setting is told before anything runs
-    certificates.check(tls / "server.crt", tls / "server.key", certificates.utc_now())
+    nginx = None if no_nginx else _find_nginx()
+    if nginx is None:
+        _refuse_bare(desk, bind)  # first: what only a server needs is nothing to mend for none
+    certificates.check(
+        tls / "server.crt",
+        tls / "server.key",
+        certificates.utc_now(),
+        production=settings.production,
+    )
     _demand_model(desk, model)
     _clear_sockets(instance / "run")
     _check_port(bind, port)
-    nginx = None if no_nginx else _find_nginx()
-    if nginx is None:
-        _refuse_bare(desk, bind)
     front = edge.command(nginx, settings, CHECKOUT, bind, port) if nginx else None
     running = Running(CHECKOUT, instance)
     try:
@@ -93,7 +98,7 @@ def _refuse_bare(desk: Desk, bind: str) -> None:
             file=desk.house.settings.file,
             table="secureml",
             key="profile",
-            fix=fix,
+            fix=f'{fix}; to try it out on this machine alone, write profile = "development"',
         )
     if not _is_loopback(bind):
         raise ConfigError(

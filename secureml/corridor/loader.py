@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,10 +73,19 @@ def build(
         raise ConfigError(
             "this table configures a plugin that is not enabled",
             table=f"plugins.{stray}",
-            fix=f"{did_you_mean(stray, known)}add {stray!r} to [secureml] plugins or remove the "
-            "table",
+            fix=_enable(stray, known),
         )
     return [_construct(cls, tables.get(cls.name, {}), host_for(cls.name)) for cls in classes]
+
+
+def _enable(stray: str, known: Collection[str]) -> str:
+    near = did_you_mean(stray, known)
+    if near:
+        return f"{near}else remove this table, or add {stray!r} to plugins in [secureml]"
+    return (
+        f"to use {stray}, add {stray!r} to plugins in [secureml], in its place in the order "
+        "(secureml.example.toml shows it); to do without, remove this table"
+    )
 
 
 def _import(entry: str) -> type[Plugin]:

@@ -17,7 +17,11 @@ UNKNOWN, MISSING = "Unknown field.", "Missing data for required field."
 _SAID_BETTER = {
     UNKNOWN: "this key is unknown",
     MISSING: "this key is required and not there",
-    "String does not match expected pattern.": "this value has not the form it must have",
+    "String does not match expected pattern.": "this text does not have the right form",
+    "Shorter than minimum length 1.": "this is empty, and it may not be",
+    "Not a valid string.": "this is not a text",
+    "Not a valid list.": "this is not a list",
+    "Not a valid boolean.": "this is neither true nor false",
     "Field may not be null.": "this value may not be empty",
     "Invalid input type.": "this must be a table",
 }
@@ -31,6 +35,9 @@ _EXPECTS: tuple[tuple[type[fields.Field[Any]], str], ...] = (
     (fields.Nested, "a table"),
     (fields.String, "a text in quotes"),
 )
+_TEXT = "a text"
+_RULES = (validate.Range, validate.Length)
+_ONE = {"entries": "entry", "characters": "character"}
 
 
 def invalid_table(
@@ -49,9 +56,11 @@ def invalid_table(
     owner, field = _find(schema, path)
     key = ".".join(path)
     message = _SAID_BETTER.get(said, said)
+    if hasattr(field, "written") and said.startswith("Must be "):
+        message = "this is outside its bounds"  # which were told in seconds, or in bytes
     if said == UNKNOWN:
         return ConfigError(message, table=table, key=key, fix=_fix_unknown(path, owner, beside))
-    return ConfigError(message, table=table, key=key, fix=_fix_value(path, field, given))
+    return ConfigError(message, table=table, key=key, fix=_fix_value(path, field, given, schema))
 
 
 def _fix_unknown(path: tuple[str, ...], owner: Schema | None, beside: Collection[str]) -> str:
@@ -62,36 +71,63 @@ def _fix_unknown(path: tuple[str, ...], owner: Schema | None, beside: Collection
     return f"{did_you_mean(path[-1], known)}the keys here are {', '.join(known)}"
 
 
-def _fix_value(path: tuple[str, ...], field: Any, given: Mapping[str, Any]) -> str:
+def _fix_value(path: tuple[str, ...], field: Any, given: Mapping[str, Any], schema: Schema) -> str:
     if field is None:
         return "see docs/settings.md for what this table takes"
-    near = _near(field, _value_at(given, path))
-    means = str(field.metadata.get("description", ""))
-    shown = _example(path[-1], field)
-    words = [f"{near}write {_expected(field)}"]
+    value = _value_at(given, path)
+    # What one entry of a list means is said of the list.
+    entry = path[-1].isdigit() and not field.metadata
+    key, told = (path[-2], _find(schema, path[:-1])[1]) if entry else (path[-1], field)
+    means = str(told.metadata.get("description", ""))
+    shown = _example(key, told)
+    words = [f"{_near(field, value)}write {_expected(field, value)}"]
     words += [f"for example {shown}"] * bool(shown)
     words += [f"it means: {means.replace('`', chr(39)).rstrip('.')}"] * bool(means)
     return "; ".join(words)
 
 
-def _expected(field: Any) -> str:
-    """Return what a value of this field is, with its bounds or the words it may be."""
+def _expected(field: Any, value: Any = None) -> str:
+    """Return what a value of this field is, with its bounds or the words it may be.
+
+    ``value`` is what stands there, None where nothing does: quotes are not named to whoever has
+    them right.
+    """
     choices = [_quoted(word) for rule in field.validators for word in getattr(rule, "choices", ())]
     if choices:
         return f"one of {', '.join(choices)}"
-    kind = getattr(field, "expects", "") or next(
-        (words for cls, words in _EXPECTS if isinstance(field, cls)), "another value"
-    )
-    bounds = [_bounds(rule) for rule in field.validators if isinstance(rule, validate.Range)]
+    kind = _kind(field, value)
+    bounds = [_bounds(rule, field) for rule in field.validators if isinstance(rule, _RULES)]
+    if kind == _TEXT:
+        return " ".join([kind, *(bounds or ["of the right form"])])
     if isinstance(field, fields.List) and not isinstance(field.inner, fields.Nested):
+        kind = " ".join([kind, *bounds])
         return f"{kind}, each {_expected(field.inner)}"
     return " ".join([kind, *bounds])
 
 
-def _bounds(rule: validate.Range) -> str:
-    if rule.max is None:
-        return f"of at least {rule.min}"
-    return f"from {rule.min} to {rule.max}"
+def _kind(field: Any, value: Any) -> str:
+    kind = str(getattr(field, "expects", "")) or next(
+        (words for cls, words in _EXPECTS if isinstance(field, cls)), "another value"
+    )
+    if isinstance(value, str):
+        return kind.replace(" in quotes", "")
+    if value is None:
+        return kind
+    return kind.replace(", without quotes,", "").replace(", without quotes", "")
+
+
+def _bounds(rule: validate.Range | validate.Length, field: Any) -> str:
+    """Return the bounds of a value as they would be written, or those of its length."""
+    least, most = rule.min, rule.max
+    if isinstance(rule, validate.Length):
+        what = "entries" if isinstance(field, fields.List) else "characters"
+        if most is None:
+            return f"with at least {least} {what if least != 1 else _ONE[what]}"
+        return f"of {least or 0} to {most} {what}"
+    written = getattr(field, "written", str)
+    if most is None:
+        return f"of at least {written(least)}"
+    return f"from {written(least)} to {written(most)}"
 
 
 def _near(field: Any, value: Any) -> str:
@@ -102,6 +138,8 @@ def _near(field: Any, value: Any) -> str:
 def _example(key: str, field: Any) -> str:
     """Return a line that could stand there; "" where the schema has none to give."""
     value = field.metadata.get("example", missing)
+    if value is missing and getattr(field, "default_is_example", False):
+        value = field.load_default or missing
     if value is missing:
         return ""
     if isinstance(value, dict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +16,11 @@ import sklearn
 
 from .allowlist import never
 from .artifact import ModelRefused
-from .requested import Requested
+from .finding import first_absent, how_to_find
+from .requested import Place, Requested
 
 _SHOWN = 12
+_PARTIAL = "functools.partial"
 _OLD_NUMPY = "numpy.core."  # `numpy._core` since NumPy 2
 _OLDEST = (1, 7)  # of scikit-learn, that SecureML runs with
 
@@ -61,10 +63,7 @@ _WAYS = (
     _Way(
         _begins("functools."),
         "it calls whatever function it holds",
-        "write a `def` in a module that does the same, or give the values as "
-        "FunctionTransformer(f, kw_args={...}); where scikit-learn made it "
-        "(categorical_features='from_dtype'), encode the column with OrdinalEncoder and name "
-        "it in categorical_features",
+        "write a `def` in a module that does the same",
     ),
     _Way(
         _begins("operator.", "builtins.getattr", "__builtin__.", "types.", "copyreg.", "copy_reg."),
@@ -109,29 +108,78 @@ def check_requested(
     kinds: dict[_Way, list[str]] = {}
     for name in missing:
         if name in asked.inner or never(name):
-            kinds.setdefault(_way(name, asked.inner), []).append(name)
+            kinds.setdefault(_way(name, asked), []).append(name)
     hopeless = {name for names in kinds.values() for name in names}
     allowable = [name for name in missing if name not in hopeless]
     told = [
-        f"{_listed(names)}, which can never be allowed ({way.why})" for way, names in kinds.items()
+        f"{_placed(names, asked)}, which can never be allowed ({way.why})"
+        for way, names in kinds.items()
     ]
     fixes = [way.fix for way in kinds]
+    absent = absent_modules(allowable)
+    here = [name for name in allowable if name not in absent]
+    if absent:
+        told.append(_not_found(absent))
+    if here:
+        told.append(f"{_listed(here)}, which {_is_or_are(here)} not allowed yet")
     if allowable:
-        told.append(
-            f"{_listed(allowable)}, which {_is_or_are(allowable)} not allowed yet"
-            + _not_here(allowable)
-        )
-        fixes.append(
-            f"if you know and trust {_listed(allowable)}, "
-            + where_to_allow({*extra, *allowable}, settings_file)
-        )
+        fixes.append(how_to_allow(allowable, extra, settings_file))
     raise ModelRefused(
         "globals", f"the model file asks for {'; and for '.join(told)}", "; and ".join(fixes)
     )
 
 
-def _way(name: str, inner: frozenset[str]) -> _Way:
-    return _INNER if name in inner else next(way for way in _WAYS if way.fits(name))
+def _way(name: str, asked: Requested) -> _Way:
+    if name in asked.inner:
+        return _INNER
+    way = next(way for way in _WAYS if way.fits(name))
+    if name != _PARTIAL or not asked.places.get(name):
+        return way
+    return way._replace(fix="; ".join(dict.fromkeys(map(_without, asked.places[name]))))
+
+
+def _without(place: Place) -> str:
+    """Return how to do without a partial, by who put it there and where."""
+    if place.holds.startswith("sklearn."):
+        return (
+            "HistGradientBoosting with categorical columns makes it: encode them in a step before "
+            "it (OrdinalEncoder) and give it categorical_features=None"
+        )
+    if place.where in ("FunctionTransformer.func", "FunctionTransformer.inverse_func"):
+        kind = "inv_kw_args" if "inverse" in place.where else "kw_args"
+        return f"write FunctionTransformer(f, {kind}={{...}}) in place of partial(f, ...)"
+    return "write a `def` in a module that does the same"
+
+
+def _placed(names: list[str], asked: Requested) -> str:
+    """List names, each with where in the model it stands, as far as that is known."""
+    told = []
+    for name in names[:_SHOWN]:
+        places = dict.fromkeys(place.where for place in asked.places.get(name, ()))
+        told.append(f"{name} at {' and '.join(places)}" if places else name)
+    return ", ".join(told) + _and_more(names)
+
+
+def _not_found(absent: Mapping[str, str]) -> str:
+    modules = list(dict.fromkeys(absent.values()))
+    names, where = _listed(list(absent)), _listed(modules)
+    return f"{names}, which cannot be loaded: Python finds no module {where} here"
+
+
+def absent_modules(names: Iterable[str]) -> dict[str, str]:
+    """Return, of the names whose module Python does not find here, each with that module."""
+    return {name: found for name in names if (found := first_absent(name.rpartition(".")[0]))}
+
+
+def how_to_allow(names: list[str], extra: Iterable[str], settings_file: str = "") -> str:
+    """Return all that is to be done until these names can be loaded, in its order.
+
+    What makes them findable comes first: with that left out, the start would refuse the setting.
+    """
+    absent = absent_modules(names)
+    first = f"{how_to_find(absent.values())}; then, " if absent else ""
+    line = where_to_allow({*extra, *names}, settings_file)
+    return f"{first}if you know and trust {_listed(names)}, {line}"
 
 
 def where_to_allow(names: Iterable[str], settings_file: str = "") -> str:
@@ -184,23 +232,12 @@ def _runs_with(version: str) -> bool:
     return all(map(str.isdecimal, parts)) and tuple(map(int, parts)) >= _OLDEST
 
 
-def _not_here(names: list[str]) -> str:
-    roots = dict.fromkeys(name.partition(".")[0] for name in names)
-    absent = [root for root in roots if not _is_here(root)]
-    return f" (and not found here: {', '.join(absent)})" if absent else ""
-
-
-def _is_here(root: str) -> bool:
-    try:
-        # A name without a dot is looked up without importing anything.
-        return root.isidentifier() and importlib.util.find_spec(root) is not None
-    except (ImportError, ValueError):
-        return False
-
-
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(names[:_SHOWN]) + _and_more(names)
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
 
 
 def _is_or_are(names: list[str]) -> str:

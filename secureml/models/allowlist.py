@@ -9,8 +9,12 @@ from __future__ import annotations
 import sys
 from functools import cache
 from importlib import resources
+from types import ModuleType
+
+from secureml.config_error import did_you_mean
 
 from .artifact import ModelRefused
+from .finding import first_absent, how_to_find
 from .numpy_parts import SUBSTITUTES
 
 # Nothing of the standard library but plain values: what is left opens files, runs programs,
@@ -153,3 +157,38 @@ def allowed_names(extra: frozenset[str] = frozenset()) -> frozenset[str]:
                 "write it as package.module.Name, without wildcards",
             )
     return builtin_names() | extra
+
+
+def check_extra(extra: frozenset[str]) -> None:
+    """Refuse an operator's own names where no model file could ever use them.
+
+    Imports nothing: a name may be allowed for a model that is not here yet, and whether its module
+    has it is told of modules that are imported already. Raises ModelRefused("globals").
+    """
+    allowed_names(extra)
+    for name in sorted(extra - builtin_names()):  # which are of several scikit-learns
+        module, _, attribute = name.rpartition(".")
+        absent = first_absent(module)
+        if absent:
+            raise ModelRefused(
+                "globals",
+                f"{name} is named, and Python finds no module {absent} here",
+                f"correct the name or remove it; if it is right, {how_to_find([absent])}",
+            )
+        loaded = sys.modules.get(module)
+        if loaded is not None and _lacks(loaded, attribute):
+            raise ModelRefused(
+                "globals",
+                f"{name} is named, and the module {module} has no {attribute}",
+                f"{did_you_mean(attribute, dir(loaded))}correct the name or remove it",
+            )
+
+
+def _lacks(module: ModuleType, attribute: str) -> bool:
+    try:
+        getattr(module, attribute)
+    except AttributeError:
+        return True
+    except Exception:  # noqa: BLE001 - a module that makes its names up as they are asked for
+        return False
+    return False

@@ -44,7 +44,10 @@ class ModelRefused(Exception):
 
 def _one_line(text: str, limit: int = _MESSAGE_LIMIT) -> str:
     # A pickle chooses the names it asks for; they must not forge a second log line.
-    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    plain = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
     return plain if len(plain) <= limit else plain[:limit] + "..."
 
 

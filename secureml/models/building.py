@@ -21,6 +21,7 @@ from sklearn.utils import Bunch
 from . import compiled_parts, numpy_parts, plain_parts
 from .allowlist import builtin_names
 from .artifact import ModelRefused
+from .finding import first_absent, how_to_find
 from .graph_check import Grants
 from .memory_budget import FIELD, RANDOM_GENERATOR, MemoryBudget, size_of
 from .numpy_parts import SUBSTITUTES, ArrayOnDisk, Draft
@@ -208,13 +209,34 @@ def _resolve(module: str, name: str, full: str) -> Any:
     if full in SUBSTITUTES:
         return SUBSTITUTES[full]
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
+        found = importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 - what an operator's module does is its own
+        raise _not_imported(module, full, error) from None
+    try:
+        return getattr(found, name)
+    except AttributeError:
         raise ModelRefused(
             "globals",
-            f"{full} does not exist in this environment",
+            f"the model file asks for {full}, and the module {module} here has no {name}",
             "install what the model was trained with, at the same version",
         ) from None
+
+
+def _not_imported(module: str, full: str, error: Exception) -> ModelRefused:
+    absent = first_absent(module)
+    if absent:
+        return ModelRefused(
+            "globals",
+            f"the model file asks for {full}, which cannot be loaded: Python finds no module "
+            f"{absent} here",
+            how_to_find([absent]),
+        )
+    return ModelRefused(
+        "globals",
+        f"the model file asks for {full}, and importing {module} raises {type(error).__name__} "
+        f"({error})",
+        f"see why `import {module}` fails in this environment; install what it needs",
+    )
 
 
 def _set(target: Any, state: Any, setter: Callable[[Any, Any], None] | None) -> None:

@@ -16,13 +16,15 @@ from .artifact import Artifact, ModelRefused
 from .card import NUMBERS, Card, Feature, Golden, Scalar
 from .comparing import ask, compare, compare_alone, first_unfit
 from .graph import parts
+from .missing_words import check_words, explained, words_for_missing
 from .notes import notes
 from .proving import classes_of, versions_here
 from .referencing import learn_reference
 from .rows import RowReader, array_dtype
 from .rule_file import check_rules, check_table
 from .rules import Rule
-from .table import choose_columns, learn, read_dtypes, read_table
+from .table import choose_columns, learn, read_dtypes
+from .table_file import read_table
 
 GOLDEN_ROWS = 20
 _NO_GOLDEN = Golden((), (), None)
@@ -76,12 +78,16 @@ def learn_model(
         globals=tuple(sorted(names)),
         rules=rules,
     )
-    card = replace(card, golden=_answers(card, estimator, table.golden))
-    if data is None:
-        return Learned(card, ())
-    if own_code:
-        compare_alone(card, estimator, table.golden)
-    compare(card, estimator, table.columns, data, read_dtypes(dtypes or {}, table.columns))
+    words = words_for_missing(table.features, table.cells)
+    if not own_code:
+        check_words(estimator, words)
+    with explained(words):
+        card = replace(card, golden=_answers(card, estimator, table.golden))
+        if data is None:
+            return Learned(card, ())
+        if own_code:
+            compare_alone(card, estimator, table.golden)
+        compare(card, estimator, table.columns, data, read_dtypes(dtypes or {}, table.columns))
     rows = list(zip(*table.columns.values(), strict=True))
     card = replace(card, reference=learn_reference(card, estimator, rows))
     return Learned(card, notes(card.features, table.columns, table.cells, rules))

@@ -7,16 +7,15 @@ saw, and the range on the card ends there.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .card import Feature
+from .missing_words import listed, words_for_missing
 from .rule_text import parse
 from .rules import InRange, Rule, RuleError
-from .table import MISSING
 
 _FEWEST = 20  # rows from which an order can be told
 _NEWEST = 0.05  # the share of rows at the end of the table that are its newest
@@ -86,13 +85,8 @@ def _taken_for_missing(
     features: Sequence[Feature], cells: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
     """Tell of words that pandas takes for missing, in columns where they could be words."""
-    for feature in features:
-        if feature.dtype not in ("category", "text") or feature.missing == "refuse":
-            continue
-        counts = Counter(cell for cell in cells[feature.name] if cell and cell in MISSING)
-        if counts:
-            words = ", ".join(f"{word!r} ({count})" for word, count in counts.most_common(3))
-            yield (
-                f"{feature.name!r} holds {words}, taken for missing as pandas does: null in a "
-                "request, and no category"
-            )
+    for name, counts in words_for_missing(features, cells).items():
+        yield (
+            f"{name!r} holds {listed(counts)}, taken for missing as pandas does: null in a "
+            "request, and no category"
+        )

@@ -149,9 +149,10 @@ class Registry:
                 raise _no_model(name)
             raise ModelRefused(
                 "missing",
-                f"{check_name(name)} has no earlier version to go back to: only one was ever "
-                "chosen",
-                f"choose one with `secureml models use {name} VERSION`",
+                f"{check_name(name)} has no earlier version to go back to: none was in use before, "
+                "or it was removed",
+                "see its versions with `secureml models list`, and choose one with "
+                f"`secureml models use {name} VERSION`",
             )
         return before
 

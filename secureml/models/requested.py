@@ -13,7 +13,8 @@ import contextlib
 import io
 import pickle  # noqa: TID251 - only its walk through the opcodes; no name stands for anything
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -25,17 +26,31 @@ _WRAPPER, _DTYPE = "joblib.numpy_pickle.NumpyArrayWrapper", "numpy.dtype"
 _CODE = re.compile(r"[a-zA-Z?][0-9]{0,9}", re.ASCII)
 _VERSION = re.compile(r"[0-9A-Za-z.+-]{1,40}", re.ASCII)
 _MOST = 10_000  # names; an honest file has some dozens
+_MOST_PLACES, _LONGEST = 3, 100  # places of one name that are told, and letters of each
+
+
+class Place(NamedTuple):
+    """Where in the model something stands, such as ``FunctionTransformer.func``.
+
+    ``holds`` is the name it was made with first, for a partial its function; "" where there is
+    none.
+    """
+
+    where: str
+    holds: str
 
 
 class Requested(NamedTuple):
     """What a file asks for, in its order, and the scikit-learn it says it was written with.
 
-    ``inner`` are those of the names that reach into a class, such as ``module.Outer.inner``.
+    ``inner`` are those of the names that reach into a class, such as ``module.Outer.inner``;
+    ``places`` tells of names where they are the value of an attribute, at most a few each.
     """
 
     names: tuple[str, ...]
     inner: frozenset[str]
     sklearn: str
+    places: Mapping[str, tuple[Place, ...]] = MappingProxyType({})
 
 
 class _Enough(Exception):
@@ -65,6 +80,7 @@ class _Walker(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
         self._data, self._size, self.found, self.sklearn = data, len(data.getbuffer()), found, ""
         self.budget = budget
         self.inner: set[str] = set()
+        self.places: dict[str, tuple[Place, ...]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """Note a name, and return what stands for it."""
@@ -107,8 +123,20 @@ class _Walker(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
         version = state.get("_sklearn_version")
         if not self.sklearn and type(version) is str and _VERSION.fullmatch(version):
             self.sklearn = version
+        self._note_places(target.name, state)
         if target.name == _WRAPPER:
             self._skip_array(state)
+
+    def _note_places(self, owner: str, state: dict[str, Any]) -> None:
+        for key, value in state.items():
+            if not isinstance(value, _Inert) or not value.name:
+                continue
+            known = self.places.get(value.name, ())
+            first = next(iter(value.arguments), None)
+            holds = first.name if isinstance(first, _Inert) else ""
+            place = Place(f"{owner.rpartition('.')[2]}.{key}"[:_LONGEST], holds)
+            if len(known) < _MOST_PLACES and place not in known:
+                self.places[value.name] = (*known, place)
 
     def put_none(self) -> None:
         """Drop what would be put into something: the walk needs no contents."""
@@ -175,6 +203,7 @@ class _Walker(pickle._Unpickler):  # noqa: SLF001 - the C one lets no opcode be 
         inner.load()
         self.sklearn = self.sklearn or inner.sklearn
         self.inner |= inner.inner
+        self.places = {**inner.places, **self.places}
 
     dispatch[pickle.REDUCE[0]] = dispatch[pickle.NEWOBJ[0]] = make
     dispatch[pickle.NEWOBJ_EX[0]] = make_with_words
@@ -217,4 +246,4 @@ def requested(pickle_bytes: bytes, file_size: int | None = None) -> Requested:
     walker = _Walker(io.BytesIO(pickle_bytes), found, MemoryBudget(ceiling(size)))
     with contextlib.suppress(Exception):  # a hostile stream may raise anything; others judge it
         walker.load()
-    return Requested(tuple(found), frozenset(walker.inner), walker.sklearn)
+    return Requested(tuple(found), frozenset(walker.inner), walker.sklearn, walker.places)

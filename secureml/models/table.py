@@ -1,32 +1,27 @@
-"""A CSV table with a header row, and what can be learned from its columns.
+"""What can be learned from the columns of a table.
 
-Strict, because ranges and categories become rules for every request: names are unique, rows
-are of one length, and what is not plainly a number, a truth value or missing is text.
+Strict, because ranges and categories become rules for every request: what is not plainly a
+number, a truth value or missing is text.
 What is a number and what is missing is what pandas makes of the same file: the model was
 fitted on that. Where a column could be meant in two ways, whoever seals has to say which.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from .artifact import ModelRefused
 from .card import Dtype, Feature
+from .table_file import NUMBER, ROW_NUMBERS, WITHOUT_ROW_NUMBERS, Table
 
-TABLE_LIMIT = 512 * 1024**2
 CATEGORY_LIMIT = 200
-COLUMN_LIMIT = 10_000
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 # A code and no amount: postal codes, account numbers. "0" and "0.5" are numbers.
 _CODE = re.compile(r"[+-]?0[0-9]+", re.ASCII)
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _ANSWER_NAMES = frozenset({"target", "label", "class", "y", "answer"})
 # What pandas.read_csv takes for missing, unless it is told otherwise.
@@ -39,48 +34,6 @@ MISSING = frozenset(
 # Sixty-four bits: beyond them pandas has no whole numbers.
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _SHOWN = 3  # how many words a refusal shows
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns of text, by name, in the file's order."""
-
-    columns: dict[str, list[str]]
-    length: int
-
-
-def read_table(path: Path) -> Table:
-    """Read a CSV file (UTF-8, comma, header row); raises ModelRefused("card")."""
-    try:
-        if path.stat().st_size > TABLE_LIMIT:
-            raise _refuse(f"the table is larger than {TABLE_LIMIT} bytes", "give a sample of it")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            header = next(lines, [])
-            _check_header(header)
-            rows = list(_rows(lines, len(header)))
-    except (OSError, ValueError, csv.Error) as error:
-        raise _refuse(
-            f"the table cannot be read ({error})", "give a CSV file in UTF-8 with a header row"
-        ) from None
-    if not rows:
-        raise _refuse("the table has no rows", "give at least one row")
-    columns = zip(*rows, strict=True)
-    return Table(
-        {name: list(column) for name, column in zip(header, columns, strict=True)}, len(rows)
-    )
-
-
-def _rows(lines: Any, width: int) -> Iterator[list[str]]:
-    """Return the rows one by one, so that the first one too long ends the reading."""
-    for row in lines:
-        if row and len(row) != width:
-            raise _refuse(
-                f"line {lines.line_num} of the table has {len(row)} cells, the header has {width}",
-                "make every row as long as the header",
-            )
-        if row:
-            yield row
 
 
 def choose_columns(
@@ -105,6 +58,13 @@ def choose_columns(
         return offered
     absent = [name for name in names if name not in offered]
     surplus = [name for name in offered if name not in set(names)]
+    numbered = next(filter(ROW_NUMBERS.fullmatch, surplus), None)
+    if numbered is not None:
+        raise _refuse(
+            f"the table has {numbered!r}, which is no feature: it is pandas' name for a column of "
+            "row numbers",
+            WITHOUT_ROW_NUMBERS,
+        )
     if absent or surplus:
         what = f"lacks {absent[0]!r}" if absent else f"has {surplus[0]!r}, which is no feature"
         raise _refuse(
@@ -125,7 +85,7 @@ def _answer_column(
     if len(table.columns) != width + 1:
         return None
     known = {label for label in classes or () if type(label) is not bool}
-    cells = {float(cell) if _NUMBER.fullmatch(cell) else cell for cell in table.columns[last]}
+    cells = {float(cell) if NUMBER.fullmatch(cell) else cell for cell in table.columns[last]}
     holds_classes = bool(known) and (cells <= known or set(table.columns[last]) <= known)
     return last if holds_classes or last.lower() in _ANSWER_NAMES else None
 
@@ -226,7 +186,7 @@ def _missing(cells: list[str | None]) -> Any:
 
 def _is_number(cell: str) -> bool:
     # Blanks around a number are nothing to pandas, either.
-    return _NUMBER.fullmatch(cell.strip()) is not None
+    return NUMBER.fullmatch(cell.strip()) is not None
 
 
 def _number(name: str, cell: str, *, whole: bool) -> float:
@@ -258,21 +218,6 @@ def _shown(words: list[str]) -> str:
     counts = Counter(words).most_common(_SHOWN + 1)
     shown = [repr(word[:40]) for word, _ in counts[:_SHOWN]]
     return ", ".join(shown) + (" and others" if len(counts) > _SHOWN else "")
-
-
-def _check_header(header: list[str]) -> None:
-    if not header or not all(name.strip() for name in header):
-        raise _refuse("the header row has an empty name", "name every column")
-    if len(header) > COLUMN_LIMIT:
-        raise _refuse(
-            f"the header row has {len(header)} columns, more than {COLUMN_LIMIT}",
-            "leave out the columns that the model does not use",
-        )
-    repeated = [name for name, count in Counter(header).items() if count > 1]
-    if repeated:
-        raise _refuse(f"the header row has {repeated[0]!r} twice", "give each column its own name")
-    if all(map(_NUMBER.fullmatch, header)):
-        raise _refuse("the first row holds numbers, not names", "put a header row first")
 
 
 def _refuse(message: str, fix: str) -> ModelRefused:

@@ -177,6 +177,13 @@ class Duration(plain.Field[float]):
 
     expects = 'a time such as "30s", "15m", "24h" or "90d"'
 
+    @staticmethod
+    def written(seconds: float) -> str:
+        """Return a time in seconds as settings would have it; a whole second is the least."""
+        whole = math.ceil(seconds)
+        unit = next((u for u in "dhm" if whole and whole % _SECONDS[u] == 0), "s")
+        return f"{whole // _SECONDS[unit]}{unit}"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         try:
             return seconds(value if isinstance(value, str) else "")
@@ -188,6 +195,12 @@ class ByteSize(plain.Field[int]):
     """A size such as ``1MiB``, ``64KiB`` or a plain number of bytes."""
 
     expects = 'a size such as "64KiB" or "1MiB"'
+
+    @staticmethod
+    def written(size: float) -> str:
+        """Return a number of bytes as settings would have it."""
+        unit = next((u for u in ("GiB", "MiB", "KiB") if size and size % _BYTES[u] == 0), "B")
+        return f"{size / _BYTES[unit]:g}{unit}"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         text = str(value) if type(value) is int else value
@@ -212,14 +225,19 @@ class Cidr(plain.Field[Any]):
 class InstancePath(plain.Field[str]):
     """A path inside the instance folder: relative, and never up and out of it."""
 
-    expects = 'a path inside the instance folder, such as "models"'
+    expects = "a path inside the instance folder, written relative to it"
+    default_is_example = True
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or not value or "\0" in value:
-            raise ValidationError("This must be a path.")
+            raise ValidationError("This is not a path.")
         path = PurePosixPath(value)
-        if path.is_absolute() or ".." in path.parts:
-            raise ValidationError("This must be a path inside the instance folder.")
+        if path.is_absolute():
+            raise ValidationError(
+                "This is an absolute path, and only one inside the instance folder may stand here."
+            )
+        if ".." in path.parts:
+            raise ValidationError("This path leads out of the instance folder.")
         return value
 
 

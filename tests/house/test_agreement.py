@@ -65,6 +65,17 @@ def test_nginx_lets_in_as_large_a_body_as_the_application_reads(limits: dict[str
     assert limits["body"] == f"{mebibytes} MiB"
 
 
+def test_no_page_sends_people_to_write_by_hand_what_application_conf_has() -> None:
+    """A page said to set the largest body in `nginx.conf`, where nothing of it is."""
+    directives = re.findall(r"^([a-z_]+) ", text(APPLICATION), re.MULTILINE)
+    assert "client_max_body_size" in directives
+    for page in sorted((CHECKOUT / "docs").rglob("*.md")):
+        for line in page.read_text("utf-8").splitlines():
+            named = [word for word in directives if "_" in word and word in line]
+            assert not named or "application.conf" in line, (page.name, line)
+    assert "client_max_body_size" not in text("nginx.conf")
+
+
 def test_the_documented_limits_of_json_are_the_defaults(limits: dict[str, str]) -> None:
     assert limits["nesting"] == f"{default('payload', 'depth')} levels"
     assert limits["names in one object"] == str(default("payload", "keys"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -262,6 +264,35 @@ def test_commands_need_no_model_to_be_good(site):
     house = furnish(site)
     with pytest.raises(ConfigError, match="does not hold a version"):
         load_models(house)
+
+
+def test_commands_need_no_module_of_a_name_that_is_allowed(site):
+    """It may be on the path of the service alone; a start needs it."""
+    with (site / "secureml.toml").open("a") as file:
+        file.write("\n[models]\nallow = ['ourfeatures.Ratio']\n")
+    house = furnish(site)
+    with pytest.raises(ConfigError, match="no module ourfeatures here") as refused:
+        load_models(house)
+    assert (refused.value.file, refused.value.table, refused.value.key) == (
+        str(site / "secureml.toml"),
+        "models",
+        "allow",
+    )
+
+
+def test_a_module_that_a_model_imported_is_looked_at_for_the_other_names_of_it(site, monkeypatch):
+    with (site / "secureml.toml").open("a") as file:
+        file.write("\n[models]\nallow = ['mine_of_app.Ratoi']\n")
+    (site / "mine_of_app.py").write_text("class Ratio: pass\n")
+    monkeypatch.syspath_prepend(site)
+    house = furnish(site)
+    load_models(house)  # nobody knows yet, and nothing is imported to find out
+    monkeypatch.setattr(house.models, "load_all", lambda: importlib.import_module("mine_of_app"))
+    try:
+        with pytest.raises(ConfigError, match="mine_of_app has no Ratoi; fix: did you mean 'Ra"):
+            load_models(house)
+    finally:
+        sys.modules.pop("mine_of_app", None)
 
 
 def test_nothing_is_opened_before_the_first_request(site):

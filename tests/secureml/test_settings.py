@@ -304,7 +304,7 @@ def test_an_address_that_only_nginx_can_reach_may_be_bound(write, bind):
         ("profil = 'production'", "did you mean 'profile'? the keys here are accept_risk, "),
         ("log_level = 'all'", 'write one of "debug", "info", "warning", "error"'),
         ("accept_risk = ['transprot']", "did you mean 'transport'?"),
-        ("[payload]\ndepth = 65", "write a whole number, without quotes, from 2 to 64"),
+        ("[payload]\ndepth = 65", "write a whole number from 2 to 64"),
         ("[payload]\nbody = '1MB'", 'write a size such as "64KiB" or "1MiB"'),
         ("[payload]\ngzip = 'yes'", "write true or false, without quotes"),
         ("[signing_keys]\nretire_after = 60", 'write a time such as "30s"'),

@@ -334,9 +334,11 @@ def test_a_server_starts_though_its_chain_cannot_go_on_with_the_new_key(harness,
 
 
 def test_a_head_inside_the_folder_of_the_log_stops_the_start(harness):
-    with pytest.raises(ConfigError, match="is in the folder of the log") as refused:
+    with pytest.raises(ConfigError, match="the folder of the log: whoever") as refused:
         build(harness, head_file="logs/audit/head")
     assert refused.value.key == "head_file"
+    assert "logs/audit/head lies in logs/audit" in refused.value.message
+    assert "a file in another folder of the instance" in refused.value.fix
 
 
 def test_a_log_whose_end_was_cut_off_is_not_ready_and_each_start_says_so(harness, caplog):

@@ -115,6 +115,28 @@ BAD = {
         lambda i: append(i, "[models]\nfolder = 'modells'\n"),
         ["[models] folder: there is no folder 'modells'", "did you mean 'models'?"],
     ),
+    "a name of a module that is not there": (
+        lambda i: append(i, "[models]\nallow = ['ourfeatures.Ratio']\n"),
+        [
+            "secureml.toml: [models] allow: ourfeatures.Ratio is named, and Python finds no mod",
+            "PYTHONPATH=/path/to/folder before this command",
+        ],
+    ),
+    "a name that its module has not": (
+        lambda i: append(i, "[models]\nallow = ['sklearn.base.BaseEstimater']\n"),
+        [
+            "[models] allow: sklearn.base.BaseEstimater is named, and the module sklearn.base has",
+            "did you mean 'BaseEstimator'?",
+        ],
+    ),
+    "a name that nobody may allow": (
+        lambda i: append(i, "[models]\nallow = ['os.system']\n"),
+        ["[models] allow: os.system can run anything and is never allowed", "remove it from allow"],
+    ),
+    "a wildcard among the names": (
+        lambda i: append(i, "[models]\nallow = ['acme.*']\n"),
+        ["[models] allow: acme.* is not the exact name", "package.module.Name"],
+    ),
     "a limit for a client that is not there": (
         lambda i: append(
             i, "[[plugins.rate_limit.limits]]\nfor = 'client:acme'\nallow = '5 per minute'\n"
@@ -178,7 +200,9 @@ def test_a_refused_model_beside_a_healthy_one_is_a_warning(ask, fresh_instance):
     found = json.loads(ask("check", "--json").out)
 
     assert (found["ok"], found["models"]) == (True, {"breast-cancer": "1"})
-    assert any("no version of spoilt is chosen" in warning for warning in found["warnings"])
+    (warning,) = (each for each in found["warnings"] if "no version of spoilt" in each)
+    assert warning.startswith("requests for this model are refused: ")
+    assert warning[-len("VERSION`") :] == "VERSION`"  # the way out is the end of it
     strict = ask("check", "--every-model")
     assert (strict.code, strict.out, strict.err.count("\n")) == (2, "", 1)
     assert "no version of spoilt is chosen" in strict.err

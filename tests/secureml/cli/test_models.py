@@ -145,7 +145,11 @@ def test_a_machine_that_serves_nothing_can_seal(type_command, tmp_path, material
         ("show breast-cancer --version ../1", 1, "breast-cancer has no version ../1"),
         ("use breast-cancer 7", 1, "breast-cancer has no version 7"),
         ("use nope 1", 1, "nope has no version 1"),
-        ("rollback breast-cancer", 1, "breast-cancer has no earlier version to go back to"),
+        (
+            "rollback breast-cancer",
+            1,
+            "breast-cancer has no earlier version to go back to: none was in use before",
+        ),
         ("rollback ../x", 1, "'../x' is not a model name"),
     ],
 )

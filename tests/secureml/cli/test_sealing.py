@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import joblib
 import numpy as np
@@ -102,6 +103,28 @@ def test_all_that_is_missing_is_told_at_the_first_try(ask, own, fresh_instance):
     assert said.code == 1
     assert f'allow = ["other.Name", "{OWN}.more", "{OWN}.twice"]' in said.err
     assert str(fresh_instance / "secureml.toml") in said.err
+
+
+@pytest.mark.parametrize("words", [[], [f"--allow={OWN}.twice", f"--allow={OWN}.more"]])
+def test_a_module_that_is_not_on_the_path_is_told_with_all_steps_in_their_order(
+    ask, own, fresh_instance, monkeypatch, words
+):
+    """Followed step by step, the first message leads to a sealed model, and in no circle."""
+    folder = str(own.parent)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != folder])
+    sys.modules.pop(OWN)
+    said = ask("seal", own, "--name", "own", *words)
+
+    assert said.code != 0
+    assert said.err.index("PYTHONPATH=/path/to/folder") < said.err.index("allow = [")
+    (line,) = re.findall(r"allow = \[.*?\]", said.err)
+    file = fresh_instance / "secureml.toml"
+    file.write_text(f"{file.read_text()}\n[models]\n{line}\n")
+    again = ask("seal", own, "--name", "own")
+    assert f"Python finds no module {OWN} here" in again.err
+    assert "allow = [" not in again.err
+    monkeypatch.syspath_prepend(folder)
+    assert ask("seal", own, "--name", "own").code == 0
 
 
 def test_a_machine_that_only_seals_is_told_what_its_server_must_allow(

@@ -126,7 +126,21 @@ def test_production_is_not_served_without_nginx(ask, fresh_instance, monkeypatch
     assert 'profile = "development"' in text
     text = text.replace('profile = "development"', 'profile = "production"\naccept_risk = RISKS')
     settings.write_text(text.replace("RISKS", '["audit_log", "brute_force"]'))
+    for file in ("server.crt", "server.key"):
+        (fresh_instance / "tls" / file).unlink()  # production has none, and none would help
     one_line(ask(*words), f"{settings}: [secureml] profile: without Nginx", "install Nginx")
+
+
+def test_production_without_a_certificate_is_not_sent_to_a_command_that_makes_none(
+    ask, fresh_instance
+):
+    settings = fresh_instance / "secureml.toml"
+    text = settings.read_text().replace('profile = "development"', 'profile = "production"')
+    settings.write_text(text)
+    (fresh_instance / "tls/server.crt").unlink()
+    said = ask()
+    one_line(said, "server.crt: certificate or key cannot be read", "docs/install.md")
+    assert "for a fresh pair" not in said.err
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.1"])

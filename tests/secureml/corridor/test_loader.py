@@ -117,6 +117,23 @@ def test_a_table_without_its_plugin_stops_the_start(tmp_path):
         build(tmp_path, [], {"gate": {}})
 
 
+def test_a_table_without_its_plugin_is_told_both_ways_out(tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        build(tmp_path, [], {"gate": {}})
+    assert refused.value.fix == (
+        "to use gate, add 'gate' to plugins in [secureml], in its place in the order "
+        "(secureml.example.toml shows it); to do without, remove this table"
+    )
+
+
+def test_a_misspelt_table_is_told_the_plugin_that_is_enabled_and_not_to_add_the_misspelt(tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        build(tmp_path, [Gate], {"gaet": {}})
+    assert refused.value.fix == (
+        "did you mean 'gate'? else remove this table, or add 'gaet' to plugins in [secureml]"
+    )
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import pytest
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as plain
@@ -10,6 +13,8 @@ from plugins.rate_limit.settings import Config as RateLimit
 from plugins.transport.plugin import Config as Transport
 from secureml import fields
 from secureml.corridor.table_faults import invalid_table
+
+INSIDE = "write a path inside the instance folder, written relative to it; "
 
 
 def fault(schema, table):
@@ -70,8 +75,8 @@ class Every(Schema):
     ("table", "key", "fix"),
     [
         ({"flag": "x"}, "flag", "write true or false, without quotes"),
-        ({"number": 0}, "number", "write a whole number, without quotes, of at least 1"),
-        ({"share": 2}, "share", "write a number, without quotes, from 0 to 1"),
+        ({"number": 0}, "number", "write a whole number of at least 1"),
+        ({"share": 2}, "share", "write a number from 0 to 1"),
         ({"networks": ["10.0.0.1/8"]}, "networks.0", 'write a network such as "10.0.0.0/8"'),
         ({"networks": "10.0.0.0/8"}, "networks", "write a list in square brackets, each a netw"),
         ({"texts": [1]}, "texts.0", "write a text in quotes"),
@@ -102,6 +107,117 @@ def test_no_shipped_key_is_answered_with_words_that_say_nothing():
             if told.key == key or told.key.startswith(f"{key}."):
                 assert "write " in told.fix, (name, key, told.fix)
                 assert "another value" not in told.fix, (name, key, told.fix)
+
+
+def shipped():
+    """Return the schema of each table that an operator can write, by its name."""
+    from secureml.tables import TABLES
+
+    found = dict(TABLES)
+    for file in sorted((Path(__file__).parents[3] / "plugins").glob("*/plugin.py")):
+        name = file.parent.name
+        module = importlib.import_module(f"plugins.{name}.plugin")
+        for cls in vars(module).values():
+            if isinstance(cls, type) and getattr(cls, "name", "") == name and cls.schema:
+                found[f"plugins.{name}"] = cls.schema
+    return found
+
+
+@pytest.mark.parametrize(("name", "schema"), sorted(shipped().items()))
+def test_no_text_in_quotes_is_answered_with_the_advice_to_write_one(name, schema):
+    """`bind = "nonsense"` was told to "write a text in quotes", as were thirty other keys."""
+    for key in schema().fields:
+        for value in ("", " ", "a b", "x\ny", [""], [" "], []):
+            try:
+                schema().load({key: value})
+            except ValidationError as error:
+                told = invalid_table(error, name, schema(), {key: value})
+                if told.key not in (key, f"{key}.0"):
+                    continue  # another key is required
+                entry = told.key.endswith(".0")
+                assert "another value" not in told.fix, told
+                if isinstance(value, str) or entry:
+                    assert not told.fix.startswith("write a text in quotes"), told
+                if entry and schema().fields[key].metadata.get("description"):
+                    assert "it means: " in told.fix, told
+
+
+@pytest.mark.parametrize(
+    ("schema", "table", "message", "fix"),
+    [
+        (
+            "server",
+            {"bind": "nonsense"},
+            "This is no address that Gunicorn could listen on.",
+            'write a text of the right form; for example bind = "unix:/run/secureml/',
+        ),
+        (
+            "server",
+            {"nginx": "etc/nginx"},
+            "This is not the absolute path of a folder.",
+            "write a text of the right form; it means: The folder of Nginx's include files",
+        ),
+        (
+            "plugins.metrics",
+            {"listen": "0.0.0.0:9464"},
+            "This is not an address of this machine alone, such as 127.0.0.1:9464.",
+            "write a text of the right form; it means: Empty for the route",
+        ),
+        (
+            "plugins.metrics",
+            {"certificates": [""]},
+            "this is empty, and it may not be",
+            "write a text with at least 1 character; it means: Certificates (PEM)",
+        ),
+        (
+            "secureml",
+            {"plugins": []},
+            "this is empty, and it may not be",
+            "write a list in square brackets with at least 1 entry, each a text in quotes; for",
+        ),
+        (
+            "plugins.traces",
+            {"service": "x" * 101},
+            "Length must be between 1 and 100.",
+            "write a text of 1 to 100 characters; ",
+        ),
+        (
+            "recording",
+            {"window": "2h"},
+            "this is outside its bounds",
+            'write a time such as "30s", "15m", "24h" or "90d" from 1s to 1h; ',
+        ),
+        (
+            "plugins.audit_log",
+            {"key": "file:k", "rotate": 1},
+            "this is outside its bounds",
+            'write a size such as "64KiB" or "1MiB" from 64KiB to 4GiB; ',
+        ),
+        (
+            "plugins.access_log",
+            {"file": "/var/log/x"},
+            "This is an absolute path, and only one inside the instance folder may stand here.",
+            f'{INSIDE}for example file = "logs/access.log"; ',
+        ),
+        (
+            "models",
+            {"folder": "../x"},
+            "This path leads out of the instance folder.",
+            f'{INSIDE}for example folder = "models"; ',
+        ),
+        (
+            "plugins.rate_limit",
+            {"counters": "../x"},
+            "This must be a path, relative to the instance folder or absolute.",
+            "write a path, relative to the instance folder or absolute, and without .. in it; ",
+        ),
+    ],
+)
+def test_the_fix_is_for_the_fault_and_not_for_another(schema, table, message, fix):
+    told = fault(shipped()[schema], table)
+
+    assert told.message == message
+    assert told.fix.startswith(fix)
 
 
 def test_a_table_without_settings_says_so():

@@ -14,15 +14,18 @@ import pytest
 import sklearn
 from scipy import stats
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardScaler
 
 from secureml.models.advice import check_requested, where_to_allow
-from secureml.models.allowlist import builtin_names
+from secureml.models.allowlist import allowed_names, builtin_names
 from secureml.models.artifact import ModelRefused
-from secureml.models.requested import Requested, requested
+from secureml.models.requested import Place, Requested, requested
+from secureml.models.unpickling import load_recorded
 
 ROWS, ANSWERS = np.array([[0.0, 1], [1, 0], [2, 1], [3, 0]]), [0, 0, 1, 1]
 HERE = sklearn.__version__
@@ -71,7 +74,8 @@ def test_all_names_are_told_at_once_each_with_its_way():
 
     assert "__main__.A, __main__.B, which can never be allowed" in told.message
     assert "functools.partial, which can never be allowed" in told.message
-    assert "xgboost.core.Booster, own.C, which are not allowed yet" in told.message
+    assert "xgboost.core.Booster, own.C, which cannot be loaded: " in told.message
+    assert "Python finds no module xgboost, own here" in told.message
     assert "seal with --allow own.C --allow xgboost.core.Booster" in told.fix
 
 
@@ -81,16 +85,38 @@ def test_where_there_are_settings_the_line_to_write_is_told_whole():
     assert 'write into [models] of /etc/secureml.toml: allow = ["own.A", "own.C"]' in told.fix
 
 
-def test_a_module_that_is_not_here_is_told_of():
-    assert "not found here: no_such_package" in refusal("no_such_package.Name").message
-    assert "not found here" not in refusal("sklearn.base.clone").message
+def test_a_module_that_is_not_found_is_told_with_the_path_to_set_before_anything_is_allowed():
+    """Told to allow it alone, an operator met the same file again: it "does not exist"."""
+    told = refusal("ourfeatures.Ratio", settings="/etc/secureml.toml")
+
+    assert (
+        "ourfeatures.Ratio, which cannot be loaded: Python finds no module ourfeatures here"
+        in told.message
+    )
+    assert "not allowed yet" not in told.message
+    path, allow = told.fix.index("PYTHONPATH=/path/to/folder"), told.fix.index("allow = [")
+    assert path < allow
+    assert "; then, if you know and trust ourfeatures.Ratio, write into [models]" in told.fix
+    assert "PYTHONPATH" not in refusal("sklearn.base.clone").fix
 
 
-def test_to_look_for_a_module_does_not_import_it(tmp_path, monkeypatch):
-    (tmp_path / "this_is_imported_too.py").write_text("raise SystemExit('imported')")
+def test_a_module_missing_from_a_package_that_is_here_is_told_by_its_whole_name():
+    told = refusal("pandas.no_such_module.Name", "own_package.deep.Name")
+
+    assert "no module pandas.no_such_module, own_package here" in told.message
+
+
+@pytest.mark.parametrize("name", ["loud.Name", "loud.inner.Name"])
+def test_attack_to_look_for_a_module_imports_neither_it_nor_its_package(
+    name, tmp_path, monkeypatch
+):
+    (tmp_path / "loud").mkdir()
+    for file in ("__init__", "inner"):
+        (tmp_path / f"loud/{file}.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
 
-    assert "not found here" not in refusal("this_is_imported_too.Name").message
+    assert "which is not allowed yet" in refusal(name).message
+    assert "loud" not in sys.modules
 
 
 def test_a_class_inside_a_class_is_told_so():
@@ -192,9 +218,47 @@ def test_functions_with_arguments_and_bound_methods(monkeypatch):
     partial = make_pipeline(
         FunctionTransformer(functools.partial(power, by=2)), LogisticRegression()
     )
-    told = str(of(partial.fit(ROWS, ANSWERS)))
-    assert "kw_args" in told
-    assert "own_module_of_the_tests.power, which is not allowed yet" in told
+    told = of(partial.fit(ROWS, ANSWERS))
+    assert "functools.partial at FunctionTransformer.func, which can never be" in told.message
+    assert told.fix.startswith("write FunctionTransformer(f, kw_args={...}) in place of partial(")
+    assert "own_module_of_the_tests.power, which is not allowed yet" in told.message
+    assert len(str(told)) < 500
     bound = make_pipeline(FunctionTransformer("{:.1f}".format, check_inverse=False))
     assert pickle.loads(pickle.dumps(bound))
     assert "bound methods" in str(of(bound))
+
+
+@pytest.mark.parametrize("columns", [[0], [True, False]])
+def test_a_boosting_that_knows_categories_is_told_to_have_them_encoded_before_it(columns):
+    """scikit-learn puts the partial there, whichever way the columns are named."""
+    rows = np.array([[place % 4, place] for place in range(40)], dtype=float)
+    boosting = HistGradientBoostingClassifier(categorical_features=columns, max_iter=2)
+    told = of(boosting.fit(rows, [0, 1] * 20))
+
+    assert "functools.partial at FunctionTransformer.func" in told.message
+    assert "categorical_features=None" in told.fix
+    assert "kw_args" not in told.fix
+    # The way out, taken:
+    encoded = make_pipeline(
+        make_column_transformer((OrdinalEncoder(), [0]), remainder="passthrough"),
+        HistGradientBoostingClassifier(categorical_features=None, max_iter=2),
+    )
+    file = io.BytesIO()
+    joblib.dump(encoded.fit(rows, [0, 1] * 20), file)
+    check_requested(requested(file.getvalue()), builtin_names(), frozenset())
+    assert load_recorded(file.getvalue(), allowed_names())[0].predict(rows).shape == (40,)
+
+
+def test_partials_in_several_places_are_told_with_each_place_and_way():
+    asked = Requested(
+        ("functools.partial",),
+        frozenset(),
+        HERE,
+        {"functools.partial": (Place("FunctionTransformer.func", "own.f"), Place("Own.f", ""))},
+    )
+    with pytest.raises(ModelRefused) as refused:
+        check_requested(asked, builtin_names(), frozenset())
+
+    assert "functools.partial at FunctionTransformer.func and Own.f" in refused.value.message
+    assert "kw_args" in refused.value.fix
+    assert "write a `def` in a module" in refused.value.fix

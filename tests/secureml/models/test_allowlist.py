@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from types import ModuleType
 
 import pytest
 from sklearn.utils import all_estimators
 
-from secureml.models.allowlist import allowed_names, builtin_names, never
+from secureml.models.allowlist import allowed_names, builtin_names, check_extra, never
 from secureml.models.artifact import ModelRefused
 
 DANGEROUS = [
@@ -114,3 +116,59 @@ def test_wildcards_and_prefixes_are_not_names(name):
 
 def test_plain_values_may_be_added():
     assert "datetime.date" in allowed_names(frozenset({"datetime.date"}))
+
+
+# -- what an operator allows must be something that a model could use ---------------------------
+
+
+def refused(name):
+    with pytest.raises(ModelRefused) as told:
+        check_extra(frozenset({"sklearn.base.clone", name}))
+    assert told.value.check == "globals"
+    return told.value
+
+
+@pytest.mark.parametrize(
+    ("name", "absent"),
+    [
+        ("no_such_f.Name", "no_such_f"),
+        ("no_such_f.inner.Name", "no_such_f"),
+        ("sklearn.no_such_f.Name", "sklearn.no_such_f"),
+        ("sklearn.base.BaseEstimator.fit", "sklearn.base.BaseEstimator"),
+    ],
+)
+def test_a_name_of_a_module_that_is_not_here_is_refused(name, absent):
+    told = refused(name)
+
+    assert told.message == f"{name} is named, and Python finds no module {absent} here"
+    assert "PYTHONPATH=/path/to/folder" in told.fix
+
+
+def test_a_name_that_an_imported_module_lacks_is_refused_with_the_nearest():
+    assert "did you mean 'clone'?" in refused("sklearn.base.clon").fix
+
+
+def test_attack_a_module_is_not_imported_to_look_for_its_names(tmp_path, monkeypatch):
+    """Who may write the settings may name any module on the path, and a check must run none."""
+    (tmp_path / "loud_of_allow").mkdir()
+    for file in ("__init__", "inner"):
+        (tmp_path / f"loud_of_allow/{file}.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    check_extra(frozenset({"loud_of_allow.Name", "loud_of_allow.inner.Name"}))
+
+    assert not {"loud_of_allow", "loud_of_allow.inner"} & sys.modules.keys()
+
+
+def test_a_module_that_makes_up_its_names_is_left_alone(monkeypatch):
+    module = ModuleType("made_up_f")
+
+    def found(name):
+        raise RuntimeError(name)
+
+    module.__getattr__ = found
+    monkeypatch.setitem(sys.modules, "made_up_f", module)
+    check_extra(frozenset({"made_up_f.Name"}))
+
+
+def test_every_shipped_name_could_be_allowed_once_more():
+    check_extra(builtin_names())

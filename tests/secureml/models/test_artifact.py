@@ -106,6 +106,15 @@ def test_a_refusal_is_one_line_whatever_the_file_put_into_it():
 
     assert text.isprintable()
     assert len(text.splitlines()) == 1
+    # What stood there can be told, and is not mistaken for a question mark.
+    assert text == r"model a: globals: asks for os\nERROR forged\x1b[2J; fix: do\nnot"
+
+
+def test_attack_no_letter_of_any_kind_breaks_the_line():
+    for letter in ("\r", "\x85", "\u2028", "\u202e", "\ud800", "\x00", "\U000e0001"):
+        text = str(ModelRefused("globals", f"a{letter}b", "c"))
+        assert text.isprintable(), repr(letter)
+        assert text.isascii(), repr(letter)
 
 
 def test_a_refusal_has_a_bounded_length():

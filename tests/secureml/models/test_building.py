@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 
@@ -73,6 +74,30 @@ def test_a_class_of_ones_own_loads_once_it_is_named():
     assert load(make_pipeline(Clipper(2.0), LogisticRegression()), "Clipper")[0].low == 2.0
     with pytest.raises(ModelRefused, match="Clipper"):
         load(Clipper())
+
+
+@pytest.mark.parametrize(
+    ("source", "says", "fix"),
+    [
+        (None, "Python finds no module gone_of_building here", "PYTHONPATH=/path/to/folder"),
+        ("", "the module gone_of_building here has no Gone", "at the same version"),
+        ("import no_such_f", "importing gone_of_building raises ModuleNotFoundError", "see why"),
+        ("1 / 0", "importing gone_of_building raises ZeroDivisionError", "see why"),
+    ],
+)
+def test_what_cannot_be_had_is_told_with_the_reason(source, says, fix, tmp_path, monkeypatch):
+    name = "gone_of_building"
+    if source is not None:
+        (tmp_path / f"{name}.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+    try:
+        with pytest.raises(ModelRefused) as refused:
+            load_estimator(b"\x80\x02c" + f"{name}\nGone\n.".encode(), frozenset({f"{name}.Gone"}))
+    finally:
+        sys.modules.pop(name, None)
+
+    assert says in refused.value.message
+    assert fix in refused.value.fix
 
 
 def test_a_function_of_ones_own_may_stand_wherever_a_function_stands():

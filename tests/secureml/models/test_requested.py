@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import pickle
@@ -137,3 +138,21 @@ def test_attack_names_without_end_are_not_kept():
     stream = b"".join(b"cm\nname%d\n0" % number for number in range(30_000))
 
     assert len(requested(b"\x80\x04" + stream + b"N.").names) <= 10_001
+
+
+def test_it_tells_where_a_name_stands_as_far_as_it_is_an_attribute():
+    scaled = StandardScaler().fit(ROWS)
+    scaled.mine = functools.partial(np.add, 1)
+    found = requested(written(scaled))
+
+    assert [place.where for place in found.places["functools.partial"]] == ["StandardScaler.mine"]
+
+
+def test_attack_places_are_few_and_short_however_many_a_file_has():
+    scaled = StandardScaler().fit(ROWS)
+    for number in range(50):
+        setattr(scaled, f"{number}" + "x" * 5000, functools.partial(int))
+    places = requested(written(scaled)).places["functools.partial"]
+
+    assert len(places) == 3
+    assert all(len(place.where) <= 100 for place in places)

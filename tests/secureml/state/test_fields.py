@@ -140,3 +140,24 @@ def test_any_value_is_taken_or_refused_and_never_a_failure(kind, value):
 def test_a_kind_carries_its_description(kind):
     """The settings page is made of them."""
     assert kind(metadata={"description": "What."}).metadata["description"] == "What."
+
+
+@pytest.mark.parametrize(
+    ("field", "number", "text"),
+    [
+        (fields.Duration, 0, "0s"),
+        (fields.Duration, 0.001, "1s"),
+        (fields.Duration, 45, "45s"),
+        (fields.Duration, 90 * 60, "90m"),
+        (fields.Duration, 3600.0, "1h"),
+        (fields.Duration, 365 * 86400, "365d"),
+        (fields.ByteSize, 1, "1B"),
+        (fields.ByteSize, 1025, "1025B"),
+        (fields.ByteSize, 64 * 1024, "64KiB"),
+        (fields.ByteSize, 16 * 1024**3, "16GiB"),
+    ],
+)
+def test_bounds_are_told_as_settings_would_have_them(field, number, text):
+    assert field.written(number) == text
+    if number >= 1:
+        assert load(field(), text) == number
