@@ -25,6 +25,9 @@ def check_neighbours(fitted: Fitted) -> None:
         fitted.demand(given is None or type(given) is dict, name, "is not a dictionary")
         fitted.demand(not set(_NORMS) & set(given or ()), name, "gives norms of other rows")
     _check_distances(fitted)
+    # A tree keeps the nearest in a heap of so many places, and writes into the first unasked.
+    if fitted.state.get("n_neighbors") is not None:
+        fitted.whole("n_neighbors", 1)
     if not fitted.has("_fit_X", "_tree", "n_samples_fit_"):
         return
     count = fitted.whole("n_samples_fit_", 1)

@@ -333,6 +333,9 @@ ATTACKS = {
     "dense vectors that say they are sparse": (
         SVR(), ROWS, NUMBERS, put(_sparse=True), "support_vectors_",
     ),
+    "neighbours in a heap without places": (
+        KNeighborsRegressor(algorithm="kd_tree"), ROWS, NUMBERS, put(n_neighbors=0), "n_neighbors",
+    ),
     "neighbours with labels of no class": (
         KNeighborsClassifier(algorithm="brute"), ROWS, THREE,
         put(_y=np.full(60, 10**6)), "_y",
