@@ -7,12 +7,14 @@ no browser is not held by any of this, so nothing here takes the place of a cred
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[1-9][0-9]{0,4}))?"
 )
+# What browsers take for an IPv4 address: a name whose last part is a number (WHATWG URL, 3.5).
+_NUMBER_LAST = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 _DEFAULT_PORT = {"http": "80", "https": "443"}
 
 # What a page may read beside the status and the body; the rest browsers keep from it.
@@ -35,7 +37,27 @@ def fault_of(origin: str) -> str:
         return f"there is no port {port}"
     if scheme == "http" and not _on_this_machine(host):
         return "whoever stands between could change a page that came over http"
-    return ""
+    return _unlike_browsers(host)
+
+
+def _unlike_browsers(host: str) -> str:
+    """Return how a browser would write a host otherwise, or that it is none; "" if neither.
+
+    Origins are compared letter by letter: one in another spelling would never match, without a
+    word.
+    """
+    try:
+        if host.startswith("["):
+            address = IPv6Address(host[1:-1])
+            # Of an IPv4 address inside, Python's spelling is not that of browsers.
+            written = host if address.ipv4_mapped else f"[{address.compressed}]"
+        elif _NUMBER_LAST.fullmatch(host):
+            written = str(IPv4Address(host))
+        else:
+            return "a host name has no empty part" if ".." in host else ""
+    except ValueError:
+        return f"{host} is no address"
+    return "" if written == host else f"browsers write the address {written}"
 
 
 def _on_this_machine(host: str) -> bool:

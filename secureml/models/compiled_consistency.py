@@ -24,7 +24,11 @@ decomposition/_online_lda_fast        ``exp_dirichlet_component_``
 decomposition/_cdnmf_fast             ``components_``
 scipy interpolate/_dierckx            a spline's ``t``, ``c``, ``k``
 scipy sparse/_sparsetools             sparse matrices (``compiled_parts``); ``vocabulary_``;
-                                      ``categories_`` and ``_n_features_outs``; ``n_features``
+                                      ``categories_`` and ``_n_features_outs``; ``n_features``;
+                                      what members of ``OneVsRestClassifier`` answer, which no
+                                      file tells (``sparse_parts.check_each_sparse_matrix``)
+numpy empty                           ``_n_out_full`` of polynomials; ``encodings_`` of targets:
+                                      what is not filled is memory as it was found
 ====================================  =======================================================
 
 As far as the Python that calls them shows, the other compiled modules are used in ``fit`` only, or
@@ -51,6 +55,7 @@ _FAMILIES: tuple[tuple[str, Callable[[Fitted], None]], ...] = (
         tree_consistency.check_histograms,
     ),
     ("sklearn.svm._base.BaseLibSVM", vector_consistency.check_vectors),
+    ("sklearn.svm._base.BaseSVC", vector_consistency.check_classes),
     ("sklearn.neighbors._base.NeighborsBase", table_consistency.check_neighbours),
     ("sklearn.neighbors._classification.KNeighborsClassifier", table_consistency.check_voters),
     ("sklearn.neighbors._classification.RadiusNeighborsClassifier", table_consistency.check_voters),
@@ -60,6 +65,8 @@ _FAMILIES: tuple[tuple[str, Callable[[Fitted], None]], ...] = (
     ("sklearn.decomposition._lda.LatentDirichletAllocation", table_consistency.check_topics),
     ("sklearn.decomposition._nmf._BaseNMF", table_consistency.check_factors),
     ("sklearn.preprocessing._polynomial.SplineTransformer", table_consistency.check_splines),
+    ("sklearn.preprocessing._polynomial.PolynomialFeatures", table_consistency.check_polynomials),
+    ("sklearn.preprocessing._target_encoder.TargetEncoder", table_consistency.check_targets),
     ("scipy.interpolate._bsplines.BSpline", table_consistency.check_spline),
     ("sklearn.feature_extraction.text.CountVectorizer", matrix_consistency.check_vocabulary),
     (

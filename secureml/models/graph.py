@@ -23,6 +23,9 @@ SCALARS = frozenset(
     | {scalar for scalar in np.sctypeDict.values() if scalar is not np.void}
 )
 MAPPINGS: frozenset[type] = frozenset({dict, OrderedDict, defaultdict, Bunch})
+# Attributes whose dict is given to a function as its arguments. Not any dict: a vocabulary may
+# well hold the same words.
+ARGUMENTS = ("_kwargs", "_params", "kw_args")
 CONTAINERS: frozenset[type] = MAPPINGS | {list, tuple, set, frozenset, deque}
 _WITHOUT_STATE = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
 

@@ -22,8 +22,10 @@ from .artifact import ModelRefused
 from .callable_places import ancestors, is_place, wrong_method_name
 from .compiled_consistency import check_consistency
 from .compiled_parts import KINDS
-from .graph import CONTAINERS, attributes_of, edges
-from .sparse_parts import check_sparse
+from .graph import ARGUMENTS, CONTAINERS, MAPPINGS, attributes_of, edges
+from .sparse_parts import check_each_sparse_matrix, check_sparse
+
+_OF_NUMPY = ("out", "where")
 
 
 @dataclass
@@ -64,6 +66,8 @@ def check_graph(root: Any, grants: Grants) -> None:
     enter = _Enter(grants)
     for owner, attribute, value in edges(root, enter):
         _check_value(owner, attribute, value, grants)
+    # What it will build while it answers stands nowhere yet.
+    check_each_sparse_matrix()
 
 
 @dataclass
@@ -123,6 +127,7 @@ def _check_object(owner: Any, attribute: str, value: Any, grants: Grants) -> Non
         check_sparse(value)
     check_consistency(value)
     for key, held in attributes_of(value).items():
+        _check_arguments(value, key, held)
         wrong = wrong_method_name(value, key, held)
         if wrong is not None:
             raise _misplaced(value, key, f"the method name {wrong!r}")
@@ -130,6 +135,24 @@ def _check_object(owner: Any, attribute: str, value: Any, grants: Grants) -> Non
         attributes_of(value).get("estimator"), BaseEstimator
     ):
         raise _misplaced(value, "estimator", "something that is no estimator")
+
+
+def _check_arguments(owner: Any, attribute: str, held: Any) -> None:
+    """Refuse arguments by which NumPy and SciPy write into an array, or leave some of it out.
+
+    The array may be one that was checked before, and that compiled code trusts since; and what
+    is left out of an answer is memory as it was found.
+    """
+    if type(held) not in MAPPINGS or not attribute.rstrip("_").endswith(ARGUMENTS):
+        return
+    for argument in _OF_NUMPY:
+        if dict.__contains__(held, argument):
+            raise ModelRefused(
+                "globals",
+                f"the model file gives the argument {argument!r} in {type(owner).__name__}."
+                f"{attribute}: the function could write into arrays of the model",
+                "train the model without this argument and write it again with joblib.dump",
+            )
 
 
 def _misplaced(owner: Any, attribute: str, what: str) -> ModelRefused:

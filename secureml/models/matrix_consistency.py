@@ -90,9 +90,10 @@ def _entry(fitted: Fitted, name: str, place: int) -> Any:
 
 
 def _is_sorted(known: Any) -> bool:
-    # Numbers are looked up by bisection, which in a list without order may end behind it.
+    # Texts and objects are looked up in a dictionary; everything else by bisection, which in a
+    # list without order may end behind it. Complex numbers have no order to be held to.
     if known.dtype.kind not in "fiub":
-        return True
+        return known.dtype.kind in "OUS"
     values = known.tolist()
     if values and values[-1] != values[-1]:
         values.pop()  # a missing value comes last

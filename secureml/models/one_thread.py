@@ -13,13 +13,10 @@ from joblib import parallel, register_parallel_backend
 from sklearn.base import BaseEstimator
 
 from .callable_places import ancestors
-from .graph import MAPPINGS, edges
+from .graph import ARGUMENTS, MAPPINGS, edges
 
 # What scikit-learn keeps a number of threads in: OpenMP takes the last two at their word.
 _COUNTS = ("n_jobs", "n_threads", "_n_threads")
-# Attributes whose dict is given to a function as its arguments. Not any dict: a vocabulary may
-# well hold the word.
-_ARGUMENTS = ("_kwargs", "_params", "kw_args")
 # What keeps a cache on disk while it is fitted. Served it is never fitted again.
 _CACHES = frozenset(
     {
@@ -50,7 +47,7 @@ def use_one_thread(estimator: Any) -> None:
     # Inside plain objects too: a calibrated forest would start threads for each request.
     for _, attribute, value in edges(estimator):
         kind = type(value)
-        if kind in MAPPINGS and attribute.endswith(_ARGUMENTS):
+        if kind in MAPPINGS and attribute.rstrip("_").endswith(ARGUMENTS):
             if value.get("n_jobs") is not None:
                 dict.__setitem__(value, "n_jobs", 1)
         elif issubclass(kind, BaseEstimator):

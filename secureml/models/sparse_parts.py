@@ -1,13 +1,18 @@
 """Sparse matrices of a model file, held to their shape.
 
-SciPy multiplies, slices and unfolds them by the places they keep, without bounds.
+SciPy multiplies, slices and unfolds them by the places they keep, without bounds. Those of a
+file are checked when it is read; those that scikit-learn builds while it answers, out of what
+the parts of a model answered, when they are made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csc_matrix, csr_matrix
 
 from .compiled_parts import refuse
 from .fitted_numbers import is_whole, within
@@ -48,3 +53,31 @@ def check_sparse(matrix: Any) -> None:
     _demand(starts.shape == (major + 1,) and places.shape == data.shape, what)
     _demand(starts[0] == 0 and starts[-1] == len(places) and (np.diff(starts) >= 0).all(), what)
     _demand(within(places, minor), what)
+
+
+def check_each_sparse_matrix() -> None:
+    """Have SciPy hold every CSR and CSC matrix of this process to its shape as it is made.
+
+    SciPy itself looks at lengths only. A model may build one out of what its members answer:
+    ``OneVsRestClassifier`` takes the rows of those answers as places, and a member may answer
+    with more rows than it was asked for. No check of a file can know that beforehand.
+    Raises ValueError where such a matrix is made.
+    """
+    for kind in (csr_matrix, csc_matrix):
+        # The class that csr_matrix, csr_array and their like inherit the check from.
+        keeper = next(base for base in kind.__mro__ if "check_format" in vars(base))
+        if not getattr(keeper.check_format, "is_whole", False):
+            keeper.check_format = _whole_check(keeper.check_format)
+
+
+def _whole_check(check: Callable[..., None]) -> Callable[..., None]:
+    @wraps(check)
+    def check_whole(matrix: Any, full_check: bool = True) -> None:
+        del full_check
+        check(matrix, full_check=True)
+        # SciPy leaves this out where the last row ends at nothing.
+        if (np.diff(matrix.indptr) < 0).any():
+            raise ValueError("indptr must be a non-decreasing sequence")
+
+    check_whole.is_whole = True  # type: ignore[attr-defined]
+    return check_whole

@@ -9,10 +9,12 @@ from scipy.interpolate import BSpline
 from scipy.sparse import issparse
 from sklearn.metrics import DistanceMetric
 from sklearn.neighbors import BallTree, KDTree
+from sklearn.preprocessing import PolynomialFeatures
 
 from .fitted_numbers import Fitted, within
 from .graph import attributes_of
 
+_HIGHEST_DEGREE = 256  # counting the terms of a degree takes time in its square
 _NORMS = ("X_norm_squared", "Y_norm_squared")
 
 
@@ -23,6 +25,9 @@ def check_neighbours(fitted: Fitted) -> None:
         fitted.demand(given is None or type(given) is dict, name, "is not a dictionary")
         fitted.demand(not set(_NORMS) & set(given or ()), name, "gives norms of other rows")
     _check_distances(fitted)
+    # A tree keeps the nearest in a heap of so many places, and writes into the first unasked.
+    if fitted.state.get("n_neighbors") is not None:
+        fitted.whole("n_neighbors", 1)
     if not fitted.has("_fit_X", "_tree", "n_samples_fit_"):
         return
     count = fitted.whole("n_samples_fit_", 1)
@@ -128,4 +133,34 @@ def check_spline(fitted: Fitted) -> None:
         and weights.ndim >= 1
         and len(weights) >= parts,
         "_c", f"holds fewer than {parts} coefficients",
+    )  # fmt: skip
+
+
+def check_polynomials(fitted: Fitted) -> None:
+    """Hold the width of a table of terms to the terms that are written into it."""
+    if not fitted.has("_n_out_full", "_max_degree"):
+        return
+    degree, width = fitted.whole("_max_degree"), fitted.whole("_n_out_full")
+    fitted.demand(degree <= _HIGHEST_DEGREE, "_max_degree", f"is above {_HIGHEST_DEGREE}")
+    choices = [fitted.state.get(name) for name in ("interaction_only", "include_bias")]
+    for name, choice in zip(("interaction_only", "include_bias"), choices, strict=True):
+        fitted.demand(type(choice) in (bool, np.bool_), name, "is neither true nor false")
+    terms = PolynomialFeatures._num_combinations(  # noqa: SLF001 - it must be the very number
+        fitted.columns(), 0, degree, *choices
+    )
+    fitted.demand(width == terms, "_n_out_full", f"is not {terms}, the number of terms")
+
+
+def check_targets(fitted: Fitted) -> None:
+    """Hold encodings by the target to the columns they are written into."""
+    if not fitted.has("encodings_"):
+        return
+    encodings, kind = fitted.state["encodings_"], fitted.state.get("target_type_")
+    fitted.demand(type(kind) is str, "target_type_", "is no text")
+    each = 1
+    if kind == "multiclass":
+        each = len(fitted.array("classes_", "biufOUS", None))
+    fitted.demand(
+        type(encodings) is list and len(encodings) == fitted.columns() * each,
+        "encodings_", "does not hold one entry for each column",
     )  # fmt: skip

@@ -17,6 +17,12 @@ _SVM_KERNELS = frozenset({"linear", "poly", "rbf", "sigmoid", "precomputed"})
 _OF_THE_CLASS = ("_impl", "_sparse_kernels")
 
 
+def check_classes(fitted: Fitted) -> None:
+    """Hold a classifier to having classes: without them its vectors are counted as one answer's."""
+    if fitted.has("_n_support"):
+        fitted.demand(fitted.has("classes_"), "classes_", "is missing")
+
+
 def check_vectors(fitted: Fitted) -> None:
     """Hold all that libsvm is handed to the number of support vectors and classes."""
     for name in _OF_THE_CLASS:
@@ -33,9 +39,12 @@ def check_vectors(fitted: Fitted) -> None:
     else:
         fitted.demand(classes == 2, "_n_support", "does not hold two numbers")
     total = len(fitted.array("support_", "i", None))
-    fitted.demand(within(counts, total + 1), "_n_support", "counts more vectors than there are")
-    counted = int(counts.sum(dtype="i8")) if many else int(counts[0])
-    fitted.demand(counted == total, "_n_support", "does not add up to support_")
+    # Without classes scikit-learn leaves the two numbers of a sparse model as it found them in
+    # memory, and libsvm does not read them; a classifier has classes (`check_classes`).
+    if many or not sparse:
+        fitted.demand(within(counts, total + 1), "_n_support", "counts more vectors than there are")
+        counted = int(counts.sum(dtype="i8")) if many else int(counts[0])
+        fitted.demand(counted == total, "_n_support", "does not add up to support_")
     pairs = classes * (classes - 1) // 2
     fitted.array("_intercept_", "f", pairs)
     for name in ("_probA", "_probB"):

@@ -319,6 +319,24 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
         planted("coef_", built(CSR, _shape=value((1, 1)), data=bare(FROZEN))), "a sparse matrix",
     ),
     # What was built, before it is asked
+    "a transform that writes into the model": (
+        estimator(FUNCTION, func=name("numpy.absolute"),
+                  kw_args=mapping(out=value(np.arange(3)), casting=text("unsafe"))),
+        "'out' in FunctionTransformer.kw_args",
+    ),
+    "a transform back that writes into the model": (
+        estimator(FUNCTION, inverse_func=name("numpy.absolute"),
+                  inv_kw_args=mapping(out=value(np.arange(3)))),
+        "'out' in FunctionTransformer.inv_kw_args",
+    ),
+    "a transform that leaves memory as it was": (
+        estimator(FUNCTION, func=name("numpy.absolute"), kw_args=mapping(where=value(False))),
+        "'where' in FunctionTransformer.kw_args",
+    ),
+    "a distance that writes into the model": (
+        estimator("sklearn.kernel_approximation.Nystroem",
+                  kernel_params=mapping(out=value(np.ones((2, 2))))), "'out' in Nystroem",
+    ),
     "a score where a transform is": (
         estimator(FUNCTION, func=name(ACCURACY)), "accuracy_score at FunctionTransformer.func",
     ),

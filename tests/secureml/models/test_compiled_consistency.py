@@ -43,7 +43,13 @@ from sklearn.neighbors import (
     RadiusNeighborsClassifier,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, OneHotEncoder, SplineTransformer
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    OneHotEncoder,
+    PolynomialFeatures,
+    SplineTransformer,
+    TargetEncoder,
+)
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import all_estimators
@@ -306,11 +312,29 @@ ATTACKS = {
         SVR(), SPARSE, NUMBERS,
         lambda model: put(support_vectors_=model.support_vectors_[:1])(model), "support_vectors_",
     ),
+    "vectors of a classifier without classes": (
+        SVC(), ROWS, TWO,
+        lambda model: (
+            drop("classes_")(model),
+            put(_n_support=np.full(2, len(model.support_), np.int32))(model),
+        ),
+        "classes_",
+    ),
+    "sparse vectors of a classifier without classes": (
+        SVC(), SPARSE, TWO,
+        lambda model: (
+            drop("classes_")(model), put(_n_support=np.array([-7, 10**9], np.int32))(model),
+        ),
+        "classes_",
+    ),
     "sparse vectors of a kernel": (
         SVR(), SPARSE, NUMBERS, put(kernel="precomputed"), "kernel",
     ),
     "dense vectors that say they are sparse": (
         SVR(), ROWS, NUMBERS, put(_sparse=True), "support_vectors_",
+    ),
+    "neighbours in a heap without places": (
+        KNeighborsRegressor(algorithm="kd_tree"), ROWS, NUMBERS, put(n_neighbors=0), "n_neighbors",
     ),
     "neighbours with labels of no class": (
         KNeighborsClassifier(algorithm="brute"), ROWS, THREE,
@@ -390,6 +414,26 @@ ATTACKS = {
     "codes of categories without order": (
         OneHotEncoder(), CODES, None,
         put(categories_=[np.array([2, 1, 0]), np.array([0, 1])]), "categories_",
+    ),
+    "codes of categories that have no order": (
+        OneHotEncoder(), CODES, None,
+        put(categories_=[np.array([2, 1, 0], complex), np.array([0, 1])]), "categories_",
+    ),
+    "more terms than are written": (
+        PolynomialFeatures(), ROWS, None, put(_n_out_full=5000), "_n_out_full",
+    ),
+    "terms of a lower degree": (
+        PolynomialFeatures(3), ROWS, None, put(_max_degree=1), "_n_out_full",
+    ),
+    "terms without end to count": (
+        PolynomialFeatures(), ROWS, None, put(_max_degree=2**31 - 1), "_max_degree",
+    ),
+    "fewer encodings than columns": (
+        TargetEncoder(), CODES, NUMBERS, put(encodings_=[]), "encodings_",
+    ),
+    "fewer encodings than columns and classes": (
+        TargetEncoder(), CODES, THREE,
+        lambda model: model.encodings_.pop(), "encodings_",
     ),
     "codes that map outside": (
         OneHotEncoder(max_categories=2), CODES, None,
@@ -578,6 +622,11 @@ HONEST = {
     "codes but the first": (OneHotEncoder(drop="first", max_categories=2), CODES, None),
     "codes of two": (OneHotEncoder(drop="if_binary"), CODES, None),
     "codes of what is missing": (OneHotEncoder(), np.array([[1.0], [np.nan], [0.5]]), None),
+    "terms": (PolynomialFeatures(3, include_bias=False), ROWS, None),
+    "terms of different columns": (PolynomialFeatures((2, 3), interaction_only=True), ROWS, None),
+    "terms of no degree": (PolynomialFeatures(0), ROWS, None),
+    "encodings of classes": (TargetEncoder(), CODES, THREE),
+    "encodings of numbers": (TargetEncoder(), CODES, NUMBERS),
     "names": (DictVectorizer(), [{"one": 1, "two": "x"}], None),
     "halves": (BisectingKMeans(4), ROWS, None),
 }  # fmt: skip
@@ -594,6 +643,16 @@ def test_an_honest_model_of_each_family_is_accepted(case):
     if scipy.sparse.issparse(theirs):
         theirs, answer = theirs.toarray(), answer.toarray()
     np.testing.assert_array_equal(answer, theirs)
+
+
+@pytest.mark.parametrize("kind", [SVR, NuSVR, OneClassSVM])
+def test_numbers_that_sparse_vectors_leave_unset_may_be_anything(kind):
+    model = kind().fit(SPARSE, NUMBERS)
+    expected = model.predict(SPARSE)
+    # scikit-learn takes these two from memory as it finds it, and never uses them.
+    model._n_support = np.array([-7, 10**9], np.int32)
+
+    np.testing.assert_array_equal(load(model).predict(SPARSE), expected)
 
 
 @pytest.mark.filterwarnings("ignore")
