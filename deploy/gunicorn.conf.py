@@ -43,7 +43,7 @@ _DEFAULTS: dict[str, Any] = {"workers": 2, "threads": 4, "bind": "", "timeout": 
 _DEFAULTS["nginx"] = "/etc/nginx/deploy/nginx"  # for `secureml check`; nothing here reads it
 
 # What Gunicorn may have to say before the application sees a request; words as in the catalogue
-# of secureml/corridor/problems.py, which is not imported here: this file loads before it can.
+# of secureml/pipeline/problems.py, which is not imported here: this file loads before it can.
 _PROBLEMS = {
     400: ("malformed_request", "The request is malformed"),
     403: ("forbidden", "This credential may not do this"),
@@ -145,8 +145,8 @@ def _refuse_exposed(addresses: list[Any], *, tls: bool) -> None:
                 f"secureml: {_file}: [server] bind: {address[0]} can be reached past Nginx; fix: "
                 "leave bind empty, for a unix socket, or bind 127.0.0.1, and let Nginx listen"
             )
-    house = _written.get("secureml")
-    profile = house.get("profile", "production") if isinstance(house, dict) else "production"
+    core = _written.get("secureml")
+    profile = core.get("profile", "production") if isinstance(core, dict) else "production"
     if tls and profile == "production":
         sys.exit(
             f"secureml: {_file}: [secureml] profile: production is served behind Nginx, and here "
@@ -187,7 +187,7 @@ limit_request_field_size = 8190
 workers = _server["workers"]
 # gthread keeps connections from Nginx open, where the sync worker closes each one; ours hands a
 # request to a thread only where others would have to wait for it.
-worker_class = "secureml.quick_worker.QuickWorker"
+worker_class = "secureml.workers.inline_thread.QuickWorker"
 threads = _server["threads"]
 preload_app = True  # one model in memory for all workers, and a bad setting stops the start
 # A heartbeat file on a slow disk can stall a worker until it is killed as dead.
@@ -215,8 +215,8 @@ accesslog = None  # plugins/access_log writes one line per request; two would di
 # side in files, so that any worker answers for all. A worker has a place, and who replaces it
 # goes on with the counters of that place: none goes down, and their number stays the same
 # however often workers end.
-_house = _written.get("secureml")
-if isinstance(_house, dict) and "metrics" in _house.get("plugins", []):
+_core = _written.get("secureml")
+if isinstance(_core, dict) and "metrics" in _core.get("plugins", []):
     os.environ[_COUNTERS] = str(_instance / "run" / "metrics")
 else:
     os.environ.pop(_COUNTERS, None)
@@ -274,7 +274,7 @@ def when_ready(server: Any) -> None:
 # The master keeps no records: whatever it opened, its workers would inherit. A worker says of
 # itself that it serves and that it stops; of one that could say nothing its successor tells.
 # What has been said stands in two bytes that master and worker share.
-_TOLD_START, _TOLD_END = 0, 1
+_START_RECORDED, _END_RECORDED = 0, 1
 _lost: list[int] = []  # pids of workers that ended without a word
 
 
@@ -303,47 +303,47 @@ def post_fork(server: Any, worker: Any) -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Tell the plugins that the worker is ready to serve."""
-    house = _house_of(worker)
-    if house is not None:
-        _begin(worker, house)
+    core = _core_of(worker)
+    if core is not None:
+        _begin(worker, core)
     _take_over(worker)
 
 
-def _begin(worker: Any, house: Any) -> None:
-    house.work(worker.cfg.threads)
-    told = [_say(house, "sys_crash", pid) for pid in worker.lost]
-    if _say(house, "sys_startup", worker.pid) and all(told):
-        worker.said[_TOLD_START] = 1
+def _begin(worker: Any, core: Any) -> None:
+    core.start_worker(worker.cfg.threads)
+    recorded = [_record(core, "sys_crash", pid) for pid in worker.lost]
+    if _record(core, "sys_startup", worker.pid) and all(recorded):
+        worker.said[_START_RECORDED] = 1
 
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Say in the worker that it ends, in good order or not."""
     del server
-    house = _house_of(worker)
-    if house is None or not worker.booted:
+    core = _core_of(worker)
+    if core is None or not worker.booted:
         return
     # First what the worker has only counted: after its own end it would speak of nothing more.
     try:
-        house.rest()
+        core.rest()
     except Exception:
         logging.getLogger("gunicorn.error").exception("%d could not tell its numbers", worker.pid)
     # Gunicorn leaves by SystemExit: 0 when asked to, 1 when it took too long, -1 after a fault.
     code = getattr(sys.exc_info()[1], "code", None)
-    if _say(house, "sys_crash" if code else "sys_shutdown", worker.pid):
-        worker.said[_TOLD_END] = 1
-    house.close()
+    if _record(core, "sys_crash" if code else "sys_shutdown", worker.pid):
+        worker.said[_END_RECORDED] = 1
+    core.close()
 
 
-def _house_of(worker: Any) -> Any:
+def _core_of(worker: Any) -> Any:
     return getattr(getattr(worker, "wsgi", None), "extensions", {}).get("secureml")
 
 
-def _say(house: Any, name: str, pid: int) -> bool:
+def _record(core: Any, name: str, pid: int) -> bool:
     """Let all who keep records know; a disk that is full must not keep the server from starting."""
     from secureml import Event  # noqa: PLC0415 - this file is read before it can be imported
 
     try:
-        house.tell(Event(name, "", {"pid": pid}))
+        core.emit(Event(name, "", {"pid": pid}))
     except Exception:
         logging.getLogger("gunicorn.error").exception("%s of %d could not be recorded", name, pid)
         return False
@@ -353,9 +353,9 @@ def _say(house: Any, name: str, pid: int) -> bool:
 def child_exit(server: Any, worker: Any) -> None:
     """Take what only a living worker says of itself from the files of its place."""
     del server
-    if not worker.said[_TOLD_START]:
+    if not worker.said[_START_RECORDED]:
         _lost.extend(worker.lost)
-    if not worker.said[_TOLD_END]:
+    if not worker.said[_END_RECORDED]:
         _lost.append(worker.pid)
     worker.said.close()
     if _COUNTERS in os.environ:

@@ -25,11 +25,11 @@ AGAIN = 3.0
 
 def successor_of(pid: int) -> int | None:
     """Return the master that another has started, known by what Gunicorn tells it, if any."""
-    told = f"GUNICORN_PID={pid}".encode()
+    recorded = f"GUNICORN_PID={pid}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
-            if parent == pid and told in (folder / "environ").read_bytes().split(b"\0"):
+            if parent == pid and recorded in (folder / "environ").read_bytes().split(b"\0"):
                 return int(folder.name)
         except (OSError, ValueError, IndexError):
             continue  # it is another user's, or has ended while we looked

@@ -1,4 +1,4 @@
-"""SecureML: a scikit-learn model behind eight doors.
+"""SecureML: a scikit-learn model behind eight phases.
 
 This is the plugin author's whole vocabulary; nothing else is public.
 Names that need scikit-learn are loaded when first asked for, so that commands which do
@@ -17,53 +17,54 @@ if sys.argv[:1] == ["-m"]:
     leave_working_directory()
 
 from secureml.config_error import ConfigError
-from secureml.corridor.events import Event, Measure
-from secureml.corridor.exchange import (
-    ASKED_ABOUT,
+from secureml.pipeline.description import AppDescription, Route, describe_app
+from secureml.pipeline.events import Event, Measure
+from secureml.pipeline.exchange import (
+    EXPLAIN_METHOD,
     Credential,
     Exchange,
-    Notice,
+    InputWarning,
     Principal,
     Refusal,
     invalid_input,
 )
-from secureml.corridor.outline import Outline, Route, outline
-from secureml.corridor.phases import Phase
-from secureml.corridor.plugin import Host, Plugin
-from secureml.corridor.policy import Policy, public, requires
-from secureml.corridor.problems import Fault, Kind, Problem
+from secureml.pipeline.phases import Phase
+from secureml.pipeline.plugin import Host, Plugin
+from secureml.pipeline.policy import Policy, public, requires
+from secureml.pipeline.problems import Fault, Kind, Problem
 from secureml.state import fields
 from secureml.state.clients import Client
-from secureml.state.rights import covers, covers_all, meet
-from secureml.state.secret import LiveSecret, Secret, SecretUnavailable
+from secureml.state.scopes import implies, implies_all, intersect
+from secureml.state.secrets.references import LiveSecret, Secret, SecretUnavailable
 from secureml.state.signing import SigningFault, SigningKeys
 from secureml.state.store import Store, StoreUnavailable
 
 if TYPE_CHECKING:
     import secureml.cli.output as output  # noqa: PLR0402 - a re-export says `as`
-    import secureml.models.signature as signature  # noqa: PLR0402
-    from secureml.models.artifact import Artifact, ModelRefused
+    import secureml.models.artifact.signature as signature  # noqa: PLR0402
+    from secureml.models.artifact.version_files import Artifact, ModelRefused
     from secureml.models.card import Card
-    from secureml.models.handle import ModelHandle, Result
-    from secureml.models.judging import Judge, Terms, Verdict
-    from secureml.models.likeness import Likeness
+    from secureml.models.profile.typicality import Typicality
+    from secureml.models.rules.validation import InputValidator, ValidationPolicy, ValidationReport
+    from secureml.models.serving.handle import ModelHandle, Result
 
 _LAZY = {
-    "Artifact": "secureml.models.artifact",
-    "ModelRefused": "secureml.models.artifact",
+    "Artifact": "secureml.models.artifact.version_files",
+    "ModelRefused": "secureml.models.artifact.version_files",
     "Card": "secureml.models.card",
-    "ModelHandle": "secureml.models.handle",
-    "Result": "secureml.models.handle",
-    "Judge": "secureml.models.judging",
-    "Terms": "secureml.models.judging",
-    "Verdict": "secureml.models.judging",
-    "Likeness": "secureml.models.likeness",
+    "ModelHandle": "secureml.models.serving.handle",
+    "Result": "secureml.models.serving.handle",
+    "InputValidator": "secureml.models.rules.validation",
+    "ValidationPolicy": "secureml.models.rules.validation",
+    "ValidationReport": "secureml.models.rules.validation",
+    "Typicality": "secureml.models.profile.typicality",
     "output": "secureml.cli",
-    "signature": "secureml.models",
+    "signature": "secureml.models.artifact",
 }
 
 __all__ = [
-    "ASKED_ABOUT",
+    "EXPLAIN_METHOD",
+    "AppDescription",
     "Artifact",
     "Card",
     "Client",
@@ -73,15 +74,13 @@ __all__ = [
     "Exchange",
     "Fault",
     "Host",
-    "Judge",
+    "InputValidator",
+    "InputWarning",
     "Kind",
-    "Likeness",
     "LiveSecret",
     "Measure",
     "ModelHandle",
     "ModelRefused",
-    "Notice",
-    "Outline",
     "Phase",
     "Plugin",
     "Policy",
@@ -96,14 +95,15 @@ __all__ = [
     "SigningKeys",
     "Store",
     "StoreUnavailable",
-    "Terms",
-    "Verdict",
-    "covers",
-    "covers_all",
+    "Typicality",
+    "ValidationPolicy",
+    "ValidationReport",
+    "describe_app",
     "fields",
+    "implies",
+    "implies_all",
+    "intersect",
     "invalid_input",
-    "meet",
-    "outline",
     "output",
     "public",
     "requires",

@@ -1,7 +1,7 @@
 """The model API: predict, list, describe, and tell whether we live and are ready.
 
 Views return data or raise; a prediction is returned as a ``Result`` so that it cannot
-reach the wire without passing the SHAPE door.
+reach the wire without passing the SHAPE phase.
 """
 
 from __future__ import annotations
@@ -14,18 +14,24 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, g
 from marshmallow import Schema, ValidationError, fields
 
-from secureml.answers import AliveAnswer, ModelAnswer, ModelsAnswer, PredictAnswer, ReadyAnswer
-from secureml.corridor.coding import unpack
-from secureml.corridor.exchange import Exchange, invalid_input
-from secureml.corridor.json_answer import JsonAnswer
-from secureml.corridor.payload import Limits, read_form, read_json
-from secureml.corridor.policy import health_check, requires
-from secureml.corridor.problems import Fault, Problem
-from secureml.models.handle import ModelFailed
+from secureml.api_schemas import (
+    AliveResponse,
+    ModelResponse,
+    ModelsResponse,
+    PredictResponse,
+    ReadyResponse,
+)
+from secureml.models.serving.handle import ModelFailed
+from secureml.pipeline.body import Limits, read_form, read_json
+from secureml.pipeline.content_encoding import unpack
+from secureml.pipeline.exchange import Exchange, invalid_input
+from secureml.pipeline.json_response import JsonResponse
+from secureml.pipeline.policy import health_check, requires
+from secureml.pipeline.problems import Fault, Problem
 
 if TYPE_CHECKING:
-    from secureml.models.handle import Result
-    from secureml.models.registry import Registry
+    from secureml.models.serving.handle import Result
+    from secureml.models.serving.registry import Registry
 
 log = logging.getLogger("secureml")
 
@@ -48,7 +54,7 @@ _PREDICT_KEYS = frozenset(PredictBody().fields)
 
 def json_response(body: Any, status: int = 200) -> Response:
     """Return strict JSON: a number JSON cannot carry raises ValueError, hence a 500."""
-    return JsonAnswer(_ENCODER.encode(body), status=status, content_type=JSON)
+    return JsonResponse(_ENCODER.encode(body), status=status, content_type=JSON)
 
 
 def prediction(exchange: Exchange) -> dict[str, Any]:
@@ -59,16 +65,16 @@ def prediction(exchange: Exchange) -> dict[str, Any]:
     body: dict[str, Any] = {"predictions": result.predictions}
     if result.probabilities is not None:
         body["probabilities"] = result.probabilities
-    if exchange.notices:
-        body["warnings"] = [notice._asdict() for notice in exchange.notices]
-        body["warning_count"] = exchange.notice_count
+    if exchange.warnings:
+        body["warnings"] = [notice._asdict() for notice in exchange.warnings]
+        body["warning_count"] = exchange.warning_count
     body["model"] = {"name": model.name, "version": model.version}
     body["id"] = exchange.id
     return body
 
 
-class Preparation:
-    """Readies a request at the VALIDATE door: finds the model, reads the body strictly."""
+class RequestPreparation:
+    """Readies a request in the VALIDATE phase: finds the model, reads the body strictly."""
 
     def __init__(self, models: Registry, limits: Limits, body_limit: int) -> None:
         self._models, self._limits, self._body_limit = models, limits, body_limit
@@ -146,11 +152,11 @@ def _read_body(exchange: Exchange, limit: int, media_type: str) -> bytes:
     return body
 
 
-def _check_media_type(header: str, plain: Any, wanted: str) -> None:
-    if header == wanted:
+def _check_media_type(header: str, plain: Any, required: str) -> None:
+    if header == required:
         return
     charset = plain.mimetype_params.get("charset", "utf-8").lower()
-    if plain.mimetype != wanted or charset not in ("utf-8", "utf8"):
+    if plain.mimetype != required or charset not in ("utf-8", "utf8"):
         raise Problem("unsupported_media_type", reason="payload.media_type")
 
 
@@ -159,13 +165,13 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
     api = Blueprint("api", __name__)
 
     @api.post("/v1/models/<model>/predict", endpoint="predict")
-    @requires("predict", body=PredictBody, answer=PredictAnswer)
+    @requires("predict", body=PredictBody, answer=PredictResponse)
     def predict(model: str) -> Any:  # a Result, which Application carries on
         """Ask a model about rows."""
         return _predict(g.exchange)
 
     @api.get("/v1/models", endpoint="models")
-    @requires("models:read", answer=ModelsAnswer)
+    @requires("models:read", answer=ModelsResponse)
     def list_models() -> dict[str, Any]:
         """List the models this client may use."""
         principal = g.exchange.principal
@@ -175,7 +181,7 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         }
 
     @api.get("/v1/models/<model>", endpoint="model")
-    @requires("models:read", answer=ModelAnswer)
+    @requires("models:read", answer=ModelResponse)
     def describe(model: str) -> dict[str, Any]:
         """Say what a model expects and promises."""
         found = models.get(model)
@@ -184,13 +190,13 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         return found.card.public()
 
     @api.get("/healthz", endpoint="healthz")
-    @health_check(answer=AliveAnswer)
+    @health_check(answer=AliveResponse)
     def alive() -> dict[str, str]:
         """Tell that the process answers."""
         return {"status": "alive"}
 
     @api.get("/readyz", endpoint="readyz")
-    @health_check(answer=ReadyAnswer, answered_at=(200, 503))
+    @health_check(answer=ReadyResponse, answered_at=(200, 503))
     def ready() -> Response:
         """Tell whether requests can be answered now."""
         reasons = [reason for ask in readiness if (reason := ask())]

@@ -15,23 +15,23 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from secureml import house_measures, program_log, settings, trusted_paths
-from secureml import instance as instance_folder
+from secureml import core_metrics, program_log, settings, trusted_paths
+from secureml import layout as instance_folder
 from secureml.config_error import ConfigError, did_you_mean
-from secureml.corridor import events, loader
-from secureml.corridor.events import Event, Measure
-from secureml.corridor.loader import Loaded
-from secureml.corridor.plugin import Host
-from secureml.corridor.plugin_faults import asked
-from secureml.corridor.randomness import renew_global_state
-from secureml.corridor.refusals import Refusals
-from secureml.corridor.stopping import contained
-from secureml.models.allowlist import check_extra
-from secureml.models.artifact import Artifact, ModelRefused
-from secureml.models.registry import Registry
+from secureml.models.artifact.version_files import Artifact, ModelRefused
+from secureml.models.serving.registry import Registry
+from secureml.models.unpickling.allowlist import check_extra
+from secureml.pipeline import events, loader
+from secureml.pipeline.events import Event, Measure
+from secureml.pipeline.exit_signals import contained
+from secureml.pipeline.loader import LoadedPlugin
+from secureml.pipeline.plugin import Host
+from secureml.pipeline.plugin_errors import call_extra
+from secureml.pipeline.randomness import renew_global_state
+from secureml.pipeline.refusal_log import Refusals
 from secureml.settings import SIGNING_FOLDER, Settings
-from secureml.state import secret
 from secureml.state.clients import Clients
+from secureml.state.secrets import references
 from secureml.state.signing import SigningKeys
 from secureml.state.store import Store
 from secureml.trusted_paths import TrustedPaths
@@ -40,7 +40,7 @@ log = logging.getLogger("secureml")
 
 
 @dataclass(frozen=True)
-class House:
+class Core:
     """What the start has built so far: settings, state, models and plugins, no web app yet."""
 
     settings: Settings
@@ -48,34 +48,34 @@ class House:
     clients: Clients
     signing: SigningKeys
     models: Registry
-    plugins: Sequence[Loaded]
+    plugins: Sequence[LoadedPlugin]
     refusals: Refusals
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Let every plugin that has ears know what happened; raises where a vital one cannot."""
-        events.tell([loaded.plugin for loaded in self.plugins], event)
+        events.emit([loaded.plugin for loaded in self.plugins], event)
 
     def measures(self, now: float) -> list[Measure]:
-        """Return what the house and every plugin measure at ``now``, seconds since the epoch."""
-        own = house_measures.measures(self, now)
+        """Return what the core and every plugin measure at ``now``, seconds since the epoch."""
+        own = core_metrics.measures(self, now)
         return own + events.measures([loaded.plugin for loaded in self.plugins])
 
-    def work(self, threads: int) -> None:
+    def start_worker(self, threads: int) -> None:
         """Let every plugin that wants to know begin work in this worker process."""
         renew_global_state()
         self.refusals.start()
         self.store.trouble.serving = True
         for loaded in self.plugins:
-            if hasattr(loaded.plugin, "work"):
+            if hasattr(loaded.plugin, "start_worker"):
                 # Gunicorn says it and ends: a control that could not begin is not done without.
-                asked(loaded.plugin, "work", threads)
+                call_extra(loaded.plugin, "start_worker", threads)
         # Told here: a start opens nothing that a worker could not inherit.
         for name, refused in self.models.refused().items():
             version = self.models.pointed(name) or ""
             event = Event("model_refused", "", {"model": name, "version": version,
                                                 "check": refused.check})  # fmt: skip
             try:
-                self.tell(event)
+                self.emit(event)
             except Exception:
                 log.exception("%s could not be told", event.name)
 
@@ -93,7 +93,7 @@ class House:
                     log.exception("%s failed to close", loaded.name)
 
 
-def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = time.time) -> House:
+def build_core(instance: str | Path | None = None, *, now: Callable[[], float] = time.time) -> Core:
     """Read the settings and build state and plugins; commands need no more than this."""
     found = settings.read(settings.instance_folder(instance))
     program_log.configure(found.log_level)
@@ -101,27 +101,29 @@ def furnish(instance: str | Path | None = None, *, now: Callable[[], float] = ti
     paths = TrustedPaths(trusted_paths.owners(found.instance))
     paths.check_instance(found.instance)
     _check_store_place(found, paths)
-    secret.configure(found.instance, found.secrets)
+    references.configure(found.instance, found.secrets)
     store = Store(found.store_url)
     clients = Clients(store, now)
     signing = SigningKeys(store, found.instance / SIGNING_FOLDER, now, found.signing)
-    vouchers: list[Callable[..., None]] = []
-    models = Registry(found.models_folder, vouchers, found.models_allow)
-    refusals = Refusals(lambda event: house.tell(event), now, found.recording)  # noqa: PLW0108 - there is no house yet
-    house = House(found, store, clients, signing, models, plugins := [], refusals)
-    store.trouble.tell = lambda lost, why: house.tell(
+    verifiers: list[Callable[..., None]] = []
+    models = Registry(found.models_folder, verifiers, found.models_allow)
+    refusals = Refusals(lambda event: core.emit(event), now, found.recording)  # noqa: PLW0108 - there is no application yet
+    core = Core(found, store, clients, signing, models, plugins := [], refusals)
+    store.trouble.tell = lambda lost, why: core.emit(
         Event("sys_store_lost" if lost else "sys_store_back", "", {"why": why})
     )
     try:
         classes = loader.find(found.plugins)
         paths.check_code(_folders_of(classes))
-        plugins += loader.build(classes, found.plugin_tables, _lender(house, now))
-        loader.check_company(plugins)
+        plugins += loader.build(classes, found.plugin_tables, _host_factory(core, now))
+        loader.check_plugin_set(plugins)
     except ConfigError as error:
         raise error.within(file=found.file) from None
     settings.check_production(found, {loaded.name: loaded for loaded in plugins})
-    vouchers += [_vouching(loaded) for loaded in plugins if hasattr(loaded.plugin, "vouch")]
-    return house
+    verifiers += [
+        _vouching(loaded) for loaded in plugins if hasattr(loaded.plugin, "verify_artifact")
+    ]
+    return core
 
 
 def _check_store_place(found: Settings, paths: TrustedPaths) -> None:
@@ -136,19 +138,19 @@ def _folders_of(classes: Sequence[type]) -> list[Path]:
     return [Path(file).resolve().parent for file in files if file is not None]
 
 
-def load_models(house: House) -> None:
+def load_models(core: Core) -> None:
     """Prove and load every current model.
 
     One that fails any check is closed and the others answer; where none is left the start stops.
     """
-    _demand_models_folder(house.settings)
-    _check_allow(house.settings)
+    _demand_models_folder(core.settings)
+    _check_allow(core.settings)
     try:
-        house.models.load_all()
+        core.models.load_all()
     except ModelRefused as error:
-        raise ConfigError(str(error), file=str(house.settings.models_folder)) from error
-    _check_allow(house.settings)  # of modules that the models have imported, more can be told
-    for refused in house.models.refused().values():
+        raise ConfigError(str(error), file=str(core.settings.models_folder)) from error
+    _check_allow(core.settings)  # of modules that the models have imported, more can be told
+    for refused in core.models.refused().values():
         log.error("closed: %s", refused)
 
 
@@ -169,22 +171,22 @@ def _demand_models_folder(found: Settings) -> None:
     """Refuse a folder that is not there: a server without any model would start without a word."""
     if found.models_folder.is_dir():
         return
-    beside = [path.name for path in found.instance.iterdir() if path.is_dir()]
+    folders = [path.name for path in found.instance.iterdir() if path.is_dir()]
     raise ConfigError(
         f"there is no folder {found.models_folder.name!r} in the instance folder",
         file=found.file,
         table="models",
         key="folder",
-        fix=f"{did_you_mean(found.models_folder.name, beside)}name the folder of sealed models, or "
-        "make it with `secureml init`",
+        fix=f"{did_you_mean(found.models_folder.name, folders)}name the folder of sealed models, "
+        "or make it with `secureml init`",
     )
 
 
-def _vouching(loaded: Loaded) -> Callable[..., None]:
-    def vouch(artifact: Artifact) -> None:
+def _vouching(loaded: LoadedPlugin) -> Callable[..., None]:
+    def verify_artifact(artifact: Artifact) -> None:
         """Have the plugin look; raises ModelRefused for whatever it raises, or returns."""
         try:
-            found = loaded.plugin.vouch(artifact)  # type: ignore[attr-defined]
+            found = loaded.plugin.verify_artifact(artifact)  # type: ignore[attr-defined]
         except (ModelRefused, ConfigError):
             raise
         except BaseException as error:
@@ -194,24 +196,24 @@ def _vouching(loaded: Loaded) -> Callable[..., None]:
             why = f"{loaded.name} returned {found!r}; it must raise ModelRefused, or return nothing"
             raise ModelRefused("signature", why, f"mend the plugin {loaded.name}")
 
-    return vouch
+    return verify_artifact
 
 
-def _lender(house: House, now: Callable[[], float]) -> Callable[[str], Host]:
-    def lend(name: str) -> Host:
-        instance = house.settings.instance
+def _host_factory(core: Core, now: Callable[[], float]) -> Callable[[str], Host]:
+    def make_host(name: str) -> Host:
+        instance = core.settings.instance
         return Host(
             name,
             instance,
             instance / name,
-            house.settings.profile,
+            core.settings.profile,
             now,
-            house.store,
-            house.clients,
-            house.models,
-            house.signing,
-            house.tell,
-            lambda: house.measures(now()),
+            core.store,
+            core.clients,
+            core.models,
+            core.signing,
+            core.emit,
+            lambda: core.measures(now()),
         )
 
-    return lend
+    return make_host

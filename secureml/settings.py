@@ -18,13 +18,13 @@ import sqlalchemy as sa
 from marshmallow import Schema, ValidationError
 
 from secureml.config_error import ConfigError, did_you_mean
-from secureml.corridor.payload import Limits
-from secureml.corridor.refusals import Terms
-from secureml.corridor.table_faults import invalid_table
-from secureml.state import secret_tables
-from secureml.state.secret import SecretTerms
+from secureml.pipeline.body import Limits
+from secureml.pipeline.refusal_log import RecordingPolicy
+from secureml.pipeline.settings_errors import invalid_table
+from secureml.settings_schema import TABLES
+from secureml.state import secret_settings
+from secureml.state.secrets.references import SecretOptions
 from secureml.state.signing import Schedule
-from secureml.tables import TABLES
 
 FILE = "secureml.toml"
 SIGNING_FOLDER = "keys/signing"
@@ -67,8 +67,8 @@ class Settings:
     body_limit: int
     limits: Limits
     signing: Schedule
-    secrets: SecretTerms
-    recording: Terms
+    secrets: SecretOptions
+    recording: RecordingPolicy
     timeout: int
     nginx: str
     plugin_tables: Mapping[str, Mapping[str, Any]]
@@ -94,7 +94,7 @@ def read(instance: Path) -> Settings:
     file = instance / FILE
     tables = _read_toml(file)
     plugin_tables = tables.pop("plugins", {})
-    _refuse_strangers(tables, plugin_tables, file)
+    _refuse_unknown_tables(tables, plugin_tables, file)
     try:
         checked = {
             name: _load(schema, tables.get(name, {}), name) for name, schema in TABLES.items()
@@ -128,7 +128,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         ) from None
 
 
-def _refuse_strangers(tables: dict[str, Any], plugin_tables: Any, file: Path) -> None:
+def _refuse_unknown_tables(tables: dict[str, Any], plugin_tables: Any, file: Path) -> None:
     for name in sorted(set(tables) - set(TABLES)):
         raise ConfigError(
             "this table or key is unknown",
@@ -187,21 +187,23 @@ def _check_store(url: str) -> None:
     """Refuse a URL that could never be opened; it may hold a password, so it is not repeated."""
     if not url:
         return
-    place = {"table": "store", "key": "url"}
+    location = {"table": "store", "key": "url"}
     fix = "leave it out for SQLite, or write postgresql+psycopg://USER@HOST/DATABASE"
     try:
         found = sa.make_url(url)
         if found.get_backend_name() not in DATABASES or not found.database:
-            raise ConfigError("this is no URL of a PostgreSQL or SQLite database", fix=fix, **place)
+            raise ConfigError(
+                "this is no URL of a PostgreSQL or SQLite database", fix=fix, **location
+            )
         found.get_dialect().import_dbapi()
     except ImportError as error:
         raise ConfigError(
             f"the driver of this URL is not installed ({error.name})",
             fix="pip install 'psycopg[binary]'",
-            **place,
+            **location,
         ) from None
     except (sa.exc.ArgumentError, ValueError):
-        raise ConfigError("this is no URL of a database", fix=fix, **place) from None
+        raise ConfigError("this is no URL of a database", fix=fix, **location) from None
 
 
 def _freeze(
@@ -220,8 +222,8 @@ def _freeze(
         body_limit=payload["body"],
         limits=Limits(**{key: value for key, value in payload.items() if key != "body"}),
         signing=Schedule(**tables["signing_keys"]),
-        secrets=secret_tables.terms(tables["secrets"], instance),
-        recording=Terms(**tables["recording"]),
+        secrets=secret_settings.options(tables["secrets"], instance),
+        recording=RecordingPolicy(**tables["recording"]),
         timeout=tables["server"]["timeout"],
         nginx=tables["server"]["nginx"],
         plugin_tables=MappingProxyType(

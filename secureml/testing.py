@@ -1,4 +1,4 @@
-"""For plugin authors: build one plugin, ask it one request, or stand it in a real corridor.
+"""For plugin authors: build one plugin, ask it one request, or stand it in a real pipeline.
 
 Everything here is the real thing in a folder of your own: a real store, real clients, the
 real pipeline. Only the clock and the dice are yours.
@@ -22,20 +22,20 @@ from flask import Blueprint, Flask, Request
 from werkzeug.test import EnvironBuilder
 
 from secureml import api
-from secureml.application import Application
-from secureml.corridor import events, loader, policy
-from secureml.corridor.events import Event
-from secureml.corridor.exchange import Exchange, Principal
-from secureml.corridor.loader import Loaded
-from secureml.corridor.payload import Limits
-from secureml.corridor.pipeline import Pipeline, Routes
-from secureml.corridor.plugin import Host, Plugin
-from secureml.corridor.policy import Policy
-from secureml.corridor.problems import Catalogue
-from secureml.corridor.randomness import ProcessGenerator
-from secureml.corridor.refusals import Refusals, Terms
-from secureml.corridor.shape import check_shape
-from secureml.models.registry import Registry
+from secureml.flask_app import SecureFlask
+from secureml.models.serving.registry import Registry
+from secureml.pipeline import events, loader, policy
+from secureml.pipeline.body import Limits
+from secureml.pipeline.events import Event
+from secureml.pipeline.exchange import Exchange, Principal
+from secureml.pipeline.loader import LoadedPlugin
+from secureml.pipeline.pipeline import Pipeline, Routes
+from secureml.pipeline.plugin import Host, Plugin
+from secureml.pipeline.plugin_class import check_class
+from secureml.pipeline.policy import Policy
+from secureml.pipeline.problems import Catalogue
+from secureml.pipeline.randomness import ProcessGenerator
+from secureml.pipeline.refusal_log import RecordingPolicy, Refusals
 from secureml.state.clients import Clients
 from secureml.state.signing import SigningKeys
 from secureml.state.store import Store
@@ -74,7 +74,7 @@ class Harness:
         self.clients = Clients(self.store, self.clock)
         self.signing = SigningKeys(self.store, self.folder / "keys" / "signing", self.clock)
         self.models = Registry(self.folder / "models")
-        self.told: list[Event] = []  # what plugins told the house
+        self.emitted: list[Event] = []  # what plugins told the application
         self.generator = ProcessGenerator(lambda: np.random.default_rng(self.seed))
 
     def host(self, name: str) -> Host:
@@ -89,14 +89,14 @@ class Harness:
             self.clients,
             self.models,
             self.signing,
-            self.told.append,
+            self.emitted.append,
             list,
             self.generator,
         )
 
-    def load(self, cls: type[Plugin], table: Mapping[str, Any] | None = None) -> Loaded:
+    def load(self, cls: type[Plugin], table: Mapping[str, Any] | None = None) -> LoadedPlugin:
         """Check shape and table as the start does, construct, and keep the mode."""
-        check_shape(cls)
+        check_class(cls)
         tables = {cls.name: dict(table)} if table else {}
         return loader.build([cls], tables, self.host)[0]
 
@@ -129,24 +129,24 @@ class Harness:
 
     def app(
         self,
-        plugins: Sequence[Loaded],
+        plugins: Sequence[LoadedPlugin],
         blueprints: Sequence[Blueprint] = (),
         *,
         new_id: Callable[[], str] | None = None,
     ) -> Flask:
-        """Return an app with these plugins at the real doors, around the core's own routes."""
+        """Return an app with these plugins in the real phases, around the core's own routes."""
         added = [kind for loaded in plugins for kind in loaded.plugin.problems]
         words: dict[str, Any] = {"new_id": new_id} if new_id else {}
         heard = [loaded.plugin for loaded in plugins]
         refusals = Refusals(
-            lambda event: events.tell(heard, event), self.clock, Terms(self.in_full)
+            lambda event: events.emit(heard, event), self.clock, RecordingPolicy(self.in_full)
         )
         pipeline = Pipeline(plugins, Catalogue(added), now=self.clock, refusals=refusals, **words)
-        app = Application(pipeline, self.store.glance)
-        asked = events.readiness(item.plugin for item in plugins)
+        app = SecureFlask(pipeline, self.store.snapshot)
+        call_extra = events.readiness(item.plugin for item in plugins)
         offered = [item.plugin.blueprint() for item in plugins if hasattr(item.plugin, "blueprint")]
-        for blueprint in (api.blueprint(self.models, asked), *blueprints, *offered):
+        for blueprint in (api.blueprint(self.models, call_extra), *blueprints, *offered):
             app.register_blueprint(blueprint)
-        prepare = api.Preparation(self.models, Limits(), 1024 * 1024)
+        prepare = api.RequestPreparation(self.models, Limits(), 1024 * 1024)
         pipeline.attach(app, Routes(policy.collect(app), prepare))
         return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from secureml.models.card import LIBRARIES, Card, Feature, Golden
-from secureml.models.rules import Rule
+from secureml.models.rule import Rule
 
 
 def card(*features: Feature, container: Any = "array", rules: tuple[Rule, ...] = ()) -> Card:

@@ -48,7 +48,7 @@ def line(exchange: Any) -> dict[str, Any]:
         "bytes_out": exchange.bytes_out,
         "rows": exchange.row_count,
         "milliseconds": round(exchange.elapsed_ns / 1e6, 3),
-        "doors": _at_doors(exchange.timings),
+        "phases": _at_phases(exchange.timings),
     }
     if exchange.model is not None:
         fields["model"] = exchange.model.name
@@ -79,19 +79,19 @@ def counted_line(event: Any, now: float) -> dict[str, Any]:
     }
 
 
-def _at_doors(timings: list[tuple[Any, str, int]]) -> dict[str, float]:
-    """Return milliseconds by door, of all its plugins together, in the order of the doors."""
+def _at_phases(timings: list[tuple[Any, str, int]]) -> dict[str, float]:
+    """Return milliseconds by phase, of all its plugins together, in the order of the phases."""
     spent: dict[str, int] = {}
-    for door, _, nanoseconds in timings:
-        spent[door] = spent.get(door, 0) + nanoseconds
-    # As enumerations have it, ``door.name`` is a call of Python's own for each step.
-    return {door.upper(): round(nanoseconds / 1e6, 3) for door, nanoseconds in spent.items()}
+    for phase, _, nanoseconds in timings:
+        spent[phase] = spent.get(phase, 0) + nanoseconds
+    # As enumerations have it, ``phase.name`` is a call of Python's own for each step.
+    return {phase.upper(): round(nanoseconds / 1e6, 3) for phase, nanoseconds in spent.items()}
 
 
 def _refused(refusal: Any) -> dict[str, str]:
     return {
         "code": refusal.problem.code,
-        "door": refusal.phase.name if refusal.phase else "",
+        "phase": refusal.phase.name if refusal.phase else "",
         "plugin": refusal.plugin,
         "reason": refusal.problem.reason,
     }

@@ -56,12 +56,12 @@ class AccessLog(Plugin):
         if not exchange.counted:
             self._write(self._json(line(exchange)))
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Write down the number of refused requests that got no line of their own."""
         if event.name == COUNTED:
             self._write(self._json(counted_line(event, self._now())))
 
-    def work(self, threads: int) -> None:
+    def start_worker(self, threads: int) -> None:
         """Open the file anew at SIGUSR1, as Gunicorn does with its own (and as Nginx does)."""
         del threads
         if self._file is None:

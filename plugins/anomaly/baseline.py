@@ -45,7 +45,7 @@ class Reason(NamedTuple):
     high: float
 
 
-class Verdict(NamedTuple):
+class ValidationReport(NamedTuple):
     """How unusual a window is, 0 to 1, and why where it is beyond the threshold."""
 
     score: float
@@ -85,7 +85,7 @@ class Baseline:
         found: Matrix = np.quantile(self.rows, [0.01, 0.5, 0.99], axis=0)
         return found
 
-    def judge(self, vectors: Sequence[Sequence[float]]) -> list[Verdict]:
+    def judge(self, vectors: Sequence[Sequence[float]]) -> list[ValidationReport]:
         """Judge windows, all in one pass of the forest; about 10 ms for a hundred."""
         rows: Matrix = np.asarray(vectors, dtype=float).reshape(-1, len(FEATURES))
         if not len(rows):
@@ -94,7 +94,7 @@ class Baseline:
         unusual = scores > self.threshold
         reasons = iter(self._reasons(rows[unusual], scores[unusual]))
         return [
-            Verdict(float(score), bool(odd), next(reasons) if odd else ())
+            ValidationReport(float(score), bool(odd), next(reasons) if odd else ())
             for score, odd in zip(scores, unusual, strict=True)
         ]
 

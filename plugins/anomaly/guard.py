@@ -13,7 +13,7 @@ from .bars import BAN, HOLD, Bar
 from .ledger import Standing
 
 if TYPE_CHECKING:
-    from .baseline import Verdict
+    from .baseline import ValidationReport
 
 OBSERVE, ALERT = "observe", "alert"
 ACTS = (OBSERVE, ALERT, HOLD, BAN)
@@ -42,7 +42,7 @@ class Terms(NamedTuple):
 
 
 def deeds(
-    verdicts: Iterable[tuple[str, float, Verdict]],
+    verdicts: Iterable[tuple[str, float, ValidationReport]],
     before: Mapping[str, Standing],
     terms: Terms,
     now: float,

@@ -111,7 +111,7 @@ class Anomaly(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         terms = Terms(config["client"], config["address"], config["patience"], config["ban_for"])
-        self._now, self._host_tell = host.now, host.tell
+        self._now, self._host_tell = host.now, host.emit
         self._bars = Bars(host.store, host.now)
         self._ledger = Ledger(host.store, host.now, config["keep"])
         spans = Spans(config["window"], config["flush"])

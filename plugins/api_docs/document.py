@@ -37,7 +37,7 @@ class Described:
 
     routes: Sequence[Any]
     problems: tuple[Kind, ...]
-    carriers: Sequence[str]
+    credential_headers: Sequence[str]
     open_to_all: bool
     permits: Callable[[str, str, str], bool]
 
@@ -68,7 +68,7 @@ def document(title: str, found: Described, cards: Sequence[Card]) -> dict[str, A
         "components": {
             "schemas": {"Problem": problem_shape()},
             "responses": responses(found.problems),
-            "securitySchemes": {name: _scheme(name) for name in found.carriers},
+            "securitySchemes": {name: _scheme(name) for name in found.credential_headers},
         },
     }
 
@@ -166,14 +166,14 @@ def _answer(policy: Any, found: Described, status: int) -> dict[str, Any]:
     refusal = responses(found.problems).get(name_of(status))
     if refusal is None:
         return answer
-    # A status at which the view answers and the doors refuse: the media type tells which.
+    # A status at which the view answers and the phases refuse: the media type tells which.
     return {**refusal, "content": {**answer.get("content", {}), **refusal["content"]}}
 
 
 def _security(route: Any, found: Described) -> list[dict[str, list[str]]]:
     if route.policy.public:
         return []
-    ways = [{name: [route.policy.scope]} for name in found.carriers]
+    ways = [{name: [route.policy.scope]} for name in found.credential_headers]
     return [*ways, {}] if found.open_to_all else ways
 
 

@@ -1,7 +1,7 @@
 """The refusals of a route, from the catalogue: which statuses, and which codes with each.
 
-Any request can meet the ones that Nginx, Gunicorn and the doors give; the rest depends on what
-a route takes. A plugin's own code may come from any door, so it stands with every route.
+Any request can meet the ones that Nginx, Gunicorn and the phases give; the rest depends on what
+a route takes. A plugin's own code may come from any phase, so it defines every route.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from flask import Blueprint, Response, current_app, g
 from marshmallow import Schema, fields
 
-from secureml import Outline, Principal, outline, public, requires
+from secureml import AppDescription, Principal, describe_app, public, requires
 
 from .document import MUTUAL_TLS, Described, document
 
@@ -54,7 +54,7 @@ def blueprint(reading: Reading, models: _Models) -> Blueprint:
     def openapi() -> Response:
         """Describe this API."""
         principal: Principal | None = g.exchange.principal
-        found = _described(outline(current_app), principal, reading.scopes)
+        found = _described(describe_app(current_app), principal, reading.scopes)
         body = document(reading.title, found, _cards(principal, models))
         # Not the same for everyone unless it is the same for strangers.
         cache = f"public, max-age={_PUBLIC_SECONDS}" if reading.public else "no-store"
@@ -67,11 +67,17 @@ def blueprint(reading: Reading, models: _Models) -> Blueprint:
     return views
 
 
-def _described(found: Outline, principal: Principal | None, scopes: Collection[str]) -> Described:
+def _described(
+    found: AppDescription, principal: Principal | None, scopes: Collection[str]
+) -> Described:
     def permits(scope: str, model: str, version: str) -> bool:
         return principal.permits(scope, model, version) if principal else scope in scopes
 
-    ways = (*found.carriers, MUTUAL_TLS) if found.by_connection else found.carriers
+    ways = (
+        (*found.credential_headers, MUTUAL_TLS)
+        if found.identifies_by_connection
+        else found.credential_headers
+    )
     return Described(found.routes, found.problems, ways, found.open_to_all, permits)
 
 

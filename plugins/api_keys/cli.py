@@ -27,7 +27,7 @@ class Counter:
     ring: KeyRing
     clients: _Clients
     now: Callable[[], float]
-    tell: Callable[[Event], None]
+    emit: Callable[[Event], None]
 
 
 _at_counter = click.make_pass_decorator(Counter)
@@ -103,7 +103,7 @@ def issue(
         # Not refused: the key holds what its client holds, and that is asked at each request.
         click.echo(f"note: {client} itself does not hold {', '.join(beyond)}", err=True)
     made = counter.ring.issue(client, lifetime=expires, scopes=scopes or None)
-    counter.tell(Event("authn_key_created", client, {"credential": made[1].id}))
+    counter.emit(Event("authn_key_created", client, {"credential": made[1].id}))
     _show(made, as_json)
 
 
@@ -145,7 +145,7 @@ def rotate(counter: Counter, key_id: str, overlap: float | None, as_json: bool) 
     # Whatever came of the old key ends with it, not when it would have ended by itself.
     ends = counter.now() + overlap
     facts: dict[str, str | float] = {"credential": key_id, "successor": record.id, "ends": ends}
-    counter.tell(Event("authn_key_rotated", record.client, facts))
+    counter.emit(Event("authn_key_rotated", record.client, facts))
     _show((key, record), as_json)
 
 
@@ -159,7 +159,7 @@ def revoke(counter: Counter, key_id: str, as_json: bool) -> None:
         record = counter.ring.revoke(key_id)
     except KeyFault as fault:
         raise click.ClickException(str(fault)) from None
-    counter.tell(Event("authn_key_revoked", record.client, {"credential": record.id}))
+    counter.emit(Event("authn_key_revoked", record.client, {"credential": record.id}))
     output.emit(
         {"id": record.id, "revoked": _time(record.revoked)}, as_json, f"{record.id} is revoked"
     )

@@ -24,7 +24,7 @@ from secureml import (
     Problem,
     StoreUnavailable,
     fields,
-    meet,
+    intersect,
 )
 from secureml.kit.token_cache import TokenCache, digest
 
@@ -51,11 +51,11 @@ class ApiKeys(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         header: str = config["header"]
-        self.carrier = header
+        self.credential_header = header
         self._variable = f"HTTP_{header.upper().replace('-', '_')}"
         self._ring = KeyRing(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
-        self._tell = host.tell
+        self._tell = host.emit
         self._verified: TokenCache[Principal] = TokenCache(host.store.versions)
         self.challenge = f'ApiKey realm="secureml", header="{header}"'
 
@@ -88,7 +88,7 @@ class ApiKeys(Plugin):
         if spoken[:7].lower() != "apikey ":
             return plain
         if plain is not None and plain is not spoken:
-            # As the corridor does with two headers of two plugins: which caller is it?
+            # As the pipeline does with two headers of two plugins: which caller is it?
             raise Problem("malformed_request", reason="two_credentials")
         return spoken[7:]
 
@@ -109,7 +109,7 @@ class ApiKeys(Plugin):
         if client is None or not client.enabled:
             raise Problem("unauthorized", reason="api_keys.client_disabled")
         # A key never holds more than its client does now.
-        scopes = client.scopes if record.scopes is None else meet(client.scopes, record.scopes)
+        scopes = client.scopes if record.scopes is None else intersect(client.scopes, record.scopes)
         return Principal(
             client=client.name,
             subject=client.name,

@@ -1,7 +1,7 @@
 """The ring of keys: who holds which, until when. Only digests are kept.
 
 A found key is cached until the store says that one changed, so a revocation is seen by
-every worker at its next request. Knows neither Flask nor the corridor.
+every worker at its next request. Knows neither Flask nor the pipeline.
 """
 
 from __future__ import annotations

@@ -32,14 +32,14 @@ class Here:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ValidationReport:
     """What is to be told in the chain; no ``event`` where all is there."""
 
     event: str = ""
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
-def judge(here: Here, marks: Marks, known: Head, keys: Keys) -> Verdict:
+def judge(here: Here, marks: Marks, known: Head, keys: Keys) -> ValidationReport:
     """Return what is gone. ``known`` is the last record this process has seen itself.
 
     Raises WrongChain where the log is not the one that was marked.
@@ -51,13 +51,13 @@ def judge(here: Here, marks: Marks, known: Head, keys: Keys) -> Verdict:
         last = Mark(known.seq, known.mac, known.chain, here.second.boot)
     if last is None:
         gone = here.second.exists and (marks.there or (not here.fresh and bool(here.name)))
-        return Verdict(HEAD_LOST) if gone else Verdict()
+        return ValidationReport(HEAD_LOST) if gone else ValidationReport()
     if last.seq <= here.head.seq:
-        return Verdict()
+        return ValidationReport()
     told = {"known_seq": last.seq, "known_mac": last.mac}
     on_disk = believed(marks.on_disk, here.key, keys)
     lost = lost_with_the_power(last, on_disk, here.head.seq, here.second.boot)
-    return Verdict(TAIL_LOST if lost else CUT, told)
+    return ValidationReport(TAIL_LOST if lost else CUT, told)
 
 
 def believed(mark: Mark | None, key: bytes, keys: Keys) -> Mark | None:
@@ -65,7 +65,7 @@ def believed(mark: Mark | None, key: bytes, keys: Keys) -> Mark | None:
 
     Whoever has got hold of a former key must not name the head of its successor's part.
     """
-    return None if mark is None or keys.precedes(mark.key, key) else mark
+    return None if mark is None or keys.runs_before(mark.key, key) else mark
 
 
 def lost_with_the_power(last: Mark, on_disk: Mark | None, found: int, boot: str) -> bool:

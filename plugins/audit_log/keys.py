@@ -28,7 +28,7 @@ class Keys:
         """Return the name of one of these keys."""
         return self._ids[key]
 
-    def precedes(self, one: bytes, other: bytes) -> bool:
+    def runs_before(self, one: bytes, other: bytes) -> bool:
         """Tell whether ``one`` sealed before ``other`` did."""
         order = list(self._order.values())
         return order.index(one) < order.index(other)

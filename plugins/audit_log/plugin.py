@@ -67,7 +67,7 @@ class AuditLog(Plugin):
         if self._requests == ALL or (self._requests != NONE and record.worth_keeping(exchange)):
             self._append(record.of_exchange(exchange, self._inputs))
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Write down what happened outside a request; raises where it cannot.
 
         What a command tells is signed at once: its process ends, and nobody may follow.
@@ -125,7 +125,7 @@ class AuditLog(Plugin):
         keys, now = (self._key, self._chain, self._notary), self._host.now
         return group(Desk(self._folder, *keys, now, self._former, self._second))
 
-    def work(self, threads: int) -> None:
+    def start_worker(self, threads: int) -> None:
         """Go on with the current key, where the chain has a former one; sign as time passes.
 
         Done by the server, and not by a command: a server that was started before the settings
@@ -150,7 +150,7 @@ class AuditLog(Plugin):
         points = [self._notary.place] if self._notary is not None else []
         return [self._second, *points, *files(self._folder)]
 
-    def recall(self, after: int) -> Iterator[dict[str, Any]]:
+    def records(self, after: int) -> Iterator[dict[str, Any]]:
         """Return the records after that number, in order."""
         return self._reader.after(after)
 

@@ -113,7 +113,7 @@ class _Walk:
             missing = f"records {report.last + 1} to {begins - 1} are missing"
             done = "dropped file" if self._event == CLOSED else "deleted"
             raise _Broken(Finding(path.name, 1, report.last + 1, done, missing))
-        elif key is not None and self._keys.precedes(key, self._key):
+        elif key is not None and self._keys.runs_before(key, self._key):
             text = "begun with an earlier key than the file before it"
             raise _Broken(Finding(path.name, 1, begins, "forged", text))
         self._key = key or self._key

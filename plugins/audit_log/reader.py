@@ -18,7 +18,7 @@ from .folder import files, first_of
 
 COLUMNS = (
     "seq", "time", "event", "id", "foreign_id", "address", "client", "subject", "credential",
-    "auth", "method", "route", "status", "code", "door", "plugin", "reason", "model", "version",
+    "auth", "method", "route", "status", "code", "phase", "plugin", "reason", "model", "version",
     "rows", "inputs", "observed", "facts", "mac",
 )  # fmt: skip
 # A spreadsheet takes a cell that begins so for a formula (CWE-1236), the full-width forms too.

@@ -90,7 +90,7 @@ def _origin(exchange: Any) -> dict[str, Any]:
 def _refused(refusal: Any) -> dict[str, str]:
     return {
         "code": _clip(refusal.problem.code),
-        "door": refusal.phase.name if refusal.phase else "",
+        "phase": refusal.phase.name if refusal.phase else "",
         "plugin": _clip(refusal.plugin),
         "reason": _clip(refusal.problem.reason),
     }

@@ -107,7 +107,7 @@ class BruteForce(Plugin):
             Rules(config["free_address"], *times),
         )
         self._ledger = Ledger(host.store, host.now, config["remember"])
-        self._now, self._tell = host.now, host.tell
+        self._now, self._tell = host.now, host.emit
         self._seen: dict[str, float] = {}
 
     def admit(self, exchange: Exchange) -> None:

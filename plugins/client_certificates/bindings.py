@@ -3,7 +3,7 @@
 A binding is to one exact certificate by its thumbprint, or to a dNSName in any certificate that
 one authority signed. What can be found is held in memory until the store says that a binding
 changed, so one that ended is gone in every worker at its next request.
-Knows neither Flask nor the corridor.
+Knows neither Flask nor the pipeline.
 """
 
 from __future__ import annotations

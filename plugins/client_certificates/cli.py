@@ -31,7 +31,7 @@ class Counter:
     bindings: Bindings
     clients: _Clients
     now: Callable[[], float]
-    tell: Callable[[Event], None]
+    emit: Callable[[Event], None]
 
 
 _at_counter = click.make_pass_decorator(Counter)
@@ -123,7 +123,7 @@ def add(
     except BindingFault as fault:
         raise click.ClickException(str(fault)) from None
     facts = {"credential": made.id, "kind": made.kind, "subject": made.subject}
-    counter.tell(Event("authn_certificate_bound", made.client, facts))
+    counter.emit(Event("authn_certificate_bound", made.client, facts))
     output.emit(_public(made, counter.now()), as_json, _line(made, counter.now()))
 
 
@@ -149,7 +149,7 @@ def end(counter: Counter, binding_id: str, as_json: bool) -> None:
         found = counter.bindings.end(binding_id)
     except BindingFault as fault:
         raise click.ClickException(str(fault)) from None
-    counter.tell(Event("authn_certificate_ended", found.client, {"credential": found.id}))
+    counter.emit(Event("authn_certificate_ended", found.client, {"credential": found.id}))
     output.emit({"id": found.id, "ended": _time(found.ended)}, as_json, f"{found.id} has ended")
 
 

@@ -16,7 +16,7 @@ from marshmallow import Schema
 from marshmallow import fields as plain
 
 from secureml import (
-    ASKED_ABOUT,
+    EXPLAIN_METHOD,
     Credential,
     Exchange,
     Host,
@@ -26,7 +26,7 @@ from secureml import (
     Problem,
     StoreUnavailable,
     fields,
-    meet,
+    intersect,
 )
 from secureml.kit.token_cache import TokenCache
 
@@ -74,24 +74,24 @@ class ClientCertificates(Plugin):
 
     name = "client_certificates"
     schema = Config
-    by_connection = True
-    also_known_as = ("certificates",)
+    identifies_by_connection = True
+    aliases = ("certificates",)
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._required, self._unverified = frozenset(config["require"]), config["unverified"]
         self._bindings = Bindings(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
-        self._tell = host.tell
+        self._tell = host.emit
         # By thumbprint, and whether Nginx has verified the chain.
         self._verified_leaves: TokenCache[Principal] = TokenCache(host.store.versions)
 
     def admit(self, exchange: Exchange) -> None:
         """Refuse whoever speaks of a certificate without being the proven edge."""
         environ = exchange.request.environ
-        if exchange.edge_proven or not (environ.get(CERTIFICATE) or environ.get(VERIFY)):
+        if exchange.proxy_verified or not (environ.get(CERTIFICATE) or environ.get(VERIFY)):
             return
         # Not passed over in silence: no honest client knows these names.
-        exchange.note("malicious_certificate_header")
+        exchange.add_event("malicious_certificate_header")
         raise Problem("forbidden", reason="client_certificates.unproven_hop")
 
     def identify(self, exchange: Exchange) -> Principal | None:
@@ -102,7 +102,7 @@ class ClientCertificates(Plugin):
     def authorize(self, exchange: Exchange) -> None:
         """Hold another credential to the certificate beside it, where there is or must be one."""
         principal = exchange.principal
-        if principal is None or principal.method in (self.name, ASKED_ABOUT):
+        if principal is None or principal.method in (self.name, EXPLAIN_METHOD):
             return
         offered = exchange.request.environ.get(CERTIFICATE)
         if not offered:
@@ -114,7 +114,7 @@ class ClientCertificates(Plugin):
             raise Problem("malformed_request", reason="two_credentials")
 
     def _name(self, offered: str, exchange: Exchange) -> Principal:
-        if not exchange.edge_proven:
+        if not exchange.proxy_verified:
             raise Problem("unauthorized", reason="client_certificates.unproven_hop")
         verified = self._verified(exchange.request.environ.get(VERIFY, ""))
         try:
@@ -159,7 +159,7 @@ class ClientCertificates(Plugin):
         return Principal(
             client=client.name,
             subject=client.name,
-            scopes=client.scopes if held is None else meet(client.scopes, held),
+            scopes=client.scopes if held is None else intersect(client.scopes, held),
             models=client.models,
             tier=client.tier,
             method=self.name,

@@ -19,13 +19,13 @@ from secureml import (
     Exchange,
     Fault,
     Host,
-    Judge,
+    InputValidator,
+    InputWarning,
     ModelHandle,
-    Notice,
     Plugin,
     Problem,
-    Terms,
-    Verdict,
+    ValidationPolicy,
+    ValidationReport,
     fields,
     invalid_input,
 )
@@ -86,7 +86,7 @@ class InputRules(Plugin):
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._max_rows: int = config["max_rows"]
-        self._terms = Terms(
+        self._policy = ValidationPolicy(
             config["range_margin"],
             config["ranges"],
             config["text_length"],
@@ -94,7 +94,7 @@ class InputRules(Plugin):
             config["control_characters"],
         )
         # Weak: a model that was swapped out must not live on here.
-        self._judges: WeakKeyDictionary[ModelHandle, Judge] = WeakKeyDictionary()
+        self._judges: WeakKeyDictionary[ModelHandle, InputValidator] = WeakKeyDictionary()
 
     def validate(self, exchange: Exchange) -> None:
         """Raise the Problem that names the faults, at most twenty of them."""
@@ -110,20 +110,20 @@ class InputRules(Plugin):
                 errors=[Fault("/instances", "max_rows")],
             )
         rows = exchange.read_rows()
-        verdict = self._judge_of(model).judge(rows, instances)
-        if not verdict.faults:
+        report = self._judge_of(model).judge(rows, instances)
+        if not report.faults:
             return
-        if refused := verdict.faults.get("refuse"):
+        if refused := report.faults.get("refuse"):
             path, rule = refused[0]
             raise invalid_input(refused, f"input_rules.{_kind(rule)}:{path}")
-        if verdict.rows is not rows:
-            exchange.amend_rows(verdict.rows)
-        _tell(exchange, verdict)
+        if report.rows is not rows:
+            exchange.replace_rows(report.rows)
+        _tell(exchange, report)
 
-    def _judge_of(self, model: ModelHandle) -> Judge:
+    def _judge_of(self, model: ModelHandle) -> InputValidator:
         judge = self._judges.get(model)
         if judge is None:
-            judge = self._judges[model] = Judge(model.card, self._terms)
+            judge = self._judges[model] = InputValidator(model.card, self._policy)
         return judge
 
 
@@ -131,12 +131,12 @@ def _kind(rule: str) -> str:
     return "range" if rule in ("below_minimum", "above_maximum") else rule.partition(":")[0]
 
 
-def _tell(exchange: Exchange, verdict: Verdict) -> None:
+def _tell(exchange: Exchange, report: ValidationReport) -> None:
     """Say what was clipped and flagged, to the caller and to whoever keeps records."""
-    for action, faults in verdict.faults.items():
-        count, done = verdict.counts[action], _DONE[action]
-        exchange.warn([Notice(path, rule, done) for path, rule in faults], count)
-        exchange.note(
+    for action, faults in report.faults.items():
+        count, done = report.counts[action], _DONE[action]
+        exchange.add_warning([InputWarning(path, rule, done) for path, rule in faults], count)
+        exchange.add_event(
             "input_validation_fail",
             action=done,
             count=count,

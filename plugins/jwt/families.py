@@ -5,7 +5,7 @@ the newest refresh token of a family counts; an older one that comes back was co
 since nobody can tell the thief from the owner, the family ends (RFC 9700, 4.14.2). A token
 whose family is not on record is refused, so a lost table opens nothing.
 
-Knows neither Flask nor the corridor.
+Knows neither Flask nor the pipeline.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Everything a token must be is asked here, in this order: its shape and header, the signature
 of a key that is believed, every claim, and that neither it, its key nor its family was
-revoked. Knows neither Flask nor the corridor.
+revoked. Knows neither Flask nor the pipeline.
 """
 
 from __future__ import annotations

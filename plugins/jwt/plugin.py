@@ -26,7 +26,7 @@ from secureml import (
     SigningFault,
     StoreUnavailable,
     fields,
-    meet,
+    intersect,
 )
 from secureml.kit.token_cache import TokenCache, digest
 
@@ -113,7 +113,7 @@ class Jwt(Plugin):
     name = "jwt"
     schema = Config
     challenge = CHALLENGE
-    carrier = "Authorization"
+    credential_header = "Authorization"
     # A command that ends a key is not done before the tokens of that key are: see `hear`.
     vital = True
 
@@ -124,7 +124,7 @@ class Jwt(Plugin):
         self.issuers = (rules.issuer,)
         self._clients, self._store, self._now = host.clients, host.store, host.now
         self._signing, self._lifetimes = host.signing, lifetimes
-        self._tell = host.tell
+        self._tell = host.emit
         self._families = Families(host.store, host.now, _new_id, config["families"])
         self._mint = Mint(
             rules, host.signing, self._families, now=host.now, new_id=_new_id, refuse=_answer
@@ -172,14 +172,14 @@ class Jwt(Plugin):
             client=client.name,
             subject=client.name,
             # A token never holds more than its client does now.
-            scopes=meet(client.scopes, proven.scopes),
+            scopes=intersect(client.scopes, proven.scopes),
             models=client.models,
             tier=client.tier,
             method=self.name,
             credential=proven.jti,
         )
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """End what was traded for a key or a certificate together with it."""
         credential = event.facts.get("credential")
         if not isinstance(credential, str):
@@ -238,10 +238,10 @@ def _unauthorized(reason: str) -> Problem:
 
 
 def _answer(word: str) -> Any:
-    """Answer for the library's error handlers, in the corridor's words and on its record."""
+    """Answer for the library's error handlers, in the pipeline's words and on its record."""
     exchange: Exchange | None = g.get("exchange")
     if exchange is not None and exchange.refusal is not None:
-        # It was thrown at a door and is on record as a fault of ours: it stays one.
+        # It was thrown in a phase and is on record as a fault of ours: it stays one.
         return current_app.handle_user_exception(exchange.refusal.problem)
     return current_app.handle_user_exception(_unauthorized(f"library.{word}"))
 

@@ -16,8 +16,8 @@ from secureml import (
     Principal,
     Problem,
     SigningFault,
-    covers_all,
     fields,
+    implies_all,
     public,
     requires,
 )
@@ -105,7 +105,7 @@ class Counter:
             raise Problem("forbidden", reason=f"jwt.not_traded:{principal.method}")
         granted = principal.scopes - {SCOPE}
         wanted = granted if scope is None else frozenset(scope.split())
-        if not wanted or not covers_all(granted, wanted):
+        if not wanted or not implies_all(granted, wanted):
             raise Problem("forbidden", reason="jwt.scope_not_held")
         try:
             return self._mint.issue(
@@ -156,7 +156,7 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
         if exchange.principal is None or exchange.payload is None:
             raise RuntimeError("a trade without a principal or a payload")
         pair = counter.trade(exchange.principal, exchange.payload["scope"])
-        exchange.note("authn_token_created", scopes=" ".join(sorted(pair.scopes)))
+        exchange.add_event("authn_token_created", scopes=" ".join(sorted(pair.scopes)))
         return _pair(pair)
 
     @views.post("/v1/auth/refresh", endpoint="refresh")
@@ -168,9 +168,9 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
             pair = counter.refresh(_payload(exchange)["refresh_token"])
         except Problem as refused:
             if refused.reason == "jwt.replayed":
-                exchange.note("authn_token_reuse")
+                exchange.add_event("authn_token_reuse")
             raise
-        exchange.note("authn_token_refreshed")
+        exchange.add_event("authn_token_refreshed")
         return _pair(pair)
 
     @views.post("/v1/auth/revoke", endpoint="revoke")
@@ -179,7 +179,7 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
         """Take a token back."""
         exchange: Exchange = g.exchange
         counter.revoke(_payload(exchange)["token"])
-        exchange.note("authn_token_revoked", which="token")
+        exchange.add_event("authn_token_revoked", which="token")
         return {}
 
     @views.get("/.well-known/jwks.json", endpoint="jwks")

@@ -1,6 +1,6 @@
 """What is counted of each request, and how: the metrics by name, and one method that adds.
 
-Labels are ours and bounded: rules of routes, known methods, codes, doors, plugins, models that
+Labels are ours and bounded: rules of routes, known methods, codes, phases, plugins, models that
 answer. Nothing that a caller spells is a label, save the client's name where the operator asks.
 Times are seconds, as Prometheus has them. Knows no Flask and no SecureML.
 """
@@ -17,7 +17,7 @@ from .series import OTHER, Series
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNKNOWN_ROUTE = "unknown"
-# From a refusal at the first door to an answer that a client has given up on.
+# From a refusal in the first phase to an answer that a client has given up on.
 DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 DOOR_DURATIONS = (0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0)
 _NANO = 1e-9
@@ -27,9 +27,9 @@ class Counts:
     """The metrics of one server; nothing is opened before something is counted."""
 
     def __init__(self, clients: int = 0, sample: int = 1) -> None:
-        """Count single clients, too, up to so many in each worker; time the doors in one request
+        """Count single clients, too, up to so many in each worker; time the phases in one request
         of ``sample``, the first among them."""
-        # Eight doors are sixteen values to write, twice as many as all the rest together.
+        # Eight phases are sixteen values to write, twice as many as all the rest together.
         self._timed = cycle([True] + [False] * (sample - 1))
         self.registry = CollectorRegistry()
         self._make_requests()
@@ -47,13 +47,16 @@ class Counts:
         )
         self._durations = self._histogram(
             "request_duration",
-            "From the first door to the finished answer.",
+            "From the first phase to the finished answer.",
             DURATIONS,
             "route",
             "model",
         )
-        self._doors = self._histogram(
-            "door_duration", "Time at each door, in a sample of requests.", DOOR_DURATIONS, "door"
+        self._phases = self._histogram(
+            "phase_duration",
+            "Time in each phase, in a sample of requests.",
+            DOOR_DURATIONS,
+            "phase",
         )
         self._rows = self._counter("rows", "Rows the models were asked about.", "model", "version")
         self._bytes_in = self._counter(
@@ -64,7 +67,7 @@ class Counts:
         )
 
     def _make_refusals(self) -> None:
-        at = ("code", "door", "plugin")
+        at = ("code", "phase", "plugin")
         self._refusals = self._counter("refusals", "Requests refused, by whom and why.", *at)
         self._observed = self._counter(
             "observed_refusals", "What plugins in observe mode would have refused.", *at
@@ -151,15 +154,15 @@ class Counts:
             self._rows.of(exchange.model.name, exchange.model.version).inc(exchange.row_count)
 
     def _time(self, timings: Iterable[tuple[Any, str, int]]) -> None:
-        door, spent = "", 0
+        phase, spent = "", 0
         for at, _, nanoseconds in timings:
-            if at != door:
-                if door:
-                    self._doors.of(door).observe(spent * _NANO)
-                door, spent = str(at), 0
+            if at != phase:
+                if phase:
+                    self._phases.of(phase).observe(spent * _NANO)
+                phase, spent = str(at), 0
             spent += nanoseconds
-        if door:
-            self._doors.of(door).observe(spent * _NANO)
+        if phase:
+            self._phases.of(phase).observe(spent * _NANO)
 
     def _caller(self, exchange: Any) -> None:
         principal = exchange.principal
@@ -170,5 +173,5 @@ class Counts:
                 self._client_rows.of(principal.client).inc(exchange.row_count)
 
     def _refuse(self, series: Series[Counter], refusal: Any) -> None:
-        door = refusal.phase.value if refusal.phase is not None else ""
-        series.of(refusal.problem.code, door, refusal.plugin).inc()
+        phase = refusal.phase.value if refusal.phase is not None else ""
+        series.of(refusal.problem.code, phase, refusal.plugin).inc()

@@ -34,7 +34,7 @@ class _Measure(Protocol):
 
 
 class Measured(Collector):
-    """Collects what the house and its plugins measure, when asked."""
+    """Collects what the application and its plugins measure, when asked."""
 
     def __init__(self, ask: Callable[[], Sequence[_Measure]]) -> None:
         self._ask = ask

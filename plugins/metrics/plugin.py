@@ -56,12 +56,12 @@ class Config(Schema):
             "worker, the rest together as `other`; 0 counts none."
         },
     )
-    door_sample = fields.StrictInteger(
+    phase_sample = fields.StrictInteger(
         load_default=8,
         validate=validate.Range(1, 10_000),
         metadata={
-            "description": "Time the doors in one request of so many; 1 is each. Averages and "
-            "shares stay what they are; the access log has the doors of every request."
+            "description": "Time the phases in one request of so many; 1 is each. Averages and "
+            "shares stay what they are; the access log has the phases of every request."
         },
     )
     certificates = plain.List(
@@ -81,7 +81,7 @@ class Metrics(Plugin):
     schema = Config
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
-        self._counts = Counts(config["clients"], config["door_sample"])
+        self._counts = Counts(config["clients"], config["phase_sample"])
         self._exposition = Exposition(self._counts.registry, Measured(host.measures))
         self._certificates: list[str] = config["certificates"]
         self._instance = host.instance
@@ -92,11 +92,11 @@ class Metrics(Plugin):
         """Count what was asked and what became of it."""
         self._counts.request(exchange)
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Count what happened outside a request."""
         self._counts.event(event.name)
 
-    def work(self, threads: int) -> None:
+    def start_worker(self, threads: int) -> None:
         """Say that this worker serves, and listen where the operator asks for it."""
         self._counts.worker(threads)
         if not self._listen:

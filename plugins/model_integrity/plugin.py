@@ -37,7 +37,7 @@ class ModelIntegrity(Plugin):
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._keys = [_read_key(host.instance / path) for path in config["keys"]]
 
-    def vouch(self, artifact: Artifact) -> None:
+    def verify_artifact(self, artifact: Artifact) -> None:
         """Raise ModelRefused unless one of the keys signed this model with this card."""
         signature.verify_signature(artifact, self._keys)
 

@@ -1,4 +1,4 @@
-"""One careful GET: how a document of an identity provider comes into the house.
+"""One careful GET: how a document of an identity provider comes into the application.
 
 Only from hosts the operator pinned, only over TLS 1.2 or later with a certificate for that
 very name (plain HTTP to this machine's own loopback is for development), never following a

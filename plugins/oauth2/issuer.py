@@ -14,7 +14,7 @@ from .mapping import Rights
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An identity provider whose tokens may open our doors."""
+    """An identity provider whose tokens may open our phases."""
 
     name: str
     rules: Rules

@@ -38,7 +38,7 @@ _FITTING = {
 HARMLESS = frozenset({"purpose", "algorithm"})
 
 
-class Verdict(NamedTuple):
+class ValidationReport(NamedTuple):
     """What became of one published key; ``rule`` is "" when it is trusted."""
 
     kid: str
@@ -70,7 +70,7 @@ class Keys:
     """The believed keys of one issuer. Equal when the same keys are believed."""
 
     trusted: tuple[TrustedKey, ...]
-    verdicts: tuple[Verdict, ...] = field(default=(), compare=False)
+    verdicts: tuple[ValidationReport, ...] = field(default=(), compare=False)
 
     def pick(self, kid: str | None, alg: str) -> TrustedKey | None:
         """Return the key a token means; without ``kid`` only where there is no choice."""
@@ -189,7 +189,7 @@ def _settle(entries: list[Any], read: list[TrustedKey | KeyRefused], leaked: set
     return Keys(tuple(trusted), tuple(verdicts))
 
 
-def _verdict(entry: Any, item: TrustedKey | KeyRefused, rule: str) -> Verdict:
+def _verdict(entry: Any, item: TrustedKey | KeyRefused, rule: str) -> ValidationReport:
     words = entry if isinstance(entry, dict) else {}
     alg = item.alg if isinstance(item, TrustedKey) else words.get("alg", "")
-    return Verdict(str(words.get("kid", "")), str(words.get("kty", "")), str(alg), rule)
+    return ValidationReport(str(words.get("kid", "")), str(words.get("kty", "")), str(alg), rule)

@@ -23,7 +23,7 @@ from secureml import (
     Problem,
     SigningFault,
     StoreUnavailable,
-    meet,
+    intersect,
 )
 from secureml.kit.token_cache import TokenCache, digest
 
@@ -60,7 +60,7 @@ class OAuth2(Plugin):
     name = "oauth2"
     schema = Config
     proof_headers = ("DPoP",)
-    carrier = "Authorization"
+    credential_header = "Authorization"
     problems = (
         *(Kind(f"oauth2.{word}", *said) for word, said in ERRORS.items()),
         Kind("oauth2.foreign_form", *FOREIGN_FORM),
@@ -172,7 +172,7 @@ class OAuth2(Plugin):
             client=client.name,
             subject=text(claims, "sub"),
             # A token never holds more than its client does now.
-            scopes=meet(client.scopes, issuer.rights.scopes_of(claims)),
+            scopes=intersect(client.scopes, issuer.rights.scopes_of(claims)),
             models=issuer.rights.models_of(client.models),
             tier=client.tier,
             method=self.name,
@@ -240,7 +240,7 @@ class OAuth2(Plugin):
         from .server.cli import Office, groups
 
         made = group(self._providers, lambda table: provider(table, self._host))
-        for more in groups(Office(self._server, self._clients.get, self._host.tell)):
+        for more in groups(Office(self._server, self._clients.get, self._host.emit)):
             made.add_command(more)
         return made
 

@@ -41,7 +41,7 @@ class Replays:
         store.register(_metadata)
         self._store, self._now, self._most = store, now, most
         # When each holder's share was last looked at, and its uses since: holders are the
-        # clients of the house, so there are few.
+        # clients of the application, so there are few.
         self._looked: dict[str, tuple[float, int]] = {}
 
     def first(self, digest: str, ends: float, holder: str) -> bool:

@@ -2,7 +2,7 @@
 
 Kept in the store, so that they outlive a restart and hold on every host; read again only when
 the store says that one changed, so a ban costs no request a query. Knows neither Flask nor the
-corridor.
+pipeline.
 """
 
 from __future__ import annotations

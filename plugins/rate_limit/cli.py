@@ -178,7 +178,7 @@ def lift(counter: Counter, subject: str, as_json: bool) -> None:
     whom = who if kind == CLIENT else ""
     # Told before it is called done: a change whose record cannot be written fails.
     counter.bans.lift(subject)
-    counter.host.tell(Event("excess_rate_limit_ban_lifted", whom, {"subject": subject}))
+    counter.host.emit(Event("excess_rate_limit_ban_lifted", whom, {"subject": subject}))
     bound = counter.backoff.bound(subject)
     if bound is not None:
         try:

@@ -3,8 +3,8 @@
 An adapter, so it may know Flask. Every rule is declared to a `flask_limiter.Limiter`, which
 parses it and makes the storage its URL names; whoever looks into ``app.extensions["limiter"]``
 finds them all. What it does not get is its hooks: on the path of a request it costs 60
-microseconds where a strategy of `limits` costs ten, and the corridor's doors are the only
-hooks in the house. `Limiter.init_app` registers none for a limiter that the app already has.
+microseconds where a strategy of `limits` costs ten, and the pipeline's phases are the only
+hooks in the application. `Limiter.init_app` registers none for a limiter that the app already has.
 """
 
 from __future__ import annotations

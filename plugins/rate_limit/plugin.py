@@ -56,10 +56,10 @@ class RateLimit(Plugin):
     """Counts, refuses, tells what is left, and bans who does not listen."""
 
     name = "rate_limit"
-    also_known_as = ("limits",)
+    aliases = ("limits",)
     schema = Config
     # Rows are counted before they are read: else rows that are refused would cost nothing.
-    precedes = ("input_rules", "theft_guard")
+    runs_before = ("input_rules", "theft_guard")
     problems = (
         Kind("rate_limit.busy", 503, "Too many requests are being worked on"),
         Kind("rate_limit.banned", 429, "Too many refusals were ignored"),
@@ -160,7 +160,9 @@ class RateLimit(Plugin):
 
     def _problem(self, exchange: Exchange, error: Refused | StoreFails) -> Problem:
         if isinstance(error, StoreFails):
-            exchange.note("sys_rate_limit_store_failed", limit=error.rule.name, handling=REFUSE)
+            exchange.add_event(
+                "sys_rate_limit_store_failed", limit=error.rule.name, handling=REFUSE
+            )
             headers = {"Retry-After": "1"}
             return Problem("unavailable", reason="rate_limit.store", headers=headers)
         name = error.rule.name if error.rule else error.why
@@ -171,7 +173,7 @@ class RateLimit(Plugin):
             code = "rate_limited"  # it is theirs to send less; the server has room
         if code == "rate_limited" and error.why != BUSY and error.rule:
             wait = max(wait, self._count_refusal(exchange, error.subject, error.rule))
-        exchange.note("excess_rate_limit_exceeded", subject=error.subject, limit=name)
+        exchange.add_event("excess_rate_limit_exceeded", subject=error.subject, limit=name)
         headers = {"Retry-After": str(retry_after(wait))}
         return Problem(code, reason=f"rate_limit.{name}", headers=headers)
 
@@ -181,7 +183,9 @@ class RateLimit(Plugin):
         if ban is None:
             return 0.0
         seconds = ban.until - ban.since
-        exchange.note("excess_rate_limit_banned", subject=subject, level=ban.level, seconds=seconds)
+        exchange.add_event(
+            "excess_rate_limit_banned", subject=subject, level=ban.level, seconds=seconds
+        )
         return seconds
 
     # -- on the way out --------------------------------------------------------------------------
@@ -206,11 +210,11 @@ class RateLimit(Plugin):
         if exchange.status == 401:
             self._gate.count_failure(visit)
         if visit.store_failed and exchange.problem is None:
-            exchange.note("sys_rate_limit_store_failed", limit=visit.store_failed)
+            exchange.add_event("sys_rate_limit_store_failed", limit=visit.store_failed)
 
     # -- extras ----------------------------------------------------------------------------------
 
-    def survey(self, routes: frozenset[str]) -> None:
+    def check_routes(self, routes: frozenset[str]) -> None:
         """Refuse a limit on a route that is not there: it would be none."""
         for rule in self.rules:
             if rule.route and rule.route not in routes:

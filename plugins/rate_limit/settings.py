@@ -1,6 +1,6 @@
 """The ``[plugins.rate_limit]`` table.
 
-Too large to stand in the plugin's own file; it may import the house as that may.
+Too large to stand in the plugin's own file; it may import the application as that may.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""May they do this? One decision, asked at the door and by whoever wants it explained.
+"""May they do this? One decision, asked in the phase and by whoever wants it explained.
 
 A right may be narrowed to a model or one version of it, and so may the models of a client;
-both must allow what is asked. Knows neither Flask nor the corridor.
+both must allow what is asked. Knows neither Flask nor the pipeline.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Beside:
         if self._stride is not None:
             found[STRIDE] = 0
             if gap < self._short:
-                found[STRIDE] = bisect_left(self._stride, self._ruler.lean_one(apart[place])[1])
+                found[STRIDE] = bisect_left(self._stride, self._ruler.rayleigh_one(apart[place])[1])
         if flips:
             alike = squares[answers == label]
             if not len(alike):
@@ -99,7 +99,7 @@ class Beside:
         flips = answers[place] != seen.labels
         found[:, NEAR] = np.where(told, close, -1)
         if self._stride is not None:
-            steps = np.searchsorted(self._stride, self._ruler.lean(apart)[1])
+            steps = np.searchsorted(self._stride, self._ruler.rayleigh(apart)[1])
             steps[gaps >= self._short] = 0
             found[:, STRIDE] = np.where(told, steps, -1)
         found[:, CHAIN] = np.where(told, (close > 0) & flips, -1)

@@ -87,12 +87,12 @@ class Scale:
         return Seen(
             encoded=encoded,
             bins=self._ruler.bins(asked.rows, encoded),
-            bands=self._ruler.prints.bands(encoded).tolist(),
+            bands=self._ruler.fingerprints.bands(encoded).tolist(),
             labels=asked.labels if few else np.minimum(asked.labels, self._classes - 1),
         )
 
     def _alone_one(self, seen: Seen, margins: Numbers | None) -> list[int]:
-        strange, slant = self._ruler.strange_one(seen.encoded[0])
+        strange, slant = self._ruler.mahalanobis_one(seen.encoded[0])
         held, found = seen.bins.tobytes(), [-1] * len(TESTS)
         inner = bisect_left(self._inner, held.count(3) + held.count(4))
         found[MANIFOLD] = bisect_left(self._strange, strange)
@@ -105,7 +105,7 @@ class Scale:
         return found
 
     def _alone(self, seen: Seen, margins: Numbers | None) -> Numbers:
-        strange, slant = self._ruler.strangeness(seen.encoded)
+        strange, slant = self._ruler.mahalanobis(seen.encoded)
         ends = np.add.reduce(_WORTH.take(seen.bins), axis=1)
         found = np.full((len(seen), len(TESTS)), -1, dtype=np.int8)
         found[:, MANIFOLD] = np.searchsorted(self._strange, strange)
@@ -127,7 +127,7 @@ class Scale:
         """
         if centre is None:
             return
-        strange, slant = self._ruler.strange_one(seen.encoded[0], centre)
+        strange, slant = self._ruler.mahalanobis_one(seen.encoded[0], centre)
         found[MANIFOLD] = min(found[MANIFOLD], bisect_left(self._strange, strange))
         if self._slant is not None:
             found[SLANT] = min(found[SLANT], bisect_left(self._slant, slant))
@@ -136,7 +136,7 @@ class Scale:
         odd = (found[:, MANIFOLD] > 0) | (found[:, SLANT] > 0)
         if centre is None or not odd.any():
             return
-        strange, slant = self._ruler.strangeness(seen.encoded[odd], centre)
+        strange, slant = self._ruler.mahalanobis(seen.encoded[odd], centre)
         _lower(found, MANIFOLD, odd, np.searchsorted(self._strange, strange))
         if self._slant is not None:
             _lower(found, SLANT, odd, np.searchsorted(self._slant, slant))

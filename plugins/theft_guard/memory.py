@@ -69,10 +69,10 @@ class Memory:
         self.slot = slot = slots[0]
         self.one: dict[str, Any] = {name: memoryview(slots[name]) for name in _SINGLE}
         self.ring, self.mean, self.bitmap = slot["ring"], slot["mean"], slot["bitmap"]
-        self.labels, self.prints, self.steps = slot["labels"], slot["prints"], slot["steps"]
+        self.labels, self.fingerprints, self.steps = slot["labels"], slot["prints"], slot["steps"]
         self.lately, self.counts = slot["lately"], slot["counts"]
         self.each_label: Any = memoryview(self.labels)
-        self.each_print: Any = memoryview(self.prints)
+        self.each_print: Any = memoryview(self.fingerprints)
         self.each_whole: Any = memoryview(slot["whole"])
         self.each_step: Any = memoryview(self.steps)
         self.each_sum: Any = memoryview(slot["sums"])

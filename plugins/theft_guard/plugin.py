@@ -20,13 +20,13 @@ from secureml import (
     Exchange,
     Host,
     Kind,
-    Likeness,
     Measure,
     ModelHandle,
     Plugin,
     Problem,
     Result,
     StoreUnavailable,
+    Typicality,
 )
 
 from .asked import Asked, digests
@@ -50,7 +50,7 @@ class TheftGuard(Plugin):
     name = "theft_guard"
     schema = Config
     # How sure the model was is one of the tests, and output_rules takes it away.
-    precedes = ("output_rules",)
+    runs_before = ("output_rules",)
     problems = (
         Kind("theft_guard.throttled", 429, "Too many new questions; ask again later"),
         Kind("theft_guard.budget", 429, "This client has asked all that it may for now"),
@@ -66,7 +66,7 @@ class TheftGuard(Plugin):
         self._slots = Slots(host.instance / config["file"], sizes)
         self._guard = Guard(self._slots, every, host.now)
         self._register = Register(host.store, host.now)
-        self._models, self._host_tell = host.models, host.tell
+        self._models, self._host_tell = host.models, host.emit
         # Weak: a model that was swapped out must not live on here.
         self._scales: WeakKeyDictionary[ModelHandle, Scale | None] = WeakKeyDictionary()
 
@@ -155,13 +155,13 @@ class TheftGuard(Plugin):
                 "seal it again with --data",
                 model.name,
             )
-        scale = None if known is None else Scale(Likeness(model.card, known))
+        scale = None if known is None else Scale(Typicality(model.card, known))
         self._scales[model] = scale
         return scale
 
     def _tell(self, exchange: Exchange, found: Standing, level: str) -> None:
         party, why = found.party, ",".join(found.reasons)
-        exchange.note(
+        exchange.add_event(
             f"model_theft_{'cleared' if level == WATCHED else level}",
             party=f"{party.kind}:{party.name}",
             model=party.model,

@@ -1,4 +1,4 @@
-"""Traces: one span a request, with a child for each door, sent by OpenTelemetry."""
+"""Traces: one span a request, with a child for each phase, sent by OpenTelemetry."""
 
 from .plugin import Traces as plugin
 

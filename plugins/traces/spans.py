@@ -68,8 +68,8 @@ class Spans:
         )
         if span.is_recording():
             below = set_span_in_context(span)
-            for door, first, last in laid_out(exchange.timings, begin, end):
-                tracer.start_span(door, below, start_time=first).end(last)
+            for phase, first, last in laid_out(exchange.timings, begin, end):
+                tracer.start_span(phase, below, start_time=first).end(last)
             for event in exchange.events:
                 span.add_event(event.name, timestamp=end)
             if exchange.status >= 500:
@@ -121,22 +121,22 @@ def _begin(target: Target) -> _Here:
 def laid_out(
     timings: list[tuple[Any, str, int]], begin: int, end: int
 ) -> Iterator[tuple[str, int, int]]:
-    """Yield each door with its begin and end, in nanoseconds since the epoch.
+    """Yield each phase with its begin and end, in nanoseconds since the epoch.
 
-    Only how long a door took is measured. Those before the view stand end to end after the
+    Only how long a phase took is measured. Those before the view stand end to end after the
     begin, those after it end to end before the end; the gap between them is the view.
     """
     spent: dict[str, int] = {}
-    for door, _, nanoseconds in timings:
-        spent[door.value] = spent.get(door.value, 0) + nanoseconds
-    after = sum(took for door, took in spent.items() if door in AFTER_THE_VIEW)
+    for phase, _, nanoseconds in timings:
+        spent[phase.value] = spent.get(phase.value, 0) + nanoseconds
+    after = sum(took for phase, took in spent.items() if phase in AFTER_THE_VIEW)
     at, late = begin, max(begin, end - after)
-    for door, took in spent.items():
-        if door in AFTER_THE_VIEW:
-            yield door, late, late + took
+    for phase, took in spent.items():
+        if phase in AFTER_THE_VIEW:
+            yield phase, late, late + took
             late += took
         else:
-            yield door, at, at + took
+            yield phase, at, at + took
             at += took
 
 

@@ -29,13 +29,13 @@ class PeerRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The client as the rest of the house knows it."""
+    """The client as the rest of the application knows it."""
 
     address: str
     scheme: str
     host: str
     foreign_id: str
-    edge_proven: bool = False  # the hop before us is believed, and has shown the edge token
+    proxy_verified: bool = False  # the hop before us is believed, and has shown the edge token
 
 
 @dataclass(frozen=True, slots=True)

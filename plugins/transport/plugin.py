@@ -95,7 +95,7 @@ class Transport(Plugin):
         networks = tuple(_network(word) for word in config["trusted"] if word != "unix")
         self._token = _token(config["edge_token"], host)
         # By the list alone nobody is proven: whoever may open the socket could say anything.
-        self.proves_edge = self._token is not None and bool(config["trusted"])
+        self.verifies_proxy = self._token is not None and bool(config["trusted"])
         self._trust = Trust(
             unix="unix" in config["trusted"],
             networks=networks,
@@ -113,12 +113,12 @@ class Transport(Plugin):
         except SecretUnavailable:
             # Nobody can be told from the proxy now, so nobody is believed.
             raise Problem("unavailable", reason="transport.edge_token_unavailable") from None
-        exchange.settle_peer(
+        exchange.set_peer(
             address=peer.address,
             scheme=peer.scheme,
             host=peer.host,
             foreign_id=peer.foreign_id,
-            edge_proven=peer.edge_proven,
+            proxy_verified=peer.proxy_verified,
             foreign_host=not peer.host,
         )
         origin = exchange.request.environ.get("HTTP_ORIGIN")

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import emit, json_option
 
 if TYPE_CHECKING:
     from flask import Flask
 
-    from secureml.core import House
-    from secureml.corridor.exchange import Credential, Exchange, Principal
-    from secureml.corridor.policy import Policy
-    from secureml.corridor.steps import Step as PhaseStep
+    from secureml.core import Core
+    from secureml.pipeline.exchange import Credential, Exchange, Principal
+    from secureml.pipeline.policy import Policy
+    from secureml.pipeline.steps import Step as PhaseStep
     from secureml.state.clients import Client
 
 
@@ -34,7 +34,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Place:
+class RouteTarget:
     """What a method and a path lead to."""
 
     rule: str
@@ -53,11 +53,11 @@ def access() -> None:
 @click.argument("path")
 @json_option
 @click.pass_obj
-def explain(desk: Desk, client: str, method: str, path: str, as_json: bool) -> None:
+def explain(context: CommandContext, client: str, method: str, path: str, as_json: bool) -> None:
     """Say whether CLIENT may send METHOD to PATH, and why; exit 0 when it may, else 1."""
     from secureml.app import create_app
 
-    app = create_app(desk.instance)
+    app = create_app(context.instance)
     steps, credentials = _explain(app, client, method.upper(), path)
     allowed = all(step.ok for step in steps)
     answer = {
@@ -75,27 +75,27 @@ def explain(desk: Desk, client: str, method: str, path: str, as_json: bool) -> N
 def _explain(
     app: Flask, name: str, method: str, path: str
 ) -> tuple[list[Step], list[dict[str, Any]]]:
-    house: House = app.extensions["secureml"]
-    step, place = _route(app, method, path)
-    if place is None:
+    core: Core = app.extensions["secureml"]
+    step, target = _route(app, method, path)
+    if target is None:
         return [step], []
-    if place.policy.public:
+    if target.policy.public:
         return [step, Step("policy", ok=True, why="the route is public: nobody is asked")], []
-    client = house.clients.get(name)
+    client = core.clients.get(name)
     steps = [step, _client_step(name, client)]
     if client is None:
         return steps, []
     principal = _principal(client)
-    exchange = _exchange(place, method, path, principal)
-    steps += _model_step(house, place)
-    steps += _decisions(house, exchange)
-    return steps, _credentials(house, exchange, principal) if client.enabled else []
+    exchange = _exchange(target, method, path, principal)
+    steps += _model_step(core, target)
+    steps += _decisions(core, exchange)
+    return steps, _credentials(core, exchange, principal) if client.enabled else []
 
 
-def _route(app: Flask, method: str, path: str) -> tuple[Step, Place | None]:
+def _route(app: Flask, method: str, path: str) -> tuple[Step, RouteTarget | None]:
     from werkzeug.exceptions import MethodNotAllowed, NotFound
 
-    from secureml.corridor.policy import policy_of
+    from secureml.pipeline.policy import policy_of
 
     try:
         rule, words = app.url_map.bind("localhost").match(path, method, return_rule=True)
@@ -108,7 +108,7 @@ def _route(app: Flask, method: str, path: str) -> tuple[Step, Place | None]:
     if policy is None:
         raise RuntimeError(f"{rule.rule} carries no policy")
     demand = "is public" if policy.public else f"demands {policy.scope}"
-    return Step("route", ok=True, why=f"{method} {rule.rule} {demand}"), Place(
+    return Step("route", ok=True, why=f"{method} {rule.rule} {demand}"), RouteTarget(
         rule.rule, policy, words.get("model", "")
     )
 
@@ -122,19 +122,19 @@ def _client_step(name: str, client: Client | None) -> Step:
     return Step("client", ok=True, why=f"{name} holds {scopes or 'no scope'}; models {models}")
 
 
-def _model_step(house: House, place: Place) -> list[Step]:
-    if not place.model:
+def _model_step(core: Core, target: RouteTarget) -> list[Step]:
+    if not target.model:
         return []
-    model = house.models.get(place.model)
-    if model is None and house.models.is_refused(place.model):
-        return [Step("model", ok=False, why=f"{place.model!r} was refused at the start")]
+    model = core.models.get(target.model)
+    if model is None and core.models.is_refused(target.model):
+        return [Step("model", ok=False, why=f"{target.model!r} was refused at the start")]
     if model is None:
-        return [Step("model", ok=False, why=f"no model answers to {place.model!r}")]
+        return [Step("model", ok=False, why=f"no model answers to {target.model!r}")]
     return [Step("model", ok=True, why=f"{model.name} serves version {model.version}")]
 
 
 def _principal(client: Client) -> Principal:
-    from secureml.corridor.exchange import ASKED_ABOUT, Principal
+    from secureml.pipeline.exchange import EXPLAIN_METHOD, Principal
 
     return Principal(
         client=client.name,
@@ -142,16 +142,16 @@ def _principal(client: Client) -> Principal:
         scopes=client.scopes,
         models=client.models,
         tier=client.tier,
-        method=ASKED_ABOUT,
+        method=EXPLAIN_METHOD,
         credential="",
     )
 
 
-def _exchange(place: Place, method: str, path: str, principal: Principal) -> Exchange:
+def _exchange(target: RouteTarget, method: str, path: str, principal: Principal) -> Exchange:
     from flask import Request
     from werkzeug.test import EnvironBuilder
 
-    from secureml.corridor.exchange import Exchange
+    from secureml.pipeline.exchange import Exchange
 
     request = Request(EnvironBuilder(path=path, method=method).get_environ())
     return Exchange(
@@ -159,27 +159,27 @@ def _exchange(place: Place, method: str, path: str, principal: Principal) -> Exc
         request,
         0.0,
         0,
-        policy=place.policy,
-        route=place.rule,
+        policy=target.policy,
+        route=target.rule,
         known=True,
         principal=principal,
-        model_name=place.model,
+        model_name=target.model,
     )
 
 
-def _decisions(house: House, exchange: Exchange) -> list[Step]:
-    """Ask every plugin at AUTHORIZE, as the corridor would."""
-    from secureml.corridor.phases import Phase
-    from secureml.corridor.steps import steps_at
+def _decisions(core: Core, exchange: Exchange) -> list[Step]:
+    """Ask every plugin at AUTHORIZE, as the pipeline would."""
+    from secureml.pipeline.phases import Phase
+    from secureml.pipeline.steps import steps_at
 
-    return [_decision(step, exchange) for step in steps_at(house.plugins, Phase.AUTHORIZE)]
+    return [_decision(step, exchange) for step in steps_at(core.plugins, Phase.AUTHORIZE)]
 
 
 def _decision(step: PhaseStep, exchange: Exchange) -> Step:
-    from secureml.corridor.phases import Phase
-    from secureml.corridor.problems import Problem
-    from secureml.corridor.steps import check_returned, reason_of
-    from secureml.corridor.stopping import contained
+    from secureml.pipeline.exit_signals import contained
+    from secureml.pipeline.phases import Phase
+    from secureml.pipeline.problems import Problem
+    from secureml.pipeline.steps import check_returned, reason_of
 
     try:
         check_returned(step, Phase.AUTHORIZE, step.call(exchange))
@@ -190,28 +190,28 @@ def _decision(step: PhaseStep, exchange: Exchange) -> Step:
     return Step(step.plugin, ok=True, why="agrees")
 
 
-def _credentials(house: House, exchange: Exchange, principal: Principal) -> list[dict[str, Any]]:
+def _credentials(core: Core, exchange: Exchange, principal: Principal) -> list[dict[str, Any]]:
     """Say of each credential of the client whether it would do."""
-    from secureml.corridor.plugin_faults import asked
+    from secureml.pipeline.plugin_errors import call_extra
 
     return [
         {"id": each.id, "method": each.method, "state": each.state, "why": why, "ok": not why}
         | ({} if why else {"why": "would do"})
-        for loaded in house.plugins
+        for loaded in core.plugins
         if hasattr(loaded.plugin, "credentials")
-        for each in asked(loaded.plugin, "credentials", principal.client)
-        for why in [_against(house, exchange, principal, each)]
+        for each in call_extra(loaded.plugin, "credentials", principal.client)
+        for why in [_against(core, exchange, principal, each)]
     ]
 
 
-def _against(house: House, exchange: Exchange, principal: Principal, held: Credential) -> str:
-    from secureml.state.rights import meet
+def _against(core: Core, exchange: Exchange, principal: Principal, held: Credential) -> str:
+    from secureml.state.scopes import intersect
 
     if held.state != "active":
         return held.state
-    scopes = principal.scopes if held.scopes is None else meet(principal.scopes, held.scopes)
+    scopes = principal.scopes if held.scopes is None else intersect(principal.scopes, held.scopes)
     exchange.principal = replace(principal, scopes=scopes, method=held.method)
     try:
-        return ", ".join(step.why for step in _decisions(house, exchange) if not step.ok)
+        return ", ".join(step.why for step in _decisions(core, exchange) if not step.ok)
     finally:
         exchange.principal = principal

@@ -148,12 +148,12 @@ def _database(path: Path, scratch: Path) -> IO[bytes]:
         with closing(source), closing(sqlite3.connect(made)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")
-            (verdict,) = copy.execute("PRAGMA quick_check").fetchone()
+            (outcome,) = copy.execute("PRAGMA quick_check").fetchone()
     except sqlite3.Error as error:
-        verdict = str(error)
-    if verdict != "ok":
+        outcome = str(error)
+    if outcome != "ok":
         raise ConfigError(
-            f"the database cannot be copied ({verdict})",
+            f"the database cannot be copied ({outcome})",
             file=str(path),
             fix="try again; if it is damaged, restore an earlier backup",
         )

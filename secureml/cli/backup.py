@@ -18,12 +18,12 @@ import click
 import sqlalchemy as sa
 
 from secureml.cli import archive
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
 
 if TYPE_CHECKING:
-    from secureml.core import House
+    from secureml.core import Core
 
 # Made anew at each start: sockets, counters of living workers, what `serve` writes for Nginx.
 LEFT_OUT = ("run", "nginx")
@@ -51,7 +51,9 @@ _ELSEWHERE = re.compile(r"(env|systemd|vault|aws):\S+")
 )
 @json_option
 @click.pass_obj
-def backup(desk: Desk, file: Path, system: bool, more: tuple[Path, ...], as_json: bool) -> None:
+def backup(
+    context: CommandContext, file: Path, system: bool, more: tuple[Path, ...], as_json: bool
+) -> None:
     """Save the instance in FILE, which must not exist; the server may go on serving.
 
     FILE holds secrets: keep it as you keep those.
@@ -59,7 +61,7 @@ def backup(desk: Desk, file: Path, system: bool, more: tuple[Path, ...], as_json
     outside = [path.absolute() for path in more]
     if system:
         outside += [path for name in SYSTEM for path in sorted(Path("/").glob(name))]
-    manifest = save(desk.house, file, outside)
+    manifest = save(context.core, file, outside)
     kinds = [entry.kind for entry in manifest.entries]
     data = {"file": str(file), "files": kinds.count("file"), "missing": list(manifest.missing)}
     lines = [f"{file}: {kinds.count('file')} files of {manifest.instance}"]
@@ -67,9 +69,9 @@ def backup(desk: Desk, file: Path, system: bool, more: tuple[Path, ...], as_json
     emit(data, as_json, "\n".join(lines))
 
 
-def save(house: House, file: Path, outside: list[Path]) -> archive.Manifest:
+def save(core: Core, file: Path, outside: list[Path]) -> archive.Manifest:
     """Write the archive; raises ConfigError for a file that is there, OSError."""
-    instance = house.settings.instance
+    instance = core.settings.instance
     draft = file.with_name(f".{file.name}.part")
     if file.exists() or file.absolute().is_relative_to(instance):
         raise ConfigError(
@@ -77,7 +79,7 @@ def save(house: House, file: Path, outside: list[Path]) -> archive.Manifest:
             file=str(file),
             fix="name another",
         )
-    named, missing = _named_outside(house)
+    named, missing = _named_outside(core)
     try:
         # What others may not read must not be readable for a moment either.
         with (
@@ -85,7 +87,7 @@ def save(house: House, file: Path, outside: list[Path]) -> archive.Manifest:
             os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened,
         ):
             writer = archive.Writer(opened, scratch)
-            _instance(writer, instance, _order(house))
+            _instance(writer, instance, _order(core))
             for path in (*named, *outside):
                 for each in _tree(path):
                     _add(writer, each, f"outside{each}")
@@ -132,11 +134,11 @@ def _name(path: Path, instance: Path) -> str:
     return f"outside{path}"
 
 
-def _order(house: House) -> list[Path]:
+def _order(core: Core) -> list[Path]:
     """Return what plugins want copied last, in their order."""
     return [
         path
-        for loaded in house.plugins
+        for loaded in core.plugins
         if hasattr(loaded.plugin, "backup_order")
         for path in loaded.plugin.backup_order()
     ]
@@ -167,9 +169,9 @@ def _leads_out(path: Path, inside: Path | None) -> bool:
     return not target.is_relative_to(inside) and target.exists()
 
 
-def _named_outside(house: House) -> tuple[list[Path], list[str]]:
+def _named_outside(core: Core) -> tuple[list[Path], list[str]]:
     """Return the files beyond the instance folder that settings name, and what no file holds."""
-    settings = house.settings
+    settings = core.settings
     url = sa.make_url(settings.store_url)
     found, missing = [], []
     if url.get_backend_name() == "sqlite":

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from secureml.config_error import ConfigError
-from secureml.instance import write_new
+from secureml.layout import write_new
 
 SERVER_DAYS = 365
 AUTHORITY_DAYS = 3650

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import emit, json_option
 from secureml.config_error import did_you_mean
 from secureml.state.clients import Client, ClientError
-from secureml.state.rights import MODEL, RIGHT
+from secureml.state.scopes import MODEL, RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,12 @@ _unseen = click.option(
 )
 
 
-def _demand_known(
-    desk: Desk, scopes: tuple[str, ...], models: tuple[str, ...], *, allow_unknown: bool
+def _require_known(
+    context: CommandContext,
+    scopes: tuple[str, ...],
+    models: tuple[str, ...],
+    *,
+    allow_unknown: bool,
 ) -> None:
     """Refuse a right to what is not here: it would look like one and give nothing.
 
@@ -39,14 +43,14 @@ def _demand_known(
     if allow_unknown:
         return
     narrowed = [scope.partition("@")[2] for scope in scopes]
-    wanted = {name.partition("@")[0] for name in [*narrowed, *models] if MODEL.fullmatch(name)}
-    _demand("model", wanted - {"*"}, desk.known_models if wanted else frozenset)
-    asked = {scope.partition("@")[0] for scope in scopes if RIGHT.fullmatch(scope)}
-    _demand("scope", asked, desk.known_scopes if asked else frozenset)
+    required = {name.partition("@")[0] for name in [*narrowed, *models] if MODEL.fullmatch(name)}
+    _require("model", required - {"*"}, context.known_models if required else frozenset)
+    requested = {scope.partition("@")[0] for scope in scopes if RIGHT.fullmatch(scope)}
+    _require("scope", requested, context.known_scopes if requested else frozenset)
 
 
-def _demand(kind: str, wanted: set[str], known: Callable[[], frozenset[str]]) -> None:
-    for name in sorted(wanted - known()):
+def _require(kind: str, required: set[str], known: Callable[[], frozenset[str]]) -> None:
+    for name in sorted(required - known()):
         there = ", ".join(sorted(known())) or "none"
         raise ClientError(
             f"there is no {kind} {name!r}; fix: {did_you_mean(name, sorted(known()))}"
@@ -70,7 +74,7 @@ def _demand(kind: str, wanted: set[str], known: Callable[[], frozenset[str]]) ->
 @json_option
 @click.pass_obj
 def add(
-    desk: Desk,
+    context: CommandContext,
     name: str,
     tier: str,
     scopes: tuple[str, ...],
@@ -80,11 +84,11 @@ def add(
 ) -> None:
     """Add the client NAME."""
     try:
-        _demand_known(desk, scopes, models, allow_unknown=allow_unknown)
-        client = desk.clients.add(name, tier=tier, scopes=scopes or None, models=models or None)
+        _require_known(context, scopes, models, allow_unknown=allow_unknown)
+        client = context.clients.add(name, tier=tier, scopes=scopes or None, models=models or None)
     except ClientError as error:
         raise click.ClickException(str(error)) from None
-    desk.tell("user_created", client.name, **_facts(client))
+    context.emit("user_created", client.name, **_facts(client))
     emit(_public(client), as_json, _line(client))
 
 
@@ -97,7 +101,7 @@ def add(
 @json_option
 @click.pass_obj
 def set_rights(
-    desk: Desk,
+    context: CommandContext,
     name: str,
     tier: str | None,
     scopes: tuple[str, ...],
@@ -109,20 +113,22 @@ def set_rights(
     if not (tier or scopes or models):
         raise click.UsageError("say what changes: --tier, --scope or --model")
     try:
-        _demand_known(desk, scopes, models, allow_unknown=allow_unknown)
-        client = desk.clients.change(name, tier=tier, scopes=scopes or None, models=models or None)
+        _require_known(context, scopes, models, allow_unknown=allow_unknown)
+        client = context.clients.change(
+            name, tier=tier, scopes=scopes or None, models=models or None
+        )
     except ClientError as error:
         raise click.ClickException(str(error)) from None
-    desk.tell("privilege_permissions_changed", client.name, **_facts(client))
+    context.emit("privilege_permissions_changed", client.name, **_facts(client))
     emit(_public(client), as_json, _line(client))
 
 
 @clients.command("list")
 @json_option
 @click.pass_obj
-def list_clients(desk: Desk, as_json: bool) -> None:
+def list_clients(context: CommandContext, as_json: bool) -> None:
     """List every client."""
-    found = desk.clients.list()
+    found = context.clients.list()
     emit(
         [_public(client) for client in found],
         as_json,
@@ -134,9 +140,9 @@ def list_clients(desk: Desk, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 @click.pass_obj
-def show(desk: Desk, name: str, as_json: bool) -> None:
+def show(context: CommandContext, name: str, as_json: bool) -> None:
     """Show the client NAME."""
-    client = desk.clients.get(name)
+    client = context.clients.get(name)
     if client is None:
         raise click.ClickException(f"there is no client {name!r}")
     emit(_public(client), as_json, _line(client))
@@ -146,26 +152,26 @@ def show(desk: Desk, name: str, as_json: bool) -> None:
 @click.argument("name")
 @json_option
 @click.pass_obj
-def disable(desk: Desk, name: str, as_json: bool) -> None:
+def disable(context: CommandContext, name: str, as_json: bool) -> None:
     """Keep the client NAME out, from its next request on."""
-    _switch(desk, name, enabled=False, as_json=as_json)
+    _switch(context, name, enabled=False, as_json=as_json)
 
 
 @clients.command()
 @click.argument("name")
 @json_option
 @click.pass_obj
-def enable(desk: Desk, name: str, as_json: bool) -> None:
+def enable(context: CommandContext, name: str, as_json: bool) -> None:
     """Let the client NAME in again."""
-    _switch(desk, name, enabled=True, as_json=as_json)
+    _switch(context, name, enabled=True, as_json=as_json)
 
 
-def _switch(desk: Desk, name: str, *, enabled: bool, as_json: bool) -> None:
+def _switch(context: CommandContext, name: str, *, enabled: bool, as_json: bool) -> None:
     try:
-        desk.clients.set_enabled(name, enabled=enabled)
+        context.clients.set_enabled(name, enabled=enabled)
     except ClientError as error:
         raise click.ClickException(str(error)) from None
-    desk.tell("user_enabled" if enabled else "user_disabled", name)
+    context.emit("user_enabled" if enabled else "user_disabled", name)
     emit(
         {"name": name, "enabled": enabled},
         as_json,

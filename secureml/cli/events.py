@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import json_option, record_line
 
 PAUSE = 0.25  # seconds between two looks with --follow
@@ -33,39 +33,41 @@ def events() -> None:
 @click.option("--code", default="", help="Only this problem code.")
 @json_option
 @click.pass_obj
-def tail(desk: Desk, /, follow: bool, count: int, as_json: bool, **wanted: str) -> None:
+def tail(
+    context: CommandContext, /, follow: bool, count: int, as_json: bool, **filters: str
+) -> None:
     """Show the last events; with --json one object a line."""
-    recall = _recall(desk)
+    records = _recall(context)
     say = _json_line if as_json else record_line
 
     def fits(record: Mapping[str, Any]) -> bool:
         # Of refusals that were only counted the code is a fact of their number.
-        said = {**(record.get("facts") or {}), **record}
-        return all(not word or said.get(name) == word for name, word in wanted.items())
+        fields = {**(record.get("facts") or {}), **record}
+        return all(not word or fields.get(name) == word for name, word in filters.items())
 
     last, seen = deque[Mapping[str, Any]](maxlen=count), 0
-    for record in recall(0):
+    for record in records(0):
         seen = record["seq"]
         if fits(record):
             last.append(record)
     for record in last:
         click.echo(say(record))
     if follow:
-        for record in filter(fits, _follow(recall, seen)):
+        for record in filter(fits, _follow(records, seen)):
             click.echo(say(record))
 
 
-def _recall(desk: Desk) -> Recall:
-    for loaded in desk.house.plugins:
-        if hasattr(loaded.plugin, "recall"):
-            found: Recall = loaded.plugin.recall
+def _recall(context: CommandContext) -> Recall:
+    for loaded in context.core.plugins:
+        if hasattr(loaded.plugin, "records"):
+            found: Recall = loaded.plugin.records
             return found
     raise click.ClickException("no enabled plugin keeps events: add audit_log to plugins")
 
 
-def _follow(recall: Recall, seen: int) -> Iterator[Mapping[str, Any]]:
+def _follow(records: Recall, seen: int) -> Iterator[Mapping[str, Any]]:
     while True:
-        for record in recall(seen):
+        for record in records(seen):
             seen = record["seq"]
             yield record
         time.sleep(PAUSE)

@@ -11,10 +11,10 @@ import click
 from marshmallow import ValidationError
 
 from secureml.cli import certificates
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
-from secureml.instance import STORE_FOLDER, make_folders, write_new
+from secureml.layout import STORE_FOLDER, make_folders, write_new
 from secureml.state.fields import HostName
 
 LOCAL = ["localhost", "127.0.0.1", "::1"]
@@ -79,9 +79,9 @@ def _hosts(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -
 )
 @json_option
 @click.pass_obj
-def init(desk: Desk, profile: str, hosts: tuple[str, ...], as_json: bool) -> None:
+def init(context: CommandContext, profile: str, hosts: tuple[str, ...], as_json: bool) -> None:
     """Make the instance folder: settings, keys, modes and, for development, certificates."""
-    instance = desk.instance
+    instance = context.instance
     development = profile == "development"
     names = [*hosts, *(LOCAL if development else [])]
     if not names:
@@ -120,7 +120,7 @@ def _store(instance: Path) -> str:
 
 
 def _keys(instance: Path) -> list[str]:
-    from secureml.models import signature
+    from secureml.models.artifact import signature
 
     made = []
     token = secrets.token_urlsafe(32).encode()

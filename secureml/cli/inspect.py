@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
 from secureml.state.store import StoreUnavailable
 
 if TYPE_CHECKING:
-    from secureml.core import House
+    from secureml.core import Core
 
 
 @click.command()
 @click.option("--every-model", is_flag=True, help="Exit 2 also where one model would be closed.")
 @json_option
 @click.pass_obj
-def check(desk: Desk, every_model: bool, as_json: bool) -> None:
+def check(context: CommandContext, every_model: bool, as_json: bool) -> None:
     """Go through the whole start and stop before serving; exit 0 when it may start, else 2.
 
     A start goes on without a model that is refused; that is a warning here.
     """
     from secureml.app import create_app
     from secureml.cli.nginx_conf import check_agreement
-    from secureml.secret_ages import ages
+    from secureml.secret_report import ages
 
     try:
-        app = create_app(desk.instance, warn=False)
+        app = create_app(context.instance, warn=False)
         check_agreement(app.extensions["secureml"].settings)
         unknown_tiers = _check_names(app.extensions["secureml"])
         if every_model:
@@ -40,23 +40,23 @@ def check(desk: Desk, every_model: bool, as_json: bool) -> None:
             raise
         emit({"ok": False, "error": str(error)}, as_json, "")
         raise SystemExit(2) from None
-    house = app.extensions["secureml"]
-    models = {name: house.models.current(name) for name in house.models.names()}
-    secrets = ages(house, time.time())
-    warnings = unknown_tiers + _warnings(house)
+    core = app.extensions["secureml"]
+    models = {name: core.models.current(name) for name in core.models.names()}
+    secrets = ages(core, time.time())
+    warnings = unknown_tiers + _warnings(core)
     if not models:
         warnings.append("no model is sealed here, so /readyz says no_model: secureml models seal")
     warnings += [secret.warning() for secret in secrets if secret.old]
-    lines = [f"ready to start: {house.settings.file}"]
+    lines = [f"ready to start: {core.settings.file}"]
     lines += [f"model {name} version {version}" for name, version in models.items()]
     lines += [secret.line() for secret in secrets]
     lines += [f"warning: {warning}" for warning in warnings]
     emit(
         {
             "ok": True,
-            "profile": house.settings.profile,
+            "profile": core.settings.profile,
             "models": models,
-            "accepted_risks": sorted(house.settings.accept_risk),
+            "accepted_risks": sorted(core.settings.accept_risk),
             "secrets": [secret._asdict() for secret in secrets],
             "warnings": warnings,
         },
@@ -65,16 +65,16 @@ def check(desk: Desk, every_model: bool, as_json: bool) -> None:
     )
 
 
-def _check_names(house: House) -> list[str]:
+def _check_names(core: Core) -> list[str]:
     """Refuse a setting that names a client or model that is not there; return the other faults.
 
     A tier is a word that clients share: the last of them may leave it and another take it up.
     """
-    from secureml.corridor.references import TIER
     from secureml.known_names import unknown_data
+    from secureml.pipeline.references import TIER
 
     try:
-        found = unknown_data(house)
+        found = unknown_data(core)
     except StoreUnavailable:
         return []  # said beside the other warnings
     for reference, fault in found:
@@ -83,23 +83,23 @@ def _check_names(house: House) -> list[str]:
     return [str(fault) for _, fault in found]
 
 
-def _demand_every_model(house: House) -> None:
-    for refused in house.models.refused().values():
-        raise ConfigError(str(refused), file=str(house.settings.models_folder))
+def _demand_every_model(core: Core) -> None:
+    for refused in core.models.refused().values():
+        raise ConfigError(str(refused), file=str(core.settings.models_folder))
 
 
-def _warnings(house: House) -> list[str]:
+def _warnings(core: Core) -> list[str]:
     """Return what does not stop a start: the store may be back by then, an old key still signs."""
     found = [
         f"{item.name} is not ready: {word}"
-        for item in house.plugins
+        for item in core.plugins
         if hasattr(item.plugin, "ready") and (word := item.plugin.ready())
     ]
     refused = [
-        f"requests for this model are refused: {error}" for error in house.models.refused().values()
+        f"requests for this model are refused: {error}" for error in core.models.refused().values()
     ]
     try:
-        return house.signing.warnings() + refused + found
+        return core.signing.warnings() + refused + found
     except StoreUnavailable as error:
         return [str(error), *refused, *found]
 
@@ -107,23 +107,23 @@ def _warnings(house: House) -> list[str]:
 @click.command()
 @json_option
 @click.pass_obj
-def phases(desk: Desk, as_json: bool) -> None:
-    """Show who stands at which door, in order; a trailing ? marks a plugin that only observes."""
-    from secureml.app import table_of_doors
+def phases(context: CommandContext, as_json: bool) -> None:
+    """Show who runs in which phase, in order; a trailing ? marks a plugin that only observes."""
+    from secureml.app import phase_table
 
-    doors = table_of_doors(desk.house.plugins)
-    text = "\n".join(f"{phase.name:<10} {', '.join(names) or '-'}" for phase, names in doors)
-    emit({phase.value: names for phase, names in doors}, as_json, text)
+    phases = phase_table(context.core.plugins)
+    text = "\n".join(f"{phase.name:<10} {', '.join(names) or '-'}" for phase, names in phases)
+    emit({phase.value: names for phase, names in phases}, as_json, text)
 
 
 @click.command()
 @json_option
 @click.pass_obj
-def routes(desk: Desk, as_json: bool) -> None:
+def routes(context: CommandContext, as_json: bool) -> None:
     """Show every address, its methods and what it demands."""
     from secureml.app import create_app
 
-    app = create_app(desk.instance)
+    app = create_app(context.instance)
     table = [_route(rule, app) for rule in sorted(app.url_map.iter_rules(), key=str)]
     width = max(len(row["path"]) for row in table)
     text = "\n".join(
@@ -134,7 +134,7 @@ def routes(desk: Desk, as_json: bool) -> None:
 
 
 def _route(rule: Any, app: Any) -> dict[str, Any]:
-    from secureml.corridor.policy import policy_of
+    from secureml.pipeline.policy import policy_of
 
     policy = policy_of(app.view_functions[rule.endpoint])
     return {

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secureml.cli.output import say_fault
+from secureml.cli.output import print_error
 from secureml.config_error import ConfigError
 from secureml.state.store import StoreUnavailable
 
 if TYPE_CHECKING:
-    from secureml.core import House
-    from secureml.corridor.events import Fact
+    from secureml.core import Core
+    from secureml.pipeline.events import Fact
     from secureml.state.clients import Clients
     from secureml.state.store import Store
 
@@ -42,11 +42,11 @@ CORE = {
     "backup": "secureml.cli.backup:backup",
     "restore": "secureml.cli.restore:restore",
 }
-_WHY = "secureml.why_no_plugins"  # under this word a context keeps why the house is not there
+_WHY = "secureml.why_no_plugins"  # under this word a context keeps why the application is not there
 
 
-class Desk:
-    """What commands are handed: the instance, and the house built on first need."""
+class CommandContext:
+    """What commands are handed: the instance, and the application built on first need."""
 
     def __init__(self, instance: str | None) -> None:
         self._given = instance
@@ -59,48 +59,48 @@ class Desk:
         return instance_folder(self._given)
 
     @cached_property
-    def house(self) -> House:
+    def core(self) -> Core:
         """Settings, state and plugins; raises ConfigError where they cannot be."""
-        from secureml.core import furnish
+        from secureml.core import build_core
 
-        return furnish(self.instance)
+        return build_core(self.instance)
 
     @property
     def clients(self) -> Clients:
         """The named clients."""
-        return self.house.clients
+        return self.core.clients
 
     def known_scopes(self) -> frozenset[str]:
         """Return the scopes that mean something on this server."""
         from secureml.app import known_scopes
 
-        return known_scopes(self.house)
+        return known_scopes(self.core)
 
     def known_models(self) -> frozenset[str]:
         """Return the names of sealed models, whether they serve or not."""
-        return frozenset(self.house.models.names_on_disk())
+        return frozenset(self.core.models.names_on_disk())
 
-    def tell(self, name: str, client: str = "", **facts: Fact) -> None:
+    def emit(self, name: str, client: str = "", **facts: Fact) -> None:
         """Let whoever keeps records know what a command did."""
-        from secureml.corridor.events import Event
+        from secureml.pipeline.events import Event
 
-        self.house.tell(Event(name, client, facts))
+        self.core.emit(Event(name, client, facts))
 
     @property
     def store(self) -> Store:
         """The store."""
-        return self.house.store
+        return self.core.store
 
 
 class Root(click.Group):
-    """Finds the core's commands by name, and the plugins' by asking the house."""
+    """Finds the core's commands by name, and the plugins' by asking the application."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return every command; plugins' only where the instance can be read."""
         from secureml.cli import plugin_commands
 
         try:
-            plugins = plugin_commands.names(ctx.ensure_object(Desk).house)
+            plugins = plugin_commands.names(ctx.ensure_object(CommandContext).core)
         except (ConfigError, TypeError):
             plugins = []
         return [*CORE, *(name for name in plugins if name not in CORE)]
@@ -114,7 +114,7 @@ class Root(click.Group):
         from secureml.cli import plugin_commands
 
         try:
-            found = plugin_commands.enabled(ctx.ensure_object(Desk).house, cmd_name)
+            found = plugin_commands.enabled(ctx.ensure_object(CommandContext).core, cmd_name)
         except ConfigError as why:
             ctx.meta[_WHY] = why
             return plugin_commands.to_read_about(cmd_name, why)
@@ -145,9 +145,9 @@ class Root(click.Group):
         )
 
 
-def _say_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+def _print_version(ctx: click.Context, param: click.Parameter, help_error: bool) -> None:
     del param
-    if asked and not ctx.resilient_parsing:
+    if help_error and not ctx.resilient_parsing:
         from secureml.cli.version import version
 
         click.echo(f"secureml {version()}")
@@ -160,7 +160,7 @@ def _say_version(ctx: click.Context, param: click.Parameter, asked: bool) -> Non
     is_flag=True,
     expose_value=False,
     is_eager=True,
-    callback=_say_version,
+    callback=_print_version,
     help="Show the version and exit.",
 )
 @click.pass_context
@@ -169,7 +169,7 @@ def secureml(ctx: click.Context) -> None:
 
     Every command takes --instance DIR (else SECUREML_INSTANCE, else ./instance) and --json.
     """
-    ctx.ensure_object(Desk)
+    ctx.ensure_object(CommandContext)
 
 
 def take_instance(arguments: list[str]) -> tuple[str | None, list[str]]:
@@ -197,8 +197,8 @@ def move_json(arguments: list[str]) -> tuple[bool, list[str]]:
     """Move ``--json`` to where the last command takes it, from wherever it stands before ``--``."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     words = [word for word in arguments[:end] if word != "--json"]
-    wanted = len(words) < end
-    return wanted, [*words, *["--json"] * wanted, *arguments[end:]]
+    json_wanted = len(words) < end
+    return json_wanted, [*words, *["--json"] * json_wanted, *arguments[end:]]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -206,16 +206,18 @@ def main(arguments: list[str] | None = None) -> None:
     as_json, words = move_json(list(sys.argv[1:] if arguments is None else arguments))
     try:
         instance, rest = take_instance(words)
-        code = secureml.main(rest, prog_name="secureml", obj=Desk(instance), standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as asked:
-        asked.show()
-        code = asked.exit_code
+        code = secureml.main(
+            rest, prog_name="secureml", obj=CommandContext(instance), standalone_mode=False
+        )
+    except click.exceptions.NoArgsIsHelpError as help_error:
+        help_error.show()
+        code = help_error.exit_code
     except BrokenPipeError:
         # Whoever read along has read enough; what is left in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except (click.ClickException, ConfigError, StoreUnavailable, OSError) as error:
-        code = say_fault(error, as_json)
+        code = print_error(error, as_json)
     except click.Abort:
         code = 130
     sys.exit(code)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import Command, emit, json_option
-from secureml.cli.sealing import Order, read_dtypes, registry_of, seal_ordered, tell, undone
+from secureml.cli.sealing import Order, emit_event, read_dtypes, registry_of, seal_ordered, undone
 
 if TYPE_CHECKING:
     pass
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _refusals_told(command: Command) -> Command:
+def _with_refusals(command: Command) -> Command:
     """Have a command end with what a refused model says, in its one line."""
 
     @functools.wraps(command)
-    def told(*args: Any, **words: Any) -> Any:
-        from secureml.models.artifact import ModelRefused
+    def with_refusals(*args: Any, **words: Any) -> Any:
+        from secureml.models.artifact.version_files import ModelRefused
 
         try:
             return command(*args, **words)
         except ModelRefused as error:
             raise click.ClickException(str(error)) from None
 
-    return told  # type: ignore[return-value]  # the same call
+    return with_refusals  # type: ignore[return-value]  # the same call
 
 
 @click.group()
@@ -67,9 +67,14 @@ def models() -> None:
 )
 @json_option
 @click.pass_obj
-@_refusals_told
+@_with_refusals
 def seal(
-    desk: Desk, /, allow: tuple[str, ...], dtypes: tuple[str, ...], as_json: bool, **words: Any
+    context: CommandContext,
+    /,
+    allow: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    as_json: bool,
+    **words: Any,
 ) -> None:
     """Prove a joblib FILE, write its card, and sign both as a new version of NAME.
 
@@ -77,33 +82,33 @@ def seal(
     start will prove it with.
     """
     order = Order(allow=frozenset(allow), dtypes=read_dtypes(dtypes), **words)
-    seal_ordered(desk, order, as_json)
+    seal_ordered(context, order, as_json)
 
 
 @models.command()
 @click.option("--name", default="breast-cancer", show_default=True)
 @json_option
 @click.pass_obj
-@_refusals_told
-def demo(desk: Desk, name: str, as_json: bool) -> None:
+@_with_refusals
+def demo(context: CommandContext, name: str, as_json: bool) -> None:
     """Train and seal a demo model on scikit-learn's breast-cancer data, unless it is there."""
-    if registry_of(desk).versions(name):
+    if registry_of(context).versions(name):
         emit({"name": name, "made": False}, as_json, f"the model {name} is there already")
         return
     from secureml.cli.demo import train
 
     with tempfile.TemporaryDirectory() as folder:
         file, table = train(Path(folder))
-        seal_ordered(desk, Order(file, name, table, "target", use=True), as_json)
+        seal_ordered(context, Order(file, name, table, "target", use=True), as_json)
 
 
 @models.command("list")
 @json_option
 @click.pass_obj
-@_refusals_told
-def list_models(desk: Desk, as_json: bool) -> None:
+@_with_refusals
+def list_models(context: CommandContext, as_json: bool) -> None:
     """List models with their versions; the one that serves is marked."""
-    registry = registry_of(desk)
+    registry = registry_of(context)
     rows = [
         {"name": name, "version": version, "current": version == registry.current(name)}
         for name in registry.names_on_disk()
@@ -120,10 +125,10 @@ def list_models(desk: Desk, as_json: bool) -> None:
 @click.option("--version", help="Another version than the one that serves.")
 @json_option
 @click.pass_obj
-@_refusals_told
-def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
+@_with_refusals
+def show(context: CommandContext, name: str, version: str | None, as_json: bool) -> None:
     """Show the card of a model."""
-    card = registry_of(desk).card(name, version)
+    card = registry_of(context).card(name, version)
     public = card.public()
     lines = [f"{key}: {value}" for key, value in public.items() if key != "features"]
     lines += [f"  {feature['name']}: {feature}" for feature in public["features"]]
@@ -139,20 +144,20 @@ def show(desk: Desk, name: str, version: str | None, as_json: bool) -> None:
 @click.argument("version")
 @json_option
 @click.pass_obj
-@_refusals_told
-def use(desk: Desk, name: str, version: str, as_json: bool) -> None:
+@_with_refusals
+def use(context: CommandContext, name: str, version: str, as_json: bool) -> None:
     """Let VERSION of NAME serve from the next reload or restart."""
-    _choose(desk, name, version, as_json)
+    _choose(context, name, version, as_json)
 
 
 @models.command()
 @click.argument("name")
 @json_option
 @click.pass_obj
-@_refusals_told
-def rollback(desk: Desk, name: str, as_json: bool) -> None:
+@_with_refusals
+def rollback(context: CommandContext, name: str, as_json: bool) -> None:
     """Go back to the version that served before, from the next reload or restart."""
-    _choose(desk, name, registry_of(desk).previous(name), as_json)
+    _choose(context, name, registry_of(context).previous(name), as_json)
 
 
 @models.command()
@@ -160,8 +165,8 @@ def rollback(desk: Desk, name: str, as_json: bool) -> None:
 @click.option("--all", "whole", is_flag=True, help="Remove NAME with all its versions.")
 @json_option
 @click.pass_obj
-@_refusals_told
-def remove(desk: Desk, model: str, whole: bool, as_json: bool) -> None:
+@_with_refusals
+def remove(context: CommandContext, model: str, whole: bool, as_json: bool) -> None:
     """Remove a version that does not serve, or with --all a whole model.
 
     A server that runs keeps what it has loaded until its next start.
@@ -172,12 +177,12 @@ def remove(desk: Desk, model: str, whole: bool, as_json: bool) -> None:
             f"say which: `secureml models remove {name}@VERSION` for one version, "
             f"`secureml models remove {name} --all` for all of them"
         )
-    registry = registry_of(desk)
+    registry = registry_of(context)
     registry.check_removable(name, version if sign else None)
     versions = [version] if sign else registry.versions(name)
     # Told first: what is gone could not be put back if it cannot be recorded.
     for each in versions:
-        tell(desk, "model_removed", model=name, version=each)
+        emit_event(context, "model_removed", model=name, version=each)
     registry.remove(name, version if sign else None)
     emit(
         {"name": name, "removed": versions},
@@ -186,12 +191,12 @@ def remove(desk: Desk, model: str, whole: bool, as_json: bool) -> None:
     )
 
 
-def _choose(desk: Desk, name: str, version: str, as_json: bool) -> None:
-    registry = registry_of(desk)
+def _choose(context: CommandContext, name: str, version: str, as_json: bool) -> None:
+    registry = registry_of(context)
     before = registry.pointers(name)
     registry.use(name, version)
-    with undone(lambda: registry.put_back(name, before)):
-        tell(desk, "model_chosen", model=name, version=version)
+    with undone(lambda: registry.restore_current(name, before)):
+        emit_event(context, "model_chosen", model=name, version=version)
     emit(
         {"name": name, "version": version, "restart_needed": True},
         as_json,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secureml.cli.edge import APPLICATION, application_conf, bracketed, served_hosts
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
+from secureml.cli.nginx_files import APPLICATION, application_conf, bracketed, served_hosts
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 @click.command("nginx-conf")
 @json_option
 @click.pass_obj
-def nginx_conf(desk: Desk, as_json: bool) -> None:
+def nginx_conf(context: CommandContext, as_json: bool) -> None:
     """Print application.conf for Nginx, made from the settings."""
-    text = application_conf(desk.house.settings)
+    text = application_conf(context.core.settings)
     emit({"file": APPLICATION, "text": text}, as_json, text.rstrip("\n"))
 
 
@@ -44,13 +44,13 @@ def check_agreement(settings: Settings) -> None:
 
 
 def _check_application(settings: Settings, file: Path) -> None:
-    wanted = application_conf(settings)
+    expected = application_conf(settings)
     found = _read(file)
     if found is None:
         # Nothing is installed there yet, or another folder is: what is shipped is what holds.
         found = (Path(__file__).resolve().parents[2] / "deploy/nginx" / APPLICATION).read_text()
-    missing = [line for line in _directives(wanted) if line not in _directives(found)]
-    extra = [line for line in _directives(found) if line not in _directives(wanted)]
+    missing = [line for line in _directives(expected) if line not in _directives(found)]
+    extra = [line for line in _directives(found) if line not in _directives(expected)]
     if not missing and not extra:
         return
     words = [f"the settings say {', '.join(missing).replace(';', '')}"] * bool(missing)
@@ -91,10 +91,10 @@ def _directives(text: str) -> list[str]:
 
 def _without_remark(line: str) -> str:
     """Return a line up to a ``#`` that begins a word; elsewhere Nginx takes it for text."""
-    place = line.find("#")
-    while place > 0 and not line[place - 1].isspace():
-        place = line.find("#", place + 1)
-    return line if place < 0 else line[:place]
+    index = line.find("#")
+    while index > 0 and not line[index - 1].isspace():
+        index = line.find("#", index + 1)
+    return line if index < 0 else line[:index]
 
 
 def _read(file: Path) -> str | None:

@@ -18,7 +18,7 @@ from secureml.cli.record_line import record_line
 from secureml.config_error import ConfigError
 from secureml.state.store import StoreUnavailable
 
-__all__ = ["emit", "json_option", "record_line", "say_fault"]
+__all__ = ["emit", "json_option", "print_error", "record_line"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -27,7 +27,7 @@ def json_option(command: Command) -> Command:
     """Give a command the flag ``--json``, as the parameter ``as_json``; its faults follow it."""
 
     @functools.wraps(command)
-    def spoken(*args: Any, as_json: bool, **options: Any) -> Any:
+    def command_with_json(*args: Any, as_json: bool, **options: Any) -> Any:
         try:
             return command(*args, as_json=as_json, **options)
         except BrokenPipeError:
@@ -36,14 +36,14 @@ def json_option(command: Command) -> Command:
             fault = error if isinstance(error, click.ClickException) else _fault(error)
             if not as_json:
                 raise fault from None
-            say_fault(fault, as_json)
+            print_error(fault, as_json)
             raise click.exceptions.Exit(fault.exit_code) from None
 
     offer = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-    return offer(spoken)  # type: ignore[return-value]  # the same call, with a flag of its own
+    return offer(command_with_json)  # type: ignore[return-value]  # the same call, with a flag of its own
 
 
-def say_fault(error: Exception, as_json: bool) -> int:
+def print_error(error: Exception, as_json: bool) -> int:
     """Print why a command did not do its work, in one line; return its exit code."""
     fault = error if isinstance(error, click.ClickException) else _fault(error)
     text = " ".join(fault.format_message().split())

@@ -15,32 +15,32 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.config_error import ConfigError
-from secureml.corridor import loader
-from secureml.corridor.plugin_faults import asked
+from secureml.pipeline import loader
+from secureml.pipeline.plugin_errors import call_extra
 
 if TYPE_CHECKING:
-    from secureml.core import House
-    from secureml.corridor.loader import Loaded
-    from secureml.corridor.plugin import Plugin
+    from secureml.core import Core
+    from secureml.pipeline.loader import LoadedPlugin
+    from secureml.pipeline.plugin import Plugin
 
 
-def names(house: House) -> list[str]:
+def names(core: Core) -> list[str]:
     """Return the names under which the enabled plugins' commands stand, each once."""
-    return sorted(_word_of(loaded.plugin) for loaded in _offering(house) if _works(loaded))
+    return sorted(_name_of(loaded.plugin) for loaded in _offering(core) if _works(loaded))
 
 
-def enabled(house: House, word: str) -> click.Command | None:
+def enabled(core: Core, word: str) -> click.Command | None:
     """Return the commands of an enabled plugin, by its name or another word it answers to.
 
     Raises ConfigError where they cannot be had.
     """
-    offering = _offering(house)
+    offering = _offering(core)
     # Names first: another plugin's second word takes nobody's name away.
     for loaded in offering:
-        if word == _word_of(loaded.plugin):
+        if word == _name_of(loaded.plugin):
             return _commands_of(loaded)
     for loaded in offering:
-        if word in loaded.plugin.also_known_as:
+        if word in loaded.plugin.aliases:
             return _commands_of(loaded)
     return None
 
@@ -51,7 +51,7 @@ def to_read_about(word: str, why: ConfigError | None = None) -> click.Command | 
     To run one raises ``why``; without it, that the plugin is not enabled.
     """
     for cls in _ours(word):
-        if hasattr(cls, "commands") and word in (_word_of(cls), *cls.also_known_as):
+        if hasattr(cls, "commands") and word in (_name_of(cls), *cls.aliases):
             found: click.Command = cls.commands(_Anything())
             return _only_help(found, why or _not_enabled(cls))
     return None
@@ -62,15 +62,15 @@ def words_of_ours() -> list[str]:
     return [folder.replace("_", "-") for folder in _folders()]
 
 
-def _offering(house: House) -> list[Loaded]:
-    return [loaded for loaded in house.plugins if hasattr(loaded.plugin, "commands")]
+def _offering(core: Core) -> list[LoadedPlugin]:
+    return [loaded for loaded in core.plugins if hasattr(loaded.plugin, "commands")]
 
 
-def _word_of(plugin: Plugin | type[Plugin]) -> str:
+def _name_of(plugin: Plugin | type[Plugin]) -> str:
     return plugin.name.replace("_", "-")
 
 
-def _works(loaded: Loaded) -> bool:
+def _works(loaded: LoadedPlugin) -> bool:
     try:
         _commands_of(loaded)
     except ConfigError:
@@ -78,8 +78,8 @@ def _works(loaded: Loaded) -> bool:
     return True
 
 
-def _commands_of(loaded: Loaded) -> click.Command:
-    found = asked(loaded.plugin, "commands")
+def _commands_of(loaded: LoadedPlugin) -> click.Command:
+    found = call_extra(loaded.plugin, "commands")
     if not isinstance(found, click.Command):
         raise ConfigError(
             f"{type(loaded.plugin).__name__}.commands returned {type(found).__name__}",
@@ -100,8 +100,8 @@ def _ours(word: str) -> Iterator[type[Plugin]]:
 
 def _folders() -> list[str]:
     package = find_spec("plugins")
-    places = list((package and package.submodule_search_locations) or ())
-    return [module.name for module in pkgutil.iter_modules(places) if module.ispkg]
+    folders = list((package and package.submodule_search_locations) or ())
+    return [module.name for module in pkgutil.iter_modules(folders) if module.ispkg]
 
 
 def _not_enabled(cls: type[Plugin]) -> ConfigError:

@@ -18,8 +18,8 @@ def record_line(record: Mapping[str, Any]) -> str:
 
     What a terminal would take for a command is written out: a name cannot steer it.
     """
-    told = {**record, **(record.get("facts") or {})}
-    shown = {name: value for name, value in told.items() if name not in _HIDDEN}
+    fields = {**record, **(record.get("facts") or {})}
+    visible = {name: value for name, value in fields.items() if name not in _HIDDEN}
     status = int(record.get("status") or 0)
     words = [
         click.style(str(record.get("time", "")), dim=True),
@@ -27,7 +27,7 @@ def record_line(record: Mapping[str, Any]) -> str:
         click.style(_printable(record.get("event", "")), fg=_colour(status)),
         _printable(record.get("client") or "-"),
         _printable(record.get("code", "")),
-        *(f"{_printable(k)}={_printable(v)}" for k, v in shown.items() if v not in ("", None)),
+        *(f"{_printable(k)}={_printable(v)}" for k, v in visible.items() if v not in ("", None)),
     ]
     return " ".join(filter(None, words))
 

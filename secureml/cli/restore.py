@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from secureml.cli import archive
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
 
@@ -29,12 +29,12 @@ NEXT = "now run: secureml check, then secureml audit-log verify"
 @click.option("--instance-only", is_flag=True, help="Leave alone all that lies elsewhere.")
 @json_option
 @click.pass_obj
-def restore(desk: Desk, file: Path, instance_only: bool, as_json: bool) -> None:
+def restore(context: CommandContext, file: Path, instance_only: bool, as_json: bool) -> None:
     """Put the instance in FILE in place, and what else was saved with it.
 
     The instance folder must be missing or empty. As root, owners are those that were saved.
     """
-    instance = desk.instance
+    instance = context.instance
     if instance.is_symlink() or (instance.exists() and any(instance.iterdir())):
         raise ConfigError(
             "there is something in it already", file=str(instance), fix="move it away first"
@@ -45,8 +45,8 @@ def restore(desk: Desk, file: Path, instance_only: bool, as_json: bool) -> None:
         with archive.unpacked(file, staging) as manifest:
             owners = _owners(manifest) if os.geteuid() == 0 else {}
             for entry in reversed(manifest.entries):  # what is in a folder before the folder
-                _dress(staging / entry.name, entry, owners)
-            kept = [] if instance_only else _put_outside(staging / "outside")
+                _add_headers(staging / entry.name, entry, owners)
+            kept = [] if instance_only else _restore_outside(staging / "outside")
             (staging / "instance").replace(instance)
     data = {"instance": str(instance), "made": manifest.made, "kept": kept}
     lines = [f"{instance}: as it was at {manifest.made}"]
@@ -84,7 +84,7 @@ def _gid(name: str) -> int:
     return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
 
 
-def _dress(path: Path, entry: archive.Entry, owners: dict[str, int]) -> None:
+def _add_headers(path: Path, entry: archive.Entry, owners: dict[str, int]) -> None:
     """Give a thing its owner and mode, the owner first: a change of owner takes bits away."""
     if owners:
         uid, gid = owners[f"u:{entry.owner}"], owners[f"g:{entry.group}"]
@@ -93,21 +93,21 @@ def _dress(path: Path, entry: archive.Entry, owners: dict[str, int]) -> None:
         path.chmod(entry.mode)
 
 
-def _put_outside(staged: Path) -> list[str]:
+def _restore_outside(staged: Path) -> list[str]:
     """Put what lies beyond the instance folder in its place; return what was kept aside."""
     kept = []
     moves = [(path, Path("/") / path.relative_to(staged)) for path in _leaves(staged)]
-    for _, place in moves:
-        _check_writable(place)
-    for path, place in moves:
-        _make_parents(place.parent, staged)
+    for _, target in moves:
+        _check_writable(target)
+    for path, target in moves:
+        _make_parents(target.parent, staged)
         if path.is_dir() and not path.is_symlink():
-            _make_parents(place, staged)
+            _make_parents(target, staged)
             continue
-        if place.is_symlink() or place.exists():
-            place.rename(place.with_name(f"{place.name}~"))
-            kept.append(f"{place}~")
-        shutil.move(path, place)
+        if target.is_symlink() or target.exists():
+            target.rename(target.with_name(f"{target.name}~"))
+            kept.append(f"{target}~")
+        shutil.move(path, target)
     return kept
 
 
@@ -119,12 +119,12 @@ def _leaves(folder: Path) -> list[Path]:
     return [leaf for each in inside for leaf in _leaves(each)] or [folder]
 
 
-def _check_writable(place: Path) -> None:
-    there = next(folder for folder in place.parents if folder.is_dir())
+def _check_writable(target: Path) -> None:
+    there = next(folder for folder in target.parents if folder.is_dir())
     if not os.access(there, os.W_OK):
         raise ConfigError(
             "this belongs to what was saved, and may not be written by you",
-            file=str(place),
+            file=str(target),
             fix="run it as root, or leave such files alone with --instance-only",
         )
 

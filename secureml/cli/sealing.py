@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import emit
 from secureml.config_error import ConfigError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from secureml.models.registry import Registry
-    from secureml.models.sealing import Place, Sealed
+    from secureml.models.sealing.packaging import Sealed, SealTarget
+    from secureml.models.serving.registry import Registry
     from secureml.settings import Settings
 
 
@@ -43,10 +43,10 @@ class Order:
     unless_same: bool = False
 
 
-def read_dtypes(said: tuple[str, ...]) -> dict[str, str]:
+def read_dtypes(options: tuple[str, ...]) -> dict[str, str]:
     """Return what ``--dtype COLUMN=DTYPE`` says of each column."""
     found = {}
-    for each in said:
+    for each in options:
         name, sign, dtype = each.rpartition("=")  # a name may hold the sign
         if not sign or not name:
             raise click.BadParameter(f"{each!r} is not COLUMN=DTYPE", param_hint="--dtype")
@@ -54,50 +54,50 @@ def read_dtypes(said: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def seal_ordered(desk: Desk, order: Order, as_json: bool) -> None:
+def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
     """Seal what was ordered and say so; whatever fails changes nothing."""
-    from secureml.models import sealing
+    from secureml.models.sealing import packaging
 
-    if order.unless_same and _is_current(desk, order):
+    if order.unless_same and _is_current(context, order):
         emit({"name": order.name, "made": False}, as_json, f"{order.name} is this file already")
         return
-    wanted = sealing.Order(
+    order_ = packaging.Order(
         order.file, order.name, order.data, order.target, order.rules, order.dtypes, order.use
     )
-    sealed = sealing.seal_as(wanted, _place(desk, order))
+    sealed = packaging.seal_as(order_, _seal_target(context, order))
     with undone(sealed.undo):
         name, version = sealed.name, sealed.version
-        tell(desk, "model_sealed", model=name, version=version, digest=sealed.card.digest)
+        emit_event(context, "model_sealed", model=name, version=version, digest=sealed.card.digest)
         if order.use:
-            tell(desk, "model_chosen", model=name, version=version)
-    _say_sealed(desk, order, sealed, as_json)
+            emit_event(context, "model_chosen", model=name, version=version)
+    _say_sealed(context, order, sealed, as_json)
 
 
-def _place(desk: Desk, order: Order) -> Place:
+def _seal_target(context: CommandContext, order: Order) -> SealTarget:
     """Return where to seal, with the demands of the start that will load it."""
-    from secureml.models.sealing import Place
+    from secureml.models.sealing.packaging import SealTarget
 
-    if not _has_settings(desk):
+    if not _has_settings(context):
         # Sealing works on a machine that serves nothing, too.
-        key = _sealing_key(desk, order.key)
-        return Place(desk.instance / "models", key, time.time, order.allow)
-    settings, registry = desk.house.settings, desk.house.models
+        key = _sealing_key(context, order.key)
+        return SealTarget(context.instance / "models", key, time.time, order.allow)
+    settings, registry = context.core.settings, context.core.models
     _demand_allowed(settings, order.allow)
-    key = _sealing_key(desk, order.key)
-    return Place(
+    key = _sealing_key(context, order.key)
+    return SealTarget(
         settings.models_folder,
         key,
         time.time,
         registry.extra_allowed,
-        registry.vouchers,
+        registry.verifiers,
         str(settings.file),
     )
 
 
 def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
     """Refuse names that the start does not allow: what is sealed with them would be closed."""
-    from secureml.models.advice import how_to_allow
-    from secureml.models.allowlist import never
+    from secureml.models.unpickling.advice import how_to_allow
+    from secureml.models.unpickling.allowlist import never
 
     # Those are for the refusal that knows the way out.
     strange = sorted(name for name in allow - settings.models_allow if not never(name))
@@ -113,12 +113,12 @@ def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
         )
 
 
-def _is_current(desk: Desk, order: Order) -> bool:
-    registry = registry_of(desk)
+def _is_current(context: CommandContext, order: Order) -> bool:
+    registry = registry_of(context)
     if registry.current(order.name) is None:
         return False
-    from secureml.models.artifact import ModelRefused
-    from secureml.models.rule_file import read_rules
+    from secureml.models.artifact.version_files import ModelRefused
+    from secureml.models.rules.file import read_rules
 
     card = registry.card(order.name)
     if card.digest != sha256(order.file.read_bytes()).hexdigest():
@@ -133,12 +133,12 @@ def _is_current(desk: Desk, order: Order) -> bool:
     return True
 
 
-def _say_sealed(desk: Desk, order: Order, sealed: Sealed, as_json: bool) -> None:
+def _say_sealed(context: CommandContext, order: Order, sealed: Sealed, as_json: bool) -> None:
     features, source = len(sealed.card.features), sealed.card.source
     first, last = sealed.card.features[0].name, sealed.card.features[-1].name
     text = f"sealed {sealed.name} version {sealed.version}: {features} features"
     text += f" from {first!r} to {last!r}"
-    notes = _notes(desk, order, sealed)
+    notes = _notes(context, order, sealed)
     emit(
         {
             "name": sealed.name,
@@ -153,11 +153,11 @@ def _say_sealed(desk: Desk, order: Order, sealed: Sealed, as_json: bool) -> None
     )
 
 
-def _notes(desk: Desk, order: Order, sealed: Sealed) -> list[str]:
-    from secureml.models.advice import where_to_allow
+def _notes(context: CommandContext, order: Order, sealed: Sealed) -> list[str]:
+    from secureml.models.unpickling.advice import where_to_allow
 
     found = list(sealed.notes)
-    if order.allow and not _has_settings(desk):
+    if order.allow and not _has_settings(context):
         found.append(
             "the server that loads this model must allow the same: "
             + where_to_allow(order.allow, "its secureml.toml")
@@ -165,10 +165,10 @@ def _notes(desk: Desk, order: Order, sealed: Sealed) -> list[str]:
     return found
 
 
-def _sealing_key(desk: Desk, given: Path | None) -> Ed25519PrivateKey:
-    from secureml.models import signature
+def _sealing_key(context: CommandContext, given: Path | None) -> Ed25519PrivateKey:
+    from secureml.models.artifact import signature
 
-    path = given or desk.instance / "keys" / "model-signing.key"
+    path = given or context.instance / "keys" / "model-signing.key"
     try:
         return signature.read_private_key(path)
     except (OSError, ValueError) as error:
@@ -189,21 +189,21 @@ def undone(undo: Callable[[], None]) -> Iterator[None]:
         raise
 
 
-def tell(desk: Desk, event: str, **facts: str) -> None:
+def emit_event(context: CommandContext, event: str, **facts: str) -> None:
     """Let records know; a machine that only seals keeps none."""
-    if _has_settings(desk):
-        desk.tell(event, **facts)
+    if _has_settings(context):
+        context.emit(event, **facts)
 
 
-def registry_of(desk: Desk) -> Registry:
+def registry_of(context: CommandContext) -> Registry:
     """Return the registry, with the plugins that vouch where this machine has settings."""
-    from secureml.models.registry import Registry
+    from secureml.models.serving.registry import Registry
 
-    if _has_settings(desk):
-        return desk.house.models
+    if _has_settings(context):
+        return context.core.models
     # Sealing works on a machine that serves nothing, too.
-    return Registry(desk.instance / "models")
+    return Registry(context.instance / "models")
 
 
-def _has_settings(desk: Desk) -> bool:
-    return (desk.instance / "secureml.toml").exists()
+def _has_settings(context: CommandContext) -> bool:
+    return (context.instance / "secureml.toml").exists()

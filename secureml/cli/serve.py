@@ -1,4 +1,4 @@
-"""``secureml serve``: the whole house on this machine, for development.
+"""``secureml serve``: the whole application on this machine, for development.
 
 Gunicorn on a private socket and, where Nginx is installed, Nginx in front of it with the
 bundled configuration. Without Nginx, Gunicorn terminates TLS itself with the same protocol
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import click
 
-from secureml.cli import certificates, edge, welcome
-from secureml.cli.main import Desk
+from secureml.cli import certificates, nginx_files, welcome
+from secureml.cli.main import CommandContext
 from secureml.cli.output import json_option
-from secureml.cli.running import Running
+from secureml.cli.processes import Running
 from secureml.config_error import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -44,27 +44,29 @@ PATIENCE = 60.0  # seconds a start may take before it counts as failed
 @json_option
 @click.pass_obj
 def serve(
-    desk: Desk, port: int, bind: str, no_nginx: bool, model: str | None, as_json: bool
+    context: CommandContext, port: int, bind: str, no_nginx: bool, model: str | None, as_json: bool
 ) -> None:
     """Serve over HTTPS until Ctrl-C, then stop all that was started."""
-    instance, tls = desk.instance, desk.instance / "tls"
-    settings = desk.house.settings  # a bad setting is told before anything runs
+    instance, tls = context.instance, context.instance / "tls"
+    settings = context.core.settings  # a bad setting is told before anything runs
     nginx = None if no_nginx else _find_nginx()
     if nginx is None:
-        _refuse_bare(desk, bind)  # first: what only a server needs is nothing to mend for none
+        _refuse_bare(context, bind)  # first: what only a server needs is nothing to mend for none
     certificates.check(
         tls / "server.crt",
         tls / "server.key",
         certificates.utc_now(),
         production=settings.production,
     )
-    _demand_model(desk, model)
+    _require_model(context, model)
     _clear_sockets(instance / "run")
     _check_port(bind, port)
-    front = edge.command(nginx, settings, CHECKOUT, bind, port) if nginx else None
+    front = nginx_files.command(nginx, settings, CHECKOUT, bind, port) if nginx else None
     running = Running(CHECKOUT, instance)
     try:
-        running.start(_gunicorn(None if front else f"{edge.bracketed(bind)}:{port}", instance))
+        running.start(
+            _gunicorn(None if front else f"{nginx_files.bracketed(bind)}:{port}", instance)
+        )
         if front:
             _wait_for_socket(running, instance / "run" / "gunicorn.sock")
             # Nginx's SIGTERM cuts off whatever it is answering; after SIGQUIT it finishes first.
@@ -78,24 +80,24 @@ def serve(
         running.stop()
 
 
-def _demand_model(desk: Desk, wanted: str | None) -> None:
-    names = desk.house.models.names_on_disk()
-    if not names or (wanted and wanted not in names):
+def _require_model(context: CommandContext, name: str | None) -> None:
+    names = context.core.models.names_on_disk()
+    if not names or (name and name not in names):
         raise ConfigError(
-            f"there is no model {wanted!r}" if names else "no model is sealed yet",
-            file=str(desk.house.settings.models_folder),
+            f"there is no model {name!r}" if names else "no model is sealed yet",
+            file=str(context.core.settings.models_folder),
             fix="run `secureml models seal FILE --name NAME`, or `secureml models demo`",
         )
 
 
-def _refuse_bare(desk: Desk, bind: str) -> None:
+def _refuse_bare(context: CommandContext, bind: str) -> None:
     """Gunicorn alone has few threads and no ceilings: eight half-sent requests occupy them all."""
     fix = "install Nginx (apt-get install nginx-light), and leave --no-nginx out"
-    if desk.house.settings.production:
+    if context.core.settings.production:
         raise ConfigError(
             "without Nginx the production profile does not serve: a few clients that send slowly "
             "could hold every thread",
-            file=desk.house.settings.file,
+            file=context.core.settings.file,
             table="secureml",
             key="profile",
             fix=f'{fix}; to try it out on this machine alone, write profile = "development"',

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from secureml.cli.main import Desk
+from secureml.cli.main import CommandContext
 from secureml.cli.output import emit, json_option
 from secureml.state.keypair import ALGORITHMS
 from secureml.state.signing import SigningFault
@@ -28,14 +28,14 @@ def signing_keys() -> None:
 )
 @json_option
 @click.pass_obj
-def rotate(desk: Desk, *, if_due: bool, algorithm: str | None, as_json: bool) -> None:
+def rotate(context: CommandContext, *, if_due: bool, algorithm: str | None, as_json: bool) -> None:
     """Make a new active key; the one before verifies until its tokens have expired."""
-    ring = desk.house.signing
+    ring = context.core.signing
     if if_due and not ring.due():
         emit({"rotated": False}, as_json, "not due yet")
         return
     made = ring.rotate(algorithm)
-    desk.tell("crypto_key_rotated", kid=made.kid, algorithm=made.algorithm)
+    context.emit("crypto_key_rotated", kid=made.kid, algorithm=made.algorithm)
     emit(
         {"rotated": True, "kid": made.kid, "algorithm": made.algorithm},
         as_json,
@@ -46,10 +46,10 @@ def rotate(desk: Desk, *, if_due: bool, algorithm: str | None, as_json: bool) ->
 @signing_keys.command("list")
 @json_option
 @click.pass_obj
-def list_keys(desk: Desk, as_json: bool) -> None:
+def list_keys(context: CommandContext, as_json: bool) -> None:
     """List the keys with state and age; private halves are never shown."""
     now = datetime.now(UTC).timestamp()
-    rows = [_public(record, now) for record in desk.house.signing.list()]
+    rows = [_public(record, now) for record in context.core.signing.list()]
     lines = [
         f"{row['kid']}  {row['algorithm']:<6} {row['state']:<9} {row['age_days']:>4} days"
         for row in rows
@@ -62,15 +62,15 @@ def list_keys(desk: Desk, as_json: bool) -> None:
 @click.argument("kid")
 @json_option
 @click.pass_obj
-def retire(desk: Desk, kid: str, as_json: bool) -> None:
+def retire(context: CommandContext, kid: str, as_json: bool) -> None:
     """Stop believing KID at once; an active key gets its successor first."""
-    ring = desk.house.signing
+    ring = context.core.signing
     try:
         record = ring.retire(kid)
         active = ring.active().kid
     except SigningFault as fault:
         raise click.ClickException(str(fault)) from None
-    desk.tell("crypto_key_retired", kid=record.kid, successor=active)
+    context.emit("crypto_key_retired", kid=record.kid, successor=active)
     emit(
         {"kid": record.kid, "state": "retired", "active": active},
         as_json,

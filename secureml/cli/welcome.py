@@ -24,7 +24,7 @@ def greet(instance: Path, model: str, port: int) -> dict[str, str]:
 
 def curl_line(instance: Path, model: str, port: int, key: str) -> str:
     """Return one line that asks ``model`` about the first row its seal was proved with."""
-    from secureml.models.registry import Registry
+    from secureml.models.serving.registry import Registry
     from secureml.settings import read
 
     card = Registry(read(instance).models_folder).card(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
-from .protocols import Store
+from secureml.kit.protocols import Store
 
 T = TypeVar("T")
 

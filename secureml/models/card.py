@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from .artifact import ModelRefused
-from .reference import NEWER, Reference, read_reference
-from .rules import ACTIONS, Rule
+from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.reference_profile import NEWER, Reference, read_reference
+from secureml.models.rule import ACTIONS, Rule
 
 Dtype = Literal["float", "integer", "category", "text", "boolean"]
 Scalar = str | int | float | bool
@@ -113,17 +113,17 @@ class Card:
 
     def public(self) -> dict[str, Any]:
         """Return what a client may see: enough to ask well, nothing about the inside."""
-        shown = {key: getattr(self, key) for key in _PUBLIC}
-        shown["classes"] = None if self.classes is None else list(self.classes)
-        shown["features"] = [_public_feature(feature) for feature in self.features]
-        return {**shown, "rules": [asdict(rule) for rule in self.rules]} if self.rules else shown
+        public = {key: getattr(self, key) for key in _PUBLIC}
+        public["classes"] = None if self.classes is None else list(self.classes)
+        public["features"] = [_public_feature(feature) for feature in self.features]
+        return {**public, "rules": [asdict(rule) for rule in self.rules]} if self.rules else public
 
 
 def _public_feature(feature: Feature) -> dict[str, Any]:
-    shown = {key: value for key, value in asdict(feature).items() if value is not None}
+    public = {key: value for key, value in asdict(feature).items() if value is not None}
     if feature.categories is not None:
-        shown["categories"] = list(feature.categories)
-    return shown
+        public["categories"] = list(feature.categories)
+    return public
 
 
 def _card(raw: Any) -> Card:

@@ -13,8 +13,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .rights import MODEL, RIGHT
-from .store import Store
+from secureml.state.scopes import MODEL, RIGHT
+from secureml.state.store import Store
 
 TOPIC = "clients"
 DEFAULT_SCOPES = frozenset({"predict", "models:read"})

@@ -15,8 +15,8 @@ from typing import Any
 from marshmallow import ValidationError
 from marshmallow import fields as plain
 
-from .rights import RIGHT
-from .secret import SecretSource, is_reference, literal_refused
+from secureml.state.scopes import RIGHT
+from secureml.state.secrets.references import SecretSource, is_reference, literal_refused
 
 _DURATION = re.compile(r"([0-9]{1,10})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -22,11 +22,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from secureml.config_error import ConfigError
-
-from . import keypair
-from .keypair import SigningKey, VerifyingKey
-from .secret import SecretSource
-from .store import Store
+from secureml.state import keypair
+from secureml.state.keypair import SigningKey, VerifyingKey
+from secureml.state.secrets.references import SecretSource
+from secureml.state.store import Store
 
 TOPIC = "signing_keys"
 _metadata = sa.MetaData()

@@ -25,10 +25,10 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from .engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
-from .engines import connect, engine_for
-from .schema import make_tables
-from .trouble import Trouble
+from secureml.state.engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
+from secureml.state.engines import connect, engine_for
+from secureml.state.outage_log import OutageLog
+from secureml.state.schema import make_tables
 
 POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
 
@@ -52,7 +52,7 @@ class _Watch(Protocol):
     def close(self) -> None: ...
 
 
-class Glance(threading.local):
+class Snapshot(threading.local):
     """What the request in this thread has seen of the store: it looks once, and then goes on
     from what was true when it looked. Whatever it writes itself makes it look again."""
 
@@ -77,8 +77,8 @@ class Store:
         self._pid = 0
         self._engine: sa.Engine | None = None
         self._watch: _Watch | None = None
-        self.glance = Glance()
-        self.trouble = Trouble(_place(self._url), monotonic)
+        self.snapshot = Snapshot()
+        self.trouble = OutageLog(_place(self._url), monotonic)
 
     def register(self, metadata: sa.MetaData) -> None:
         """Have these tables made when the store is first opened; their names begin with yours.
@@ -101,17 +101,17 @@ class Store:
         disk, but the last moments of it may be lost with the power.
         """
         try:
-            with self._told_apart(), self._open()[0].connect() as connection:
+            with self._map_errors(), self._open()[0].connect() as connection:
                 connection.execution_options(hasty=not durable)
                 with connection.begin():
                     yield connection
         finally:
-            self.glance.versions = None
+            self.snapshot.versions = None
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Yield a connection in a transaction that only reads."""
-        with self._told_apart(), self._open()[0].connect() as connection:
+        with self._map_errors(), self._open()[0].connect() as connection:
             yield connection.execution_options(reads=True)
 
     def touch(self, connection: sa.Connection, topic: str) -> None:
@@ -132,12 +132,12 @@ class Store:
         know that what was cached is still true. Inside a request (``with store.glance``) the
         database is asked once.
         """
-        glance = self.glance
-        if glance.versions is not None:
-            return glance.versions
+        snapshot = self.snapshot
+        if snapshot.versions is not None:
+            return snapshot.versions
         found = self._look()
-        if glance.inside:
-            glance.versions = found
+        if snapshot.inside:
+            snapshot.versions = found
         return found
 
     def _look(self) -> Mapping[str, int]:
@@ -147,11 +147,11 @@ class Store:
                 return watch.versions()
             except (sa.exc.DBAPIError, sqlite3.Error, OSError, StoreUnavailable) as error:
                 raise self._away(error) from error
-        with self._told_apart():
+        with self._map_errors():
             return self._open()[1].versions()
 
     @contextmanager
-    def _told_apart(self) -> Iterator[None]:
+    def _map_errors(self) -> Iterator[None]:
         """Turn a database that fails into StoreUnavailable; a broken rule of its tables stays."""
         try:
             yield

@@ -1,4 +1,4 @@
-"""The house under attack; pytest imports files one by one, so its folder is named."""
+"""The application under attack; pytest imports files one by one, so its folder is named."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from token_house import TokenHouse
+from token_app import TokenApp
 
 
 @pytest.fixture
-def house(tmp_path):
-    """A house with one client that may trade."""
-    return TokenHouse(tmp_path)
+def core(tmp_path):
+    """An application with one client that may trade."""
+    return TokenApp(tmp_path)
 
 
 @pytest.fixture
-def token(house):
+def token(core):
     """A good access token."""
-    return house.pair()["access_token"]
+    return core.pair()["access_token"]

@@ -12,23 +12,23 @@ import pytest
 
 from plugins.oauth2.server import passwords as passwords_module
 from plugins.oauth2.server.clients import CODE, DEVICE, REFRESH
-from tests.oauth_house import (
+from tests.oauth_app import (
     BACK,
     ISSUER,
     PASSWORD,
     SITE,
     VERIFIER,
-    OAuthHouse,
+    OAuthApp,
     challenge,
-    told,
+    emitted,
 )
 from tests.outside_issuer import EC, EC_OTHER, forge, jwks, sign
-from tests.token_house import pack, unpack
+from tests.token_app import pack, unpack
 
 
 @pytest.fixture
-def house(tmp_path):
-    made = OAuthHouse(tmp_path)
+def core(tmp_path):
+    made = OAuthApp(tmp_path)
     yield made
     made.close()
 
@@ -44,59 +44,57 @@ def refused(answer, error, status=400):
 # -- codes --------------------------------------------------------------------------------
 
 
-def test_attack_a_replayed_code_ends_what_the_first_use_gave(house):
-    code = house.code()
-    pair = house.trade(code).json
-    assert house.ask(pair["access_token"]).status_code == 200
+def test_attack_a_replayed_code_ends_what_the_first_use_gave(core):
+    code = core.code()
+    pair = core.trade(code).json
+    assert core.ask(pair["access_token"]).status_code == 200
 
-    assert refused(house.trade(code), "invalid_grant")
-    assert house.ask(pair["access_token"]).status_code == 401
-    assert refused(house.refresh(pair["refresh_token"]), "invalid_grant")
-    assert house.happened("authn_token_reuse")
+    assert refused(core.trade(code), "invalid_grant")
+    assert core.ask(pair["access_token"]).status_code == 401
+    assert refused(core.refresh(pair["refresh_token"]), "invalid_grant")
+    assert core.happened("authn_token_reuse")
 
 
-def test_attack_a_code_shown_by_a_thief_first_gives_its_owner_nothing_either(house):
+def test_attack_a_code_shown_by_a_thief_first_gives_its_owner_nothing_either(core):
     """The thief fails for want of the verifier, and has used the code up."""
-    code = house.code()
-    assert refused(house.trade(code, code_verifier="b" * 43), "invalid_grant")
-    assert refused(house.trade(code), "invalid_grant")
+    code = core.code()
+    assert refused(core.trade(code, code_verifier="b" * 43), "invalid_grant")
+    assert refused(core.trade(code), "invalid_grant")
 
 
-def test_attack_a_code_kept_for_later(house):
-    code = house.code()
-    house.clock.advance(60)
-    assert refused(house.trade(code), "invalid_grant")
+def test_attack_a_code_kept_for_later(core):
+    code = core.code()
+    core.clock.advance(60)
+    assert refused(core.trade(code), "invalid_grant")
 
 
-def test_attack_a_code_injected_into_another_program(house):
+def test_attack_a_code_injected_into_another_program(core):
     """Its own secret and address do not make a stranger's code its own."""
-    other = house.program(grants=[CODE, REFRESH], redirects=[BACK])
-    assert refused(house.trade(house.code(), auth=other), "invalid_grant")
+    other = core.program(grants=[CODE, REFRESH], redirects=[BACK])
+    assert refused(core.trade(core.code(), auth=other), "invalid_grant")
 
 
-def test_attack_a_public_program_trades_the_code_of_one_with_a_secret(house):
-    code = house.code()
-    answer = house.trade(code, auth=(), client_id=house.web)
+def test_attack_a_public_program_trades_the_code_of_one_with_a_secret(core):
+    code = core.code()
+    answer = core.trade(code, auth=(), client_id=core.web)
     assert refused(answer, "invalid_client", 401)
-    public, _ = house.program(grants=[CODE], redirects=[BACK], public=True)
-    assert refused(house.trade(code, auth=(), client_id=public), "invalid_grant")
+    public, _ = core.program(grants=[CODE], redirects=[BACK], public=True)
+    assert refused(core.trade(code, auth=(), client_id=public), "invalid_grant")
 
 
 @pytest.mark.parametrize("uri", ["https://app.example.org/other", None, f"{BACK}/", "x"])
-def test_attack_a_code_traded_with_another_redirect_uri(house, uri):
+def test_attack_a_code_traded_with_another_redirect_uri(core, uri):
     """Both are registered; the code was sent to one of them (RFC 6749, 4.1.3)."""
-    web = house.program(
-        grants=[CODE], redirects=[BACK, "https://app.example.org/other", f"{BACK}/"]
-    )
-    code = house.code(client_id=web[0])
-    assert refused(house.trade(code, auth=web, redirect_uri=uri), "invalid_grant")
+    web = core.program(grants=[CODE], redirects=[BACK, "https://app.example.org/other", f"{BACK}/"])
+    code = core.code(client_id=web[0])
+    assert refused(core.trade(code, auth=web, redirect_uri=uri), "invalid_grant")
 
 
-def test_attack_guessing_codes_and_tokens(house):
+def test_attack_guessing_codes_and_tokens(core):
     for text in ("", "sac_", "x" * 300, "sac_" + "A" * 43):
         error = "invalid_grant" if text else "invalid_request"
-        assert refused(house.trade(text), error)
-        assert refused(house.refresh(text), error)
+        assert refused(core.trade(text), error)
+        assert refused(core.refresh(text), error)
 
 
 # -- PKCE -----------------------------------------------------------------------------------
@@ -118,17 +116,17 @@ def test_attack_guessing_codes_and_tokens(house):
         {"code_challenge": "é" * 43},
     ],
 )
-def test_attack_pkce_downgrade_is_refused_at_the_first_step(house, public, changed):
+def test_attack_pkce_downgrade_is_refused_at_the_first_step(core, public, changed):
     """Whoever the program is, before a person is asked: the library hands out the code."""
-    program, _ = house.program(grants=[CODE], redirects=[BACK], public=public)
-    answer = house.get(house.request(client_id=program, **changed))
+    program, _ = core.program(grants=[CODE], redirects=[BACK], public=public)
+    answer = core.get(core.request(client_id=program, **changed))
     assert answer.status_code == 303
-    assert told(answer) == {"error": "invalid_request", "state": "s-1", "iss": ISSUER}
+    assert emitted(answer) == {"error": "invalid_request", "state": "s-1", "iss": ISSUER}
 
 
 @pytest.mark.parametrize("verifier", [None, "", "a" * 42, "a" * 129, "b" * 43, challenge()])
-def test_attack_a_code_without_its_verifier(house, verifier):
-    answer = house.trade(house.code(), code_verifier=verifier)
+def test_attack_a_code_without_its_verifier(core, verifier):
+    answer = core.trade(core.code(), code_verifier=verifier)
     assert answer.status_code == 400
     assert answer.json["error"] in ("invalid_grant", "invalid_request")
 
@@ -184,10 +182,10 @@ NEAR_MISSES = [
 
 
 @pytest.mark.parametrize("uri", NEAR_MISSES)
-def test_attack_a_redirect_uri_that_is_nearly_the_registered_one(house, uri):
+def test_attack_a_redirect_uri_that_is_nearly_the_registered_one(core, uri):
     """Byte for byte, told on a page, and never by going there (RFC 9700, 2.1)."""
     assert len(NEAR_MISSES) >= 40
-    page = house.get(house.request(redirect_uri=uri))
+    page = core.get(core.request(redirect_uri=uri))
     assert (page.status_code, "Location" in page.headers) == (400, False)
     assert page.mimetype == "text/html"
     assert "evil" not in page.text
@@ -208,54 +206,54 @@ def test_attack_a_redirect_uri_that_is_nearly_the_registered_one(house, uri):
         {"redirect_uri": 'https://evil.example/"\\é'},
     ],
 )
-def test_attack_open_redirect_by_an_error(house, changed):
-    page = house.get(house.request(**changed))
+def test_attack_open_redirect_by_an_error(core, changed):
+    page = core.get(core.request(**changed))
     assert page.status_code in (400, 401)
     assert "Location" not in page.headers
     assert "evil" not in page.text
 
 
-def test_attack_open_redirect_by_the_way_through_the_sign_in(house):
+def test_attack_open_redirect_by_the_way_through_the_sign_in(core):
     """After signing in, the browser comes back to our own address and to no other."""
     for more in ("&next=https://evil.example", "&return_to=//evil.example", "&redirect=%2F%2Fevil"):
-        answer = house.sign_in(house.request() + more, house.browser())
+        answer = core.sign_in(core.request() + more, core.browser())
         assert answer.status_code == 303
         assert answer.headers["Location"].startswith("/oauth2/authorize?")
 
 
 @pytest.mark.parametrize("kind", ["token", "id_token", "code token", "none", 'x"\\', "é"])
-def test_attack_another_response_type(house, kind):
+def test_attack_another_response_type(core, kind):
     """The implicit grant would put tokens into addresses (RFC 9700, 2.1.2)."""
-    answer = house.get(house.request(response_type=kind))
-    assert told(answer) == {"error": "unsupported_response_type", "state": "s-1", "iss": ISSUER}
+    answer = core.get(core.request(response_type=kind))
+    assert emitted(answer) == {"error": "unsupported_response_type", "state": "s-1", "iss": ISSUER}
 
 
 @pytest.mark.parametrize("grant", ["password", "implicit", "", "x", 'x"é'])
-def test_attack_another_grant(house, grant):
-    auth = (house.machine, house.machine_secret)
-    answer = house.token(auth, grant_type=grant, username="ann", password=PASSWORD)
+def test_attack_another_grant(core, grant):
+    auth = (core.machine, core.machine_secret)
+    answer = core.token(auth, grant_type=grant, username="ann", password=PASSWORD)
     assert refused(answer, "unsupported_grant_type")
 
 
-def test_attack_mix_up_is_seen_by_the_issuer_in_every_answer(house):
+def test_attack_mix_up_is_seen_by_the_issuer_in_every_answer(core):
     """RFC 9207: agreed, declined and refused alike say who answers."""
-    agreed = told(house.decide())
+    agreed = emitted(core.decide())
     assert agreed["iss"] == ISSUER
     assert set(agreed) == {"code", "state", "iss"}
-    assert told(house.decide("deny")) == {"error": "access_denied", "state": "s-1", "iss": ISSUER}
-    beyond = told(house.get(house.request(scope="root")))
+    assert emitted(core.decide("deny")) == {"error": "access_denied", "state": "s-1", "iss": ISSUER}
+    beyond = emitted(core.get(core.request(scope="root")))
     assert beyond == {"error": "invalid_scope", "state": "s-1", "iss": ISSUER}
 
 
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri", "scope", "state", "code_challenge"])
-def test_attack_a_parameter_given_twice_to_confuse_two_readers(house, name):
-    answer = house.get(f"{house.request()}&{name}=x")
+def test_attack_a_parameter_given_twice_to_confuse_two_readers(core, name):
+    answer = core.get(f"{core.request()}&{name}=x")
     assert (answer.status_code, "Location" in answer.headers) == (400, False)
 
 
-def test_attack_a_form_that_names_a_parameter_twice(house):
-    body = f"grant_type=client_credentials&client_id={house.machine}&client_id={house.web}"
-    answer = house.http.post(
+def test_attack_a_form_that_names_a_parameter_twice(core):
+    body = f"grant_type=client_credentials&client_id={core.machine}&client_id={core.web}"
+    answer = core.http.post(
         "/oauth2/token",
         data=body,
         content_type="application/x-www-form-urlencoded",
@@ -267,15 +265,15 @@ def test_attack_a_form_that_names_a_parameter_twice(house):
 # -- tokens for another purpose -------------------------------------------------------------
 
 
-def test_attack_a_refresh_token_used_for_access(house):
-    assert house.ask(house.pair()["refresh_token"]).status_code == 401
+def test_attack_a_refresh_token_used_for_access(core):
+    assert core.ask(core.pair()["refresh_token"]).status_code == 401
 
 
 @pytest.mark.parametrize("typ", ["JWT", "id+jwt", "rt+jwt", "AT+JWT", "dpop+jwt", "", None])
-def test_attack_an_id_token_used_for_access(house, typ):
+def test_attack_an_id_token_used_for_access(core, typ):
     """Signed by our own key, with every claim right but for what it is (RFC 8725, 3.11)."""
-    header, claims = taken_apart(house.machine_token()["access_token"])
-    assert house.ask(resigned(house, {**header, "typ": typ}, claims)).status_code == 401
+    header, claims = taken_apart(core.machine_token()["access_token"])
+    assert core.ask(resigned(core, {**header, "typ": typ}, claims)).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -299,31 +297,31 @@ def test_attack_an_id_token_used_for_access(house, typ):
         {"at_hash": "x"},
     ],
 )
-def test_attack_a_token_with_one_claim_wrong(house, changed):
-    header, claims = taken_apart(house.machine_token()["access_token"])
+def test_attack_a_token_with_one_claim_wrong(core, changed):
+    header, claims = taken_apart(core.machine_token()["access_token"])
     kept = {name: value for name, value in (claims | changed).items() if value is not None}
-    assert house.ask(resigned(house, header, kept)).status_code == 401
+    assert core.ask(resigned(core, header, kept)).status_code == 401
 
 
-def test_attack_a_token_that_names_our_issuer_under_another_key(house):
-    header, claims = taken_apart(house.machine_token()["access_token"])
-    public = house.signing.jwks()["keys"][0]
+def test_attack_a_token_that_names_our_issuer_under_another_key(core):
+    header, claims = taken_apart(core.machine_token()["access_token"])
+    public = core.signing.jwks()["keys"][0]
     for forged in (
         sign(header, claims, EC),
         sign({**header, "jwk": jwks(EC)["keys"][0]}, claims, EC),
         forge({**header, "alg": "HS256"}, claims, public["x"].encode()),
         ".".join([pack(b'{"alg":"none","typ":"at+jwt"}'), pack(b"{}"), ""]),
     ):
-        assert house.ask(forged).status_code == 401
+        assert core.ask(forged).status_code == 401
 
 
-def test_attack_more_scope_than_the_token_has(house):
+def test_attack_more_scope_than_the_token_has(core):
     """The signature is ours, and what it says beyond its grant counts for nothing."""
-    text = house.machine_token(scope="predict")["access_token"]
-    assert house.ask(text).status_code == 403
+    text = core.machine_token(scope="predict")["access_token"]
+    assert core.ask(text).status_code == 403
     header, claims = taken_apart(text)
-    more = resigned(house, header, {**claims, "scope": "predict models:read"})
-    assert house.ask(more).status_code == 403
+    more = resigned(core, header, {**claims, "scope": "predict models:read"})
+    assert core.ask(more).status_code == 403
 
 
 def taken_apart(text):
@@ -331,12 +329,12 @@ def taken_apart(text):
     return unpack(head), unpack(body)
 
 
-def resigned(house, header, claims):
+def resigned(core, header, claims):
     """Sign with the real key, as a mistake of ours elsewhere could."""
     from cryptography.hazmat.primitives import serialization as s
     from joserfc.jwk import ECKey
 
-    private = house.signing.active().private
+    private = core.signing.active().private
     pem = private.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
     kept = {name: value for name, value in header.items() if value is not None}
     return sign(kept, claims, ECKey.import_key(pem))
@@ -346,131 +344,131 @@ def resigned(house, header, claims):
 
 
 @pytest.mark.parametrize("scope", ["root", "predict root", "PREDICT", "predict,models:read", "*"])
-def test_attack_a_scope_beyond_the_program(house, scope):
+def test_attack_a_scope_beyond_the_program(core, scope):
     """Refused whole, never given in part and in silence."""
-    auth = (house.machine, house.machine_secret)
-    assert refused(house.token(auth, grant_type="client_credentials", scope=scope), "invalid_scope")
+    auth = (core.machine, core.machine_secret)
+    assert refused(core.token(auth, grant_type="client_credentials", scope=scope), "invalid_scope")
 
 
-def test_attack_a_scope_beyond_what_the_program_was_narrowed_to(house):
+def test_attack_a_scope_beyond_what_the_program_was_narrowed_to(core):
     from plugins.oauth2.server.clients import MACHINE
 
-    auth = house.program(grants=[MACHINE], scopes=["predict"])
+    auth = core.program(grants=[MACHINE], scopes=["predict"])
     assert refused(
-        house.token(auth, grant_type="client_credentials", scope="models:read"), "invalid_scope"
+        core.token(auth, grant_type="client_credentials", scope="models:read"), "invalid_scope"
     )
-    given = house.token(auth, grant_type="client_credentials").json
+    given = core.token(auth, grant_type="client_credentials").json
     assert given["scope"] == "predict"
 
 
-def test_attack_a_person_lends_what_they_do_not_hold(house):
+def test_attack_a_person_lends_what_they_do_not_hold(core):
     """The program's client holds `other`, hers does not."""
-    pair = house.pair(scope="models:read other")
+    pair = core.pair(scope="models:read other")
     assert pair["scope"] == "models:read"
-    assert told(house.decide(scope="other"))["error"] == "access_denied"
+    assert emitted(core.decide(scope="other"))["error"] == "access_denied"
 
 
-def test_attack_a_refresh_that_asks_for_more(house):
-    pair = house.pair()
+def test_attack_a_refresh_that_asks_for_more(core):
+    pair = core.pair()
     assert refused(
-        house.refresh(pair["refresh_token"], scope="models:read predict"), "invalid_scope"
+        core.refresh(pair["refresh_token"], scope="models:read predict"), "invalid_scope"
     )
-    assert house.refresh(pair["refresh_token"]).status_code == 200
+    assert core.refresh(pair["refresh_token"]).status_code == 200
 
 
 # -- refresh and revocation -----------------------------------------------------------------
 
 
-def test_attack_a_replayed_refresh_token_ends_the_family(house):
-    first = house.pair()
-    second = house.refresh(first["refresh_token"]).json
-    assert house.ask(second["access_token"]).status_code == 200
+def test_attack_a_replayed_refresh_token_ends_the_family(core):
+    first = core.pair()
+    second = core.refresh(first["refresh_token"]).json
+    assert core.ask(second["access_token"]).status_code == 200
 
-    assert refused(house.refresh(first["refresh_token"]), "invalid_grant")
+    assert refused(core.refresh(first["refresh_token"]), "invalid_grant")
     for pair in (first, second):
-        assert house.ask(pair["access_token"]).status_code == 401
-        assert refused(house.refresh(pair["refresh_token"]), "invalid_grant")
-    assert house.happened("authn_token_reuse")
+        assert core.ask(pair["access_token"]).status_code == 401
+        assert refused(core.refresh(pair["refresh_token"]), "invalid_grant")
+    assert core.happened("authn_token_reuse")
 
 
-def test_attack_a_made_up_refresh_token_ends_nobodys_family(house):
+def test_attack_a_made_up_refresh_token_ends_nobodys_family(core):
     """Whoever can end a family by guessing has a switch for others' sessions."""
-    pair = house.pair()
-    assert refused(house.refresh(pair["refresh_token"] + "x"), "invalid_grant")
-    assert refused(house.refresh("srt_" + "A" * 43), "invalid_grant")
-    assert house.ask(pair["access_token"]).status_code == 200
+    pair = core.pair()
+    assert refused(core.refresh(pair["refresh_token"] + "x"), "invalid_grant")
+    assert refused(core.refresh("srt_" + "A" * 43), "invalid_grant")
+    assert core.ask(pair["access_token"]).status_code == 200
 
 
-def test_attack_a_refresh_token_of_another_program(house):
-    other = house.program(grants=[CODE, REFRESH], redirects=[BACK])
-    assert refused(house.refresh(house.pair()["refresh_token"], auth=other), "invalid_grant")
+def test_attack_a_refresh_token_of_another_program(core):
+    other = core.program(grants=[CODE, REFRESH], redirects=[BACK])
+    assert refused(core.refresh(core.pair()["refresh_token"], auth=other), "invalid_grant")
 
 
-def test_attack_refreshing_for_ever(house):
-    pair = house.pair()
+def test_attack_refreshing_for_ever(core):
+    pair = core.pair()
     for _ in range(30):
-        house.clock.advance(86400 - 1)
-        pair = house.refresh(pair["refresh_token"]).json
-    house.clock.advance(30)
-    assert refused(house.refresh(pair["refresh_token"]), "invalid_grant")
+        core.clock.advance(86400 - 1)
+        pair = core.refresh(pair["refresh_token"]).json
+    core.clock.advance(30)
+    assert refused(core.refresh(pair["refresh_token"]), "invalid_grant")
 
 
-def test_attack_a_revoked_token_is_inactive_and_opens_nothing(house):
+def test_attack_a_revoked_token_is_inactive_and_opens_nothing(core):
     """The library's own validation would go on believing the signature."""
-    pair = house.pair()
-    assert house.introspect(pair["access_token"]).json["active"] is True
-    assert house.revoke(pair["access_token"]).status_code == 200
-    assert house.introspect(pair["access_token"]).json == {"active": False}
-    assert house.ask(pair["access_token"]).status_code == 401
-    assert house.introspect(pair["refresh_token"]).json["active"] is True
+    pair = core.pair()
+    assert core.introspect(pair["access_token"]).json["active"] is True
+    assert core.revoke(pair["access_token"]).status_code == 200
+    assert core.introspect(pair["access_token"]).json == {"active": False}
+    assert core.ask(pair["access_token"]).status_code == 401
+    assert core.introspect(pair["refresh_token"]).json["active"] is True
 
-    assert house.revoke(pair["refresh_token"]).status_code == 200
-    assert house.introspect(pair["refresh_token"]).json == {"active": False}
-    assert refused(house.refresh(pair["refresh_token"]), "invalid_grant")
+    assert core.revoke(pair["refresh_token"]).status_code == 200
+    assert core.introspect(pair["refresh_token"]).json == {"active": False}
+    assert refused(core.refresh(pair["refresh_token"]), "invalid_grant")
 
 
-def test_attack_asking_about_or_ending_the_tokens_of_another(house):
-    pair, machine = house.pair(), (house.machine, house.machine_secret)
+def test_attack_asking_about_or_ending_the_tokens_of_another(core):
+    pair, machine = core.pair(), (core.machine, core.machine_secret)
     for text in pair["access_token"], pair["refresh_token"]:
-        assert house.introspect(text, machine).json == {"active": False}
-        assert refused(house.revoke(text, machine), "invalid_grant")
-    assert house.ask(pair["access_token"]).status_code == 200
+        assert core.introspect(text, machine).json == {"active": False}
+        assert refused(core.revoke(text, machine), "invalid_grant")
+    assert core.ask(pair["access_token"]).status_code == 200
 
 
-def test_attack_a_stranger_asks_about_tokens(house):
-    text = house.machine_token()["access_token"]
-    public = house.device_program()
-    assert refused(house.post("/oauth2/introspect", token=text), "invalid_client", 401)
+def test_attack_a_stranger_asks_about_tokens(core):
+    text = core.machine_token()["access_token"]
+    public = core.device_program()
+    assert refused(core.post("/oauth2/introspect", token=text), "invalid_client", 401)
     assert refused(
-        house.post("/oauth2/introspect", token=text, client_id=public), "invalid_client", 401
+        core.post("/oauth2/introspect", token=text, client_id=public), "invalid_client", 401
     )
 
 
 @pytest.mark.parametrize("what", ["program", "client", "person", "persons client", "key"])
-def test_attack_a_token_outlives_whatever_it_stood_on(house, what):
-    text = house.pair()["access_token"]
-    assert house.ask(text).status_code == 200
+def test_attack_a_token_outlives_whatever_it_stood_on(core, what):
+    text = core.pair()["access_token"]
+    assert core.ask(text).status_code == 200
     if what == "program":
-        house.server.clients.revoke(house.web)
+        core.server.clients.revoke(core.web)
     elif what == "client":
-        house.clients.set_enabled("partner", enabled=False)
+        core.clients.set_enabled("partner", enabled=False)
     elif what == "person":
-        house.server.users.remove("ann")
-        house.server.users.add("ann", "acme", PASSWORD)  # another one, of the same name
-        house.clock.advance(1)
-        house.server.users.remove("ann")
-        house.server.users.add("ann", "acme", PASSWORD)
+        core.server.users.remove("ann")
+        core.server.users.add("ann", "acme", PASSWORD)  # another one, of the same name
+        core.clock.advance(1)
+        core.server.users.remove("ann")
+        core.server.users.add("ann", "acme", PASSWORD)
     elif what == "persons client":
-        house.clients.set_enabled("acme", enabled=False)
+        core.clients.set_enabled("acme", enabled=False)
     else:
-        house.signing.retire(house.signing.active().kid)
-    assert house.ask(text).status_code == 401
+        core.signing.retire(core.signing.active().kid)
+    assert core.ask(text).status_code == 401
 
 
 # -- who asks -------------------------------------------------------------------------------
 
 
-def test_attack_telling_known_programs_from_unknown_ones(house, monkeypatch):
+def test_attack_telling_known_programs_from_unknown_ones(core, monkeypatch):
     """One text, one status, and the same slow hash for both (no clock: the work is counted)."""
     work = []
     real = passwords_module.Passwords._matches
@@ -480,8 +478,8 @@ def test_attack_telling_known_programs_from_unknown_ones(house, monkeypatch):
         lambda self, text, hashed: work.append(hashed[:30]) or real(self, text, hashed),
     )
     seen = set()
-    for name in (house.web, "oc_" + "0" * 32, "x", "é"):
-        answer = house.token((name, f"scs_{'w' * 43}"), grant_type="client_credentials")
+    for name in (core.web, "oc_" + "0" * 32, "x", "é"):
+        answer = core.token((name, f"scs_{'w' * 43}"), grant_type="client_credentials")
         assert refused(answer, "invalid_client", 401)
         seen.add((answer.json["error_description"], answer.headers["WWW-Authenticate"]))
     assert len(seen) == 1
@@ -490,75 +488,75 @@ def test_attack_telling_known_programs_from_unknown_ones(house, monkeypatch):
 
 
 @pytest.mark.parametrize("end", ["password", "removed"])
-def test_attack_a_sign_in_by_the_old_password_overtakes_the_new_one(house, monkeypatch, end):
+def test_attack_a_sign_in_by_the_old_password_overtakes_the_new_one(core, monkeypatch, end):
     """The old one is being checked while it is replaced and all that came of it is ended."""
     real = passwords_module.Passwords._matches
 
     def meanwhile(self, text, hashed):
         right = real(self, text, hashed)
-        replace(house, end)
+        replace(core, end)
         return right
 
-    page = house.get(house.request())
+    page = core.get(core.request())
     monkeypatch.setattr(passwords_module.Passwords, "_matches", meanwhile)
-    answer = house.submit(page, house.request(), step="sign-in", name="ann", password=PASSWORD)
+    answer = core.submit(page, core.request(), step="sign-in", name="ann", password=PASSWORD)
     assert answer.status_code == 403
-    assert 'value="sign-in"' in house.get(house.request()).text
-    assert house.happened("authn_login_success") == []
+    assert 'value="sign-in"' in core.get(core.request()).text
+    assert core.happened("authn_login_success") == []
 
 
 @pytest.mark.parametrize("end", ["password", "removed"])
-def test_attack_a_consent_in_flight_outlives_the_password_it_came_of(house, monkeypatch, end):
+def test_attack_a_consent_in_flight_outlives_the_password_it_came_of(core, monkeypatch, end):
     """The session was looked at before it ended, the code is written after."""
-    assert house.sign_in().status_code == 303
-    page = house.get(house.request())
-    codes = house.server.engine.codes
+    assert core.sign_in().status_code == 303
+    page = core.get(core.request())
+    codes = core.server.engine.codes
     real = codes.give
 
     def meanwhile(*given, **words):
-        replace(house, end)
+        replace(core, end)
         return real(*given, **words)
 
     monkeypatch.setattr(codes, "give", meanwhile)
-    answer = house.submit(page, house.request(), step="allow")
-    assert told(answer)["error"] == "access_denied"
+    answer = core.submit(page, core.request(), step="allow")
+    assert emitted(answer)["error"] == "access_denied"
 
 
 @pytest.mark.parametrize("end", ["password", "removed"])
 def test_attack_a_device_decision_in_flight_outlives_the_password_it_came_of(
-    house, monkeypatch, end
+    core, monkeypatch, end
 ):
     """As a consent does not."""
-    program = house.device_program()
-    begun = house.post("/oauth2/device_authorization", client_id=program, scope="models:read").json
+    program = core.device_program()
+    begun = core.post("/oauth2/device_authorization", client_id=program, scope="models:read").json
     address = f"/oauth2/device?user_code={begun['user_code']}"
-    assert house.sign_in(address).status_code == 303
-    page = house.get(address)
-    devices = house.server.devices
+    assert core.sign_in(address).status_code == 303
+    page = core.get(address)
+    devices = core.server.devices
     real = devices.decide
 
     def meanwhile(*given, **words):
-        replace(house, end)
+        replace(core, end)
         return real(*given, **words)
 
     monkeypatch.setattr(devices, "decide", meanwhile)
-    answer = house.submit(page, address, step="allow", user_code=begun["user_code"])
+    answer = core.submit(page, address, step="allow", user_code=begun["user_code"])
     assert "was not connected" in answer.text
     assert devices.look(begun["user_code"]) is not None
 
 
-def replace(house, end):
+def replace(core, end):
     """Do what the commands for a new password or a removal do, once."""
-    if house.server.users.get("ann") is None:
+    if core.server.users.get("ann") is None:
         return
     if end == "password":
-        house.server.users.set_password("ann", f"{PASSWORD} new")
+        core.server.users.set_password("ann", f"{PASSWORD} new")
     else:
-        house.server.users.remove("ann")
-    house.server.end_lent_by("ann")
+        core.server.users.remove("ann")
+    core.server.end_lent_by("ann")
 
 
-def test_attack_telling_known_people_from_unknown_ones(house, monkeypatch):
+def test_attack_telling_known_people_from_unknown_ones(core, monkeypatch):
     work = []
     real = passwords_module.Passwords._matches
     monkeypatch.setattr(
@@ -568,7 +566,7 @@ def test_attack_telling_known_people_from_unknown_ones(house, monkeypatch):
     )
     pages = set()
     for name in ("ann", "nobody"):
-        answer = house.sign_in(browser=house.browser(), name=name, password="wrong")
+        answer = core.sign_in(browser=core.browser(), name=name, password="wrong")
         assert answer.status_code == 403
         pages.add(re.sub(r'value="[0-9a-f]{64}"', "", answer.text))
     assert (len(pages), len(work)) == (1, 2)
@@ -578,187 +576,187 @@ def test_attack_telling_known_people_from_unknown_ones(house, monkeypatch):
     "auth",
     ["Basic", "Basic x", "Basic " + "A" * 5000, "Bearer x", "Basic eA==", "Basic //8=", "Digest x"],
 )
-def test_attack_malformed_client_credentials(house, auth):
-    answer = house.token(headers={"Authorization": auth}, grant_type="client_credentials")
+def test_attack_malformed_client_credentials(core, auth):
+    answer = core.token(headers={"Authorization": auth}, grant_type="client_credentials")
     assert refused(answer, "invalid_client", 401)
 
 
-def test_attack_two_ways_of_authentication_at_once(house):
-    answer = house.token(
-        (house.machine, house.machine_secret),
+def test_attack_two_ways_of_authentication_at_once(core):
+    answer = core.token(
+        (core.machine, core.machine_secret),
         grant_type="client_credentials",
-        client_id=house.machine,
-        client_secret=house.machine_secret,
+        client_id=core.machine,
+        client_secret=core.machine_secret,
     )
     assert refused(answer, "invalid_request")
-    answer = house.token(
-        (house.machine, house.machine_secret), grant_type="client_credentials", client_id=house.web
+    answer = core.token(
+        (core.machine, core.machine_secret), grant_type="client_credentials", client_id=core.web
     )
     assert refused(answer, "invalid_request")
 
 
 @pytest.mark.parametrize("name", ["access_token", "client_secret", "refresh_token"])
-def test_attack_a_credential_in_the_address(house, name):
+def test_attack_a_credential_in_the_address(core, name):
     """Refused before anything reads it: by then it stands in every log on the way."""
     for path in ("/v1/models", "/oauth2/token", "/oauth2/authorize"):
-        assert house.http.post(f"{path}?{name}=x", base_url=SITE).status_code == 400
-        assert house.reason == "oauth2.in_url"
+        assert core.http.post(f"{path}?{name}=x", base_url=SITE).status_code == 400
+        assert core.reason == "oauth2.in_url"
 
 
-def test_attack_the_whole_request_in_the_address_of_the_token_endpoint(house):
-    words = {"grant_type": "client_credentials", "client_id": house.machine}
-    answer = house.post(
-        f"/oauth2/token?{urlencode(words)}", (house.machine, house.machine_secret), x="y"
+def test_attack_the_whole_request_in_the_address_of_the_token_endpoint(core):
+    words = {"grant_type": "client_credentials", "client_id": core.machine}
+    answer = core.post(
+        f"/oauth2/token?{urlencode(words)}", (core.machine, core.machine_secret), x="y"
     )
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
-    assert house.reason == "oauth2.query"
+    assert core.reason == "oauth2.query"
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "text/plain", "multipart/form-data"])
-def test_attack_a_body_that_is_no_form(house, media_type):
-    answer = house.http.post("/oauth2/token", data=b"{}", content_type=media_type, base_url=SITE)
+def test_attack_a_body_that_is_no_form(core, media_type):
+    answer = core.http.post("/oauth2/token", data=b"{}", content_type=media_type, base_url=SITE)
     assert (answer.status_code, answer.json["error"]) == (415, "invalid_request")
 
 
-def test_attack_a_form_without_end(house):
-    answer = house.http.post("/oauth2/token", data={"code": "x" * 20_000}, base_url=SITE)
+def test_attack_a_form_without_end(core):
+    answer = core.http.post("/oauth2/token", data={"code": "x" * 20_000}, base_url=SITE)
     assert (answer.status_code, answer.json["error"]) == (413, "invalid_request")
 
 
 # -- devices --------------------------------------------------------------------------------
 
 
-def begin(house, program):
-    answer = house.post("/oauth2/device_authorization", client_id=program, scope="models:read")
+def begin(core, program):
+    answer = core.post("/oauth2/device_authorization", client_id=program, scope="models:read")
     assert answer.status_code == 200, answer.text
     return answer.json
 
 
-def poll(house, program, codes):
-    return house.token(grant_type=DEVICE, client_id=program, device_code=codes["device_code"])
+def poll(core, program, codes):
+    return core.token(grant_type=DEVICE, client_id=program, device_code=codes["device_code"])
 
 
-def connect(house, typed, step="allow"):
+def connect(core, typed, step="allow"):
     address = "/oauth2/device"
-    page = house.get(address)
+    page = core.get(address)
     if 'value="sign-in"' in page.text:
-        house.sign_in(address)
-        page = house.get(address)
-    page = house.submit(page, address, step="look", user_code=typed)
-    return house.submit(page, address, step=step, user_code=typed)
+        core.sign_in(address)
+        page = core.get(address)
+    page = core.submit(page, address, step="look", user_code=typed)
+    return core.submit(page, address, step=step, user_code=typed)
 
 
-def test_attack_polling_without_pause_is_slowed_each_time(house):
-    program = house.device_program()
-    codes = begin(house, program)
-    assert refused(poll(house, program, codes), "authorization_pending")
+def test_attack_polling_without_pause_is_slowed_each_time(core):
+    program = core.device_program()
+    codes = begin(core, program)
+    assert refused(poll(core, program, codes), "authorization_pending")
     for pause in (4, 9, 14):
-        house.clock.advance(pause)
-        assert refused(poll(house, program, codes), "slow_down")
-    house.clock.advance(20)
-    assert refused(poll(house, program, codes), "authorization_pending")
+        core.clock.advance(pause)
+        assert refused(poll(core, program, codes), "slow_down")
+    core.clock.advance(20)
+    assert refused(poll(core, program, codes), "authorization_pending")
 
 
-def test_attack_a_device_code_used_twice_ends_what_it_gave(house):
-    program = house.device_program()
-    codes = begin(house, program)
-    assert "is connected" in connect(house, codes["user_code"]).text
-    pair = poll(house, program, codes).json
-    assert house.ask(pair["access_token"]).status_code == 200
-    house.clock.advance(10)
+def test_attack_a_device_code_used_twice_ends_what_it_gave(core):
+    program = core.device_program()
+    codes = begin(core, program)
+    assert "is connected" in connect(core, codes["user_code"]).text
+    pair = poll(core, program, codes).json
+    assert core.ask(pair["access_token"]).status_code == 200
+    core.clock.advance(10)
 
-    assert refused(poll(house, program, codes), "invalid_grant")
-    assert house.ask(pair["access_token"]).status_code == 401
+    assert refused(poll(core, program, codes), "invalid_grant")
+    assert core.ask(pair["access_token"]).status_code == 401
 
 
-def test_attack_guessing_the_code_that_people_type(house):
+def test_attack_guessing_the_code_that_people_type(core):
     """Ten wrong ones end the session; each needs a signed-in person."""
-    program = house.device_program()
-    codes = begin(house, program)
-    house.sign_in("/oauth2/device")
+    program = core.device_program()
+    codes = begin(core, program)
+    core.sign_in("/oauth2/device")
     for _ in range(10):
-        page = house.get("/oauth2/device")
-        page = house.submit(page, "/oauth2/device", step="look", user_code="BBBB-BBBB")
+        page = core.get("/oauth2/device")
+        page = core.submit(page, "/oauth2/device", step="look", user_code="BBBB-BBBB")
         assert "No device waits" in page.text
-    page = house.submit(page, "/oauth2/device", step="look", user_code=codes["user_code"])
+    page = core.submit(page, "/oauth2/device", step="look", user_code=codes["user_code"])
     assert page.status_code == 303
-    assert 'value="sign-in"' in house.get("/oauth2/device").text
+    assert 'value="sign-in"' in core.get("/oauth2/device").text
 
 
-def test_attack_a_device_code_of_another_program_or_after_its_time(house):
-    program, other = house.device_program(), house.device_program()
-    codes = begin(house, program)
-    assert refused(poll(house, other, codes), "invalid_grant")
-    house.clock.advance(600)
-    assert refused(poll(house, program, codes), "expired_token")
-    assert "No device waits" in connect(house, codes["user_code"]).text
+def test_attack_a_device_code_of_another_program_or_after_its_time(core):
+    program, other = core.device_program(), core.device_program()
+    codes = begin(core, program)
+    assert refused(poll(core, other, codes), "invalid_grant")
+    core.clock.advance(600)
+    assert refused(poll(core, program, codes), "expired_token")
+    assert "No device waits" in connect(core, codes["user_code"]).text
 
 
-def test_attack_a_link_that_connects_a_device_by_itself(house):
+def test_attack_a_link_that_connects_a_device_by_itself(core):
     """RFC 8628, 5.4: a code in the address is only written into the form."""
-    program = house.device_program()
-    codes = begin(house, program)
-    house.sign_in("/oauth2/device")
-    page = house.get(f"/oauth2/device?user_code={codes['user_code']}")
+    program = core.device_program()
+    codes = begin(core, program)
+    core.sign_in("/oauth2/device")
+    page = core.get(f"/oauth2/device?user_code={codes['user_code']}")
     assert 'value="look"' in page.text
-    assert refused(poll(house, program, codes), "authorization_pending")
-    assert "was not connected" in connect(house, codes["user_code"], "deny").text
-    house.clock.advance(10)
-    assert refused(poll(house, program, codes), "access_denied")
+    assert refused(poll(core, program, codes), "authorization_pending")
+    assert "was not connected" in connect(core, codes["user_code"], "deny").text
+    core.clock.advance(10)
+    assert refused(poll(core, program, codes), "access_denied")
 
 
 # -- proofs of possession -------------------------------------------------------------------
 
 
 @pytest.fixture
-def bound(house):
+def bound(core):
     """A public program whose tokens must be bound to a key."""
-    made, _ = house.program(grants=[CODE, REFRESH], redirects=[BACK], public=True, dpop=True)
+    made, _ = core.program(grants=[CODE, REFRESH], redirects=[BACK], public=True, dpop=True)
     return made
 
 
-def bound_pair(house, program, key=EC, jti="p-0"):
-    answer = house.trade(
-        house.code(client_id=program),
+def bound_pair(core, program, key=EC, jti="p-0"):
+    answer = core.trade(
+        core.code(client_id=program),
         auth=(),
         client_id=program,
-        headers={"DPoP": house.dpop(key, jti=jti)},
+        headers={"DPoP": core.dpop(key, jti=jti)},
     )
     assert answer.status_code == 200, answer.text
     assert answer.json["token_type"] == "DPoP"
     return answer.json
 
 
-def test_attack_a_program_that_must_prove_a_key_does_not(house, bound):
-    code = house.code(client_id=bound)
-    assert refused(house.trade(code, auth=(), client_id=bound), "invalid_dpop_proof")
+def test_attack_a_program_that_must_prove_a_key_does_not(core, bound):
+    code = core.code(client_id=bound)
+    assert refused(core.trade(code, auth=(), client_id=bound), "invalid_dpop_proof")
 
 
-def test_attack_a_stolen_bound_token(house, bound):
+def test_attack_a_stolen_bound_token(core, bound):
     """Without its key it opens nothing: not as a bearer's, not with a thief's proof."""
-    text = bound_pair(house, bound)["access_token"]
-    good = house.dpop(EC, text, jti="p-1")
-    assert house.ask(text).status_code == 401
-    assert house.ask(text, scheme="DPoP").status_code == 401
-    thief = house.dpop(EC_OTHER, text, jti="p-2")
-    assert house.ask(text, scheme="DPoP", DPoP=thief).status_code == 401
-    assert house.ask(text, scheme="DPoP", DPoP=good).status_code == 200
+    text = bound_pair(core, bound)["access_token"]
+    good = core.dpop(EC, text, jti="p-1")
+    assert core.ask(text).status_code == 401
+    assert core.ask(text, scheme="DPoP").status_code == 401
+    thief = core.dpop(EC_OTHER, text, jti="p-2")
+    assert core.ask(text, scheme="DPoP", DPoP=thief).status_code == 401
+    assert core.ask(text, scheme="DPoP", DPoP=good).status_code == 200
 
 
-def test_attack_a_replayed_proof(house, bound):
-    shown = house.dpop(EC, jti="p-0")
-    pair = bound_pair(house, bound)
-    answer = house.refresh(pair["refresh_token"], auth=(), client_id=bound, headers={"DPoP": shown})
-    assert refused_proof(house, answer, "oauth2.dpop_replayed")
+def test_attack_a_replayed_proof(core, bound):
+    shown = core.dpop(EC, jti="p-0")
+    pair = bound_pair(core, bound)
+    answer = core.refresh(pair["refresh_token"], auth=(), client_id=bound, headers={"DPoP": shown})
+    assert refused_proof(core, answer, "oauth2.dpop_replayed")
     text = pair["access_token"]
-    once = house.dpop(EC, text, jti="p-3")
-    assert house.ask(text, scheme="DPoP", DPoP=once).status_code == 200
-    assert house.ask(text, scheme="DPoP", DPoP=once).status_code == 401
+    once = core.dpop(EC, text, jti="p-3")
+    assert core.ask(text, scheme="DPoP", DPoP=once).status_code == 200
+    assert core.ask(text, scheme="DPoP", DPoP=once).status_code == 401
 
 
-def refused_proof(house, answer, reason):
+def refused_proof(core, answer, reason):
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_dpop_proof")
-    assert house.reason == reason
+    assert core.reason == reason
     return True
 
 
@@ -772,89 +770,89 @@ def refused_proof(house, answer, reason):
         ({"jti": None}, "claim_jti"),
     ],
 )
-def test_attack_a_proof_for_another_place_or_time(house, bound, changed, reason):
-    answer = house.trade("x", auth=(), client_id=bound, headers={"DPoP": house.dpop(EC, **changed)})
-    assert refused_proof(house, answer, f"oauth2.{reason}")
+def test_attack_a_proof_for_another_place_or_time(core, bound, changed, reason):
+    answer = core.trade("x", auth=(), client_id=bound, headers={"DPoP": core.dpop(EC, **changed)})
+    assert refused_proof(core, answer, f"oauth2.{reason}")
 
 
-def test_attack_a_refresh_token_bound_to_a_key_used_with_another(house, bound):
-    pair = bound_pair(house, bound)
-    other = house.dpop(EC_OTHER, jti="p-9")
-    answer = house.refresh(pair["refresh_token"], auth=(), client_id=bound, headers={"DPoP": other})
+def test_attack_a_refresh_token_bound_to_a_key_used_with_another(core, bound):
+    pair = bound_pair(core, bound)
+    other = core.dpop(EC_OTHER, jti="p-9")
+    answer = core.refresh(pair["refresh_token"], auth=(), client_id=bound, headers={"DPoP": other})
     assert refused(answer, "invalid_grant")
-    right = house.dpop(EC, jti="p-10")
-    answer = house.refresh(pair["refresh_token"], auth=(), client_id=bound, headers={"DPoP": right})
+    right = core.dpop(EC, jti="p-10")
+    answer = core.refresh(pair["refresh_token"], auth=(), client_id=bound, headers={"DPoP": right})
     assert answer.json["token_type"] == "DPoP"
 
 
-def test_attack_a_code_bound_to_a_key_traded_with_another(house):
+def test_attack_a_code_bound_to_a_key_traded_with_another(core):
     """`dpop_jkt` (RFC 9449, 10) holds for a program that need not use proofs, too."""
-    code = house.code(dpop_jkt=EC.thumbprint())
-    answer = house.trade(code, headers={"DPoP": house.dpop(EC_OTHER)})
+    code = core.code(dpop_jkt=EC.thumbprint())
+    answer = core.trade(code, headers={"DPoP": core.dpop(EC_OTHER)})
     assert refused(answer, "invalid_grant")
-    code = house.code(dpop_jkt=EC.thumbprint())
-    assert house.trade(code, headers={"DPoP": house.dpop(EC, jti="p-2")}).status_code == 200
+    code = core.code(dpop_jkt=EC.thumbprint())
+    assert core.trade(code, headers={"DPoP": core.dpop(EC, jti="p-2")}).status_code == 200
 
 
 # -- pages ----------------------------------------------------------------------------------
 
 
-def test_attack_consent_forged_by_another_site(house):
+def test_attack_consent_forged_by_another_site(core):
     """The person is signed in, and her browser sends the cookie; the proof it cannot send."""
-    address = house.request()
-    house.sign_in(address)
-    page = house.get(address)
+    address = core.request()
+    core.sign_in(address)
+    page = core.get(address)
     for form in (
         {"step": "allow"},
         {"step": "allow", "proof": "0" * 64},
         {"step": "allow", "proof": "é"},
     ):
-        answer = house.http.post(address, data=form, base_url=SITE)
+        answer = core.http.post(address, data=form, base_url=SITE)
         assert (answer.status_code, "Location" in answer.headers) == (403, False)
-    assert house.reason == "oauth2.foreign_form"
-    assert house.happened("malicious_csrf")
+    assert core.reason == "oauth2.foreign_form"
+    assert core.happened("malicious_csrf")
     for headers in (
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ):
-        assert house.submit(page, address, headers=headers, step="allow").status_code == 403
-    assert house.submit(page, address, step="allow").status_code == 303
+        assert core.submit(page, address, headers=headers, step="allow").status_code == 403
+    assert core.submit(page, address, step="allow").status_code == 303
 
 
-def test_attack_the_proof_of_one_request_used_for_another(house):
+def test_attack_the_proof_of_one_request_used_for_another(core):
     """What she agreed to look at is not what is agreed to."""
-    house.sign_in()
-    page = house.get(house.request(scope="models:read"))
-    answer = house.submit(page, house.request(scope="models:read predict"), step="allow")
+    core.sign_in()
+    page = core.get(core.request(scope="models:read"))
+    answer = core.submit(page, core.request(scope="models:read predict"), step="allow")
     assert answer.status_code == 403
 
 
-def test_attack_a_session_planted_before_the_sign_in(house):
+def test_attack_a_session_planted_before_the_sign_in(core):
     """Signing in gives a new cookie, so that one an attacker knows is worth nothing."""
-    browser = house.browser()
-    house.get(house.request(), browser)
+    browser = core.browser()
+    core.get(core.request(), browser)
     before = browser.get_cookie("__Host-secureml-oauth2", domain="ml.example.org").value
-    house.sign_in(browser=browser)
+    core.sign_in(browser=browser)
     after = browser.get_cookie("__Host-secureml-oauth2", domain="ml.example.org").value
     assert before != after
-    thief = house.browser()
+    thief = core.browser()
     thief.set_cookie("__Host-secureml-oauth2", before, domain="ml.example.org", secure=True)
-    assert 'value="sign-in"' in house.get(house.request(), thief).text
+    assert 'value="sign-in"' in core.get(core.request(), thief).text
 
 
-def test_attack_a_session_that_never_ends(house):
-    house.sign_in()
-    assert 'value="allow"' in house.get(house.request()).text
-    house.clock.advance(1800)
-    assert 'value="sign-in"' in house.get(house.request()).text
+def test_attack_a_session_that_never_ends(core):
+    core.sign_in()
+    assert 'value="allow"' in core.get(core.request()).text
+    core.clock.advance(1800)
+    assert 'value="sign-in"' in core.get(core.request()).text
 
 
-def test_attack_clickjacking_and_scripts_are_stopped_by_policy(house):
-    pages = [house.get(house.request()), house.get("/oauth2/device")]
-    house.sign_in()
-    pages += [house.get(house.request()), house.get(house.request(redirect_uri="x"))]
+def test_attack_clickjacking_and_scripts_are_stopped_by_policy(core):
+    pages = [core.get(core.request()), core.get("/oauth2/device")]
+    core.sign_in()
+    pages += [core.get(core.request()), core.get(core.request(redirect_uri="x"))]
     for page in pages:
         policy = page.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
@@ -870,8 +868,8 @@ def test_attack_clickjacking_and_scripts_are_stopped_by_policy(house):
     )
 
 
-def test_attack_the_cookie_read_by_script_or_sent_in_the_clear(house):
-    cookie = house.get(house.request()).headers["Set-Cookie"]
+def test_attack_the_cookie_read_by_script_or_sent_in_the_clear(core):
+    cookie = core.get(core.request()).headers["Set-Cookie"]
     assert cookie.startswith("__Host-secureml-oauth2=")
     for word in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/"):
         assert word in cookie
@@ -879,26 +877,26 @@ def test_attack_the_cookie_read_by_script_or_sent_in_the_clear(house):
 
 
 @pytest.mark.parametrize("place", ["state", "scope", "client_id", "redirect_uri", "extra"])
-def test_attack_markup_in_the_address(house, place):
+def test_attack_markup_in_the_address(core, place):
     wicked = '"><script>alert(1)</script>'
-    for browser in (house.browser(), house.http):
-        page = house.get(house.request(**{place: wicked}), browser)
+    for browser in (core.browser(), core.http):
+        page = core.get(core.request(**{place: wicked}), browser)
         assert "<script>" not in page.text
-        house.sign_in()
-    program, _ = house.program(grants=[CODE], redirects=[BACK], label=wicked)
-    page = house.get(house.request(client_id=program))
+        core.sign_in()
+    program, _ = core.program(grants=[CODE], redirects=[BACK], label=wicked)
+    page = core.get(core.request(client_id=program))
     assert "&lt;script&gt;" in page.text
     assert "<script>" not in page.text
 
 
-def test_attack_a_password_sent_on_by_a_redirect(house):
+def test_attack_a_password_sent_on_by_a_redirect(core):
     """307 would send the form once more, to whoever is next (RFC 9700, 4.12)."""
-    assert house.sign_in().status_code == 303
-    assert house.decide().status_code == 303
+    assert core.sign_in().status_code == 303
+    assert core.decide().status_code == 303
 
 
-def test_attack_a_header_smuggled_through_state(house):
-    answer = house.decide(state="x y&z=é")
-    assert told(answer)["state"] == "x y&z=é"
-    page = house.get(house.request().replace("s-1", quote("a\r\nSet-Cookie: x=1")))
+def test_attack_a_header_smuggled_through_state(core):
+    answer = core.decide(state="x y&z=é")
+    assert emitted(answer)["state"] == "x y&z=é"
+    page = core.get(core.request().replace("s-1", quote("a\r\nSet-Cookie: x=1")))
     assert page.status_code == 400

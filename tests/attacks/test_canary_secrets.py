@@ -1,4 +1,4 @@
-"""Attack: read everything the house prints, logs, writes and shows of its processes.
+"""Attack: read everything the application prints, logs, writes and shows of its processes.
 
 Every secret in use is a canary. None may be found in an answer, an error, a log line of any
 level, the output of a command, the command line or environment of a process, or a file where
@@ -29,7 +29,7 @@ from plugins.api_keys.ring import KeyRing
 from secureml import program_log
 from secureml.app import create_app
 from secureml.cli.demo import train
-from secureml.cli.main import Desk, secureml
+from secureml.cli.main import CommandContext, secureml
 from secureml.state.clients import Clients
 from secureml.state.store import Store
 from tests.canaries import found
@@ -60,7 +60,7 @@ def key_of(folder, client):
 
 def typed(site, *words):
     """Type a command in this process."""
-    return CliRunner().invoke(secureml, list(words), obj=Desk(str(site.folder)))
+    return CliRunner().invoke(secureml, list(words), obj=CommandContext(str(site.folder)))
 
 
 class Site:
@@ -103,15 +103,15 @@ class Site:
             "API key": self.key,
         }
 
-    def hear(self, *what):
+    def on_event(self, *what):
         self.heard += [text if isinstance(text, bytes) else str(text).encode() for text in what]
 
     def silent(self):
         """Raise when a canary was heard, as it is or in a code that anybody undoes."""
         everything = b"\n".join(self.heard)
         assert len(everything) > 100
-        told = [name for name, secret in self.canaries().items() if found(secret, everything)]
-        assert told == []
+        emitted = [name for name, secret in self.canaries().items() if found(secret, everything)]
+        assert emitted == []
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_the_app_answers_fails_and_logs_without_a_secret(
         words = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = caller.get(path, base_url="http://localhost", headers={**FORWARDED, **words},
                             environ_overrides={"REMOTE_ADDR": ""})  # fmt: skip
-        site.hear(answer.data, dict(answer.headers))
+        site.on_event(answer.data, dict(answer.headers))
         return answer.status_code
 
     edge = {"X_SecureML_Edge": EDGE}
@@ -205,10 +205,10 @@ def test_the_app_answers_fails_and_logs_without_a_secret(
     transport.close()
 
     out, err = capfd.readouterr()
-    site.hear(out, err, caplog.text, repr(vars(transport)), repr(app.extensions["secureml"]))
+    site.on_event(out, err, caplog.text, repr(vars(transport)), repr(app.extensions["secureml"]))
     written = [path for path in (site.folder / "logs").rglob("*") if path.is_file()]
     assert any("audit" in path.name for path in written)
-    site.hear(*(path.read_bytes() for path in written))
+    site.on_event(*(path.read_bytes() for path in written))
     site.silent()
 
 
@@ -235,7 +235,7 @@ def test_a_rotation_and_an_outage_are_logged_without_a_secret(site, manager, cap
     live._turn()
     assert live.matches_any(NEXT_EDGE.encode())
 
-    site.hear(caplog.text, repr(live), str(vars(live)))
+    site.on_event(caplog.text, repr(live), str(vars(live)))
     assert caplog.text.count("its last value serves") == 5
     site.silent()
 
@@ -248,7 +248,7 @@ def test_commands_print_no_secret(site, reference):
         for flag in ([], ["--json"]):
             done = typed(site, *words.split(), *flag)
             assert done.exit_code == 0, done.stderr
-            site.hear(done.stdout, done.stderr)
+            site.on_event(done.stdout, done.stderr)
     site.silent()
 
 
@@ -265,7 +265,7 @@ def test_a_start_that_fails_tells_no_secret(site, manager, reference, status):
     for words in (["check"], ["check", "--json"], ["serve", "--no-nginx"], ["clients", "list"]):
         done = typed(site, *words)
         assert done.exit_code in (1, 2)
-        site.hear(done.stdout, done.stderr, repr(done.exception), done.exception)
+        site.on_event(done.stdout, done.stderr, repr(done.exception), done.exception)
     site.silent()
 
 
@@ -288,15 +288,15 @@ def test_a_running_server_shows_no_secret_to_who_looks_at_its_processes(site, mo
             ("GET", "/nowhere", site.key),
         ]:
             answer = server.ask(*words)
-            site.hear(answer.body, answer.headers)
+            site.on_event(answer.body, answer.headers)
         pids = [server.process.pid, *descendants(server.process.pid)]
         assert len(pids) >= 4  # the command, Gunicorn, two workers
         for pid in pids:  # all that `ps eww` shows
-            site.hear(Path(f"/proc/{pid}/cmdline").read_bytes())
-            site.hear(Path(f"/proc/{pid}/environ").read_bytes())
+            site.on_event(Path(f"/proc/{pid}/cmdline").read_bytes())
+            site.on_event(Path(f"/proc/{pid}/environ").read_bytes())
     finally:
         server.stop()
-    site.hear(server.output)
+    site.on_event(server.output)
     site.silent()
     assert strays(site) == []
 

@@ -1,6 +1,6 @@
 """Attack: be somebody by their certificate, which is public, without the key that is not.
 
-Through the whole corridor, with the real transport before it. What happens in the handshake and
+Through the whole pipeline, with the real transport before it. What happens in the handshake and
 on the way through Nginx stands in tests/live/test_client_certificates.py.
 """
 
@@ -30,7 +30,7 @@ VERIFY = "HTTP_X_SECUREML_CLIENT_VERIFY"
 
 
 class Site:
-    """A house with two clients of a certificate each; one has a key as well."""
+    """An application with two clients of a certificate each; one has a key as well."""
 
     def __init__(self, folder):
         self.harness = Harness(folder)

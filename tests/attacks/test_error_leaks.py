@@ -29,7 +29,8 @@ from plugins.errors.plugin import Errors
 from plugins.scopes.plugin import Scopes
 from plugins.security_headers.plugin import SecurityHeaders
 from secureml import Phase, Plugin, Problem, program_log, public
-from secureml.models import sealing, signature
+from secureml.models.artifact import signature
+from secureml.models.sealing import packaging
 from secureml.testing import START, Harness
 
 SECRET = "s3cr3t detail of the inside"
@@ -82,7 +83,7 @@ def frail_models(tmp_path_factory):
     rows = np.random.default_rng(0).normal(size=(60, 2)) * 1e-3
     estimator = make_pipeline(StandardScaler(), LogisticRegression())
     joblib.dump(estimator.fit(rows, rows[:, 0] > 0), folder / "frail.joblib")
-    sealing.seal(
+    packaging.seal(
         folder / "frail.joblib",
         name="frail",
         root=folder / "models",
@@ -165,12 +166,12 @@ def ask(client, body=BODY):
 
 
 def breaks(plugin, *facts):
-    """Fail at whichever door this stands."""
+    """Fail in whichever phase this stands."""
     raise Frail(SECRET)
 
 
 def failing_at(phase, *, vital=False):
-    """Return a plugin class that fails at one door."""
+    """Return a plugin class that fails in one phase."""
     return type("Frailty", (Plugin,), {"name": "frailty", "vital": vital, phase.value: breaks})
 
 
@@ -225,7 +226,7 @@ def test_a_model_that_raises_is_as_quiet_without_the_errors_plugin(client_of):
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.RECORD])
 def test_a_plugin_that_raises_tells_the_log_and_nobody_else(client_of, harness, program, phase):
-    """At every door at which an answer depends on it."""
+    """In every phase at which an answer depends on it."""
     answer = ask(client_of(failing_at(phase)))
 
     check_terse(answer, 500)

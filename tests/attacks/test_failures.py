@@ -28,9 +28,9 @@ from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Plugin, requires
 from secureml.app import create_app
 from secureml.cli.main import main
-from secureml.corridor import events
-from secureml.corridor.plugin import doors_of
-from secureml.models import signature
+from secureml.models.artifact import signature
+from secureml.pipeline import events
+from secureml.pipeline.plugin import phases_of
 from secureml.settings import read
 from secureml.state.clients import Clients
 from secureml.state.store import Store
@@ -83,8 +83,8 @@ def check(answer, promised):
 
 
 def broken(cls, place, table, harness):
-    """Load a plugin of which one door or extra raises and whose other doors let pass."""
-    words = {door.value: passes for door in doors_of(cls)}
+    """Load a plugin of which one phase or extra raises and whose other phases let pass."""
+    words = {phase.value: passes for phase in phases_of(cls)}
     words[place.lower()] = breaks
     return harness.load(type(cls.__name__, (cls,), words), table)
 
@@ -116,16 +116,18 @@ def observed(promised, app, path, row):
     return check(asked, promised)
 
 
-@pytest.mark.parametrize("case", failures_table.at_doors(), ids=lambda case: f"{case[0]}-{case[1]}")
+@pytest.mark.parametrize(
+    "case", failures_table.at_phases(), ids=lambda case: f"{case[0]}-{case[1]}"
+)
 def test_a_plugin_that_raises_fails_as_the_page_says(case, fresh_instance, row, caplog):
-    """Whatever plugin the tree holds, at each of its doors."""
+    """Whatever plugin the tree holds, at each of its phases."""
     cls = {one.name: one for one in settings_reference.plugins()}[case.plugin]
     harness = Harness(fresh_instance)
     table = table_of(cls, fresh_instance)
     promised = failures_table.answer_of(case.caller)
     if case.place == "vouch":
         harness.models = type(harness.models)(
-            fresh_instance / "models", [broken(cls, "vouch", table, harness).plugin.vouch]
+            fresh_instance / "models", [broken(cls, "vouch", table, harness).plugin.verify_artifact]
         )
         with pytest.raises(Frail):
             harness.models.load_all()
@@ -144,10 +146,10 @@ def test_a_plugin_that_raises_fails_as_the_page_says(case, fresh_instance, row, 
             assert events.measures([guilty.plugin]) == []
         if case.place == "hear" and cls.vital:
             with pytest.raises(Frail):
-                events.tell([guilty.plugin], events.Event("user_updated"))
+                events.emit([guilty.plugin], events.Event("user_updated"))
             return
         if case.place == "hear":
-            events.tell([guilty.plugin], events.Event("user_updated"))
+            events.emit([guilty.plugin], events.Event("user_updated"))
     if case.place == "render":
         assert set(answer.json) == {"code", "id"}
     assert SECRET in caplog.text, "what was kept from the caller must be in the log"
@@ -197,10 +199,10 @@ class Site:
 
     def close(self):
         if self._app is not None:
-            house = self._app.extensions["secureml"]
-            for loaded in house.plugins:
+            core = self._app.extensions["secureml"]
+            for loaded in core.plugins:
                 getattr(loaded.plugin, "close", lambda: None)()
-            house.store.close()
+            core.store.close()
 
 
 @pytest.fixture
@@ -390,7 +392,7 @@ def secret_is_gone(site, monkeypatch):
 def card_rule_is_none(site, monkeypatch):
     """Signed with the right key, by whoever holds it, and still no rule."""
     from secureml.models.card import Card
-    from secureml.models.rules import Rule
+    from secureml.models.rule import Rule
 
     folder = site.folder / "models" / "breast-cancer" / "1"
     for file in folder.iterdir():
@@ -418,5 +420,5 @@ def test_what_fails_fails_as_the_page_says(key, site, monkeypatch, caplog):
     if answer is not None:
         check(answer, promised)
         if answer.status_code >= 500:
-            told = caplog.text + (site.folder / "logs" / "access.log").read_text()
-            assert answer.json["id"] in told, "a fault of ours is in a log"
+            emitted = caplog.text + (site.folder / "logs" / "access.log").read_text()
+            assert answer.json["id"] in emitted, "a fault of ours is in a log"

@@ -1,9 +1,9 @@
-"""Strangers in numbers: what stands behind an open door costs them what it costs a client."""
+"""Strangers in numbers: what stands behind an open phase costs them what it costs a client."""
 
 from __future__ import annotations
 
 import pytest
-from oauth_house import OAuthHouse
+from oauth_app import OAuthApp
 
 from plugins.oauth2.server.passwords import Passwords
 from plugins.rate_limit.plugin import RateLimit
@@ -17,13 +17,13 @@ class Peer(Plugin):
     address = "192.0.2.66"
 
     def admit(self, exchange):
-        exchange.settle_peer(address=self.address, scheme="https", host="ml.example.org")
+        exchange.set_peer(address=self.address, scheme="https", host="ml.example.org")
 
 
 @pytest.fixture
-def house(tmp_path, monkeypatch):
+def core(tmp_path, monkeypatch):
     """An authorization server behind the limiter; each slow hash leaves a mark."""
-    found = OAuthHouse(tmp_path, more=(Peer, RateLimit))
+    found = OAuthApp(tmp_path, more=(Peer, RateLimit))
     found.hashes, kept = [], Passwords._matches
 
     def matches(self, text, hashed):
@@ -41,15 +41,15 @@ def house(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"])
-def test_a_banned_address_does_not_reach_the_slow_hash_of_a_form(house, path):
+def test_a_banned_address_does_not_reach_the_slow_hash_of_a_form(core, path):
     """The ban is looked at before the form is read."""
-    wrong = (house.machine, f"scs_{'w' * 43}")  # of the shape of one: others cost no hash
-    house.post(path, wrong, grant_type="client_credentials", token="t")
-    assert len(house.hashes) == 1, "the hash is there, or this test would show nothing"
+    wrong = (core.machine, f"scs_{'w' * 43}")  # of the shape of one: others cost no hash
+    core.post(path, wrong, grant_type="client_credentials", token="t")
+    assert len(core.hashes) == 1, "the hash is there, or this test would show nothing"
 
-    house.limiter._bans.add(f"address:{Peer.address}", "by the test")
-    answers = [house.post(path, wrong, grant_type="client_credentials") for _ in range(5)]
+    core.limiter._bans.add(f"address:{Peer.address}", "by the test")
+    answers = [core.post(path, wrong, grant_type="client_credentials") for _ in range(5)]
 
     assert {answer.status_code for answer in answers} == {429}
-    assert len(house.hashes) == 1
-    assert house.http.get("/healthz").status_code == 200
+    assert len(core.hashes) == 1
+    assert core.http.get("/healthz").status_code == 200

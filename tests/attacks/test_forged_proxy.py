@@ -1,6 +1,6 @@
 """Attack: a client that speaks as if it were the proxy, to be somebody else or to skip TLS.
 
-Through the whole corridor: what later doors and the log believe is the socket's truth.
+Through the whole pipeline: what later phases and the log believe is the socket's truth.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ from plugins.errors.plugin import Errors
 from plugins.input_rules.plugin import InputRules
 from plugins.output_rules.plugin import OutputRules
 from plugins.scopes.plugin import Scopes
-from secureml.models import sealing, signature
-from secureml.models.texts import clean
+from secureml.models.artifact import signature
+from secureml.models.rows.text import clean
+from secureml.models.sealing import packaging
 from secureml.testing import START, Harness
 from tests.naughty import NAUGHTY
 
@@ -47,7 +48,7 @@ rule = 'if grade > 5 then note present'
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """A model of a number, a category and a text, with rules, behind the usual doors."""
+    """A model of a number, a category and a text, with rules, behind the usual phases."""
     pandas = pytest.importorskip("pandas", reason="pip install pandas")
     folder = tmp_path_factory.mktemp("notes")
     notes = [f"note {n} of many" for n in range(300)]
@@ -59,7 +60,7 @@ def client(tmp_path_factory):
     joblib.dump(model, folder / "notes.joblib")
     frame.to_csv(folder / "notes.csv", index=False)
     (folder / "rules.toml").write_text(RULES)
-    sealing.seal(
+    packaging.seal(
         folder / "notes.joblib", name="notes", root=folder / "models", data=folder / "notes.csv",
         target=None, key=signature.generate_key(), allow=frozenset(), now=lambda: START,
         rules=folder / "rules.toml",
@@ -89,8 +90,8 @@ def test_a_naughty_string_is_text_where_text_is_asked_for_and_refused_elsewhere(
     answer = post(client, {"instances": [row(note=word)]})
     assert answer.status_code == 200
     dirty = clean(word) != word
-    told = {warning["rule"] for warning in answer.json.get("warnings", [])}
-    assert told == {"control_characters"} & ({"control_characters"} if dirty else set()) | (
+    emitted = {warning["rule"] for warning in answer.json.get("warnings", [])}
+    assert emitted == {"control_characters"} & ({"control_characters"} if dirty else set()) | (
         {"rule:short"} if len(clean(word)) > 4000 else set()
     )
 

@@ -22,9 +22,10 @@ import sklearn
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from secureml.models import sealing, signature
-from secureml.models.allowlist import builtin_names
-from secureml.models.artifact import ModelRefused
+from secureml.models.artifact import signature
+from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.sealing import packaging
+from secureml.models.unpickling.allowlist import builtin_names
 
 ROWS, ANSWERS = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 1.0], [3.0, 0.0]]), np.array([0, 0, 1, 1])
 
@@ -424,7 +425,7 @@ def key() -> Any:
 def seal(content: bytes, folder: Path, key: Any) -> Any:
     file = folder / "hostile.joblib"
     file.write_bytes(content)
-    return sealing.seal(
+    return packaging.seal(
         file, name="hostile", root=folder / "models", data=None, target=None, key=key,
         allow=frozenset(), now=lambda: 1_767_225_600.0,
     )  # fmt: skip

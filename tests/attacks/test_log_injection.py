@@ -225,7 +225,7 @@ def filled(exchange, text):
     exchange.client_address, exchange.request.method = text["address"], text["method"]
     exchange.principal, exchange.refusal, exchange.observed = principal, refusal, [refusal]
     exchange.model = SimpleNamespace(name=text["model"], version=text["version"])
-    exchange.note("authn_token_revoked", jti=text["reason"])
+    exchange.add_event("authn_token_revoked", jti=text["reason"])
     return exchange
 
 
@@ -258,7 +258,7 @@ def test_every_text_of_a_line_is_among_those_that_are_attacked(tmp_path):
     log.close()
     (line,) = check_lines((tmp_path / "logs" / "access.log").read_text(), 1)
 
-    ours = {"time", "door"}  # made of a number, and of a name of ours
+    ours = {"time", "phase"}  # made of a number, and of a name of ours
     assert {name for name, value in line.items() if isinstance(value, str)} - ours == set(TEXTS)
     harness.store.close()
 

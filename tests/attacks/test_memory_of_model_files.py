@@ -12,11 +12,11 @@ import zlib
 
 import pytest
 
-from secureml.models import memory_budget, unpacking
-from secureml.models.allowlist import builtin_names
-from secureml.models.artifact import ModelRefused
-from secureml.models.requested import requested
-from secureml.models.unpickling import load_estimator
+from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.unpickling import decompression, memory_budget
+from secureml.models.unpickling.allowlist import builtin_names
+from secureml.models.unpickling.reader import load_estimator
+from secureml.models.unpickling.requested_names import requested
 
 MIB = 1024**2
 BASE = 4 * MIB
@@ -106,11 +106,11 @@ def test_looking_for_names_takes_no_more_memory_than_reading(case):
 
 
 def test_a_small_file_that_unpacks_to_much_is_refused_early(monkeypatch):
-    monkeypatch.setattr(unpacking, "SMALL", MIB)
+    monkeypatch.setattr(decompression, "SMALL", MIB)
     packed = zlib.compress(b"\x80\x05" + bytes(64 * MIB))
     said, most = grown(packed)
 
-    assert f"unpacks to more than {unpacking.RATIO * len(packed)} bytes" in said
+    assert f"unpacks to more than {decompression.RATIO * len(packed)} bytes" in said
     assert most < 40 * MIB  # one piece is 16 MiB
 
 
@@ -119,7 +119,7 @@ def test_what_is_unpacked_is_held_once():
     packed = zlib.compress(large)
     tracemalloc.start()
     try:
-        assert len(unpacking.unpack(packed)) == len(large)
+        assert len(decompression.unpack(packed)) == len(large)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -136,7 +136,7 @@ def test_a_larger_file_may_take_more(monkeypatch):
 def test_four_mebibytes_come_to_little_more_than_one_gibibyte(monkeypatch):
     monkeypatch.undo()
     packed = 4 * MIB
-    unpacked = max(unpacking.SMALL, unpacking.RATIO * packed)
+    unpacked = max(decompression.SMALL, decompression.RATIO * packed)
 
     assert unpacked + memory_budget.ceiling(packed) < 1.1 * 1024**3
 

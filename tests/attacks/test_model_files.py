@@ -28,9 +28,10 @@ from sklearn.linear_model import LogisticRegression
 
 from secureml import program_log
 from secureml.cli.main import main
-from secureml.models import sealing, signature
-from secureml.models.allowlist import builtin_names
+from secureml.models.artifact import signature
 from secureml.models.card import Card
+from secureml.models.sealing import packaging
+from secureml.models.unpickling.allowlist import builtin_names
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -82,7 +83,7 @@ class Target:
         key = key or signature.read_private_key(self.folder / "keys/model-signing.key")
         model = self.file("model.joblib").read_bytes()
         old = Card.from_json(self.file("card.json").read_bytes())
-        digest = sealing.Artifact("", "", model, b"", None).digest
+        digest = packaging.Artifact("", "", model, b"", None).digest
         new = replace(old, **{"digest": digest, **card}).to_json()
         self.file("card.json").write_bytes(new)
         self.file("signature.json").write_bytes(signature.sign(model, new, key))
@@ -222,7 +223,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
             LogisticRegression(C=strength, max_iter=1000).fit(iris.data, iris.target),
             folder / f"{name}.joblib",
         )
-        sealing.seal(
+        packaging.seal(
             folder / f"{name}.joblib", name=name, root=folder / "models",
             data=None, target=None, key=key, allow=frozenset(), now=lambda: 1_767_225_600.0,
         )  # fmt: skip

@@ -23,8 +23,8 @@ from sklearn.metrics.pairwise import pairwise_distances
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from secureml.models.allowlist import builtin_names
-from secureml.models.unpickling import load_estimator
+from secureml.models.unpickling.allowlist import builtin_names
+from secureml.models.unpickling.reader import load_estimator
 
 CHECKOUT = Path(__file__).parents[2]
 ROWS = np.random.default_rng(0).normal(size=(60, 2))

@@ -1,6 +1,6 @@
 """Attack: tokens of an outside identity provider that are forged, bent, stolen or misdirected.
 
-Every token goes through a real corridor over a real socketless app; the provider is a server
+Every token goes through a real pipeline over a real socketless app; the provider is a server
 on loopback where it has to misbehave on the wire. The one answer is the same 401 for all.
 """
 
@@ -55,8 +55,8 @@ class Witness(Plugin):
         self.reason = exchange.problem.reason if exchange.problem else ""
 
 
-class House:
-    """A corridor with the plugin, and one client."""
+class Core:
+    """A pipeline with the plugin, and one client."""
 
     def __init__(self, folder: Path, *tables) -> None:
         self.harness = Harness(folder)
@@ -94,16 +94,16 @@ def houses():
     built = []
 
     def make(folder, *tables):
-        built.append(House(folder, *tables))
+        built.append(Core(folder, *tables))
         return built[-1]
 
     yield make
-    for house in built:
-        house.close()
+    for core in built:
+        core.close()
 
 
 @pytest.fixture
-def house(houses, tmp_path):
+def core(houses, tmp_path):
     write_keys(tmp_path, EC, ED)
     made = houses(tmp_path, table())
     assert made.ask(mint(scope="ml.read")).status_code == 200
@@ -114,17 +114,17 @@ def house(houses, tmp_path):
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", "null"])
-def test_an_unsigned_token(house, alg):
+def test_an_unsigned_token(core, alg):
     head = b64(json.dumps(header(alg=alg)))
     payload = b64(json.dumps(claims()))
 
-    assert house.refused(f"{head}.{payload}.") == "algorithm"
-    assert house.refused(f"{head}.{payload}.{mint().split('.')[2]}") == "algorithm"
+    assert core.refused(f"{head}.{payload}.") == "algorithm"
+    assert core.refused(f"{head}.{payload}.{mint().split('.')[2]}") == "algorithm"
 
 
 @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
 @pytest.mark.parametrize("form", ["pem", "der", "jwk", "x", "empty"])
-def test_a_mac_with_the_public_key(house, alg, form):
+def test_a_mac_with_the_public_key(core, alg, form):
     """Every spelling of a public key is public; none is a secret."""
     public = EC.as_dict(private=False)
     secret = {
@@ -135,12 +135,12 @@ def test_a_mac_with_the_public_key(house, alg, form):
         "empty": b"",
     }[form]
 
-    assert house.refused(forge(header(alg=alg), claims(), secret)) == "algorithm"
+    assert core.refused(forge(header(alg=alg), claims(), secret)) == "algorithm"
 
 
 @pytest.mark.parametrize("alg", ["ES384", "ES512", "RS256", "PS256", "EdDSA", "Ed25519", "ES256K"])
-def test_a_good_signature_under_another_name(house, alg):
-    assert house.refused(self_signed(EC, alg=alg)) in ("algorithm", "key_unknown", "signature")
+def test_a_good_signature_under_another_name(core, alg):
+    assert core.refused(self_signed(EC, alg=alg)) in ("algorithm", "key_unknown", "signature")
 
 
 def self_signed(key, **changed):
@@ -149,32 +149,32 @@ def self_signed(key, **changed):
     return f"{head}.{payload}.{sign(header(), claims(), key).split('.')[2]}"
 
 
-def test_a_key_of_one_kind_under_the_id_of_another(house):
-    assert house.refused(mint(ED, header(alg="EdDSA", kid="ec-1"))) == "key_unknown"
-    assert house.refused(mint(EC, header(kid="ed-1"))) == "key_unknown"
+def test_a_key_of_one_kind_under_the_id_of_another(core):
+    assert core.refused(mint(ED, header(alg="EdDSA", kid="ec-1"))) == "key_unknown"
+    assert core.refused(mint(EC, header(kid="ed-1"))) == "key_unknown"
 
 
 # -- the header --------------------------------------------------------------------------
 
 
-def test_a_token_that_brings_its_own_key(house):
+def test_a_token_that_brings_its_own_key(core):
     """CVE-2018-0114, and Authlib before 1.6.9."""
     head = header(jwk=THEIRS.as_dict(private=False))
 
-    assert house.refused(mint(THEIRS, head)) == "header_brings_key"
+    assert core.refused(mint(THEIRS, head)) == "header_brings_key"
 
 
 @pytest.mark.parametrize("member", ["jku", "x5u"])
-def test_a_token_that_says_where_its_key_is(house, member):
+def test_a_token_that_says_where_its_key_is(core, member):
     with Answering(http(json.dumps(jwks(THEIRS)))) as server:
         head = header(**{member: f"http://127.0.0.1:{server.port}/keys"})
 
-        assert house.refused(mint(THEIRS, head)) == "header_brings_key"
+        assert core.refused(mint(THEIRS, head)) == "header_brings_key"
         assert server.asked == []
 
 
-def test_a_token_that_brings_a_certificate(house):
-    assert house.refused(mint(THEIRS, header(x5c=["MIIB"]))) == "header_brings_key"
+def test_a_token_that_brings_a_certificate(core):
+    assert core.refused(mint(THEIRS, header(x5c=["MIIB"]))) == "header_brings_key"
 
 
 @pytest.mark.parametrize(
@@ -187,11 +187,11 @@ def test_a_token_that_brings_a_certificate(house):
         {"zip": "DEF"},
     ],
 )
-def test_a_token_that_changes_the_rules(house, words):
+def test_a_token_that_changes_the_rules(core, words):
     head, payload = b64(json.dumps(header(**words))), b64(json.dumps(claims()))
     signed = f"{head}.{payload}.{mint().split('.')[2]}"
 
-    assert house.refused(signed) == "header_brings_key"
+    assert core.refused(signed) == "header_brings_key"
 
 
 @pytest.mark.parametrize(
@@ -213,33 +213,33 @@ def test_a_token_that_changes_the_rules(house, words):
         "__proto__",
     ],
 )
-def test_a_key_id_is_compared_and_nothing_else_is_done_with_it(house, kid):
-    assert house.refused(mint(THEIRS, header(kid=kid))) == "key_unknown"
-    assert house.refused(mint(EC, header(kid=kid))) == "key_unknown"
+def test_a_key_id_is_compared_and_nothing_else_is_done_with_it(core, kid):
+    assert core.refused(mint(THEIRS, header(kid=kid))) == "key_unknown"
+    assert core.refused(mint(EC, header(kid=kid))) == "key_unknown"
 
 
 @pytest.mark.parametrize("kid", [0, True, ["ec-1"], {"ec-1": 1}, "k" * 300])
-def test_a_key_id_of_another_shape(house, kid):
-    assert house.refused(mint(head=header(kid=kid))) == "kid"
+def test_a_key_id_of_another_shape(core, kid):
+    assert core.refused(mint(head=header(kid=kid))) == "kid"
 
 
-def test_an_attackers_key_under_an_honest_id(house):
-    assert house.refused(mint(THEIRS)) == "signature"
+def test_an_attackers_key_under_an_honest_id(core):
+    assert core.refused(mint(THEIRS)) == "signature"
 
 
 def test_a_token_without_a_key_id_where_there_is_a_choice(houses, tmp_path):
     write_keys(tmp_path, EC, EC_OTHER)
-    house = houses(tmp_path, table())
+    core = houses(tmp_path, table())
 
-    assert house.refused(mint(head=header(kid=None))) == "key_unknown"
+    assert core.refused(mint(head=header(kid=None))) == "key_unknown"
 
 
 # -- the claims --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["exp", "iat", "sub", "aud", "client_id"])
-def test_a_token_without_a_claim(house, name):
-    assert house.refused(mint(**{name: None})) == f"claim_{name}"
+def test_a_token_without_a_claim(core, name):
+    assert core.refused(mint(**{name: None})) == f"claim_{name}"
 
 
 @pytest.mark.parametrize(
@@ -269,28 +269,28 @@ def test_a_token_without_a_claim(house, name):
         ({"events": {}}, "not_an_access_token"),
     ],
 )
-def test_a_token_that_says_something_wrong(house, changed, reason):
-    assert house.refused(mint(**changed)) == reason
+def test_a_token_that_says_something_wrong(core, changed, reason):
+    assert core.refused(mint(**changed)) == reason
 
 
 @pytest.mark.parametrize(
     "typ", [None, "", "JWT", "id_token", "dpop+jwt", "logout+jwt", "secevent+jwt"]
 )
-def test_a_token_of_another_type(house, typ):
-    assert house.refused(mint(head=header(typ=typ))) == "type"
+def test_a_token_of_another_type(core, typ):
+    assert core.refused(mint(head=header(typ=typ))) == "type"
 
 
-def test_one_of_several_audiences_is_us(house):
-    assert house.ask(mint(aud=["other", AUDIENCE], scope="ml.read")).status_code == 200
+def test_one_of_several_audiences_is_us(core):
+    assert core.ask(mint(aud=["other", AUDIENCE], scope="ml.read")).status_code == 200
 
 
-def test_an_issuer_that_differs_by_a_letter_is_nobody(house):
+def test_an_issuer_that_differs_by_a_letter_is_nobody(core):
     for other in (ISSUER + "/", ISSUER + ".", ISSUER.upper(), ISSUER + "\u0000", ISSUER[:-1]):
-        assert house.refused(mint(iss=other)) == "no_credential"
+        assert core.refused(mint(iss=other)) == "no_credential"
 
 
-def test_scopes_spelt_like_ours_grant_nothing(house):
-    assert house.ask(mint(scope="models:read predict *")).status_code == 403
+def test_scopes_spelt_like_ours_grant_nothing(core):
+    assert core.ask(mint(scope="models:read predict *")).status_code == 403
 
 
 # -- two issuers -------------------------------------------------------------------------
@@ -302,21 +302,21 @@ def test_two_issuers_with_one_key_id_are_not_mixed_up(houses, tmp_path):
     write_keys(tmp_path, THEIRS, name="b.json")
     other = "https://other.example.org"
     words = {"clients": {"their-app": "acme"}, "keys": "file:b.json", "name": "b"}
-    house = houses(tmp_path, table(keys="file:a.json"), table(issuer=other, **words))
+    core = houses(tmp_path, table(keys="file:a.json"), table(issuer=other, **words))
 
-    assert house.ask(mint(EC, scope="ml.read")).status_code == 200
-    assert house.ask(mint(THEIRS, iss=other, scope="ml.read")).status_code == 200
-    assert house.refused(mint(THEIRS)) == "signature"
-    assert house.refused(mint(EC, iss=other)) == "signature"
+    assert core.ask(mint(EC, scope="ml.read")).status_code == 200
+    assert core.ask(mint(THEIRS, iss=other, scope="ml.read")).status_code == 200
+    assert core.refused(mint(THEIRS)) == "signature"
+    assert core.refused(mint(EC, iss=other)) == "signature"
 
 
 def test_one_issuers_client_is_not_the_others(houses, tmp_path):
     write_keys(tmp_path, EC)
     other = "https://other.example.org"
     second = table(issuer=other, name="b", clients={"else": "acme"})
-    house = houses(tmp_path, table(), second)
+    core = houses(tmp_path, table(), second)
 
-    assert house.refused(mint(iss=other)) == "client_unmapped"
+    assert core.refused(mint(iss=other)) == "client_unmapped"
 
 
 # -- the provider on the wire ------------------------------------------------------------
@@ -327,7 +327,7 @@ class Wire:
 
     def __init__(self, server, houses, folder, **changed):
         self.server, self.issuer = server, f"http://127.0.0.1:{server.port}"
-        self.house = houses(folder, table(issuer=self.issuer, keys="discovery", **changed))
+        self.core = houses(folder, table(issuer=self.issuer, keys="discovery", **changed))
 
     def publish(self, keys, **metadata):
         words = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"} | metadata
@@ -335,7 +335,7 @@ class Wire:
         self.server._answers = [http(json.dumps(words)), answer]
 
     def ask(self, key=EC, **changed):
-        return self.house.ask(mint(key, iss=self.issuer, scope="ml.read", **changed)).status_code
+        return self.core.ask(mint(key, iss=self.issuer, scope="ml.read", **changed)).status_code
 
 
 @pytest.fixture
@@ -407,14 +407,14 @@ def test_a_weak_key(wire):
     wire.publish(jwks(weak))
     token = mint(weak, header(alg="PS256", kid="rsa-1"), iss=wire.issuer, scope="ml.read")
 
-    assert wire.house.ask(token).status_code == 401
+    assert wire.core.ask(token).status_code == 401
 
 
 def test_a_shared_secret_in_the_set(wire):
     secret = b"0" * 32
     wire.publish({"keys": [{"kty": "oct", "k": b64(secret), "kid": "ec-1", "alg": "HS256"}]})
 
-    assert wire.house.refused(forge(header(alg="HS256"), claims(iss=wire.issuer), secret))
+    assert wire.core.refused(forge(header(alg="HS256"), claims(iss=wire.issuer), secret))
 
 
 def test_a_storm_of_made_up_key_ids_is_one_fetch(wire):
@@ -424,7 +424,7 @@ def test_a_storm_of_made_up_key_ids_is_one_fetch(wire):
     before = len(wire.server.asked)
     for number in range(50):
         token = mint(head=header(kid=f"made-up-{number}"), iss=wire.issuer)
-        wire.house.refused(token)
+        wire.core.refused(token)
 
     assert len(wire.server.asked) - before <= 2  # metadata and keys, once
 
@@ -432,45 +432,45 @@ def test_a_storm_of_made_up_key_ids_is_one_fetch(wire):
 # -- the token itself --------------------------------------------------------------------
 
 
-def test_a_token_too_long_to_be_one(house):
-    assert house.refused(mint(padding="x" * 8000)) == "too_long"
+def test_a_token_too_long_to_be_one(core):
+    assert core.refused(mint(padding="x" * 8000)) == "too_long"
 
 
 @pytest.mark.parametrize(
     "query", ["access_token={}", "a=1&access_token={}", "access%5ftoken={}", "jwt={}"]
 )
-def test_a_token_in_the_url(house, query):
-    answer = house.client.get(f"/v1/models?{query.format(mint(scope='ml.read'))}")
+def test_a_token_in_the_url(core, query):
+    answer = core.client.get(f"/v1/models?{query.format(mint(scope='ml.read'))}")
 
     assert answer.status_code == 400
     assert answer.get_json()["code"] == "credential_in_url"
-    assert house.client.get(f"/healthz?{query.format(mint())}").status_code == 400
+    assert core.client.get(f"/healthz?{query.format(mint())}").status_code == 400
 
 
-def test_two_tokens_at_once(house):
+def test_two_tokens_at_once(core):
     token = mint(scope="ml.read")
 
-    assert house.refused(f"{token}, Bearer {token}") == "no_credential"
-    assert house.refused(f"{token},{token}") == "no_credential"
+    assert core.refused(f"{token}, Bearer {token}") == "no_credential"
+    assert core.refused(f"{token},{token}") == "no_credential"
 
 
-def test_a_refused_token_does_not_lend_its_place_to_a_good_one(house):
+def test_a_refused_token_does_not_lend_its_place_to_a_good_one(core):
     """Nothing of what is cached is found by part of a token."""
     good = mint(scope="ml.read")
-    assert house.ask(good).status_code == 200
+    assert core.ask(good).status_code == 200
     head, payload, signature = good.split(".")
 
-    assert house.refused(f"{head}.{payload}.{signature[:-4]}AAAA") == "signature"
-    assert house.refused(f"{head}.{payload}.{signature}=") == "signature"
-    assert house.refused(f"{head}.{payload}.") == "signature"
-    assert house.ask(good).status_code == 200
+    assert core.refused(f"{head}.{payload}.{signature[:-4]}AAAA") == "signature"
+    assert core.refused(f"{head}.{payload}.{signature}=") == "signature"
+    assert core.refused(f"{head}.{payload}.") == "signature"
+    assert core.ask(good).status_code == 200
 
 
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_no_change_of_any_letter_goes_unseen(house, data):
+def test_no_change_of_any_letter_goes_unseen(core, data):
     """A property: one letter, anywhere, replaced, added or taken away."""
     token = mint(scope="ml.read")
     place = data.draw(st.integers(0, len(token) - 1))
@@ -481,7 +481,7 @@ def test_no_change_of_any_letter_goes_unseen(house, data):
     if changed.strip(" ") == token:
         return
 
-    assert house.ask(changed).status_code == 401
+    assert core.ask(changed).status_code == 401
 
 
 @settings(
@@ -504,11 +504,11 @@ def test_no_change_of_any_letter_goes_unseen(house, data):
         | st.lists(st.text()),
     ),
 )
-def test_no_shape_of_a_token_makes_the_house_fail(house, head, words):
+def test_no_shape_of_a_token_makes_the_application_fail(core, head, words):
     """A property: whatever is put into header and claims under a good signature, 401 or 403."""
     whole = {**claims(), **words}
     parts = [b64(json.dumps({**header(), **head})), b64(json.dumps(whole))]
     signature = sign(header(), whole, EC).split(".")[2]
 
-    assert house.ask(".".join([*parts, signature])).status_code in (200, 401, 403)
-    assert house.ask(sign(header(), whole, EC)).status_code in (200, 401, 403)
+    assert core.ask(".".join([*parts, signature])).status_code in (200, 401, 403)
+    assert core.ask(sign(header(), whole, EC)).status_code in (200, 401, 403)

@@ -12,11 +12,11 @@ import pytest
 import sklearn
 from sklearn.tree import DecisionTreeRegressor
 
-from secureml.models import memory_budget
-from secureml.models.allowlist import builtin_names
-from secureml.models.artifact import ModelRefused
-from secureml.models.numpy_parts import count_of
-from secureml.models.unpickling import load_estimator
+from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.unpickling import memory_budget
+from secureml.models.unpickling.allowlist import builtin_names
+from secureml.models.unpickling.numpy_values import count_of
+from secureml.models.unpickling.reader import load_estimator
 
 MIB = 1024**2
 BASE = 4 * MIB

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jwt import PyJWS, PyJWTError
 from jwt.algorithms import ECAlgorithm
-from token_house import refused
+from token_app import refused
 
 from plugins.jwt import tokens
 
@@ -34,13 +34,13 @@ def is_es256(group):
     return public.get("alg") == "ES256" and public.get("use") == "sig"
 
 
-def test_wycheproof_none_of_the_vectors_is_a_token_of_ours(house):
-    """Good or bad, signed or encrypted: over the whole corridor each is refused."""
+def test_wycheproof_none_of_the_vectors_is_a_token_of_ours(core):
+    """Good or bad, signed or encrypted: over the whole pipeline each is refused."""
     asked = 0
     for _, test in vectors():
         text = test.get("jws") or test.get("jwe")
         if isinstance(text, str) and text.isascii() and text.isprintable():
-            assert refused(house, text), test["tcId"]
+            assert refused(core, text), test["tcId"]
             asked += 1
     assert asked > 400
 

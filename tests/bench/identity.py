@@ -1,6 +1,6 @@
 """What each way to prove who one is costs, in process: a credential met first, and met again.
 
-Real credentials of every kind through the real plugin at its real door; only the clock stands.
+Real credentials of every kind through the real plugin in its real phase; only the clock stands.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from plugins.oauth2.server.clients import MACHINE
 from secureml.testing import Harness
 from tests import outside_issuer
 from tests.made_certificates import Authority
-from tests.oauth_house import OAuthHouse
-from tests.token_house import TokenHouse
+from tests.oauth_app import OAuthApp
+from tests.token_app import TokenApp
 
 MET = 300  # credentials of each kind; each is met once, then again
 AGAIN = 5
@@ -44,33 +44,33 @@ class Way:
 
 def authorization_ways(folder: Path) -> list[Way]:
     """Return the way whose tokens our own authorization server gives out."""
-    house = OAuthHouse(folder)
-    auth = house.program("acme", grants=[MACHINE])
+    core = OAuthApp(folder)
+    auth = core.program("acme", grants=[MACHINE])
 
     def given(_: int) -> dict[str, str]:
-        answer = house.token(auth, grant_type="client_credentials")
+        answer = core.token(auth, grant_type="client_credentials")
         return bearer(answer.json["access_token"])
 
     # A secret costs an Argon2 each time it is shown, so fewer are asked for.
     name = "our authorization server's at+jwt (ES256)"
-    return [Way(name, house.plugin, house.harness, given, MET // 5)]
+    return [Way(name, core.plugin, core.harness, given, MET // 5)]
 
 
-def ways_of_ours(house: TokenHouse) -> list[Way]:
-    """Return the ways whose credentials this house makes itself."""
-    plugins = {loaded.name: loaded.plugin for loaded in house.loaded}
+def ways_of_ours(core: TokenApp) -> list[Way]:
+    """Return the ways whose credentials this application makes itself."""
+    plugins = {loaded.name: loaded.plugin for loaded in core.loaded}
     return [
         Way(
             "API key",
             plugins[ApiKeys.name],
-            house.harness,
-            lambda _: {"X-API-Key": house.api_key("acme")},
+            core.harness,
+            lambda _: {"X-API-Key": core.api_key("acme")},
         ),
         Way(
             "our token (ES256)",
             plugins[Jwt.name],
-            house.harness,
-            lambda _: bearer(house.pair()["access_token"]),
+            core.harness,
+            lambda _: bearer(core.pair()["access_token"]),
         ),
     ]
 
@@ -142,8 +142,8 @@ def bound(holder: ECKey, token: str, number: int) -> dict[str, str]:
 def identify(way: Way, headers: dict[str, str]) -> float:
     """Return the microseconds of one answer to: who is it?"""
     exchange = way.harness.exchange("GET", "/v1/models", headers=headers)
-    exchange.settle_peer(
-        address="192.0.2.1", scheme="https", host="ml.example.org", edge_proven=True
+    exchange.set_peer(
+        address="192.0.2.1", scheme="https", host="ml.example.org", proxy_verified=True
     )
     begin = time.perf_counter_ns()
     principal = way.plugin.identify(exchange)
@@ -172,10 +172,10 @@ def report() -> list[dict[str, Any]]:
         for each in places:
             each.mkdir()
         ours, theirs, shown_here, given_here = places
-        house = TokenHouse(ours)
+        core = TokenApp(ours)
         found = []
-        with house.app.app_context():
-            ways = ways_of_ours(house) + authorization_ways(given_here)
+        with core.app.app_context():
+            ways = ways_of_ours(core) + authorization_ways(given_here)
             ways += certificate_ways(shown_here) + outside_ways(theirs)
             for way in ways:
                 row = measure(way)

@@ -17,11 +17,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from secureml import settings
-from secureml.cli import edge
+from secureml.cli import nginx_files
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKERS = {
-    "ours": "secureml.quick_worker.QuickWorker",
+    "ours": "secureml.workers.inline_thread.QuickWorker",
     "plain gthread": "gthread",
 }
 SINGLES, BATCHES, ROWS = 8, 4, 1000
@@ -32,7 +32,7 @@ LOADS = ("single rows alone", "single rows beside batches")
 def site(instance: Path, worker: str, port: int, log, running):
     """Run Gunicorn with a class of worker, and Nginx in front of it."""
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    command = edge.command(nginx, settings.read(instance), CHECKOUT, "127.0.0.1", port)
+    command = nginx_files.command(nginx, settings.read(instance), CHECKOUT, "127.0.0.1", port)
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"]
     gunicorn += ["--worker-class", worker]
     with running(gunicorn, log, SECUREML_INSTANCE=str(instance)):

@@ -1,4 +1,4 @@
-"""Where the time of one prediction goes, in process: each step of the corridor and the rest."""
+"""Where the time of one prediction goes, in process: each step of the pipeline and the rest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import joblib
 
-from secureml import Judge, Terms
+from secureml import InputValidator, ValidationPolicy
 from secureml.app import create_app
-from secureml.corridor.coding import unpack
-from secureml.corridor.payload import Limits, read_json
-from secureml.models.registry import Registry
+from secureml.models.serving.registry import Registry
+from secureml.pipeline.body import Limits, read_json
+from secureml.pipeline.content_encoding import unpack
 from secureml.settings import read
 
 ROUNDS = 2000
@@ -107,7 +107,7 @@ def report(instance: Path, key: str) -> list[dict]:
         read_rows = model.read([row] * rows)
         estimator = joblib.load(next((instance / "models" / "breast-cancer").glob("*/*.joblib")))
         _, text = environ_for(instance, key, [row] * rows)
-        packed, judge = gzip.compress(text), Judge(model.card, Terms())
+        packed, judge = gzip.compress(text), InputValidator(model.card, ValidationPolicy())
         for name, call in (
             ("payload: read JSON strictly", lambda: read_json(text, Limits())),
             ("payload: unpack gzip", lambda: unpack(packed, "gzip", 1024 * 1024, 100)),

@@ -16,14 +16,14 @@ import tracemalloc
 import atheris
 
 with atheris.instrument_imports(include=["secureml"]):
-    from secureml.corridor.coding import unpack
-    from secureml.corridor.payload import Limits, read_json
-    from secureml.corridor.problems import Problem
     from secureml.models.card import Feature
-    from secureml.models.judging import Judge, Terms
-    from secureml.models.rows import RowReader, RowsRefused
-    from secureml.models.rule_text import parse
-    from secureml.models.rules import Rule, RuleError
+    from secureml.models.rows.reader import RowReader, RowsRefused
+    from secureml.models.rule import Rule, RuleError
+    from secureml.models.rules.parser import parse
+    from secureml.models.rules.validation import InputValidator, ValidationPolicy
+    from secureml.pipeline.body import Limits, read_json
+    from secureml.pipeline.content_encoding import unpack
+    from secureml.pipeline.problems import Problem
     from tests.made_card import card
     from tests.naughty import NAUGHTY
 
@@ -47,9 +47,12 @@ RULES = (
     Rule("range", "b in range", "clip"),
 )
 CARD = card(*FEATURES, rules=RULES)
-READER, JUDGE = RowReader(CARD), Judge(CARD, Terms(ranges="flag", text_length=8, long_text="clip"))
+READER, JUDGE = (
+    RowReader(CARD),
+    InputValidator(CARD, ValidationPolicy(ranges="flag", text_length=8, long_text="clip")),
+)
 NUMBERS = card(*(Feature(name, "float", 0.0, 1.0) for name in "abcdef"))
-PLAIN, PLAIN_JUDGE = RowReader(NUMBERS), Judge(NUMBERS, Terms(ranges="clip"))
+PLAIN, PLAIN_JUDGE = RowReader(NUMBERS), InputValidator(NUMBERS, ValidationPolicy(ranges="clip"))
 
 
 def payload(data: bytes) -> None:
@@ -121,16 +124,16 @@ def cell(bits: atheris.FuzzedDataProvider) -> object:
     return kinds[bits.ConsumeIntInRange(0, len(kinds) - 1)]()
 
 
-def judged(instances: list[object], reader: RowReader, judge: Judge) -> None:
+def judged(instances: list[object], reader: RowReader, judge: InputValidator) -> None:
     """Read and judge, and hold what comes out to its promise."""
     try:
         found = reader.read(instances)
     except RowsRefused as refused:
         check(refused.faults)
         return
-    verdict = judge.judge(found, instances)
-    assert len(verdict.rows) == len(instances)
-    for faults in verdict.faults.values():
+    report = judge.judge(found, instances)
+    assert len(report.rows) == len(instances)
+    for faults in report.faults.values():
         check(faults)
 
 

@@ -11,7 +11,7 @@ import joblib
 from click.testing import CliRunner
 
 from secureml.app import create_app
-from secureml.cli.main import Desk, secureml
+from secureml.cli.main import CommandContext, secureml
 from secureml.testing import Clock
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ class Site:
 
     def run(self, *words: str) -> Any:
         """Type a command that succeeds; return what it prints for scripts."""
-        done = CliRunner().invoke(secureml, [*words, "--json"], obj=Desk(str(self.folder)))
+        done = CliRunner().invoke(
+            secureml, [*words, "--json"], obj=CommandContext(str(self.folder))
+        )
         assert done.exit_code == 0, done.output or done.exception
         return json.loads(done.stdout)
 
     def fail(self, *words: str) -> str:
         """Type a command that must not succeed; return the line that says why."""
-        done = CliRunner().invoke(secureml, list(words), obj=Desk(str(self.folder)))
+        done = CliRunner().invoke(secureml, list(words), obj=CommandContext(str(self.folder)))
         assert done.exit_code != 0
         return done.stderr.strip()
 

@@ -66,14 +66,14 @@ def test_a_client_mends_its_question_by_path_and_rule(caller: FlaskClient, key: 
 def test_a_client_cannot_tell_another_clients_model_from_none(
     caller: FlaskClient, key: str
 ) -> None:
-    def told(model: str) -> Any:
+    def emitted(model: str) -> Any:
         answer = predict(caller, key, [ROW], model)
         body = dict(answer.json)
         assert re.fullmatch("[0-9a-f]{32}", body.pop("id"))
         return answer.status_code, body
 
-    assert told("cellar") == told("no-such-model")
-    assert told("cellar")[0] == 403
+    assert emitted("cellar") == emitted("no-such-model")
+    assert emitted("cellar")[0] == 403
 
 
 def test_a_key_narrower_than_its_client_does_only_that(

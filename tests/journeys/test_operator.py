@@ -132,17 +132,17 @@ def test_mistakes_are_told_in_one_line(site: Site, work: Work) -> None:
         (("models", "rollback", "wine"), "there is no model 'wine'"),
         (("models", "seal", str(work.table), "--name", "wine"), "fix: "),
     ):
-        told = site.fail(*words)
-        assert says in told, told
-        assert "\n" not in told
+        emitted = site.fail(*words)
+        assert says in emitted, emitted
+        assert "\n" not in emitted
 
 
-def test_the_doors_and_routes_can_be_seen_without_starting(site: Site, work: Work) -> None:
+def test_the_phases_and_routes_can_be_seen_without_starting(site: Site, work: Work) -> None:
     site.run("init")
     seal(site, work, "first")
-    doors = site.run("phases")
-    assert doors["identify"] == ["api_keys"]
-    assert doors["authorize"] == ["scopes"]
+    phases = site.run("phases")
+    assert phases["identify"] == ["api_keys"]
+    assert phases["authorize"] == ["scopes"]
     assert {row["path"] for row in site.run("routes") if row["public"]} == {"/healthz", "/readyz"}
 
 

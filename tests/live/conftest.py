@@ -40,7 +40,7 @@ def require_package(file: str, install: str) -> None:
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
 
 
-class House:
+class Servers:
     """Starts servers in one temporary folder and stops all of them in reverse."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
@@ -64,21 +64,21 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Servers that live as long as the module's tests."""
     with ExitStack() as stack:
-        yield House(tmp_path_factory.mktemp("live"), stack)
+        yield Servers(tmp_path_factory.mktemp("live"), stack)
 
 
 @pytest.fixture(scope="module")
-def gunicorn(house: House) -> Gunicorn:
-    return house.gunicorn()
+def gunicorn(servers: Servers) -> Gunicorn:
+    return servers.gunicorn()
 
 
 @pytest.fixture(scope="module")
-def edge(house: House, gunicorn: Gunicorn) -> Edge:
+def edge(servers: Servers, gunicorn: Gunicorn) -> Edge:
     """Nginx with the bundled configuration in front of the echo application."""
-    return house.edge(gunicorn)
+    return servers.edge(gunicorn)
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +95,8 @@ def package() -> Callable[[str, str], None]:
 
 @pytest.fixture(scope="session")
 def catalogue() -> Any:
-    """The words of refusals as the application has them; the file alone, not the whole house."""
-    file = CHECKOUT / "secureml/corridor/problems.py"
+    """The titles of refusals, from their file alone: the application is not imported."""
+    file = CHECKOUT / "secureml/pipeline/problems.py"
     specification = importlib.util.spec_from_file_location("problems_alone", file)
     assert specification is not None
     assert specification.loader is not None

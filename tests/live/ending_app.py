@@ -1,4 +1,4 @@
-"""The real corridor around a plugin that would end its worker, in each way there is."""
+"""The real pipeline around a plugin that would end its worker, in each way there is."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request
 
 from secureml import Plugin, public
-from secureml.quick_worker import Pace
 from secureml.testing import Harness
+from secureml.workers.inline_thread import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ ENDS: dict[str, BaseException] = {
 
 
 class Ender(Plugin):
-    """Raises what a header names, at the door that another one names; waits where told to."""
+    """Raises what a header names, in the phase that another one names; waits where told to."""
 
     name = "ender"
 

@@ -1,4 +1,4 @@
-"""Real secrets managers on loopback, and the real house on Gunicorn that asks them."""
+"""Real secrets managers on loopback, and the real application on Gunicorn that asks them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Bao(Program):
 
 
 class OnGunicorn:
-    """The whole house under deploy/gunicorn.conf.py with two workers, and its socket."""
+    """The whole application under deploy/gunicorn.conf.py with two workers, and its socket."""
 
     def __init__(self, instance: Path, **variables: str) -> None:
         self.instance, self.output = instance, ""

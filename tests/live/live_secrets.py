@@ -30,12 +30,12 @@ class Secrets:
     """What was overheard, by kind."""
 
     def __init__(self) -> None:
-        self.told: defaultdict[str, set[str]] = defaultdict(set)
+        self.emitted: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, kind: str, text: str) -> None:
         """Keep one; of a token, its signature: the rest of it says what may be logged."""
         if text:
-            self.told[kind].add(text.rpartition(".")[2])
+            self.emitted[kind].add(text.rpartition(".")[2])
 
     def look(self, request: requests.PreparedRequest, answer: requests.Response) -> None:
         """Find what is secret in a request and its answer."""
@@ -72,7 +72,7 @@ class Secrets:
         """Return (kind, place) for each secret that is where it may not be."""
         return [
             (kind, place)
-            for kind, texts in self.told.items()
+            for kind, texts in self.emitted.items()
             for place, content in heard.items()
             if any(found(text, content) for text in texts)
         ]

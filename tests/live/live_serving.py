@@ -1,4 +1,4 @@
-"""The whole house for real: an instance folder, and `secureml serve` over it.
+"""The whole application for real: an instance folder, and `secureml serve` over it.
 
 Readiness is what the command itself prints; the end of a process is awaited on its file
 descriptor. Everything started here is ended by its own pid.

@@ -38,7 +38,7 @@ HERE = Path(__file__).parent
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
-class House:
+class Servers:
     """A served instance that is an authorization server beside all other identities."""
 
     def __init__(self, instance: Instance, port: int) -> None:
@@ -95,15 +95,15 @@ class House:
 class Browser:
     """A person in front of a browser without scripts."""
 
-    def __init__(self, house: House) -> None:
-        self._house, self._session = house, requests.Session()
-        self._session.verify, self._session.trust_env = house.ca, False
+    def __init__(self, servers: Servers) -> None:
+        self._application, self._session = servers, requests.Session()
+        self._session.verify, self._session.trust_env = servers.ca, False
 
     def go(self, address: str, **answers: str) -> requests.Response:
         """Open an address, sign in where asked, answer the form; stop where we are sent away."""
         page = self._session.get(address, timeout=10)
         if 'value="sign-in"' in page.text:
-            person = self._house.person
+            person = self._application.person
             page = self._submit(
                 page, step="sign-in", name=person["name"], password=person["password"]
             )
@@ -117,7 +117,7 @@ class Browser:
         assert page.status_code == 200, page.text
         answer = self._session.post(
             page.url, data=hidden | form, allow_redirects=False, timeout=10,
-            headers={"Origin": self._house.site, "Sec-Fetch-Site": "same-origin"},
+            headers={"Origin": self._application.site, "Sec-Fetch-Site": "same-origin"},
         )  # fmt: skip
         if answer.is_redirect and answer.headers["Location"].startswith("/"):
             return self._session.get(urljoin(page.url, answer.headers["Location"]), timeout=10)
@@ -125,12 +125,12 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def house(
+def servers(
     tool: Any, prepared: Instance, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+) -> Iterator[Servers]:
     tool("nginx", "apt-get install nginx-light")
     made, secrets = (
-        House(prepared.copy(tmp_path_factory.mktemp("oauth") / "i"), free_port()),
+        Servers(prepared.copy(tmp_path_factory.mktemp("oauth") / "i"), free_port()),
         Secrets(),
     )
     secrets.add("password", made.person["password"])
@@ -139,7 +139,7 @@ def house(
         with secrets.overhearing(pytest.MonkeyPatch()):
             yield made
         heard = heard_of(made.served, made.instance)
-        planted = next(iter(secrets.told["password"])).encode()
+        planted = next(iter(secrets.emitted["password"])).encode()
         assert secrets.in_any({"a planted one": planted}) == [("password", "a planted one")]
         assert secrets.in_any(heard) == []
     finally:
@@ -147,29 +147,29 @@ def house(
 
 
 @pytest.fixture
-def browser(house: House) -> Browser:
-    return Browser(house)
+def browser(servers: Servers) -> Browser:
+    return Browser(servers)
 
 
 @pytest.fixture(scope="module")
-def web(house: House) -> dict[str, Any]:
+def web(servers: Servers) -> dict[str, Any]:
     """A program with a secret that asks people."""
-    return house.program(
-        "--grant", "code", "--grant", "refresh", "--redirect", house.back, "--name", "Web"
+    return servers.program(
+        "--grant", "code", "--grant", "refresh", "--redirect", servers.back, "--name", "Web"
     )
 
 
 @pytest.fixture(scope="module")
-def machine(house: House) -> dict[str, Any]:
-    return house.program("--grant", "client-credentials")
+def machine(servers: Servers) -> dict[str, Any]:
+    return servers.program("--grant", "client-credentials")
 
 
-def code_session(house: House, web: dict[str, Any], browser: Browser) -> OAuth2Session:
+def code_session(servers: Servers, web: dict[str, Any], browser: Browser) -> OAuth2Session:
     """Return a session with tokens a person has agreed to."""
-    session = house.session(web, redirect_uri=house.back, scope="models:read")
+    session = servers.session(web, redirect_uri=servers.back, scope="models:read")
     verifier = "v" * 64
     address, state = session.create_authorization_url(
-        f"{house.issuer}/authorize", code_verifier=verifier
+        f"{servers.issuer}/authorize", code_verifier=verifier
     )
     away = browser.go(address)
     assert away.status_code == 303, away.text
@@ -182,79 +182,79 @@ def code_session(house: House, web: dict[str, Any], browser: Browser) -> OAuth2S
 
 
 def test_authlib_client_credentials_and_a_revocation_seen_by_both_workers(
-    house: House, machine: dict[str, Any]
+    servers: Servers, machine: dict[str, Any]
 ) -> None:
-    session = house.session(machine)
+    session = servers.session(machine)
     token = session.fetch_token(grant_type="client_credentials")
-    assert session.get(f"{house.site}/v1/models").status_code == 200
-    assert house.statuses(token["access_token"]) == [200, 200]
+    assert session.get(f"{servers.site}/v1/models").status_code == 200
+    assert servers.statuses(token["access_token"]) == [200, 200]
 
-    assert session.revoke_token(f"{house.issuer}/revoke").status_code == 200
-    assert house.statuses(token["access_token"]) == [401, 401]
-    seen = session.introspect_token(f"{house.issuer}/introspect", token=token["access_token"])
+    assert session.revoke_token(f"{servers.issuer}/revoke").status_code == 200
+    assert servers.statuses(token["access_token"]) == [401, 401]
+    seen = session.introspect_token(f"{servers.issuer}/introspect", token=token["access_token"])
     assert seen.json() == {"active": False}
 
 
 def test_authlib_code_with_pkce_then_refresh_then_reuse_seen_by_both_workers(
-    house: House, web: dict[str, Any], browser: Browser
+    servers: Servers, web: dict[str, Any], browser: Browser
 ) -> None:
-    session = code_session(house, web, browser)
+    session = code_session(servers, web, browser)
     first = dict(session.token)
-    assert house.statuses(first["access_token"]) == [200, 200]
+    assert servers.statuses(first["access_token"]) == [200, 200]
     second = session.refresh_token(refresh_token=first["refresh_token"])
-    assert house.statuses(second["access_token"]) == [200, 200]
+    assert servers.statuses(second["access_token"]) == [200, 200]
 
     with pytest.raises(Exception, match="invalid_grant"):
         session.refresh_token(refresh_token=first["refresh_token"])
     for pair in (first, second):
-        assert house.statuses(pair["access_token"]) == [401, 401]
+        assert servers.statuses(pair["access_token"]) == [401, 401]
 
 
 def test_a_code_replayed_ends_its_tokens_in_both_workers(
-    house: House, web: dict[str, Any], browser: Browser
+    servers: Servers, web: dict[str, Any], browser: Browser
 ) -> None:
-    session = house.session(web, redirect_uri=house.back, scope="models:read")
+    session = servers.session(web, redirect_uri=servers.back, scope="models:read")
     address, state = session.create_authorization_url(
-        f"{house.issuer}/authorize", code_verifier="v" * 64
+        f"{servers.issuer}/authorize", code_verifier="v" * 64
     )
     back = browser.go(address).headers["Location"].replace("http:", "https:", 1)
     words = {"authorization_response": back, "state": state, "code_verifier": "v" * 64}
     token = session.fetch_token(**words)["access_token"]
-    assert house.statuses(token) == [200, 200]
+    assert servers.statuses(token) == [200, 200]
     with pytest.raises(Exception, match="invalid_grant"):
         session.fetch_token(**words)
-    assert house.statuses(token) == [401, 401]
+    assert servers.statuses(token) == [401, 401]
 
 
-def test_a_device_by_hand(house: House, browser: Browser) -> None:
+def test_a_device_by_hand(servers: Servers, browser: Browser) -> None:
     """Authlib's client does not know this grant, so it is spoken by hand."""
-    program = house.program("--grant", "device", "--public")
+    program = servers.program("--grant", "device", "--public")
     session = requests.Session()
-    session.verify, session.trust_env = house.ca, False
+    session.verify, session.trust_env = servers.ca, False
     form = {"client_id": program["id"], "scope": "models:read"}
-    begun = session.post(f"{house.issuer}/device_authorization", data=form, timeout=10).json()
+    begun = session.post(f"{servers.issuer}/device_authorization", data=form, timeout=10).json()
     poll = {
         "grant_type": DEVICE,
         "client_id": program["id"],
         "device_code": begun["device_code"],
     }
     ask_again = [
-        session.post(f"{house.issuer}/token", data=poll, timeout=10).json()["error"]
+        session.post(f"{servers.issuer}/token", data=poll, timeout=10).json()["error"]
         for _ in range(2)
     ]
     assert ask_again == ["authorization_pending", "slow_down"]
 
     page = browser.go(begun["verification_uri"], step="look", user_code=begun["user_code"])
     assert "is connected" in browser.answer(page, step="allow").text
-    answer = session.post(f"{house.issuer}/token", data=poll, timeout=10)
+    answer = session.post(f"{servers.issuer}/token", data=poll, timeout=10)
     assert answer.json()["error"] == "slow_down"  # allowed, and still told to wait
-    store = house.instance.folder / "secureml.db"
+    store = servers.instance.folder / "secureml.db"
     forget_the_wait(store)
-    given = session.post(f"{house.issuer}/token", data=poll, timeout=10).json()
-    assert house.statuses(given["access_token"]) == [200, 200]
-    again = session.post(f"{house.issuer}/token", data=poll, timeout=10).json()
+    given = session.post(f"{servers.issuer}/token", data=poll, timeout=10).json()
+    assert servers.statuses(given["access_token"]) == [200, 200]
+    again = session.post(f"{servers.issuer}/token", data=poll, timeout=10).json()
     assert again["error"] == "invalid_grant"
-    assert house.statuses(given["access_token"]) == [401, 401]
+    assert servers.statuses(given["access_token"]) == [401, 401]
 
 
 def forget_the_wait(store: Path) -> None:
@@ -265,23 +265,23 @@ def forget_the_wait(store: Path) -> None:
         connection.execute("UPDATE oauth2_devices SET polled = 0")
 
 
-def test_authlib_with_proofs_of_possession(house: House) -> None:
+def test_authlib_with_proofs_of_possession(servers: Servers) -> None:
     """A program that must bind its tokens to a key, and what they are worth without it."""
-    program = house.program("--grant", "client-credentials", "--dpop")
+    program = servers.program("--grant", "client-credentials", "--dpop")
     key = ECKey.generate_key("P-256")
-    session = house.session(program)
+    session = servers.session(program)
     with pytest.raises(Exception, match="invalid_dpop_proof"):
         session.fetch_token(grant_type="client_credentials")
     now = int(time.time())
-    shown = proof(key, "", htm="POST", htu=f"{house.issuer}/token", iat=now, ath=None)
+    shown = proof(key, "", htm="POST", htu=f"{servers.issuer}/token", iat=now, ath=None)
     token = session.fetch_token(grant_type="client_credentials", headers={"DPoP": shown})
     assert token["token_type"] == "DPoP"
     text = token["access_token"]
-    assert house.statuses(text) == [401, 401]
-    mine = proof(key, text, htu=f"{house.site}/v1/models", iat=now, jti="mine")
+    assert servers.statuses(text) == [401, 401]
+    mine = proof(key, text, htu=f"{servers.site}/v1/models", iat=now, jti="mine")
     headers = {"Authorization": f"DPoP {text}", "DPoP": mine}
     seen = [
-        requests.get(f"{house.site}/v1/models", headers=headers, verify=house.ca, timeout=10)
+        requests.get(f"{servers.site}/v1/models", headers=headers, verify=servers.ca, timeout=10)
         for _ in range(3)
     ]
     assert [answer.status_code for answer in seen] == [200, 401, 401]
@@ -292,71 +292,71 @@ def test_authlib_with_proofs_of_possession(house: House) -> None:
 
 @pytest.mark.parametrize("way", ["clients revoke", "users remove", "disable", "disable person"])
 def test_what_an_operator_ends_is_ended_in_both_workers(
-    house: House, browser: Browser, way: str
+    servers: Servers, browser: Browser, way: str
 ) -> None:
-    program = house.program("--grant", "code", "--redirect", house.back)
-    token = code_session(house, program, browser).token["access_token"]
-    assert house.statuses(token) == [200, 200]
+    program = servers.program("--grant", "code", "--redirect", servers.back)
+    token = code_session(servers, program, browser).token["access_token"]
+    assert servers.statuses(token) == [200, 200]
     if way == "clients revoke":
-        house.instance.run("oauth2", "clients", "revoke", program["id"])
+        servers.instance.run("oauth2", "clients", "revoke", program["id"])
     elif way == "users remove":
-        house.instance.run("oauth2", "users", "remove", "ann")
-        house.person = house.instance.run("oauth2", "users", "add", "ann", "--client", "acme")
+        servers.instance.run("oauth2", "users", "remove", "ann")
+        servers.person = servers.instance.run("oauth2", "users", "add", "ann", "--client", "acme")
     else:
         name = "partner" if way == "disable" else "acme"
-        house.instance.run("clients", "disable", name)
-        assert house.statuses(token) == [401, 401]
-        house.instance.run("clients", "enable", name)
-        assert house.statuses(token) == [200, 200]
+        servers.instance.run("clients", "disable", name)
+        assert servers.statuses(token) == [401, 401]
+        servers.instance.run("clients", "enable", name)
+        assert servers.statuses(token) == [200, 200]
         return
-    assert house.statuses(token) == [401, 401]
+    assert servers.statuses(token) == [401, 401]
 
 
 def test_a_retired_signing_key_ends_its_tokens_in_both_workers(
-    house: House, machine: dict[str, Any]
+    servers: Servers, machine: dict[str, Any]
 ) -> None:
-    token = house.session(machine).fetch_token(grant_type="client_credentials")["access_token"]
-    assert house.statuses(token) == [200, 200]
-    kids = {key["kid"] for key in jwks(house)["keys"]}
-    active = next(k for k in house.instance.run("signing-keys", "list") if k["state"] == "active")
-    house.instance.run("signing-keys", "retire", active["kid"])
-    assert house.statuses(token) == [401, 401]
-    assert {key["kid"] for key in jwks(house)["keys"]} & kids != kids
-    again = house.session(machine).fetch_token(grant_type="client_credentials")["access_token"]
-    assert house.statuses(again) == [200, 200]
+    token = servers.session(machine).fetch_token(grant_type="client_credentials")["access_token"]
+    assert servers.statuses(token) == [200, 200]
+    kids = {key["kid"] for key in jwks(servers)["keys"]}
+    active = next(k for k in servers.instance.run("signing-keys", "list") if k["state"] == "active")
+    servers.instance.run("signing-keys", "retire", active["kid"])
+    assert servers.statuses(token) == [401, 401]
+    assert {key["kid"] for key in jwks(servers)["keys"]} & kids != kids
+    again = servers.session(machine).fetch_token(grant_type="client_credentials")["access_token"]
+    assert servers.statuses(again) == [200, 200]
 
 
-def jwks(house: House) -> Any:
-    return requests.get(f"{house.issuer}/jwks.json", verify=house.ca, timeout=10).json()
+def jwks(servers: Servers) -> Any:
+    return requests.get(f"{servers.issuer}/jwks.json", verify=servers.ca, timeout=10).json()
 
 
-def test_a_rotated_secret_is_the_only_one_in_both_workers(house: House) -> None:
-    program = house.program("--grant", "client-credentials")
-    old = house.session(program)
+def test_a_rotated_secret_is_the_only_one_in_both_workers(servers: Servers) -> None:
+    program = servers.program("--grant", "client-credentials")
+    old = servers.session(program)
     assert old.fetch_token(grant_type="client_credentials")
-    new = house.instance.run("oauth2", "clients", "rotate", program["id"])
+    new = servers.instance.run("oauth2", "clients", "rotate", program["id"])
     for _ in range(6):
         with pytest.raises(Exception, match="invalid_client"):
-            house.session(program).fetch_token(grant_type="client_credentials")
-    assert house.session(new).fetch_token(grant_type="client_credentials")
+            servers.session(program).fetch_token(grant_type="client_credentials")
+    assert servers.session(new).fetch_token(grant_type="client_credentials")
 
 
-def test_it_stands_beside_tokens_that_were_traded_for_keys(house: House) -> None:
-    """Two issuers of one house: each plugin leaves the other's tokens alone."""
-    house.instance.run("clients", "add", "trader", "--scope", "token", "--scope", "models:read")
-    key = house.instance.run("api-keys", "issue", "trader")["key"]
-    pair = json.loads(house.served.ask("POST", "/v1/auth/token", key, {}).body)
-    assert house.statuses(pair["access_token"]) == [200, 200]
+def test_it_stands_beside_tokens_that_were_traded_for_keys(servers: Servers) -> None:
+    """Two issuers of one application: each plugin leaves the other's tokens alone."""
+    servers.instance.run("clients", "add", "trader", "--scope", "token", "--scope", "models:read")
+    key = servers.instance.run("api-keys", "issue", "trader")["key"]
+    pair = json.loads(servers.served.ask("POST", "/v1/auth/token", key, {}).body)
+    assert servers.statuses(pair["access_token"]) == [200, 200]
 
 
 # -- the examples of the docs ---------------------------------------------------------------
 
 
-def environment(house: House, program: dict[str, Any], **more: str) -> dict[str, str]:
+def environment(servers: Servers, program: dict[str, Any], **more: str) -> dict[str, str]:
     words = {
         "CLIENT_ID": program["id"],
-        "REQUESTS_CA_BUNDLE": house.ca,
-        "NODE_EXTRA_CA_CERTS": house.ca,
+        "REQUESTS_CA_BUNDLE": servers.ca,
+        "NODE_EXTRA_CA_CERTS": servers.ca,
         "NODE_NO_WARNINGS": "1",
     }
     if "secret" in program:
@@ -408,11 +408,11 @@ def agree(browser: Browser) -> Any:
 
 @pytest.mark.parametrize("way", ["machine", "person"])
 def test_the_python_example_of_the_docs_runs(
-    house: House, web: dict[str, Any], machine: dict[str, Any], browser: Browser, way: str
+    servers: Servers, web: dict[str, Any], machine: dict[str, Any], browser: Browser, way: str
 ) -> None:
-    program, more = (machine, []) if way == "machine" else (web, [house.back])
-    example = [sys.executable, "docs/clients/oauth2_client.py", way, house.issuer, *more]
-    said = run(example, CHECKOUT, environment(house, program), agree(browser))
+    program, more = (machine, []) if way == "machine" else (web, [servers.back])
+    example = [sys.executable, "docs/clients/oauth2_client.py", way, servers.issuer, *more]
+    said = run(example, CHECKOUT, environment(servers, program), agree(browser))
     assert json.loads(said[-1])["models"][0]["name"] == "breast-cancer"
 
 
@@ -430,18 +430,18 @@ def javascript(tool: Any) -> list[str]:
 @pytest.mark.parametrize("bound", [False, True], ids=["bearer", "dpop"])
 @pytest.mark.parametrize("way", ["machine", "person", "public", "device"])
 def test_openid_client_by_the_example_of_the_docs(
-    house: House, javascript: list[str], browser: Browser, way: str, bound: bool
+    servers: Servers, javascript: list[str], browser: Browser, way: str, bound: bool
 ) -> None:
     words = {
         "machine": ["--grant", "client-credentials"],
-        "person": ["--grant", "code", "--grant", "refresh", "--redirect", house.back],
-        "public": ["--grant", "code", "--grant", "refresh", "--redirect", house.back, "--public"],
+        "person": ["--grant", "code", "--grant", "refresh", "--redirect", servers.back],
+        "public": ["--grant", "code", "--grant", "refresh", "--redirect", servers.back, "--public"],
         "device": ["--grant", "device", "--grant", "refresh", "--public"],
     }[way]
-    program = house.program(*words, *(["--dpop"] if bound else []))
-    env = environment(house, program, **({"DPOP": "1"} if bound else {}))
+    program = servers.program(*words, *(["--dpop"] if bound else []))
+    env = environment(servers, program, **({"DPOP": "1"} if bound else {}))
     verb = "person" if way == "public" else way
-    example = [*javascript, verb, house.issuer, *([house.back] if verb == "person" else [])]
+    example = [*javascript, verb, servers.issuer, *([servers.back] if verb == "person" else [])]
 
     said = run(example, CHECKOUT, env, agree(browser))
     assert json.loads(said[-1])["models"][0]["name"] == "breast-cancer"

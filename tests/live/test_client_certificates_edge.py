@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from made_certificates import Authority, Minted, self_signed
 
 if TYPE_CHECKING:
-    from conftest import House
+    from conftest import Servers
     from live_servers import Edge, Gunicorn
 
 pytestmark = pytest.mark.live
@@ -32,10 +32,10 @@ def authority() -> Authority:
     return Authority(time.time())
 
 
-def edge_with(house: House, gunicorn: Gunicorn, authority: Authority, mode: str) -> Edge:
+def edge_with(servers: Servers, gunicorn: Gunicorn, authority: Authority, mode: str) -> Edge:
     """Start an Nginx that treats client certificates so."""
     words = f"ssl_client_certificate clients.crt;\nssl_verify_client {mode};"
-    edge = house.edge(gunicorn, start=False, sites={"client_certificates": words})
+    edge = servers.edge(gunicorn, start=False, sites={"client_certificates": words})
     (edge.folder / "clients.crt").write_bytes(authority.own.pem)
     return edge.start()
 
@@ -67,9 +67,9 @@ def test_unless_it_is_told_to_nginx_asks_for_no_certificate(
 
 
 def test_optional_hands_on_the_very_certificate_and_refuses_any_other(
-    house: House, gunicorn: Gunicorn, authority: Authority, catalogue: Any
+    servers: Servers, gunicorn: Gunicorn, authority: Authority, catalogue: Any
 ) -> None:
-    edge, leaf = edge_with(house, gunicorn, authority, "optional"), authority.sign()
+    edge, leaf = edge_with(servers, gunicorn, authority, "optional"), authority.sign()
     said = arrived(ask(edge, leaf))
     assert said[CERTIFICATE] == leaf.header
     assert unquote(said[CERTIFICATE]).encode() == leaf.pem
@@ -79,18 +79,18 @@ def test_optional_hands_on_the_very_certificate_and_refuses_any_other(
 
 
 def test_where_one_must_be_shown_whoever_shows_none_gets_our_problem_body(
-    house: House, gunicorn: Gunicorn, authority: Authority, catalogue: Any
+    servers: Servers, gunicorn: Gunicorn, authority: Authority, catalogue: Any
 ) -> None:
-    edge = edge_with(house, gunicorn, authority, "on")
+    edge = edge_with(servers, gunicorn, authority, "on")
     hold(ask(edge, None), "forbidden", catalogue)
     assert arrived(ask(edge, authority.sign()))[VERIFY] == "SUCCESS"
 
 
 def test_optional_no_ca_says_failed_of_a_certificate_that_nobody_signed(
-    house: House, gunicorn: Gunicorn, authority: Authority, catalogue: Any
+    servers: Servers, gunicorn: Gunicorn, authority: Authority, catalogue: Any
 ) -> None:
     """It lets an unknown authority pass and nothing else: an old certificate is still refused."""
-    edge, now = edge_with(house, gunicorn, authority, "optional_no_ca"), time.time()
+    edge, now = edge_with(servers, gunicorn, authority, "optional_no_ca"), time.time()
     for stranger in (self_signed(now), Authority(now, "somebody").sign()):
         said = arrived(ask(edge, stranger))
         assert said[VERIFY].startswith("FAILED:")

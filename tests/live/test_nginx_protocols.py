@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import House
+    from conftest import Servers
     from live_servers import Edge, Gunicorn
 
 pytestmark = pytest.mark.live
@@ -96,9 +96,9 @@ def test_the_connection_to_gunicorn_is_kept_open(edge: Edge) -> None:
 
 
 def test_the_ceilings_hold_for_others_but_not_for_this_machine(
-    house: House, gunicorn: Gunicorn
+    servers: Servers, gunicorn: Gunicorn
 ) -> None:
-    edge = house.edge(gunicorn, ceilings={"rate=500r/s": "rate=1r/m", "burst=1000": "burst=2"})
+    edge = servers.edge(gunicorn, ceilings={"rate=500r/s": "rate=1r/m", "burst=1000": "burst=2"})
     assert {edge.ask("GET", "/").status for _ in range(6)} == {200}
     answers = [edge.ask("GET", "/", source="127.0.0.2") for _ in range(6)]
     assert [answer.status for answer in answers] == [200] * 3 + [429] * 3
@@ -107,8 +107,8 @@ def test_the_ceilings_hold_for_others_but_not_for_this_machine(
     assert answers[-1].all("Strict-Transport-Security") == ["max-age=63072000"]
 
 
-def test_one_connection_too_many_is_refused(house: House, gunicorn: Gunicorn) -> None:
-    edge = house.edge(gunicorn, ceilings={"connections 100": "connections 1"})
+def test_one_connection_too_many_is_refused(servers: Servers, gunicorn: Gunicorn) -> None:
+    edge = servers.edge(gunicorn, ceilings={"connections 100": "connections 1"})
     first = edge.connect(source="127.0.0.2")
     with closing(first):
         first.putrequest("POST", "/")
@@ -117,40 +117,40 @@ def test_one_connection_too_many_is_refused(house: House, gunicorn: Gunicorn) ->
         assert edge.ask("GET", "/", source="127.0.0.2").status == 429
 
 
-def test_a_missing_server_is_a_bad_gateway(house: House, tmp_path: Path) -> None:
-    answer = house.edge(tmp_path / "nobody.sock").ask("POST", "/")
+def test_a_missing_server_is_a_bad_gateway(servers: Servers, tmp_path: Path) -> None:
+    answer = servers.edge(tmp_path / "nobody.sock").ask("POST", "/")
     assert (answer.status, answer.json()["code"]) == (502, "bad_gateway")
     assert answer.all("Strict-Transport-Security") == ["max-age=63072000"]
 
 
-def test_a_silent_server_is_a_gateway_timeout(house: House, gunicorn: Gunicorn) -> None:
-    edge = house.edge(gunicorn, sites={"application": IMPATIENT})
+def test_a_silent_server_is_a_gateway_timeout(servers: Servers, gunicorn: Gunicorn) -> None:
+    edge = servers.edge(gunicorn, sites={"application": IMPATIENT})
     answer = edge.ask("GET", "/hang")
     assert (answer.status, answer.json()["code"]) == (504, "gateway_timeout")
 
 
-def test_a_body_that_dribbles_in_is_cut_off(house: House, gunicorn: Gunicorn) -> None:
-    edge = house.edge(gunicorn, edits={"client_body_timeout 10s": "client_body_timeout 1s"})
+def test_a_body_that_dribbles_in_is_cut_off(servers: Servers, gunicorn: Gunicorn) -> None:
+    edge = servers.edge(gunicorn, edits={"client_body_timeout 10s": "client_body_timeout 1s"})
     assert edge.raw(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na") == b""
 
 
-def test_a_header_that_dribbles_in_is_cut_off(house: House, gunicorn: Gunicorn) -> None:
-    edge = house.edge(gunicorn, edits={"client_header_timeout 10s": "client_header_timeout 1s"})
+def test_a_header_that_dribbles_in_is_cut_off(servers: Servers, gunicorn: Gunicorn) -> None:
+    edge = servers.edge(gunicorn, edits={"client_header_timeout 10s": "client_header_timeout 1s"})
     assert edge.raw(b"GET / HTTP/1.1\r\nHost: local") == b""
 
 
-def test_two_servers_share_the_load_and_one_may_die(house: House) -> None:
-    one, two = house.gunicorn("one"), house.gunicorn("two")
-    edge = house.edge(one, two)
+def test_two_servers_share_the_load_and_one_may_die(servers: Servers) -> None:
+    one, two = servers.gunicorn("one"), servers.gunicorn("two")
+    edge = servers.edge(one, two)
     answered = [edge.ask("GET", "/").json()["server"] for _ in range(10)]
     assert answered.count("one") == answered.count("two") == 5
     one.stop()
     assert {edge.ask("GET", "/").json()["server"] for _ in range(6)} == {"two"}
 
 
-def test_a_post_that_has_left_is_never_sent_twice(house: House, tmp_path: Path) -> None:
-    one, two = house.gunicorn("one"), house.gunicorn("two")
-    edge = house.edge(one, two)
+def test_a_post_that_has_left_is_never_sent_twice(servers: Servers, tmp_path: Path) -> None:
+    one, two = servers.gunicorn("one"), servers.gunicorn("two")
+    edge = servers.edge(one, two)
     answer = edge.ask("POST", "/crash")
     assert (answer.status, answer.json()["code"]) == (502, "bad_gateway")
     assert one.crashes() + two.crashes() == ["POST"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from conftest import House
+    from conftest import Servers
     from live_servers import Edge, Gunicorn
     from live_serving import Instance
 
@@ -88,8 +88,8 @@ def test_what_nginx_refuses_by_reading(edge: Edge, catalogue: Any, code: str) ->
 
 
 def test_what_nginx_refuses_on_plain_http(edge: Edge, catalogue: Any) -> None:
-    told = {"/": "insecure_transport", "/.well-known/acme-challenge/x": "not_found"}
-    for path, code in told.items():
+    emitted = {"/": "insecure_transport", "/.well-known/acme-challenge/x": "not_found"}
+    for path, code in emitted.items():
         answer = edge.ask("GET", path, plain=True)
         assert line_of(edge.folder / "access.log", hold(answer, code, catalogue))
     wrong = of_bytes(edge.raw(b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n", tls=False))
@@ -97,34 +97,34 @@ def test_what_nginx_refuses_on_plain_http(edge: Edge, catalogue: Any) -> None:
 
 
 def test_what_nginx_refuses_for_the_servers_behind_it(
-    house: House, gunicorn: Gunicorn, catalogue: Any, tmp_path: Path
+    servers: Servers, gunicorn: Gunicorn, catalogue: Any, tmp_path: Path
 ) -> None:
-    gone = house.edge(tmp_path / "nobody.sock")
-    slow = house.edge(gunicorn, sites={"application": IMPATIENT})
+    gone = servers.edge(tmp_path / "nobody.sock")
+    slow = servers.edge(gunicorn, sites={"application": IMPATIENT})
     for edge, path, code in ((gone, "/", "bad_gateway"), (slow, "/hang", "gateway_timeout")):
         line = line_of(edge.folder / "access.log", hold(edge.ask("GET", path), code, catalogue))
         assert line["upstream_status"] == str(catalogue[code].status)
 
 
 def test_what_nginx_refuses_for_its_ceilings_and_its_own_faults(
-    house: House, gunicorn: Gunicorn, catalogue: Any
+    servers: Servers, gunicorn: Gunicorn, catalogue: Any
 ) -> None:
     each_has_a_line = {"{ 1% 1; ": "{ 100% 1; "}
     low = {"rate=500r/s": "rate=1r/m", "burst=1000": "burst=1", **each_has_a_line}
-    strict = house.edge(gunicorn, ceilings=low)
+    strict = servers.edge(gunicorn, ceilings=low)
     answers = [strict.ask("GET", "/", source="127.0.0.2") for _ in range(3)]
     assert answers[-1].all("Retry-After") == ["1"]
     line = line_of(strict.folder / "access.log", hold(answers[-1], "rate_limited", catalogue))
     assert line["stands_for"] == 100
-    broken = house.edge(gunicorn)
+    broken = servers.edge(gunicorn)
     (broken.folder / "body_temp").rmdir()  # a disk that takes no more, as far as nginx can tell
     answer = broken.ask("POST", "/", body=b"a" * 500_000)
     assert line_of(broken.folder / "access.log", hold(answer, "internal_error", catalogue))
 
 
-def test_nginx_closes_where_others_would_say_408(house: House, gunicorn: Gunicorn) -> None:
+def test_nginx_closes_where_others_would_say_408(servers: Servers, gunicorn: Gunicorn) -> None:
     slow = {"client_body_timeout 10s": "client_body_timeout 1s"}
-    edge = house.edge(gunicorn, edits=slow)
+    edge = servers.edge(gunicorn, edits=slow)
     sent = b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na"
     assert edge.raw(sent) == b""
     log = edge.folder / "access.log"
@@ -172,7 +172,7 @@ def test_what_gunicorn_refuses_at_its_own_socket(
 def faulty(
     prepared: Instance, tmp_path_factory: pytest.TempPathFactory, tool: Callable[[str, str], str]
 ) -> Iterator[tuple[Served, str]]:
-    """The whole house with a plugin that fails on demand, and a key that may only predict."""
+    """The whole application with a plugin that fails on demand, and a key that may only predict."""
     tool("nginx", "apt-get install nginx-light")
     own = prepared.copy(tmp_path_factory.mktemp("faulty") / "i")
     file = own.folder / "secureml.toml"
@@ -196,7 +196,7 @@ def hold_both(server: Served, answer: Answer, code: str, catalogue: Any) -> dict
 
 
 def catalogue_codes() -> list[str]:
-    from secureml.corridor.problems import CATALOGUE
+    from secureml.pipeline.problems import CATALOGUE
 
     return [code for code, kind in CATALOGUE.items() if kind.status != 405]
 

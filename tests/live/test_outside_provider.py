@@ -1,8 +1,8 @@
-"""A certified identity provider from outside: its tokens open the door, and only they.
+"""A certified identity provider from outside: its tokens open the phase, and only they.
 
 Its keys are rotated under us, it goes away and comes back, and what it issues for others or
-for other purposes is refused. Our side is the real plugin in a real corridor, and once the
-whole house behind Nginx with two workers.
+for other purposes is refused. Our side is the real plugin in a real pipeline, and once the
+whole application behind Nginx with two workers.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def idp(provider: OutsideProvider) -> OutsideProvider:
     return provider
 
 
-class Door:
-    """Our side: the plugin in a corridor with scopes."""
+class Check:
+    """Our side: the plugin in a pipeline with scopes."""
 
     def __init__(self, folder: Any, issuer: str, **changed: Any) -> None:
         harness = Harness(folder, clock=RealTime())  # type: ignore[arg-type]  # it is only called
@@ -90,121 +90,121 @@ def table(issuer: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def door(tmp_path: Any, idp: OutsideProvider) -> Iterator[Door]:
-    made = Door(tmp_path, idp.issuer)
+def phase(tmp_path: Any, idp: OutsideProvider) -> Iterator[Check]:
+    made = Check(tmp_path, idp.issuer)
     yield made
     made.close()
 
 
-def test_its_token_opens_the_door(idp: OutsideProvider, door: Door) -> None:
-    assert door.ask(idp.token(scope="ml.read")) == 200
+def test_its_token_opens_the_phase(idp: OutsideProvider, phase: Check) -> None:
+    assert phase.ask(idp.token(scope="ml.read")) == 200
 
 
-def test_its_scopes_are_what_the_map_makes_of_them(idp: OutsideProvider, door: Door) -> None:
-    assert door.ask(idp.token(scope="ml.predict")) == 403
+def test_its_scopes_are_what_the_map_makes_of_them(idp: OutsideProvider, phase: Check) -> None:
+    assert phase.ask(idp.token(scope="ml.predict")) == 403
 
 
-def test_its_token_for_somebody_else_is_refused(idp: OutsideProvider, door: Door) -> None:
-    assert door.ask(idp.token("https://other.example.org", "ml.read")) == 401
+def test_its_token_for_somebody_else_is_refused(idp: OutsideProvider, phase: Check) -> None:
+    assert phase.ask(idp.token("https://other.example.org", "ml.read")) == 401
 
 
-def test_its_id_token_is_refused(idp: OutsideProvider, door: Door) -> None:
+def test_its_id_token_is_refused(idp: OutsideProvider, phase: Check) -> None:
     """Issued to a site that bears our own name, so that even the audience is right."""
-    assert door.ask(idp.id_token()) == 401
+    assert phase.ask(idp.id_token()) == 401
 
 
 def test_its_id_token_is_refused_even_where_types_are_not_compared(
     idp: OutsideProvider, tmp_path: Any
 ) -> None:
-    door = Door(tmp_path, idp.issuer, types=["", "JWT", "at+jwt"])
-    assert door.ask(idp.token(scope="ml.read")) == 200
-    assert door.ask(idp.id_token()) == 401
-    door.close()
+    phase = Check(tmp_path, idp.issuer, types=["", "JWT", "at+jwt"])
+    assert phase.ask(idp.token(scope="ml.read")) == 200
+    assert phase.ask(idp.id_token()) == 401
+    phase.close()
 
 
-def test_its_token_changed_by_one_letter_is_refused(idp: OutsideProvider, door: Door) -> None:
+def test_its_token_changed_by_one_letter_is_refused(idp: OutsideProvider, phase: Check) -> None:
     head, payload, signature = idp.token(scope="ml.read").split(".")
     other = "A" if payload[20] != "A" else "B"
 
-    assert door.ask(f"{head}.{payload[:20]}{other}{payload[21:]}.{signature}") == 401
+    assert phase.ask(f"{head}.{payload[:20]}{other}{payload[21:]}.{signature}") == 401
 
 
-def test_its_new_key_is_followed_at_the_first_token(idp: OutsideProvider, door: Door) -> None:
+def test_its_new_key_is_followed_at_the_first_token(idp: OutsideProvider, phase: Check) -> None:
     old = idp.token(scope="ml.read")
-    assert door.plugin.ready() in (None, "oauth2_issuer_unreached")
-    assert door.ask(old) == 200
-    door.clock.ahead += 31  # the first token of all was an unknown key too
+    assert phase.plugin.ready() in (None, "oauth2_issuer_unreached")
+    assert phase.ask(old) == 200
+    phase.clock.ahead += 31  # the first token of all was an unknown key too
     idp.rotate(SECOND, FIRST)
     new = idp.token(scope="ml.read")
 
-    assert door.ask(new) == 200
-    assert door.ask(old) == 200
+    assert phase.ask(new) == 200
+    assert phase.ask(old) == 200
 
 
-def test_a_key_it_withdrew_is_worth_nothing(idp: OutsideProvider, door: Door) -> None:
+def test_a_key_it_withdrew_is_worth_nothing(idp: OutsideProvider, phase: Check) -> None:
     old = idp.token(scope="ml.read")
-    assert door.ask(old) == 200
-    door.clock.ahead += 31
+    assert phase.ask(old) == 200
+    phase.clock.ahead += 31
     idp.rotate(SECOND)
 
-    assert door.ask(idp.token(scope="ml.read")) == 200
-    assert door.ask(old) == 401
+    assert phase.ask(idp.token(scope="ml.read")) == 200
+    assert phase.ask(old) == 401
 
 
-def test_its_outage_is_survived_and_has_an_end(idp: OutsideProvider, door: Door) -> None:
+def test_its_outage_is_survived_and_has_an_end(idp: OutsideProvider, phase: Check) -> None:
     known, unseen = (idp.token(scope="ml.read") for _ in range(2))
-    assert door.ask(known) == 200
+    assert phase.ask(known) == 200
     idp.stop()
 
-    assert door.ask(known) == 200
-    assert door.ask(unseen) == 200
-    door.clock.ahead += 240
-    assert door.ask(known) == 200
-    door.clock.ahead += 120
-    assert door.ask(known) == 503
+    assert phase.ask(known) == 200
+    assert phase.ask(unseen) == 200
+    phase.clock.ahead += 240
+    assert phase.ask(known) == 200
+    phase.clock.ahead += 120
+    assert phase.ask(known) == 503
     idp.start(FIRST)
-    door.clock.ahead += 61
-    assert door.ask(known) == 200
+    phase.clock.ahead += 61
+    assert phase.ask(known) == 200
 
 
-def test_away_from_the_start_it_is_503_and_then_well(idp: OutsideProvider, door: Door) -> None:
+def test_away_from_the_start_it_is_503_and_then_well(idp: OutsideProvider, phase: Check) -> None:
     token = idp.token(scope="ml.read")
     idp.stop()
-    assert door.ask(token) == 503
-    assert door.plugin.ready() == "oauth2_issuer_unreached"
+    assert phase.ask(token) == 503
+    assert phase.plugin.ready() == "oauth2_issuer_unreached"
     idp.start(FIRST)
-    door.clock.ahead += 241  # longer than the longest pause, however often it was tried meanwhile
+    phase.clock.ahead += 241  # longer than the longest pause, however often it was tried meanwhile
 
-    assert door.ask(token) == 200
-    assert door.plugin.ready() is None
+    assert phase.ask(token) == 200
+    assert phase.plugin.ready() is None
 
 
-def test_its_bound_token_needs_the_key_it_is_bound_to(idp: OutsideProvider, door: Door) -> None:
+def test_its_bound_token_needs_the_key_it_is_bound_to(idp: OutsideProvider, phase: Check) -> None:
     now = int(time.time())
     asked = proof(HOLDER, "", htm="POST", htu=f"{idp.issuer}/token", iat=now, ath=None)
     token = idp.token(scope="ml.read", DPoP=asked)
     shown = proof(HOLDER, token, iat=now)
 
-    assert door.ask(token) == 401
-    assert door.ask(token, "DPoP") == 401
-    assert door.ask(token, "DPoP", DPoP=shown) == 200
-    assert door.ask(token, "DPoP", DPoP=shown) == 401
-    assert door.ask(token, "DPoP", DPoP=proof(FIRST, token, iat=now, jti="p-2")) == 401
+    assert phase.ask(token) == 401
+    assert phase.ask(token, "DPoP") == 401
+    assert phase.ask(token, "DPoP", DPoP=shown) == 200
+    assert phase.ask(token, "DPoP", DPoP=shown) == 401
+    assert phase.ask(token, "DPoP", DPoP=proof(FIRST, token, iat=now, jti="p-2")) == 401
 
 
 @pytest.mark.slow
-def test_the_whole_house_takes_its_tokens(
+def test_the_whole_application_takes_its_tokens(
     idp: OutsideProvider, prepared: Instance, tmp_path: Any, tool: Any
 ) -> None:
     """Nginx, two workers, and the commands an operator would use."""
     tool("nginx", "apt-get install nginx-light")
-    house = prepared.copy(tmp_path / "i")
-    house.run("clients", "add", "acme")
-    settings = house.folder / "secureml.toml"
+    servers = prepared.copy(tmp_path / "i")
+    servers.run("clients", "add", "acme")
+    settings = servers.folder / "secureml.toml"
     settings.write_text(with_issuer(settings.read_text(), idp.issuer))
-    report = house.run("oauth2", "issuers", "check", idp.issuer)
+    report = servers.run("oauth2", "issuers", "check", idp.issuer)
     assert [key["trusted"] for key in report["keys"]] == [True]
-    served = Served(house.folder)
+    served = Served(servers.folder)
     try:
         served.ready()
         good = {"Authorization": f"Bearer {idp.token(scope='ml.read')}"}
@@ -214,7 +214,7 @@ def test_the_whole_house_takes_its_tokens(
         assert served.ask("GET", "/v1/models", **wrong).status == 401
         refusal = served.ask("GET", "/v1/models", **wrong)
         assert refusal.all("WWW-Authenticate") == ['Bearer realm="secureml", error="invalid_token"']
-        house.run("clients", "disable", "acme")
+        servers.run("clients", "disable", "acme")
         seen = {served.ask("GET", "/v1/models", **good).status for _ in range(20)}
         assert seen == {401}
         assert until(lambda: served.ask("GET", "/readyz").status == 200)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from live_serving import PREDICT, Served, ask, until
 
-from secureml.models.registry import Registry
+from secureml.models.serving.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import House
+    from conftest import Servers
     from live_servers import Answer, Edge
     from live_serving import Instance
 
@@ -48,11 +48,11 @@ class Site(NamedTuple):
 
 
 @pytest.fixture
-def site(prepared: Instance, tmp_path: Path, house: House) -> Iterator[Site]:
+def site(prepared: Instance, tmp_path: Path, servers: Servers) -> Iterator[Site]:
     own = prepared.copy(tmp_path / "i")
     unit = Unit(own.folder)
     token = (own.folder / "keys/edge-token").read_text("utf-8").strip()
-    edge = house.edge(unit.path, sites={"edge_token": f'set $edge_token "{token}";'})
+    edge = servers.edge(unit.path, sites={"edge_token": f'set $edge_token "{token}";'})
     settings = own.folder / "secureml.toml"
     text = settings.read_text("utf-8")
     if '"metrics"' not in text:

@@ -13,9 +13,9 @@ from live_managers import READ_ONLY, ROOT, Bao, OnGunicorn, Program, configured,
 from live_servers import CHECKOUT, free_port
 from live_serving import Instance, command, until
 
-from secureml.state import secret
-from secureml.state.aws import AwsTerms
-from secureml.state.secret import SecretSource, SecretTerms, Terms
+from secureml.state.secrets import references
+from secureml.state.secrets.aws import AwsOptions
+from secureml.state.secrets.references import SecretOptions, SecretSource, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,8 +187,8 @@ def test_an_aws_secret_rotates_under_the_one_who_follows_it(
     moto: str, aws: str, tmp_path: Path
 ) -> None:
     """By the thread alone; both values match, then the manager goes away and comes back."""
-    terms = SecretTerms(Terms(refresh=0.1), aws=AwsTerms("eu-central-1", moto))
-    secret.configure(tmp_path, terms)
+    terms = SecretOptions(Terms(refresh=0.1), aws=AwsOptions("eu-central-1", moto))
+    references.configure(tmp_path, terms)
     live = SecretSource(f"aws:{aws}#token").watch(tmp_path)
     try:
         assert live.current().reveal() == b"first-edge-token"
@@ -202,7 +202,7 @@ def test_an_aws_secret_rotates_under_the_one_who_follows_it(
         live.close()
 
 
-def test_an_aws_secret_opens_the_whole_house(moto: str, aws: str, site: Instance) -> None:
+def test_an_aws_secret_opens_the_whole_application(moto: str, aws: str, site: Instance) -> None:
     """`check` goes through the start with it, and a name that is none stops it."""
     tables = f'[secrets.aws]\nregion = "eu-central-1"\nendpoint_url = "{moto}"\n'
     folder = configured(site, f"aws:{aws}#token", tables)

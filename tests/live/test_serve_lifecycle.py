@@ -234,8 +234,8 @@ def test_a_bad_start_is_one_line_with_the_fix_and_no_traceback(own: Instance, ca
     spoil(own.folder)
     serve = first(["secureml.cli", "serve", "--port", str(free_port())], own.folder)
     bare = first(["gunicorn", "-c", "deploy/gunicorn.conf.py"], own.folder)
-    told, line = serve.communicate(timeout=60)
-    assert (serve.returncode, told) == (2, "")
+    emitted, line = serve.communicate(timeout=60)
+    assert (serve.returncode, emitted) == (2, "")
     assert line.count("\n") == 1
     assert all(name in line for name in [*names, "; fix: "]), line
     assert bare.communicate(timeout=60) == ("", line)
@@ -259,7 +259,7 @@ SERVE_ALONE: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def told(
+def emitted(
     prepared: Instance, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[int, str, str]]:
     """What serve says to each; two at a time, because most of a start is importing."""
@@ -277,9 +277,9 @@ def told(
 
 @pytest.mark.parametrize("case", SERVE_ALONE)
 def test_what_only_serve_looks_at_stops_it_in_one_line_too(
-    told: dict[str, tuple[int, str, str]], case: str
+    emitted: dict[str, tuple[int, str, str]], case: str
 ) -> None:
-    code, printed, line = told[case]
+    code, printed, line = emitted[case]
     assert (code, printed, line.count("\n")) == (2, "", 1), line
     assert all(name in line for name in [*SERVE_ALONE[case][1], "; fix: "]), line
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import House
+    from conftest import Servers
     from live_servers import Edge, Gunicorn
 
 pytestmark = pytest.mark.live
@@ -36,8 +36,8 @@ SLOW = {
 
 
 @pytest.fixture(scope="module")
-def patient(house: House, gunicorn: Gunicorn) -> Edge:
-    return house.edge(gunicorn, edits=PATIENCE)
+def patient(servers: Servers, gunicorn: Gunicorn) -> Edge:
+    return servers.edge(gunicorn, edits=PATIENCE)
 
 
 def connections(edge: Edge) -> int:

@@ -12,7 +12,7 @@ from live_serving import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import House
+    from conftest import Servers
     from live_servers import Answer, Edge, Gunicorn
 
 pytestmark = pytest.mark.live
@@ -24,16 +24,16 @@ ROW = [17.99, 10.38, 122.8, 1001.0, 0.1184, -0.2776]
 
 
 @pytest.fixture(scope="module")
-def walled(house: House, gunicorn: Gunicorn, package: Callable[[str, str], None]) -> Edge:
+def walled(servers: Servers, gunicorn: Gunicorn, package: Callable[[str, str], None]) -> Edge:
     """Nginx as waf/README.md says."""
     package(MODULE, INSTALL)
     package(RULES, INSTALL)
-    process = house.edge(gunicorn, start=False).folder / "deploy/nginx/process.conf"
+    process = servers.edge(gunicorn, start=False).folder / "deploy/nginx/process.conf"
     waf = (CHECKOUT / "deploy/nginx/waf/waf.conf").read_text("utf-8")
     assert " /etc/nginx/deploy/" in waf
     waf = waf.replace("/etc/nginx/", f"{CHECKOUT}/")
     load = f"load_module {MODULE};\n{process.read_text('utf-8')}"
-    return house.edge(gunicorn, sites={"process": load, "waf": waf})
+    return servers.edge(gunicorn, sites={"process": load, "waf": waf})
 
 
 def predict(edge: Edge, body: Any) -> Answer:

@@ -18,7 +18,7 @@ ROW = [1.0] * 30
 
 @pytest.fixture(scope="module")
 def app(demo_instance, tmp_path_factory):
-    """The whole house around the demo model, with a small body limit."""
+    """The whole application around the demo model, with a small body limit."""
     folder = tmp_path_factory.mktemp("api") / "instance"
     shutil.copytree(demo_instance, folder)
     with (folder / "secureml.toml").open("a") as file:
@@ -314,9 +314,9 @@ def test_without_the_store_nobody_is_let_in_on_what_was_true_before(demo_instanc
     folder = tmp_path / "instance"
     shutil.copytree(demo_instance, folder)
     app = create_app(folder)
-    house = app.extensions["secureml"]
-    house.clients.add("acme")
-    (keys,) = (item for item in house.plugins if item.name == "api_keys")
+    core = app.extensions["secureml"]
+    core.clients.add("acme")
+    (keys,) = (item for item in core.plugins if item.name == "api_keys")
     headers = {"X-API-Key": keys.plugin._ring.issue("acme", lifetime=None)[0].text}
     caller = app.test_client()
 
@@ -328,4 +328,4 @@ def test_without_the_store_nobody_is_let_in_on_what_was_true_before(demo_instanc
     assert problem(ask()) == (503, "unavailable", [])
     (folder / "moved").rename(folder / "secureml.db")
     assert ask().status_code == 200
-    house.store.close()
+    core.store.close()

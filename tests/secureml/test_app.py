@@ -1,4 +1,4 @@
-"""The start: each step may stop it with one line, and none may open a door."""
+"""The start: each step may stop it with one line, and none may open a phase."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from secureml.app import create_app, table_of_doors
+from secureml.app import create_app, phase_table
 from secureml.config_error import ConfigError
-from secureml.core import furnish, load_models
-from secureml.corridor.phases import Phase
+from secureml.core import build_core, load_models
+from secureml.pipeline.phases import Phase
 from secureml.testing import Clock
 
 PLUGINS = '''
@@ -50,8 +50,8 @@ class Asking(Plugin):
     name = "asking"
     scopes = ("asking:more",)
 
-class Door(Plugin):
-    name = "door"
+class Check(Plugin):
+    name = "phase"
     def identify(self, exchange): return None
     def authorize(self, exchange): pass
 
@@ -92,21 +92,21 @@ class Waiting(Plugin):
 
 class Surveying(Plugin):
     name = "surveying"
-    def survey(self, routes): raise KeyError("nowhere")
+    def check_routes(self, routes): raise KeyError("nowhere")
 
 class Vouching(Plugin):
     name = "vouching"
-    def vouch(self, artifact): return False
+    def verify_artifact(self, artifact): return False
 
 class Failing(Plugin):
     name = "failing"
-    def vouch(self, artifact): raise SystemExit(3)
-    def work(self, threads): raise SystemExit(0)
+    def verify_artifact(self, artifact): raise SystemExit(3)
+    def start_worker(self, threads): raise SystemExit(0)
 
 class Worker(Plugin):
     name = "worker"
     def __init__(self, config, host): self.threads = []
-    def work(self, threads): self.threads.append(threads)
+    def start_worker(self, threads): self.threads.append(threads)
 
 not_a_plugin = 5
 '''
@@ -152,9 +152,9 @@ def test_the_instance_is_the_environments_where_none_is_given(site, monkeypatch)
 
 def test_the_clock_is_passed_on_to_all_who_ask_it(site):
     clock = Clock()
-    house = furnish(site, now=clock)
-    assert house.clients.add("acme").created == clock()
-    house.store.close()
+    core = build_core(site, now=clock)
+    assert core.clients.add("acme").created == clock()
+    core.store.close()
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_the_clock_is_passed_on_to_all_who_ask_it(site):
         ),
         (["site_plugins:Twice"], "[plugins.twice]: to add its blueprint raised ValueError"),
         (["site_plugins:Waiting"], "Waiting: wait is async def, "),
-        (["site_plugins:Surveying"], "[plugins.surveying]: Surveying.survey raised KeyError"),
+        (["site_plugins:Surveying"], "[plugins.surveying]: Surveying.check_routes raised KeyError"),
     ],
 )
 def test_a_plugin_that_cannot_stand_there_stops_the_start(site, names, says):
@@ -261,18 +261,18 @@ def test_a_missing_model_key_stops_the_start(site):
 
 def test_commands_need_no_model_to_be_good(site):
     (site / "models" / "breast-cancer" / "current").write_text("nonsense")
-    house = furnish(site)
+    core = build_core(site)
     with pytest.raises(ConfigError, match="does not hold a version"):
-        load_models(house)
+        load_models(core)
 
 
 def test_commands_need_no_module_of_a_name_that_is_allowed(site):
     """It may be on the path of the service alone; a start needs it."""
     with (site / "secureml.toml").open("a") as file:
         file.write("\n[models]\nallow = ['ourfeatures.Ratio']\n")
-    house = furnish(site)
+    core = build_core(site)
     with pytest.raises(ConfigError, match="no module ourfeatures here") as refused:
-        load_models(house)
+        load_models(core)
     assert (refused.value.file, refused.value.table, refused.value.key) == (
         str(site / "secureml.toml"),
         "models",
@@ -285,12 +285,12 @@ def test_a_module_that_a_model_imported_is_looked_at_for_the_other_names_of_it(s
         file.write("\n[models]\nallow = ['mine_of_app.Ratoi']\n")
     (site / "mine_of_app.py").write_text("class Ratio: pass\n")
     monkeypatch.syspath_prepend(site)
-    house = furnish(site)
-    load_models(house)  # nobody knows yet, and nothing is imported to find out
-    monkeypatch.setattr(house.models, "load_all", lambda: importlib.import_module("mine_of_app"))
+    core = build_core(site)
+    load_models(core)  # nobody knows yet, and nothing is imported to find out
+    monkeypatch.setattr(core.models, "load_all", lambda: importlib.import_module("mine_of_app"))
     try:
         with pytest.raises(ConfigError, match="mine_of_app has no Ratoi; fix: did you mean 'Ra"):
-            load_models(house)
+            load_models(core)
     finally:
         sys.modules.pop("mine_of_app", None)
 
@@ -320,9 +320,9 @@ def beside(site):
 
 
 def caller_of(app, *scopes):
-    house = app.extensions["secureml"]
-    house.clients.add("acme", scopes=scopes) if scopes else house.clients.add("acme")
-    (keys,) = (item for item in house.plugins if item.name == "api_keys")
+    core = app.extensions["secureml"]
+    core.clients.add("acme", scopes=scopes) if scopes else core.clients.add("acme")
+    (keys,) = (item for item in core.plugins if item.name == "api_keys")
     key, _ = keys.plugin._ring.issue("acme", lifetime=None)
     caller = app.test_client()
 
@@ -363,27 +363,27 @@ def test_a_refused_model_answers_with_its_problem_and_tells_nothing(beside):
 
 
 def test_a_refused_model_is_measured_and_told_of_by_each_worker(beside, monkeypatch):
-    house = create_app(beside).extensions["secureml"]
+    core = create_app(beside).extensions["secureml"]
     heard = []
-    monkeypatch.setattr("secureml.core.events.tell", lambda plugins, event: heard.append(event))
-    house.work(4)
+    monkeypatch.setattr("secureml.core.events.emit", lambda plugins, event: heard.append(event))
+    core.start_worker(4)
     facts = {"model": "spoilt", "version": "1", "check": "signature"}
     assert [event.facts for event in heard if event.name == "model_refused"] == [facts]
-    (found,) = [one for one in house.measures(0) if one.name == "model_refused"]
+    (found,) = [one for one in core.measures(0) if one.name == "model_refused"]
     assert dict(found.labels) == {"model": "spoilt", "check": "signature"}
-    house.store.close()
+    core.store.close()
 
 
 def test_a_refusal_that_cannot_be_told_of_stops_no_worker(beside, monkeypatch, caplog):
-    house = create_app(beside).extensions["secureml"]
+    core = create_app(beside).extensions["secureml"]
 
     def fails(plugins, event):
         raise OSError
 
-    monkeypatch.setattr("secureml.core.events.tell", fails)
-    house.work(4)
+    monkeypatch.setattr("secureml.core.events.emit", fails)
+    core.start_worker(4)
     assert "model_refused could not be told" in caplog.text
-    house.store.close()
+    core.store.close()
 
 
 # -- ready, and why not ---------------------------------------------------------------------------
@@ -421,16 +421,16 @@ def test_a_plugin_says_that_it_is_not_ready(site):
 # -- who stands where -----------------------------------------------------------------------------
 
 
-def test_the_table_of_doors_is_in_the_operators_order_and_marks_who_only_observes(site):
-    add(site, "site_plugins:Door", "site_plugins:Spare")
+def test_the_table_of_phases_is_in_the_operators_order_and_marks_who_only_observes(site):
+    add(site, "site_plugins:Check", "site_plugins:Spare")
     with (site / "secureml.toml").open("a") as file:
         file.write('[plugins.spare]\nmode = "observe"\n')
-    doors = dict(table_of_doors(furnish(site).plugins))
-    assert list(doors) == list(Phase)
-    assert doors[Phase.ADMIT] == ["transport", "rate_limit", "api_keys", "spare?"]
-    assert doors[Phase.IDENTIFY] == ["api_keys", "door"]
-    assert doors[Phase.AUTHORIZE] == ["scopes", "door"]
-    assert doors[Phase.SHAPE] == ["output_rules"]
+    phases = dict(phase_table(build_core(site).plugins))
+    assert list(phases) == list(Phase)
+    assert phases[Phase.ADMIT] == ["transport", "rate_limit", "api_keys", "spare?"]
+    assert phases[Phase.IDENTIFY] == ["api_keys", "phase"]
+    assert phases[Phase.AUTHORIZE] == ["scopes", "phase"]
+    assert phases[Phase.SHAPE] == ["output_rules"]
 
 
 def test_the_table_is_logged_once_at_the_start(site, caplog):
@@ -443,11 +443,11 @@ def test_the_table_is_logged_once_at_the_start(site, caplog):
 
 def test_plugins_that_want_to_know_are_told_that_a_worker_has_started(site):
     add(site, "site_plugins:Worker")
-    house = furnish(site)
-    house.work(4)
-    told = [loaded.plugin.threads for loaded in house.plugins if loaded.name == "worker"]
-    assert told == [[4]]
-    house.store.close()
+    core = build_core(site)
+    core.start_worker(4)
+    emitted = [loaded.plugin.threads for loaded in core.plugins if loaded.name == "worker"]
+    assert emitted == [[4]]
+    core.store.close()
 
 
 def test_a_limit_on_a_route_that_is_not_there_stops_the_start(site):
@@ -475,12 +475,12 @@ def test_who_vouches_for_a_model_by_accident_vouches_for_none(site, name, says):
 def test_a_worker_does_not_begin_without_what_a_plugin_begins_in_it(site):
     """Gunicorn would replace a worker that left by exit code 0, for ever."""
     add(site, "site_plugins:Failing")
-    house = furnish(site)
+    core = build_core(site)
     with pytest.raises(
-        ConfigError, match=r"\[plugins\.failing\]: Failing\.work raised SystemExit: 0"
+        ConfigError, match=r"\[plugins\.failing\]: Failing\.start_worker raised SystemExit: 0"
     ):
-        house.work(4)
-    house.store.close()
+        core.start_worker(4)
+    core.store.close()
 
 
 def test_who_only_observes_is_named_at_the_start_and_where_it_does(site, caplog):
@@ -491,11 +491,11 @@ def test_who_only_observes_is_named_at_the_start_and_where_it_does(site, caplog)
         )
     with caplog.at_level(logging.WARNING, "secureml"):
         app = create_app(site)
-    doors = dict(table_of_doors(app.extensions["secureml"].plugins))
-    assert doors[Phase.SHAPE] == ["output_rules?"]
-    assert "rate_limit?" in doors[Phase.LIMIT]
-    assert "rate_limit?" in doors[Phase.RESPOND]
-    assert "rate_limit" in doors[Phase.RECORD]
+    phases = dict(phase_table(app.extensions["secureml"].plugins))
+    assert phases[Phase.SHAPE] == ["output_rules?"]
+    assert "rate_limit?" in phases[Phase.LIMIT]
+    assert "rate_limit?" in phases[Phase.RESPOND]
+    assert "rate_limit" in phases[Phase.RECORD]
     for name in ("output_rules", "rate_limit"):
         assert f"{name} only observes: it refuses nothing and changes no answer" in caplog.messages
 
@@ -553,8 +553,8 @@ def test_a_store_that_is_gone_is_in_the_program_log_the_audit_log_and_readiness(
     import json
 
     app = create_app(fresh_instance)
-    house = app.extensions["secureml"]
-    house.work(1)
+    core = app.extensions["secureml"]
+    core.start_worker(1)
     caller = app.test_client()
     words = {"base_url": "https://localhost", "environ_overrides": {"REMOTE_ADDR": "127.0.0.1"}}
     assert caller.get("/readyz", **words).status_code == 200
@@ -569,4 +569,4 @@ def test_a_store_that_is_gone_is_in_the_program_log_the_audit_log_and_readiness(
     logs = sorted((fresh_instance / "logs/audit").glob("audit-*.jsonl"))
     events = [json.loads(raw)["event"] for raw in logs[-1].read_text().splitlines()]
     assert events.count("sys_store_lost") == 1
-    house.close()
+    core.close()

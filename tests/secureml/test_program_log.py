@@ -35,10 +35,10 @@ def said(logger):
 
 
 def test_a_line_says_when_how_grave_who_and_what(logger, said):
-    logging.getLogger("secureml.corridor").warning("refused %s", "abc")
+    logging.getLogger("secureml.pipeline").warning("refused %s", "abc")
     line = json.loads(said.getvalue())
     assert line["message"] == "refused abc"
-    assert (line["level"], line["logger"]) == ("WARNING", "secureml.corridor")
+    assert (line["level"], line["logger"]) == ("WARNING", "secureml.pipeline")
     assert len(line["time"]) == len("2026-01-01T00:00:00+0000")
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from secureml import settings
 from secureml.config_error import ConfigError
 from secureml.settings import PRODUCTION_PLUGINS, RISKS, check_production, instance_folder, read
-from secureml.tables import TABLES
+from secureml.settings_schema import TABLES
 
 LEAST = '[secureml]\nplugins = ["api_keys", "scopes"]\n'
 

@@ -83,7 +83,7 @@ def test_shape_and_table_are_checked_as_at_the_start(harness):
         harness.build(Ban, {"adress": 1})
 
 
-def test_the_corridor_is_the_real_one(harness):
+def test_the_pipeline_is_the_real_one(harness):
     loaded = [harness.load(cls) for cls in (Anonymous, Scopes, Tired)]
     extra = Blueprint("extra", __name__)
     extra.get("/extra")(public()(lambda: {"extra": True}))

@@ -9,7 +9,7 @@ import pytest
 
 from secureml import trusted_paths
 from secureml.config_error import ConfigError
-from secureml.core import furnish
+from secureml.core import build_core
 from secureml.trusted_paths import TrustedPaths, owners
 
 
@@ -25,14 +25,14 @@ def refuses():
         before = path.stat().st_mode & 0o7777
         path.chmod(before | more)
         with pytest.raises(ConfigError) as refused:
-            furnish(instance)
+            build_core(instance)
         if "lets others in" not in str(refused.value):
             assert str(refused.value) == (
                 f"{path}: mode {before | more:04o} lets others write it, and so decide what is "
                 f"served; fix: chmod g-w,o-w {path}"
             )
         path.chmod(before)
-        furnish(instance)
+        build_core(instance)
 
     return it_does
 

@@ -57,16 +57,16 @@ class Remote:
         words = {"X-API-Key": self.key, "Content-Type": "application/json"}
         self.connection.request("POST", self.path, body, words)
         answer = self.connection.getresponse()
-        told = json.loads(answer.read())
+        emitted = json.loads(answer.read())
         if answer.status != 200:
-            self.refused.append([len(self.rows), answer.status, told.get("code")])
+            self.refused.append([len(self.rows), answer.status, emitted.get("code")])
             raise Spent
         self.rows += rows.tolist()
-        self.labels += told["predictions"]
-        if told.get("probabilities"):
-            return np.array(told["probabilities"])
+        self.labels += emitted["predictions"]
+        if emitted.get("probabilities"):
+            return np.array(emitted["probabilities"])
         return np.array(
-            [[float(c == label) for c in self.classes] for label in told["predictions"]]
+            [[float(c == label) for c in self.classes] for label in emitted["predictions"]]
         )
 
 

@@ -76,8 +76,8 @@ def attack(made: Instance, served: Served, target, name: str, rows, seed: int) -
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
-    told = json.loads(done.stdout)
-    return {**told, "noticed": noticed(made, client, target.name), "client": client}
+    emitted = json.loads(done.stdout)
+    return {**emitted, "noticed": noticed(made, client, target.name), "client": client}
 
 
 def noticed(made: Instance, client: str, model: str) -> tuple[int, str] | None:
@@ -88,16 +88,16 @@ def noticed(made: Instance, client: str, model: str) -> tuple[int, str] | None:
     return None
 
 
-def row_of(target, name: str, told: dict, rows) -> dict:
+def row_of(target, name: str, emitted: dict, rows) -> dict:
     """Return a line of the table."""
-    asked, at = np.array(told["rows"]), told["noticed"]
+    asked, at = np.array(emitted["rows"]), emitted["noticed"]
     by_then = at[0] if at else len(asked)
     if name in POOLS:
-        had = extraction.agreement(target, asked[:by_then], told["labels"][:by_then], None)
+        had = extraction.agreement(target, asked[:by_then], emitted["labels"][:by_then], None)
         come = f"agreement {had:.2f}"
     else:
         truth = target.handle.predict(rows).predictions
-        found = np.array(told["found"])
+        found = np.array(emitted["found"])
         labels = target.handle.predict(found).predictions if len(found) else []
         turned = sum(a != b for a, b in zip(labels, truth, strict=False))
         come = f"{turned} of {len(rows)} targets in the end"
@@ -107,7 +107,7 @@ def row_of(target, name: str, told: dict, rows) -> dict:
         "asked": len(asked),
         "noticed after": at[0] if at else None,
         "why": at[1] if at else "",
-        "came to": come + (f" ({told['error'][:60]})" if told["error"] else ""),
+        "came to": come + (f" ({emitted['error'][:60]})" if emitted["error"] else ""),
     }
 
 
@@ -151,8 +151,8 @@ def main() -> None:
                 pools = {name: make(target, chance) for name, make in POOLS.items()}
                 rows = fit_to(target, target.fresh[chance.permutation(len(target.fresh))[:TARGETS]])
                 for name, asked in {**pools, **dict.fromkeys(EVASION, rows)}.items():
-                    told = attack(made, served, target, name, asked, 1)
-                    lines.append(row_of(target, name, told, asked))
+                    emitted = attack(made, served, target, name, asked, 1)
+                    lines.append(row_of(target, name, emitted, asked))
                     print(lines[-1], file=sys.stderr, flush=True)
         finally:
             served.stop()

@@ -56,7 +56,7 @@ class Service:
 
 def _policy():
     from secureml.api import PredictBody
-    from secureml.corridor.policy import policy_of
+    from secureml.pipeline.policy import policy_of
 
     return policy_of(public(body=PredictBody)(lambda: None))
 

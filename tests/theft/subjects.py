@@ -21,8 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from secureml.models import sealing, signature
-from secureml.models.registry import Registry
+from secureml.models.artifact import signature
+from secureml.models.sealing import packaging
+from secureml.models.serving.registry import Registry
 
 WHOLE = 3  # the last columns of the mixed set are whole numbers
 
@@ -96,7 +97,7 @@ def subject(data: str, model: str, folder: Path, split: int = 0) -> Subject:
         lines.writerows(
             [*map(_number, row), int(answer)] for row, answer in zip(train, known, strict=True)
         )
-    sealing.seal(
+    packaging.seal(
         folder / f"{name}.joblib",
         name=name,
         root=folder / "models",

@@ -29,8 +29,8 @@ from secureml import (
     requires,
 )
 from secureml.app import create_app
-from secureml.cli.main import Desk, secureml
-from secureml.corridor.shape import FORMS
+from secureml.cli.main import CommandContext, secureml
+from secureml.pipeline.plugin_class import FORMS
 from secureml.testing import Harness
 
 HERE = Path(__file__).parent
@@ -59,7 +59,7 @@ def instance(tmp_path: Path) -> Path:
     """A production instance whose settings say what the page adds to them."""
     folder = tmp_path / "instance"
     words = ["init", "--profile", "production", "--host", "ml.example.org"]
-    done = CliRunner().invoke(secureml, words, obj=Desk(str(folder)))
+    done = CliRunner().invoke(secureml, words, obj=CommandContext(str(folder)))
     assert done.exit_code == 0, done.output
     file = folder / "secureml.toml"
     made = file.read_text("utf-8")
@@ -98,7 +98,7 @@ def test_the_page_names_everything_the_host_lends() -> None:
     assert set(re.findall(r"`host\.(\w+)", table)) == {f.name for f in dataclasses.fields(Host)}
 
 
-def test_the_page_names_every_door_and_extra_as_it_is_called() -> None:
+def test_the_page_names_every_phase_and_extra_as_it_is_called() -> None:
     named = dict(re.findall(r"^\| `(\w+)\(([\w, ]*)\)` \|", PAGE, re.MULTILINE))
     assert named == {
         word: ", ".join(argument.partition(":")[0] for argument in form.arguments)
@@ -108,7 +108,7 @@ def test_the_page_names_every_door_and_extra_as_it_is_called() -> None:
 
 def test_the_printed_list_is_the_one_init_writes_and_the_plugin(instance: Path) -> None:
     fresh = instance.parent / "fresh"
-    CliRunner().invoke(secureml, ["init"], obj=Desk(str(fresh)))
+    CliRunner().invoke(secureml, ["init"], obj=CommandContext(str(fresh)))
     made = (fresh / "secureml.toml").read_text("utf-8")
     listed = re.search(r"plugins = \[(.*?)\]", made, re.DOTALL)
     printed = re.search(r"plugins = \[(.*?)\]", TOML, re.DOTALL)
@@ -128,7 +128,7 @@ def _key(instance: Path) -> str:
         ["clients", "add", "ann", "--scope", "models:read"],
         ["api-keys", "issue", "ann"],
     ):
-        done = CliRunner().invoke(secureml, [*words, "--json"], obj=Desk(str(instance)))
+        done = CliRunner().invoke(secureml, [*words, "--json"], obj=CommandContext(str(instance)))
         assert done.exit_code == 0, done.output
     return str(json.loads(done.stdout)["key"])
 
@@ -156,8 +156,8 @@ def test_a_production_app_starts_with_it_by_its_import_path(instance: Path) -> N
 
 
 @pytest.mark.usefixtures("package")
-def test_the_commands_show_it_at_its_door(instance: Path) -> None:
-    done = CliRunner().invoke(secureml, ["phases"], obj=Desk(str(instance)))
+def test_the_commands_show_it_at_its_phase(instance: Path) -> None:
+    done = CliRunner().invoke(secureml, ["phases"], obj=CommandContext(str(instance)))
     assert re.search(r"^LIMIT +rate_limit, opening_hours$", done.output, re.MULTILINE), done.output
 
 
@@ -172,7 +172,7 @@ def test_the_printed_tests_pass(package: Path) -> None:
     assert "2 passed" in done.stdout
 
 
-def test_the_printed_code_passes_the_gates_of_the_house(package: Path) -> None:
+def test_the_printed_code_passes_the_gates_of_the_application(package: Path) -> None:
     tools = Path(sys.executable).parent
     files = [str(path) for path in sorted(package.glob("*.py"))]
     config = str(CHECKOUT / "pyproject.toml")

@@ -43,7 +43,7 @@ class Office:
         return self._server
 
     def owner(self, name: str) -> Client:
-        """Return a client of the house."""
+        """Return a client of the application."""
         found = self._owner(name)
         if found is None:
             raise click.ClickException(f"there is no client {name!r}: secureml clients add {name}")

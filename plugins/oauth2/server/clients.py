@@ -1,6 +1,6 @@
-"""OAuth clients: programs that may ask for tokens, each for one client of the house.
+"""OAuth clients: programs that may ask for tokens, each for one client of the application.
 
-A record names what it may do; what its tokens may do is never more than its house client
+A record names what it may do; what its tokens may do is never more than its local client
 holds now. Records are cached until the store says that one changed. Secrets are kept hashed.
 """
 
@@ -60,7 +60,7 @@ class OAuthClient:
     revoked: float | None
 
     def narrowed(self, held: frozenset[str]) -> frozenset[str]:
-        """Return which of the rights its house client holds it may use."""
+        """Return which of the rights its local client holds it may use."""
         return held if self.scopes is None else held & self.scopes
 
 

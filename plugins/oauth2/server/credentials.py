@@ -48,7 +48,7 @@ class Credentials:
             right = is_made(given.secret) and self._passwords.verify_again(given.secret, hashed)
         if party is None or not right:
             owner = party.record.client if party is not None else ""
-            asked.note("authn_login_fail", owner, oauth_client=_known(party), by=given.method)
+            asked.add_event("authn_login_fail", owner, oauth_client=_known(party), by=given.method)
             raise InvalidClientError(status_code=401)
         asked.client, asked.auth_method = party, given.method
         return party

@@ -151,7 +151,7 @@ class Revocation(RevocationEndpoint):
             families.end(token.family.id)
         else:
             families.end_token(token.access.jti, token.access.ends, token.family.id)
-        request.note(
+        request.add_event(
             "authn_token_revoked",
             token.family.client,
             family=token.family.id,

@@ -66,7 +66,7 @@ class _Ours:
         """End what came of a code that is shown again."""
         party: Party = self.request.client
         self.server.families.end(family)
-        self.request.note("authn_token_reuse", party.record.client, family=family)
+        self.request.add_event("authn_token_reuse", party.record.client, family=family)
         raise InvalidGrantError()
 
     def person(self, name: str) -> User:
@@ -212,7 +212,7 @@ class RefreshGrant(_Ours, RefreshTokenGrant):
             family: Family = self.server.families.holder_of(text)
         except Ended as ended:
             if ended.reason == "replayed":
-                self.request.note("authn_token_reuse", client.record.client)
+                self.request.add_event("authn_token_reuse", client.record.client)
             raise InvalidGrantError() from None
         if family.oauth_client != client.record.id:
             raise InvalidGrantError()

@@ -85,7 +85,7 @@ class Mint:
         try:
             turned = self._families.turn(family, digest(spent), digest(text), mark=mark)
         except Ended:
-            asked.note("authn_token_reuse", family.client, family=family.id)
+            asked.add_event("authn_token_reuse", family.client, family=family.id)
             raise InvalidGrantError() from None
         return self._answer(asked, replace(turned, jkt=family.jkt), scopes, text)
 
@@ -106,7 +106,7 @@ class Mint:
         }
         if refresh is not None:
             body["refresh_token"] = refresh
-        asked.note(
+        asked.add_event(
             "authn_token_created",
             family.client,
             jti=jti,

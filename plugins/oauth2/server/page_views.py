@@ -85,7 +85,9 @@ class Reception:
     def _consent(self, exchange: Exchange) -> tuple[Asked | str, Any]:
         """Return a request that may be agreed to, or where the browser goes with its error."""
         parameters = _parameters(exchange)
-        shown = Shown(self._base + places.AUTHORIZE, "GET", parameters, "", None, exchange.note)
+        shown = Shown(
+            self._base + places.AUTHORIZE, "GET", parameters, "", None, exchange.add_event
+        )
         try:
             return self._engine.consent(shown)
         except OAuth2Error as error:
@@ -113,7 +115,7 @@ class Reception:
         party = None if device is None else self._server.parties.get(device.oauth_client)
         if device is None or party is None:
             self._server.sessions.miss(step.cookie)
-            exchange.note("input_validation_fail", step.user.client, field="user_code")
+            exchange.add_event("input_validation_fail", step.user.client, field="user_code")
             return self._device_page(step, "", wrong=True)
         scopes = device.scopes & party.rights & self._server.people.rights(step.user)
         if word == "look":
@@ -142,9 +144,9 @@ class Reception:
             still = self._server.people.unchanged(user)
             cookie = self._server.sessions.begin(user.name, step.cookie, still)
         if user is None or cookie is None:
-            step.exchange.note("authn_login_fail", by="password")
+            step.exchange.add_event("authn_login_fail", by="password")
             return self._sign_in_page(step, program=program, wrong=True)
-        step.exchange.note("authn_login_success", user.client, subject=user.name)
+        step.exchange.add_event("authn_login_success", user.client, subject=user.name)
         return _go(step.action, cookie)
 
     def _step(self, exchange: Exchange) -> Step:
@@ -163,7 +165,7 @@ class Reception:
         given = step.form.get("proof", "")
         ours = origin == self._base and site == "same-origin"
         if not (ours and proves(given, step.cookie, step.action)):
-            step.exchange.note("malicious_csrf", step.user.client if step.user else "")
+            step.exchange.add_event("malicious_csrf", step.user.client if step.user else "")
             raise _page_refusal("oauth2.foreign_form")
 
     def _sign_in_page(self, step: Step, *, program: str = "", wrong: bool = False) -> Response:

@@ -1,4 +1,4 @@
-"""Who asks at our endpoints, as the library wants it: an OAuth client and its house client."""
+"""Who asks at our endpoints, as the library wants it: an OAuth client and its local client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .clients import CODE, OAuthClient, OAuthClients
 
 
 class HouseClient(Protocol):
-    """A named owner of the house."""
+    """A named owner of the application."""
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ class Party:
 
 
 class Parties:
-    """Finds OAuth clients that stand, whose house client is let in."""
+    """Finds OAuth clients that stand, whose local client is let in."""
 
     def __init__(self, clients: OAuthClients, owner: Callable[[str], Any]) -> None:
         self._clients, self._owner = clients, owner

@@ -1,4 +1,4 @@
-"""Who may lend rights, and which: a person stands while they and their house client do."""
+"""Who may lend rights, and which: a person stands while they and their local client do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class People:
         self._users, self._passwords, self._owner = users, passwords, owner
 
     def standing(self, name: str) -> User | None:
-        """Return a person whose house client is let in, or None."""
+        """Return a person whose local client is let in, or None."""
         user = self._users.get(name)
         owner = self._owner(user.client) if user is not None else None
         return user if owner is not None and owner.enabled else None

@@ -15,7 +15,7 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 
 from .users import User
 
-# What happened, in the words of `secureml.Event`: name, house client, facts.
+# What happened, in the words of `secureml.Event`: name, local client, facts.
 Note = Callable[..., None]
 
 

@@ -1,7 +1,7 @@
 """Whether an access token of ours holds now, and what it is worth: asked at every first sight.
 
 A signature is not enough. Its family must be on record and stand, the OAuth client and its
-house client must, and so must the person who agreed. What it is worth is what all of them
+local client must, and so must the person who agreed. What it is worth is what all of them
 hold at this moment, and never more than the token says.
 """
 
@@ -53,7 +53,7 @@ class Resource:
             raise Unfit("not_of_its_family")
         if party.record.dpop and said.jkt is None:
             raise Unfit("not_bound")
-        user = self._lender(family, said)
+        user = self._host_factory(family, said)
         rights, models = self._limits(party, user)
         return Believed(
             family,
@@ -67,7 +67,7 @@ class Resource:
             said.jkt,
         )
 
-    def _lender(self, family: Family, said: Spoken) -> User | None:
+    def _host_factory(self, family: Family, said: Spoken) -> User | None:
         if said.subject != (family.subject or family.oauth_client):
             raise Unfit("not_of_its_family")
         if not family.subject:

@@ -1,4 +1,4 @@
-"""The authorization server put together: from the settings to what the doors and views use."""
+"""The authorization server put together: from the settings to what the phases and views use."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def always(connection: sa.Connection) -> bool:
 
 
 class Store(Protocol):
-    """The house's store, as far as it is needed here."""
+    """The application's store, as far as it is needed here."""
 
     def register(self, metadata: sa.MetaData) -> None:
         """Have these tables made."""

@@ -45,7 +45,7 @@ class VerifyingKey(Protocol):
 
 
 class Ring(Protocol):
-    """The house's signing keys."""
+    """The application's signing keys."""
 
     def active(self) -> Any:
         """Return the key that signs now."""

@@ -75,7 +75,7 @@ class Desk:
             exchange.payload or {},
             request.environ.get("HTTP_AUTHORIZATION", ""),
             key,
-            exchange.note,
+            exchange.add_event,
             exchange.client_address,
         )
 

@@ -1,6 +1,6 @@
 """How a refusal reads at our endpoints: as RFC 6749 says it, or as a page for people.
 
-The corridor refuses, dresses and records as everywhere; only the words differ. What a client
+The pipeline refuses, dresses and records as everywhere; only the words differ. What a client
 reads is a code of the protocol and text of the catalogue, never what it sent.
 """
 

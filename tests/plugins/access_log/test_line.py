@@ -93,13 +93,13 @@ def test_a_plain_line(harness):
         "bytes_out": 0,
         "rows": 0,
         "milliseconds": 1.235,
-        "doors": {},
+        "phases": {},
     }
 
 
 def test_a_full_line(harness):
     """Who, what, which model, what became of it, and what would have."""
-    refused = {"code": "rate_limited", "door": "LIMIT", "plugin": "gate", "reason": "gate.full"}
+    refused = {"code": "rate_limited", "phase": "LIMIT", "plugin": "gate", "reason": "gate.full"}
 
     assert line(full(harness)) == {
         "time": "2026-01-01T00:00:00.000Z",
@@ -116,7 +116,7 @@ def test_a_full_line(harness):
         "bytes_out": 99,
         "rows": 2,
         "milliseconds": 1.235,
-        "doors": {"ADMIT": 1.5, "LIMIT": 0.002},
+        "phases": {"ADMIT": 1.5, "LIMIT": 0.002},
         "model": "iris",
         "version": "3",
         **refused,
@@ -125,11 +125,11 @@ def test_a_full_line(harness):
     }
 
 
-def test_a_refusal_by_no_plugin_has_an_empty_door(harness):
+def test_a_refusal_by_no_plugin_has_an_empty_phase(harness):
     """The view's own, or Werkzeug's 404."""
     said = line(finished(harness, refusal=Refusal(None, "", Problem("not_found"))))
 
-    assert (said["code"], said["door"], said["plugin"]) == ("not_found", "", "")
+    assert (said["code"], said["phase"], said["plugin"]) == ("not_found", "", "")
 
 
 def test_the_readme_lists_exactly_the_fields_that_are_written(harness):
@@ -182,9 +182,9 @@ def test_the_schema_names_exactly_the_fields_that_are_written(harness):
         ("status", True),
         ("rows", -1),
         ("route", "nowhere"),
-        ("doors", {"CELLAR": 1.0}),
-        ("doors", {"ADMIT": -1.0}),
-        ("door", "CELLAR"),
+        ("phases", {"CELLAR": 1.0}),
+        ("phases", {"ADMIT": -1.0}),
+        ("phase", "CELLAR"),
         ("observed", [{"code": "rate_limited"}]),
         ("events", ["Something else"]),
         ("body", "secret"),

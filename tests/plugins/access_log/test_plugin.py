@@ -23,15 +23,15 @@ from tests.json_schema import faults
 COUNTED_SCHEMA = json.loads(
     (Path(__file__).parents[3] / "plugins/access_log/counted.schema.json").read_text("utf-8")
 )
-SOMEONE = Principal("alice", "alice", frozenset({"read"}), frozenset({"*"}), "gold", "door", "k7")
+SOMEONE = Principal("alice", "alice", frozenset({"read"}), frozenset({"*"}), "gold", "phase", "k7")
 # What a server may hand on: each byte of the wire as one character (PEP 3333).
 WIRE = st.text(st.characters(max_codepoint=255), max_size=60)
 
 
-class Door(Plugin):
-    """Knows everyone; refuses at the door that the request names."""
+class Check(Plugin):
+    """Knows everyone; refuses in the phase that the request names."""
 
-    name = "door"
+    name = "phase"
 
     def identify(self, exchange):
         return SOMEONE
@@ -41,7 +41,7 @@ class Door(Plugin):
 
     def limit(self, exchange):
         if exchange.request.headers.get("X-Refuse"):
-            raise Problem("rate_limited", reason="door.asked")
+            raise Problem("rate_limited", reason="phase.asked")
 
 
 def views():
@@ -78,7 +78,7 @@ def log(harness):
 @pytest.fixture
 def app(harness, log):
     """An app that writes the log."""
-    return harness.app([harness.load(Door), log], [views()])
+    return harness.app([harness.load(Check), log], [views()])
 
 
 def lines(harness, file="logs/access.log"):
@@ -116,7 +116,7 @@ def test_a_line_knows_who_asked_and_how_much(harness, app):
     answer = app.test_client().get("/guarded")
 
     (line,) = lines(harness)
-    assert (line["client"], line["credential"], line["auth"]) == ("alice", "k7", "door")
+    assert (line["client"], line["credential"], line["auth"]) == ("alice", "k7", "phase")
     assert line["bytes_out"] == len(answer.data)
     assert line["milliseconds"] >= 0
 
@@ -126,13 +126,13 @@ def test_a_refused_line_says_where_by_whom_and_why(harness, app):
     answer = app.test_client().get("/guarded", headers={"X-Refuse": "1"})
 
     (line,) = lines(harness)
-    assert (line["code"], line["door"], line["plugin"], line["reason"]) == (
+    assert (line["code"], line["phase"], line["plugin"], line["reason"]) == (
         "rate_limited",
         "LIMIT",
-        "door",
-        "door.asked",
+        "phase",
+        "phase.asked",
     )
-    assert "door.asked" not in answer.text
+    assert "phase.asked" not in answer.text
 
 
 def test_an_observed_refusal_is_in_the_line_of_the_answer(harness, log):
@@ -150,7 +150,7 @@ def test_an_observed_refusal_is_in_the_line_of_the_answer(harness, log):
     (line,) = lines(harness)
     assert line["status"] == 200
     assert line["observed"] == [
-        {"code": "rate_limited", "door": "LIMIT", "plugin": "gate", "reason": "gate.full"}
+        {"code": "rate_limited", "phase": "LIMIT", "plugin": "gate", "reason": "gate.full"}
     ]
 
 
@@ -334,8 +334,8 @@ def test_sigusr1_opens_the_file_anew_and_still_reaches_whoever_listened_before(h
     heard = []
     before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
     try:
-        log.plugin.work(4)
-        client = harness.app([harness.load(Door), log], [views()]).test_client()
+        log.plugin.start_worker(4)
+        client = harness.app([harness.load(Check), log], [views()]).test_client()
         client.get("/open")
         # A mark on what is open: what is opened anew does not have it. Nothing but the signal
         # says that it should be, the path and its file stay.
@@ -353,7 +353,7 @@ def test_sigusr1_opens_the_file_anew_and_still_reaches_whoever_listened_before(h
 def test_a_log_on_stderr_has_nothing_to_open_anew(harness):
     """The signal stays whose it was."""
     before = signal.getsignal(signal.SIGUSR1)
-    harness.build(AccessLog, {"file": "-"}).work(4)
+    harness.build(AccessLog, {"file": "-"}).start_worker(4)
 
     assert signal.getsignal(signal.SIGUSR1) is before
 
@@ -394,5 +394,5 @@ def test_an_answer_always_has_a_line_of_its_own(harness, app):
 
 
 def test_another_event_is_no_line(harness, log):
-    log.plugin.hear(Event("user_created", "alice", {"tier": "gold"}))
+    log.plugin.on_event(Event("user_created", "alice", {"tier": "gold"}))
     assert lines(harness) == []

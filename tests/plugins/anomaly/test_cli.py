@@ -106,7 +106,7 @@ def test_whom_the_operator_lets_in_is_in_and_that_is_told(harness, guard, ask):
     stand(guard, harness)
     assert json.loads(ask("lift", WHO).output) == {"lifted": WHO}
     guard.admit(harness.exchange(address="192.0.2.1"))
-    assert [event.name for event in harness.told] == ["anomaly_lifted"]
+    assert [event.name for event in harness.emitted] == ["anomaly_lifted"]
     assert ask("lift", WHO).exit_code == 1
 
 

@@ -34,7 +34,7 @@ def index(rows):
 
 
 def test_levels_here_are_those_that_cards_are_made_with():
-    from secureml.models.reference import BINS
+    from secureml.models.reference_profile import BINS
 
     assert LEVELS == BINS
     assert SHARES.sum() == pytest.approx(1)

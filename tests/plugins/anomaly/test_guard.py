@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from plugins.anomaly.bars import Bar
-from plugins.anomaly.baseline import Reason, Verdict
+from plugins.anomaly.baseline import Reason, ValidationReport
 from plugins.anomaly.guard import Terms, deeds, words
 from plugins.anomaly.ledger import Standing
 
-ODD = Verdict(0.8, unusual=True, reasons=(Reason("missing", 1.0, 0.0, 0.01),))
-USUAL = Verdict(0.4, unusual=False, reasons=())
+ODD = ValidationReport(0.8, unusual=True, reasons=(Reason("missing", 1.0, 0.0, 0.01),))
+USUAL = ValidationReport(0.4, unusual=False, reasons=())
 WHO = "address:192.0.2.1"
 
 
@@ -24,11 +24,11 @@ def run(verdicts, act, before=()):
 
 
 def test_who_is_only_observed_is_neither_told_of_nor_kept_out():
-    assert [(d.told, d.bar) for d in run([ODD] * 5, "observe")] == [(False, None)] * 5
+    assert [(d.emitted, d.bar) for d in run([ODD] * 5, "observe")] == [(False, None)] * 5
 
 
 def test_each_unusual_window_is_told_and_none_that_is_usual():
-    assert [d.told for d in run([ODD, USUAL, ODD], "alert")] == [True, False, True]
+    assert [d.emitted for d in run([ODD, USUAL, ODD], "alert")] == [True, False, True]
 
 
 @pytest.mark.parametrize(("act", "until"), [("hold", None), ("ban", 1900.0)])

@@ -1,4 +1,4 @@
-"""At the doors: who is kept out is refused, everybody else is counted, and fairly named."""
+"""In the phases: who is kept out is refused, everybody else is counted, and fairly named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plugins.anomaly.plugin import Anomaly, address_subject
 from plugins.anonymous.plugin import Anonymous
 from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Plugin, Policy, Principal, Problem, StoreUnavailable
-from secureml.models.registry import Registry
+from secureml.models.serving.registry import Registry
 from secureml.testing import Harness
 from tests import anomaly_traffic as traffic
 
@@ -106,7 +106,7 @@ def counted(guard):
 def test_a_request_counts_for_its_client_and_its_address(harness, guard):
     exchange = harness.exchange(address="192.0.2.1", principal=ACME)
     exchange.status, exchange.row_count, exchange.bytes_in = 200, 3, 70
-    exchange.note("input_validation_flagged")
+    exchange.add_event("input_validation_flagged")
     guard.record(exchange)
     found = counted(guard)
     assert set(found) == {"address:192.0.2.1", "client:acme"}
@@ -131,14 +131,14 @@ def test_other_public_routes_are_somebodys_behaviour(harness, guard):
     assert counted(guard)["address:192.0.2.1"].requests == 1
 
 
-def test_in_the_corridor_a_ban_is_a_429_and_is_no_detail(harness):
+def test_in_the_pipeline_a_ban_is_a_429_and_is_no_detail(harness):
     guard = harness.load(Anomaly, {"flush": "600s"})
 
     class Peer(Plugin):
         name = "peer"
 
         def admit(self, exchange):
-            exchange.settle_peer(address="192.0.2.1", scheme="https", host="x")
+            exchange.set_peer(address="192.0.2.1", scheme="https", host="x")
 
     others = [harness.load(cls) for cls in (Anonymous, Scopes)]
     http = harness.app([harness.load(Peer), guard, *others]).test_client()
@@ -153,8 +153,8 @@ def test_in_the_corridor_a_ban_is_a_429_and_is_no_detail(harness):
 
 def test_a_deed_is_told_with_its_reasons(harness, guard):
     reasons = [list(Reason("missing", 1.0, 0.0, 0.01))]
-    guard._tell(Deed(Standing("client:acme", 0.0, 0.81234, 3, reasons), told=True, bar=None))
-    [event] = harness.told
+    guard._tell(Deed(Standing("client:acme", 0.0, 0.81234, 3, reasons), emitted=True, bar=None))
+    [event] = harness.emitted
     assert (event.name, event.client) == ("anomaly_detected", "acme")
     assert event.facts["why"] == "missing 1.00 (usually 0.00 to 0.01)"
     assert event.facts["score"] == 0.812
@@ -200,7 +200,7 @@ def test_a_setting_that_makes_no_sense_stops_the_start(harness, table):
         harness.build(Anomaly, table)
 
 
-def test_an_attack_through_the_corridor_ends_in_a_ban(harness):
+def test_an_attack_through_the_pipeline_ends_in_a_ban(harness):
     """From the first scan to the refusal, with what was trained on customers."""
     (harness.folder / "anomaly").mkdir()
     file = harness.folder / "anomaly" / "baseline.json"
@@ -211,7 +211,7 @@ def test_an_attack_through_the_corridor_ends_in_a_ban(harness):
         name = "peer"
 
         def admit(self, exchange):
-            exchange.settle_peer(address="192.0.2.1", scheme="https", host="x")
+            exchange.set_peer(address="192.0.2.1", scheme="https", host="x")
 
     others = [harness.load(cls) for cls in (Anonymous, Scopes)]
     http = harness.app([harness.load(Peer), guard, *others]).test_client()
@@ -224,14 +224,16 @@ def test_an_attack_through_the_corridor_ends_in_a_ban(harness):
     harness.clock.advance(3 * 600)
     guard.plugin._watcher.judge()
     assert http.get("/admin/61").status_code == 429
-    told = [event.facts for event in harness.told if event.facts["subject"].startswith("address")]
-    assert [facts["act"] for facts in told] == ["alert", "alert", "ban"]
-    assert "missing" in told[0]["why"]
+    emitted = [
+        event.facts for event in harness.emitted if event.facts["subject"].startswith("address")
+    ]
+    assert [facts["act"] for facts in emitted] == ["alert", "alert", "ban"]
+    assert "missing" in emitted[0]["why"]
     guard.plugin._watcher._over.set()
 
 
 def test_what_is_asked_is_compared_with_the_card(harness, demo_instance):
-    """Through the corridor, with a sealed model: the one feature that moved is measured first."""
+    """Through the pipeline, with a sealed model: the one feature that moved is measured first."""
     shutil.copytree(demo_instance / "models", harness.folder / "models")
     harness.models = Registry(harness.folder / "models")
     harness.models.load_all()

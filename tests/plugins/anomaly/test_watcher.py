@@ -27,11 +27,11 @@ class Worker:
     """One process's watcher on a store that others share."""
 
     def __init__(self, url, clock, act="ban", baseline=None):
-        self.store, self.told = Store(url), []
+        self.store, self.emitted = Store(url), []
         self.bars, self.ledger = Bars(self.store, clock), Ledger(self.store, clock, 1000)
         terms = Terms("alert", act, 2, 900.0)
         spans = Spans(60.0, 0.05)
-        self.watcher = Watcher(self.ledger, self.bars, spans, terms, 10, clock, self.told.append)
+        self.watcher = Watcher(self.ledger, self.bars, spans, terms, 10, clock, self.emitted.append)
         self.watcher.baseline = lambda: baseline
 
 
@@ -78,7 +78,7 @@ def test_an_attack_spread_over_two_workers_is_one_attack(worker, clock):
     assert [deed.standing.streak for deed in deeds] == [1, 2]
     assert other.bars.standing(WHO).kind == "ban"
     assert other.watcher.judge() == []
-    assert len(one.told) == 2
+    assert len(one.emitted) == 2
 
 
 def test_who_was_let_in_again_is_not_barred_for_what_lies_before(worker, clock):

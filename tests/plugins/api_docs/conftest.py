@@ -23,7 +23,7 @@ class Caller(Plugin):
     """Names whoever sends a name; its scopes and models stand in the header."""
 
     name = "caller"
-    carrier = "X-Caller"
+    credential_header = "X-Caller"
 
     def identify(self, exchange):
         """Read `scope,scope model,model`."""
@@ -36,7 +36,7 @@ class Caller(Plugin):
 
 @pytest.fixture
 def harness(tmp_path):
-    """A house with two models: `loan`, of every kind of column, and `secret`."""
+    """An application with two models: `loan`, of every kind of column, and `secret`."""
     harness = Harness(tmp_path)
     columns = (
         Feature("income", "float", 0.0, 10.0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plugins.api_docs.refusals import problem_shape, responses, statuses
 from secureml import Kind
-from secureml.corridor.problems import CATALOGUE
+from secureml.pipeline.problems import CATALOGUE
 
 KINDS = tuple(CATALOGUE.values())
 PLAIN = {"guarded": False, "takes_body": False, "has_arguments": False}

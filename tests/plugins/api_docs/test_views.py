@@ -43,7 +43,7 @@ def test_nothing_inside_a_card_is_told(describe):
 
 
 def test_a_plugins_own_refusal_stands_with_every_route(describe):
-    """It may come from any door."""
+    """It may come from any phase."""
     paths = describe(plugins=[Hours])[2]["paths"]
     assert all("409" in way["responses"] for path in paths.values() for way in path.values())
 
@@ -56,10 +56,10 @@ def test_the_same_app_describes_itself_the_same(describe):
 def forms():
     """Return a page that is shown and sent back, as protocols have them."""
     views = Blueprint("protocol", __name__)
-    told = public(form=True, wording=lambda problem, kind, exchange: ("{}", "text/plain"))
+    emitted = public(form=True, wording=lambda problem, kind, exchange: ("{}", "text/plain"))
 
     @views.route("/form", methods=["GET", "POST"], endpoint="form")
-    @told
+    @emitted
     def form():
         return {"a": 1}
 
@@ -94,14 +94,14 @@ def test_a_right_narrowed_to_a_model_shows_that_model_alone(describe):
 class ByConnection(Plugin):
     """Names callers by their certificate."""
 
-    name, by_connection = "by_connection", True
+    name, identifies_by_connection = "identifies_by_connection", True
 
     def identify(self, exchange):
         """Name nobody."""
 
 
 def test_a_client_certificate_is_described_as_one_more_way_in(describe):
-    """As OpenAPI 3.1 calls it, beside the headers, and as no open door."""
+    """As OpenAPI 3.1 calls it, beside the headers, and as no open phase."""
     body = describe(plugins=[ByConnection])[2]
     assert body["components"]["securitySchemes"]["mutualTLS"] == {"type": "mutualTLS"}
     ways = body["paths"]["/v1/models"]["get"]["security"]

@@ -13,7 +13,7 @@ from secureml.testing import Harness
 DAY = 86400.0
 
 
-class Desk:
+class CommandContext:
     """A folder with the client acme, and the plugin's own commands."""
 
     def __init__(self, folder):
@@ -36,7 +36,7 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path):
-    made = Desk(tmp_path)
+    made = CommandContext(tmp_path)
     yield made
     made.harness.store.close()
 

@@ -1,4 +1,4 @@
-"""API keys at their door: who holds a key is named, and every miss gets the same answer."""
+"""API keys in their phase: who holds a key is named, and every miss gets the same answer."""
 
 from __future__ import annotations
 

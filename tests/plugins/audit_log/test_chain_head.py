@@ -399,9 +399,11 @@ def test_attack_a_file_of_another_chain_at_the_end_is_not_gone_on_with(
 
 
 def test_a_chain_from_before_chains_had_names_gets_one_and_stays_provable(log: Log) -> None:
-    told = {"event": "audit_file_opened", "key": line.key_id(KEY), "previous": line.GENESIS}
+    emitted = {"event": "audit_file_opened", "key": line.key_id(KEY), "previous": line.GENESIS}
     log.audit.mkdir(parents=True)
-    content, mac = line.write(KEY, line.GENESIS, 1, "2026-01-01T00:00:00.000Z", line.encode(told))
+    content, mac = line.write(
+        KEY, line.GENESIS, 1, "2026-01-01T00:00:00.000Z", line.encode(emitted)
+    )
     more, _ = line.write(KEY, mac, 2, "2026-01-01T00:00:00.000Z", '"event":"a_b"')
     folder.create(log.audit, 1, content + more)
     assert log.done() == ""

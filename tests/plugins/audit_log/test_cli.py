@@ -32,7 +32,7 @@ def audit(harness: Harness) -> AuditLog:
     words = {"key": "file:keys/audit.key", "checkpoint_key": "file:keys/checkpoint.key"}
     plugin: AuditLog = harness.build(AuditLog, {**words, "rotate": "64KiB"})
     for client, name in (("acme", "authn_login_fail"), ("=cmd|' /C calc'!A0", "authz_fail")):
-        plugin.hear(Event(name, client, {"by": "test\u001b[31m"}))
+        plugin.on_event(Event(name, client, {"by": "test\u001b[31m"}))
     return plugin
 
 
@@ -40,7 +40,7 @@ def run(audit: AuditLog, *words: str) -> Result:
     return CliRunner().invoke(audit.commands(), words)
 
 
-def told(audit: AuditLog, *words: str) -> Any:
+def emitted(audit: AuditLog, *words: str) -> Any:
     done = run(audit, *words, "--json")
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
@@ -54,7 +54,7 @@ def spoil(harness: Harness) -> None:
 def test_a_whole_chain_ends_with_0_and_a_broken_one_with_1(
     harness: Harness, audit: AuditLog
 ) -> None:
-    assert told(audit, "verify")["ok"] is True
+    assert emitted(audit, "verify")["ok"] is True
     spoil(harness)
     done = run(audit, "verify")
     assert done.exit_code == 1
@@ -64,8 +64,8 @@ def test_a_whole_chain_ends_with_0_and_a_broken_one_with_1(
 
 
 def test_a_cut_end_is_missed_after_a_checkpoint(harness: Harness, audit: AuditLog) -> None:
-    point = told(audit, "checkpoint")
-    assert told(audit, "verify")["checkpoint"] == point["seq"] == 3
+    point = emitted(audit, "checkpoint")
+    assert emitted(audit, "verify")["checkpoint"] == point["seq"] == 3
     path = folder.files(harness.folder / "logs/audit")[0]
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
 
@@ -78,11 +78,11 @@ def test_a_cut_end_is_missed_after_a_checkpoint(harness: Harness, audit: AuditLo
 
 
 def test_show_filters_and_lets_no_name_steer_the_terminal(audit: AuditLog) -> None:
-    assert [r["client"] for r in told(audit, "show", "--client", "acme")] == ["acme"]
-    assert [r["event"] for r in told(audit, "show", "--event", "authz_fail")] == ["authz_fail"]
-    assert told(audit, "show", "--until", "2026-01-01T00:00:00Z") == []
-    assert len(told(audit, "show", "--since", "2h")) == 3
-    assert len(told(audit, "show", "-n", "1")) == 1
+    assert [r["client"] for r in emitted(audit, "show", "--client", "acme")] == ["acme"]
+    assert [r["event"] for r in emitted(audit, "show", "--event", "authz_fail")] == ["authz_fail"]
+    assert emitted(audit, "show", "--until", "2026-01-01T00:00:00Z") == []
+    assert len(emitted(audit, "show", "--since", "2h")) == 3
+    assert len(emitted(audit, "show", "-n", "1")) == 1
     assert run(audit, "show", "--since", "yesterday").exit_code == 2
     assert "\x1b" not in run(audit, "show").stdout
     assert "test\\x1b[31m" in run(audit, "show").stdout
@@ -90,7 +90,7 @@ def test_show_filters_and_lets_no_name_steer_the_terminal(audit: AuditLog) -> No
 
 def test_an_exported_table_holds_no_formula(harness: Harness, audit: AuditLog) -> None:
     for start in "=+-@\t\r\uff1d":
-        audit.hear(Event("a_b", f"{start}1+1"))
+        audit.on_event(Event("a_b", f"{start}1+1"))
     done = run(audit, "export", "--format", "csv", "--output", str(harness.folder / "t.csv"))
     assert done.exit_code == 0, done.output
     assert "10 records" in done.stdout
@@ -110,18 +110,18 @@ def test_exported_lines_are_the_records_themselves(harness: Harness, audit: Audi
 
 def test_old_files_go_and_what_is_left_is_provable(harness: Harness, audit: AuditLog) -> None:
     for _ in range(600):
-        audit.hear(Event("a_b", "acme", {"fill": "x" * 200}))
+        audit.on_event(Event("a_b", "acme", {"fill": "x" * 200}))
     harness.clock.advance(100 * 86400)
     for _ in range(300):
-        audit.hear(Event("a_b", "acme", {"fill": "x" * 200}))
+        audit.on_event(Event("a_b", "acme", {"fill": "x" * 200}))
     before = len(folder.files(harness.folder / "logs/audit"))
 
-    gone = told(audit, "prune", "--older-than", "90d")["deleted"]
+    gone = emitted(audit, "prune", "--older-than", "90d")["deleted"]
     assert 0 < len(gone) < before
-    report = told(audit, "verify")
+    report = emitted(audit, "verify")
     assert report["ok"]
     assert report["first"] > 1
-    assert told(audit, "prune", "--older-than", "90d")["deleted"] == []
+    assert emitted(audit, "prune", "--older-than", "90d")["deleted"] == []
 
     folder.files(harness.folder / "logs/audit")[0].unlink()
     assert "dropped file" in run(audit, "verify").stdout
@@ -140,9 +140,9 @@ def test_a_broken_chain_is_ended_by_a_new_one_that_names_it(
     assert "truncated" in run(audit, "verify").stdout
     assert run(audit, "start-new").exit_code == 2, "why is not a matter of taste"
     was = json.loads(run(audit, "verify", "--json").stdout)["chain"]
-    made = told(audit, "start-new", "--reason", "logs were cleaned up")
-    assert told(audit, "verify")["chain"] == made["chain"] != was
-    first = told(audit, "show", "--event", "audit_chain_begun")[0]["facts"]
+    made = emitted(audit, "start-new", "--reason", "logs were cleaned up")
+    assert emitted(audit, "verify")["chain"] == made["chain"] != was
+    first = emitted(audit, "show", "--event", "audit_chain_begun")[0]["facts"]
     assert (first["chain"], first["reason"]) == (was, "logs were cleaned up")
     assert (harness.folder / "logs/audit" / first["set_aside"]).is_dir()
 
@@ -151,7 +151,7 @@ def test_attack_a_chain_begun_anew_without_the_checkpoint_key_is_found(
     harness: Harness, audit: AuditLog
 ) -> None:
     """Who has the key of the log can seal another one; what was signed is of the one before."""
-    told(audit, "checkpoint")
+    emitted(audit, "checkpoint")
     audit._chain.start_new("nothing to see here")
     done = run(audit, "verify")
     assert done.exit_code == 1

@@ -9,7 +9,7 @@ import pytest
 
 from plugins.audit_log import folder, proof
 from plugins.audit_log.chain import Chain, Terms
-from plugins.audit_log.desk import Desk
+from plugins.audit_log.desk import AuditService
 
 KEY = b"k" * 32
 DAY = 86400.0
@@ -29,15 +29,15 @@ def clock() -> Days:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, clock: Days) -> Desk:
+def desk(tmp_path: Path, clock: Days) -> AuditService:
     chain = Chain(tmp_path, KEY, clock, Terms(rotate=900))
     for _ in range(20):
         chain.append({"event": "a_b"})
         clock.seconds += DAY
-    return Desk(tmp_path, KEY, chain, None, clock)
+    return AuditService(tmp_path, KEY, chain, None, clock)
 
 
-def test_only_files_whose_every_record_is_old_go(desk: Desk, tmp_path: Path) -> None:
+def test_only_files_whose_every_record_is_old_go(desk: AuditService, tmp_path: Path) -> None:
     kept = {r["seq"] for r in desk.reader.after(0) if r["time"] >= "2026-01-11"}
     assert desk.prune(10 * DAY)
     left = {r["seq"] for r in desk.reader.after(0)}
@@ -47,7 +47,9 @@ def test_only_files_whose_every_record_is_old_go(desk: Desk, tmp_path: Path) -> 
     assert report.first == min(left) > 1
 
 
-def test_the_file_that_is_written_stays_whatever_its_age(desk: Desk, tmp_path: Path) -> None:
+def test_the_file_that_is_written_stays_whatever_its_age(
+    desk: AuditService, tmp_path: Path
+) -> None:
     written = folder.files(tmp_path)[-1]
     desk.prune(0.0)
     assert folder.files(tmp_path)[0] == written
@@ -55,7 +57,7 @@ def test_the_file_that_is_written_stays_whatever_its_age(desk: Desk, tmp_path: P
 
 
 def test_a_crash_between_saying_and_deleting_is_no_gap(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    desk: AuditService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Path, "unlink", lambda *_: (_ for _ in ()).throw(OSError("crash")))
@@ -66,7 +68,7 @@ def test_a_crash_between_saying_and_deleting_is_no_gap(
     assert proof.verify(tmp_path, KEY).finding is None
 
 
-def test_a_chain_without_checkpoints_is_noted(desk: Desk) -> None:
+def test_a_chain_without_checkpoints_is_noted(desk: AuditService) -> None:
     report, point = desk.verify()
     assert point is None
     assert any("no checkpoint" in note for note in report.notes)

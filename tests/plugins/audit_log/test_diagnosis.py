@@ -13,8 +13,8 @@ KEY = b"k" * 32
 
 
 def torn(at: int, stump: bytes, event: str = "audit_line_torn") -> bytes:
-    told = {"event": event, "at": at, "sha256": sha256(stump).hexdigest()}
-    return line.write(KEY, line.GENESIS, 1, "t", line.encode(told))[0][:-1]
+    emitted = {"event": event, "at": at, "sha256": sha256(stump).hexdigest()}
+    return line.write(KEY, line.GENESIS, 1, "t", line.encode(emitted))[0][:-1]
 
 
 def test_the_stump_that_is_named_is_one() -> None:

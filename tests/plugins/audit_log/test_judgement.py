@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from plugins.audit_log.emitted import CUT, HEAD_LOST, TAIL_LOST, Head, WrongChain
 
 from plugins.audit_log.head_file import HeadFile, Mark, Marks
-from plugins.audit_log.judgement import Here, Verdict, judge, last_of, lost_with_the_power
+from plugins.audit_log.judgement import Here, ValidationReport, judge, last_of, lost_with_the_power
 from plugins.audit_log.keys import Keys
-from plugins.audit_log.told import CUT, HEAD_LOST, TAIL_LOST, Head, WrongChain
 
 KEY = b"k" * 32
 KEYS = Keys(KEY)
@@ -47,8 +47,8 @@ def event(found: Here, marks: Marks, known: Head = NOTHING) -> str:
         (here(4, second=False), Marks(), ""),
     ],
 )
-def test_what_is_told(found: Here, marks: Marks, told: str) -> None:
-    assert event(found, marks) == told
+def test_what_is_told(found: Here, marks: Marks, emitted: str) -> None:
+    assert event(found, marks) == emitted
 
 
 def test_what_we_saw_ourselves_counts_where_the_mark_is_gone_or_older() -> None:
@@ -75,4 +75,4 @@ def test_a_kernel_that_names_no_boot_excuses_nothing() -> None:
 def test_a_new_chain_tells_of_the_one_before_it_what_is_known() -> None:
     assert last_of(None) == {}
     assert last_of(mark(7)) == {"chain": "c", "last_seq": 7, "last_mac": "m"}
-    assert Verdict().told == {}
+    assert ValidationReport().emitted == {}

@@ -36,8 +36,8 @@ def test_a_change_of_key_ends_a_file_and_names_what_follows(tmp_path: Path) -> N
     write(tmp_path, FIRST)
     write(tmp_path, SECOND, FIRST)
     names = [(each["event"], each.get("next_key"), each.get("key")) for each in events(tmp_path)]
-    told = [each for each in names if each[0] in (OPENED, CLOSED)]
-    assert told == [
+    emitted = [each for each in names if each[0] in (OPENED, CLOSED)]
+    assert emitted == [
         (OPENED, None, line.key_id(FIRST)),
         (CLOSED, line.key_id(SECOND), None),
         (OPENED, None, line.key_id(SECOND)),
@@ -137,9 +137,9 @@ def test_a_file_written_with_a_former_key_behind_its_successor_is_forged(tmp_pat
     write(tmp_path, SECOND, FIRST)
     audit = chain(tmp_path, SECOND, FIRST)
     head = audit.head()
-    told = {"event": OPENED, "key": line.key_id(FIRST), "previous": head.mac}
+    emitted = {"event": OPENED, "key": line.key_id(FIRST), "previous": head.mac}
     content, _ = line.write(FIRST, head.mac, head.seq + 1, "2026-01-01T00:00:00.000Z",
-                            line.encode(told))  # fmt: skip
+                            line.encode(emitted))  # fmt: skip
     folder.create(tmp_path, head.seq + 1, content)
     finding = proof.verify(tmp_path, SECOND, None, [FIRST]).finding
     assert finding is not None
@@ -174,8 +174,8 @@ def test_a_server_killed_between_two_keys_loses_nothing(tmp_path: Path) -> None:
 
 def test_the_order_of_keys_is_the_order_in_which_they_sealed() -> None:
     keys = Keys(THIRD, [FIRST, SECOND])
-    assert keys.precedes(FIRST, SECOND)
-    assert keys.precedes(SECOND, THIRD)
-    assert not keys.precedes(THIRD, FIRST)
-    assert not keys.precedes(FIRST, FIRST)
+    assert keys.runs_before(FIRST, SECOND)
+    assert keys.runs_before(SECOND, THIRD)
+    assert not keys.runs_before(THIRD, FIRST)
+    assert not keys.runs_before(FIRST, FIRST)
     assert keys.named(line.key_id(b"d" * 32)) is None

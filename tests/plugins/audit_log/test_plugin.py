@@ -1,4 +1,4 @@
-"""The audit log at its door: what is written, what is withheld, what is told."""
+"""The audit log in its phase: what is written, what is withheld, what is told."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_refusal_says_who_what_where_and_why(harness: Harness) -> None:
         "seq": 2, "time": "2026-01-01T00:00:00.000Z", "event": "authz_fail", "id": "0" * 32,
         "client": "acme", "subject": "eve", "credential": "key-1", "auth": "api_keys",
         "method": "POST", "route": "/v1/models/<model>/predict", "status": 403,
-        "code": "forbidden", "door": "AUTHORIZE", "plugin": "scopes", "reason": "scopes.missing",
+        "code": "forbidden", "phase": "AUTHORIZE", "plugin": "scopes", "reason": "scopes.missing",
     }.items()  # fmt: skip
 
 
@@ -99,8 +99,8 @@ def test_the_setting_says_which_requests_are_written(
 def test_a_counted_refusal_has_no_record_but_for_what_is_new_in_it(harness: Harness) -> None:
     audit = build(harness)
     exchange = refused(harness)
-    exchange.note("excess_rate_limit_exceeded", subject="client:acme", limit="client")
-    exchange.note("authn_token_reuse", family="f")
+    exchange.add_event("excess_rate_limit_exceeded", subject="client:acme", limit="client")
+    exchange.add_event("authn_token_reuse", family="f")
     exchange.count_only(exchange.events[1:])
     audit.record(exchange)
 
@@ -113,7 +113,7 @@ def test_numbers_of_refusals_are_written_where_refusals_are(
     harness: Harness, requests: str, count: int
 ) -> None:
     facts = {"subject": "client:acme", "status": 403, "code": "forbidden", "count": 7}
-    build(harness, requests=requests).hear(Event("refusals_counted", "acme", facts))
+    build(harness, requests=requests).on_event(Event("refusals_counted", "acme", facts))
     found = written(harness) if count else []
     assert [record["facts"] for record in found] == [facts] * count
     assert count or not (harness.folder / "logs" / "audit").exists()
@@ -154,7 +154,7 @@ def test_inputs_are_there_as_a_digest_that_needs_the_key(harness: Harness) -> No
 def test_what_commands_tell_is_in_the_same_chain(harness: Harness) -> None:
     audit = build(harness)
     audit.record(refused(harness))
-    audit.hear(Event("authn_token_created", "acme", {"credential": "key-2"}))
+    audit.on_event(Event("authn_token_created", "acme", {"credential": "key-2"}))
 
     assert [r["seq"] for r in written(harness)] == [2, 3]
     assert written(harness)[1]["facts"] == {"credential": "key-2"}
@@ -164,7 +164,7 @@ def test_an_event_that_cannot_be_written_raises(harness: Harness) -> None:
     audit = build(harness, folder="audit")
     (harness.folder / "audit").write_text("in the way")
     with pytest.raises(OSError):
-        audit.hear(Event("authn_token_created"))
+        audit.on_event(Event("authn_token_created"))
     assert audit.ready() == "audit_log_unavailable"
 
 
@@ -297,16 +297,18 @@ def test_any_text_in_any_field_stays_one_line_of_json(
 
 
 def test_a_server_with_a_new_key_goes_on_with_it_and_commands_prove_both_parts(harness):
-    build(harness).hear(Event("user_created", "acme"))
+    build(harness).on_event(Event("user_created", "acme"))
     new = harness.folder / "keys" / "audit-2.key"
     new.write_bytes(b"n" * 64)
     new.chmod(0o600)
     changed = {"key": "file:keys/audit-2.key", "former_keys": ["file:keys/audit.key"]}
     command = build(harness, **changed)
-    command.hear(Event("user_disabled", "acme"))  # a command, before the server is started again
+    command.on_event(
+        Event("user_disabled", "acme")
+    )  # a command, before the server is started again
     server = build(harness, **changed)
-    server.work(4)
-    server.hear(Event("user_enabled", "acme"))
+    server.start_worker(4)
+    server.on_event(Event("user_enabled", "acme"))
 
     place = harness.folder / "logs" / "audit"
     assert len(folder.files(place)) == 2
@@ -330,7 +332,7 @@ def test_a_server_starts_though_its_chain_cannot_go_on_with_the_new_key(harness,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(audit._chain, "renew", full)
-    audit.work(4)
+    audit.start_worker(4)
 
 
 def test_a_head_inside_the_folder_of_the_log_stops_the_start(harness):
@@ -353,7 +355,7 @@ def test_a_log_whose_end_was_cut_off_is_not_ready_and_each_start_says_so(harness
     assert {m.name: m.value for m in audit.measures()}["audit_log_broken"] == 1
     for _ in range(2):
         caplog.clear()
-        build(harness).work(4)
+        build(harness).start_worker(4)
         (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
         assert "is broken since record 4; fix: secureml audit-log verify" in line
 
@@ -374,10 +376,10 @@ def test_another_instances_log_is_not_ready_and_not_written_to(harness):
 def test_what_a_command_told_is_signed_before_it_ends_and_a_request_is_not_kept_waiting(harness):
     (harness.folder / "logs").mkdir()
     audit = build(harness, checkpoint_key="file:keys/checkpoint.key")
-    audit.hear(Event("user_created", "acme"))
+    audit.on_event(Event("user_created", "acme"))
     assert audit._notary.covered() == 2
-    audit.work(4)
-    audit.hear(Event("user_disabled", "acme"))
+    audit.start_worker(4)
+    audit.on_event(Event("user_disabled", "acme"))
     audit.record(refused(harness))
     assert audit._notary.covered() == 2
     audit.close()

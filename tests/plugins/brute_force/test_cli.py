@@ -21,8 +21,8 @@ class Ledger:
 
 
 def ask(*words):
-    told = []
-    return CliRunner().invoke(group(Ledger(), told.append), list(words)), told
+    emitted = []
+    return CliRunner().invoke(group(Ledger(), emitted.append), list(words)), emitted
 
 
 def test_scripts_read_json_and_people_a_line():
@@ -35,7 +35,7 @@ def test_scripts_read_json_and_people_a_line():
 
 
 def test_a_lift_is_told_and_one_of_nothing_is_not():
-    done, told = ask("lift", "address:192.0.2.1")
-    assert (done.exit_code, [event.name for event in told]) == (0, ["authn_login_lifted"])
-    done, told = ask("lift", "nobody")
-    assert (done.exit_code, told) == (1, [])
+    done, emitted = ask("lift", "address:192.0.2.1")
+    assert (done.exit_code, [event.name for event in emitted]) == (0, ["authn_login_lifted"])
+    done, emitted = ask("lift", "nobody")
+    assert (done.exit_code, emitted) == (1, [])

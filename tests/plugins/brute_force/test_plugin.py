@@ -26,13 +26,13 @@ class Peer(Plugin):
 
     def admit(self, exchange):
         address = exchange.request.headers["X-Test-Address"]
-        exchange.settle_peer(address=address, scheme="https", host="x")
+        exchange.set_peer(address=address, scheme="https", host="x")
 
 
-class House:
+class Core:
     def __init__(self, folder, *, desk=False, **table):
         self.harness = Harness(folder)
-        classes = (Peer, ApiKeys, Scopes, Errors, *([Desk] if desk else []))
+        classes = (Peer, ApiKeys, Scopes, Errors, *([CommandContext] if desk else []))
         loaded = [self.harness.load(cls) for cls in classes]
         self.desk = loaded[-1].plugin
         self.guard = self.harness.load(BruteForce, table or None)
@@ -67,92 +67,92 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path):
-    made = House(tmp_path)
+def core(tmp_path):
+    made = Core(tmp_path)
     yield made
     made.harness.store.close()
 
 
-def test_after_a_few_wrong_guesses_even_the_right_key_waits_where_it_was_guessed(house):
-    assert house.guess(6) == [401] * 6
-    answer = house.ask(house.key)
+def test_after_a_few_wrong_guesses_even_the_right_key_waits_where_it_was_guessed(core):
+    assert core.guess(6) == [401] * 6
+    answer = core.ask(core.key)
     assert (answer.status_code, answer.json["code"]) == (429, "brute_force.wait")
     assert answer.headers["Retry-After"] == "1"
-    house.clock.advance(1)
-    assert house.ask(house.key).status_code == 200
+    core.clock.advance(1)
+    assert core.ask(core.key).status_code == 200
 
 
-def test_each_wait_is_twice_the_one_before_and_never_ends_early(house):
-    house.guess(5)
+def test_each_wait_is_twice_the_one_before_and_never_ends_early(core):
+    core.guess(5)
     for wait in (1, 2, 4, 8):
-        assert house.ask(house.wrong()).status_code == 401
-        house.clock.advance(wait - 0.01)
-        refused = house.ask(house.wrong())
+        assert core.ask(core.wrong()).status_code == 401
+        core.clock.advance(wait - 0.01)
+        refused = core.ask(core.wrong())
         assert refused.status_code == 429
-        house.clock.advance(float(refused.headers["Retry-After"]))
+        core.clock.advance(float(refused.headers["Retry-After"]))
 
 
-def test_attack_nobody_is_locked_out_from_elsewhere(house):
-    house.guess(50, address=AWAY)
-    assert house.ask(house.key, HOME).status_code == 200
+def test_attack_nobody_is_locked_out_from_elsewhere(core):
+    core.guess(50, address=AWAY)
+    assert core.ask(core.key, HOME).status_code == 200
 
 
-def test_attack_many_names_from_one_address_wait_as_one(house):
-    other = [house.wrong().replace(house.key.split("_")[1], f"{n:016x}") for n in range(21)]
-    assert [house.ask(key, AWAY).status_code for key in other] == [401] * 21
-    assert house.ask(house.key, AWAY).status_code == 429
+def test_attack_many_names_from_one_address_wait_as_one(core):
+    other = [core.wrong().replace(core.key.split("_")[1], f"{n:016x}") for n in range(21)]
+    assert [core.ask(key, AWAY).status_code for key in other] == [401] * 21
+    assert core.ask(core.key, AWAY).status_code == 429
 
 
-def test_who_is_known_at_an_address_does_not_wait_for_its_neighbours(house):
-    assert house.ask(house.key, AWAY).status_code == 200
-    other = [house.wrong().replace(house.key.split("_")[1], f"{n:016x}") for n in range(25)]
+def test_who_is_known_at_an_address_does_not_wait_for_its_neighbours(core):
+    assert core.ask(core.key, AWAY).status_code == 200
+    other = [core.wrong().replace(core.key.split("_")[1], f"{n:016x}") for n in range(25)]
     for key in other:
-        house.ask(key, AWAY)
-    assert house.ask(house.key, AWAY).status_code == 200
-    assert house.ask(other[0], AWAY).status_code == 429
+        core.ask(key, AWAY)
+    assert core.ask(core.key, AWAY).status_code == 200
+    assert core.ask(other[0], AWAY).status_code == 429
 
 
-def test_who_offers_nothing_is_told_so_and_never_waits(house):
-    assert [house.ask().status_code for _ in range(50)] == [401] * 50
-    assert house.ask(house.key).status_code == 200
+def test_who_offers_nothing_is_told_so_and_never_waits(core):
+    assert [core.ask().status_code for _ in range(50)] == [401] * 50
+    assert core.ask(core.key).status_code == 200
 
 
-def test_a_wait_lengthens_no_further_by_asking_while_it_lasts(house):
-    house.guess(6)
-    assert house.guess(30) == [429] * 30
-    house.clock.advance(1)
-    assert house.ask(house.key).status_code == 200
+def test_a_wait_lengthens_no_further_by_asking_while_it_lasts(core):
+    core.guess(6)
+    assert core.guess(30) == [429] * 30
+    core.clock.advance(1)
+    assert core.ask(core.key).status_code == 200
 
 
-def test_the_wait_is_told_once_it_begins_and_names_no_secret(house):
-    house.guess(6)
-    [event] = house.harness.told
+def test_the_wait_is_told_once_it_begins_and_names_no_secret(core):
+    core.guess(6)
+    [event] = core.harness.emitted
     assert event.name == "authn_login_fail_max"
     assert event.facts["failures"] == 6
-    assert house.key not in str(event)
+    assert core.key not in str(event)
 
 
-def test_unknown_and_wrong_wait_alike(house):
+def test_unknown_and_wrong_wait_alike(core):
     """Else the wait would tell which names there are."""
-    unknown = house.wrong().replace(house.key.split("_")[1], "0" * 16)
-    known = [(house.ask(house.wrong(), HOME).status_code) for _ in range(8)]
-    assert [house.ask(unknown, AWAY).status_code for _ in range(8)] == known
+    unknown = core.wrong().replace(core.key.split("_")[1], "0" * 16)
+    known = [(core.ask(core.wrong(), HOME).status_code) for _ in range(8)]
+    assert [core.ask(unknown, AWAY).status_code for _ in range(8)] == known
 
 
-def test_a_sign_in_that_failed_counts_for_the_name_that_was_tried(house):
-    guard = house.guard.plugin
+def test_a_sign_in_that_failed_counts_for_the_name_that_was_tried(core):
+    guard = core.guard.plugin
     for _ in range(6):
-        exchange = house.harness.exchange("POST", "/sign-in", address=AWAY)
+        exchange = core.harness.exchange("POST", "/sign-in", address=AWAY)
         exchange.status = 200
-        exchange.note("authn_login_fail", client="bob")
+        exchange.add_event("authn_login_fail", client="bob")
         guard.record(exchange)
     again = {"HTTP_AUTHORIZATION": "Basic " + base64.b64encode(b"bob:x").decode()}
-    exchange = house.harness.exchange("GET", "/", address=AWAY, environ_overrides=again)
+    exchange = core.harness.exchange("GET", "/", address=AWAY, environ_overrides=again)
     with pytest.raises(Problem):
         guard.admit(exchange)
 
 
-class Desk(Plugin):
+class CommandContext(Plugin):
     """A sign-in page and a token endpoint, as `oauth2` has them: forms that anybody may send."""
 
     name = "desk"
@@ -170,9 +170,9 @@ class Desk(Plugin):
             form = g.exchange.payload
             if form.get("password", form.get("client_secret")) == "right":
                 who = form.get("name") or form.get("client_id")
-                g.exchange.note("authn_login_success", "acme", subject=who)
+                g.exchange.add_event("authn_login_success", "acme", subject=who)
                 return {"in": True}
-            g.exchange.note("authn_login_fail", by="password")
+            g.exchange.add_event("authn_login_fail", by="password")
             return Response("no", 403)
 
         return views
@@ -182,7 +182,7 @@ class Desk(Plugin):
 def desk(tmp_path):
     folder = tmp_path / "desk"
     folder.mkdir()
-    made = House(folder, desk=True)
+    made = Core(folder, desk=True)
     yield made
     made.harness.store.close()
 
@@ -234,51 +234,51 @@ def test_attack_a_guess_hidden_behind_another_name(desk, form, headers):
     assert desk.sign("ann", "right").status_code == 429
 
 
-def test_attack_names_that_were_only_claimed_are_not_remembered(house):
+def test_attack_names_that_were_only_claimed_are_not_remembered(core):
     """A good key in one header, a made-up name in the other: only what is proven is kept."""
     for number in range(30):
         basic = base64.b64encode(f"junk-{number}:x".encode()).decode()
-        answer = house.ask(house.key, Authorization=f"Basic {basic}")
+        answer = core.ask(core.key, Authorization=f"Basic {basic}")
         assert answer.status_code == 200
-    with house.harness.store.read() as connection:
+    with core.harness.store.read() as connection:
         kept = connection.exec_driver_sql("SELECT pair FROM brute_force_good").scalars().all()
-    assert kept == [f"pair:{named(house.key.split('_')[1])}@{HOME}"]
+    assert kept == [f"pair:{named(core.key.split('_')[1])}@{HOME}"]
 
 
-def test_a_store_that_is_away_lets_nobody_try(house, monkeypatch):
+def test_a_store_that_is_away_lets_nobody_try(core, monkeypatch):
     def away():
         raise StoreUnavailable
 
-    exchange = house.harness.exchange(address=HOME, headers={"X-API-Key": house.key})
-    monkeypatch.setattr(house.harness.store, "versions", away)
+    exchange = core.harness.exchange(address=HOME, headers={"X-API-Key": core.key})
+    monkeypatch.setattr(core.harness.store, "versions", away)
     with pytest.raises(Problem) as refused:
-        house.guard.plugin.admit(exchange)
+        core.guard.plugin.admit(exchange)
     assert (refused.value.code, refused.value.reason) == ("unavailable", "brute_force.store")
 
 
-def test_before_the_peer_is_known_nothing_is_asked(house):
-    exchange = house.harness.exchange(headers={"X-API-Key": house.key})
-    house.guard.plugin.admit(exchange)
-    house.guard.plugin.record(exchange)
+def test_before_the_peer_is_known_nothing_is_asked(core):
+    exchange = core.harness.exchange(headers={"X-API-Key": core.key})
+    core.guard.plugin.admit(exchange)
+    core.guard.plugin.record(exchange)
 
 
-def test_an_operator_sees_who_waits_and_lets_them_try(house):
-    house.guess(6)
-    commands = house.guard.plugin.commands()
+def test_an_operator_sees_who_waits_and_lets_them_try(core):
+    core.guess(6)
+    commands = core.guard.plugin.commands()
     listed = CliRunner().invoke(commands, ["list", "--json"])
     assert listed.exit_code == 0
     assert "pair:" in listed.output
-    subject = house.harness.told[0].facts["subject"]
+    subject = core.harness.emitted[0].facts["subject"]
     assert CliRunner().invoke(commands, ["lift", subject]).exit_code == 0
-    assert house.ask(house.key).status_code == 200
-    assert house.harness.told[-1] == Event("authn_login_lifted", "", {"subject": subject})
+    assert core.ask(core.key).status_code == 200
+    assert core.harness.emitted[-1] == Event("authn_login_lifted", "", {"subject": subject})
     assert CliRunner().invoke(commands, ["lift", subject]).exit_code == 1
     assert CliRunner().invoke(commands, ["list"]).output == "nobody waits\n"
 
 
-def test_how_many_wait_is_measured(house):
-    house.guess(6)
-    assert [measure.value for measure in house.guard.plugin.measures()] == [1.0]
+def test_how_many_wait_is_measured(core):
+    core.guess(6)
+    assert [measure.value for measure in core.guard.plugin.measures()] == [1.0]
 
 
 @pytest.mark.parametrize("table", [{"free": 0}, {"first": "0s"}, {"headers": []}, {"x": 1}])

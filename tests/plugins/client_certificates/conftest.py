@@ -1,4 +1,4 @@
-"""Certificates minted on the spot, around the house's own clock."""
+"""Certificates minted on the spot, around the application's own clock."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from plugins.client_certificates.certificate import from_der, thumbprint
 from plugins.client_certificates.plugin import ClientCertificates
 
 
-class Desk:
-    """The plugin's own commands over one house, and files of certificates."""
+class CommandContext:
+    """The plugin's own commands over one application, and files of certificates."""
 
     def __init__(self, harness, folder):
         self.harness, self.folder = harness, folder
@@ -38,7 +38,7 @@ class Desk:
 
 @pytest.fixture
 def desk(harness, tmp_path):
-    return Desk(harness, tmp_path)
+    return CommandContext(harness, tmp_path)
 
 
 def test_a_certificate_is_bound_and_shown_by_its_thumbprint(desk, leaf):
@@ -78,7 +78,7 @@ def test_ending_is_at_once_and_is_told(desk, leaf):
     assert desk.finds(leaf) == "ended"
     assert desk.run("list", "--client", "acme")[0]["state"] == "revoked"
     assert desk.run("list", "--client", "other") == []
-    assert [(event.name, event.client, dict(event.facts)) for event in desk.harness.told] == [
+    assert [(event.name, event.client, dict(event.facts)) for event in desk.harness.emitted] == [
         (
             "authn_certificate_bound",
             "acme",
@@ -116,7 +116,7 @@ def test_words_that_make_no_sense_are_exit_code_2_and_bind_nothing(desk, leaf, w
     done = desk.type("add", "acme", *(file if word == "CRT" else word for word in words))
     assert done.exit_code == 2
     assert desk.run("list") == []
-    assert desk.harness.told == []
+    assert desk.harness.emitted == []
 
 
 def test_what_cannot_be_bound_is_exit_code_1_and_one_line(desk, authority, leaf):

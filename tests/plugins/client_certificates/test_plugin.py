@@ -1,4 +1,4 @@
-"""Client certificates at their doors: believed from the proven edge, and from nobody else."""
+"""Client certificates in their phases: believed from the proven edge, and from nobody else."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from made_certificates import DAY, Authority, self_signed
 
 from plugins.client_certificates.certificate import from_der
 from plugins.client_certificates.plugin import ClientCertificates
-from secureml import ASKED_ABOUT, ConfigError, Principal, Problem
-from secureml.corridor.exchange import Exchange
+from secureml import EXPLAIN_METHOD, ConfigError, Principal, Problem
+from secureml.pipeline.exchange import Exchange
 from secureml.testing import START
 
 EDGE = {"address": "192.0.2.1", "scheme": "https", "host": "ml.example.org"}
@@ -31,7 +31,7 @@ def exchange(harness, text, verify="SUCCESS", *, proven=True) -> Exchange:
     if text is not None:
         headers["X-SecureML-Client-Cert"] = text
     made = harness.exchange("GET", "/v1/models", headers=headers)
-    made.settle_peer(**EDGE, edge_proven=proven)
+    made.set_peer(**EDGE, proxy_verified=proven)
     return made
 
 
@@ -184,7 +184,7 @@ def test_a_hop_that_has_proven_nothing_may_not_speak_of_certificates(
     assert [event.name for event in made.events] == ["malicious_certificate_header"]
 
 
-def test_a_door_that_was_passed_by_mistake_opens_no_other(harness, plugin, leaf, bound):
+def test_a_phase_that_was_passed_by_mistake_opens_no_other(harness, plugin, leaf, bound):
     assert ask(harness, plugin, leaf, proven=False) == denied("unproven_hop")
 
 
@@ -236,7 +236,7 @@ def test_a_client_that_must_show_its_certificate_is_not_let_in_by_a_key_alone(
 
 def test_access_explain_is_told_of_credentials_and_not_of_the_question(harness):
     plugin = harness.build(ClientCertificates, {"require": ["acme"]})
-    assert beside(harness, plugin, "acme", None, None, method=ASKED_ABOUT) is None
+    assert beside(harness, plugin, "acme", None, None, method=EXPLAIN_METHOD) is None
     assert beside(harness, plugin, "acme", None, None, method="client_certificates") is None
     assert beside(harness, plugin, "acme", None, None, method="api_keys") == denied("required")
 

@@ -7,17 +7,17 @@ from flask import Blueprint
 
 from plugins.errors.plugin import Errors
 from secureml import ConfigError, Fault, Plugin, Principal, Problem, public, requires
-from secureml.corridor.problems import CATALOGUE, MEDIA_TYPE
+from secureml.pipeline.problems import CATALOGUE, MEDIA_TYPE
 from secureml.testing import Harness
 
 ID = "f" * 32
-SOMEONE = Principal("c", "c", frozenset({"read"}), frozenset({"*"}), "standard", "door", "k1")
+SOMEONE = Principal("c", "c", frozenset({"read"}), frozenset({"*"}), "standard", "phase", "k1")
 
 
-class Door(Plugin):
+class Check(Plugin):
     """Knows everyone and allows everything."""
 
-    name = "door"
+    name = "phase"
 
     def identify(self, exchange):
         return SOMEONE
@@ -112,7 +112,7 @@ def client_of(harness, *classes):
 )
 def test_a_refusal_over_http_says_its_code_and_id_and_no_more(harness, method, path, status, code):
     """The same body whoever refused, with the media type of problems."""
-    answer = client_of(harness, Door, Errors).open(path, method=method)
+    answer = client_of(harness, Check, Errors).open(path, method=method)
 
     assert (answer.status_code, answer.content_type) == (status, MEDIA_TYPE)
     assert answer.json == {
@@ -127,7 +127,7 @@ def test_a_refusal_over_http_says_its_code_and_id_and_no_more(harness, method, p
 
 def test_headers_of_a_refusal_are_kept(harness):
     """Retry-After and Allow are for machines."""
-    client = client_of(harness, Door, Errors)
+    client = client_of(harness, Check, Errors)
 
     assert client.get("/refusing").headers["Retry-After"] == "7"
     assert client.delete("/healthz").headers["Allow"] == "GET, HEAD"
@@ -136,7 +136,7 @@ def test_headers_of_a_refusal_are_kept(harness):
 def test_without_it_the_core_is_terse_and_never_talkative(harness):
     """Removing the plugin may not open a mouth."""
     for path in ("/broken", "/refusing", "/nowhere", "/unknown-code"):
-        answer = client_of(harness, Door).get(path)
+        answer = client_of(harness, Check).get(path)
         assert set(answer.json) == {"code", "id"}
         assert answer.json["id"] == ID
         assert answer.content_type == MEDIA_TYPE
@@ -149,7 +149,7 @@ def test_an_error_while_wording_an_error_still_answers(harness, caplog):
         def render(self, problem, kind, exchange):
             raise KeyError("secret detail")
 
-    answer = client_of(harness, Door, Broken).get("/refusing")
+    answer = client_of(harness, Check, Broken).get("/refusing")
 
     assert (answer.status_code, answer.json) == (429, {"code": "rate_limited", "id": ID})
     (record,) = [item for item in caplog.records if item.exc_info]
@@ -159,4 +159,4 @@ def test_an_error_while_wording_an_error_still_answers(harness, caplog):
 
 def test_an_answer_that_is_no_refusal_is_left_alone(harness):
     """Only problems are worded."""
-    assert client_of(harness, Door, Errors).get("/guarded").json == {"ok": True}
+    assert client_of(harness, Check, Errors).get("/guarded").json == {"ok": True}

@@ -9,7 +9,8 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.tree import DecisionTreeClassifier
 
-from secureml.models import sealing, signature
+from secureml.models.artifact import signature
+from secureml.models.sealing import packaging
 from secureml.testing import START, Harness
 
 
@@ -29,7 +30,7 @@ def sealed_models(tmp_path_factory):
         DecisionTreeClassifier(random_state=0).fit(data.data, data.target), folder / "iris.joblib"
     )
     write_table(folder / "iris.csv", names, data.data)
-    sealing.seal(
+    packaging.seal(
         folder / "iris.joblib",
         name="iris",
         root=folder / "models",

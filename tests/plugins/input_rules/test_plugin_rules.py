@@ -1,4 +1,4 @@
-"""A card's rules and the operator's settings at the door: refused, clipped, flagged, and told."""
+"""A card's rules and the operator's settings in the phase: refused, clipped, flagged, and told."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from plugins.errors.plugin import Errors
 from plugins.input_rules.plugin import InputRules
 from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Exchange, Plugin
-from secureml.models import sealing, signature
+from secureml.models.artifact import signature
+from secureml.models.sealing import packaging
 from secureml.testing import START, Harness
 
 PREDICT = "/v1/models/sum/predict"
@@ -45,7 +46,7 @@ def folder(tmp_path_factory):
     joblib.dump(LinearRegression().fit(rows, [a + b for a, b in rows]), folder / "sum.joblib")
     (folder / "sum.csv").write_text("a,b\n" + "".join(f"{a}.0,{b}.0\n" for a, b in rows))
     (folder / "rules.toml").write_text(RULES)
-    sealing.seal(
+    packaging.seal(
         folder / "sum.joblib", name="sum", root=folder / "models", data=folder / "sum.csv",
         target=None, key=signature.generate_key(), allow=frozenset(), now=lambda: START,
         rules=folder / "rules.toml",
@@ -166,7 +167,7 @@ def test_the_operator_says_what_becomes_of_a_value_beyond_its_range(harness, act
 def test_a_packed_question_gets_the_same_answer_where_packing_is_read(harness, monkeypatch):
     """And 415 with what is read instead, where it is not."""
     from secureml import testing
-    from secureml.corridor.payload import Limits
+    from secureml.pipeline.body import Limits
 
     packed = gzip.compress(json.dumps({"instances": [[1, 11]]}).encode())
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}

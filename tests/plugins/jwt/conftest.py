@@ -1,4 +1,4 @@
-"""The house of the token tests; pytest imports files one by one, so its folder is named."""
+"""The application of the token tests; pytest imports files one by one, so its folder is named."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from token_house import TokenHouse
+from token_app import TokenApp
 
 
 @pytest.fixture
-def house(tmp_path):
-    """A house with one client that may trade."""
-    return TokenHouse(tmp_path)
+def core(tmp_path):
+    """An application with one client that may trade."""
+    return TokenApp(tmp_path)

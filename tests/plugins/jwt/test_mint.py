@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from token_house import TokenHouse, unpack
+from token_app import TokenApp, unpack
 
 from plugins.jwt.families import Ended
 from plugins.jwt.tokens import ACCESS, REFRESH, Unfit
@@ -11,10 +11,10 @@ from secureml import SigningFault
 
 
 @pytest.fixture
-def mint(house):
+def mint(core):
     """A mint inside its app."""
-    with house.app.test_request_context():
-        yield house.jwt._mint
+    with core.app.test_request_context():
+        yield core.jwt._mint
 
 
 @pytest.fixture
@@ -32,33 +32,33 @@ def word(call, *facts):
     return None
 
 
-def test_a_pair_says_who_may_do_what_until_when(house, mint, pair):
+def test_a_pair_says_who_may_do_what_until_when(core, mint, pair):
     """And nothing of it shows in a log."""
     access, refresh = mint.prove(pair.access, ACCESS), mint.prove(pair.refresh, REFRESH)
 
     assert (access.client, access.scopes) == ("acme", {"predict"})
     assert (access.family, refresh.scopes) == (refresh.family, frozenset())
-    assert (access.ends, refresh.ends) == (house.clock() + 900, house.clock() + 30 * 86400)
+    assert (access.ends, refresh.ends) == (core.clock() + 900, core.clock() + 30 * 86400)
     assert (pair.expires_in, pair.refresh_expires_in) == (900, 30 * 86400)
     assert pair.access not in repr(pair)
     assert pair.refresh not in repr(pair)
 
 
-def test_what_is_remembered_of_a_token_ends_with_its_key(house, mint, pair):
+def test_what_is_remembered_of_a_token_ends_with_its_key(core, mint, pair):
     """A key that retires before the token does takes it along."""
-    old = house.signing.active().kid
-    house.signing.rotate()
-    house.clock.advance(100)
-    ends = house.signing.public(old).ends
-    assert mint.prove(pair.refresh, REFRESH).ends == min(ends, house.clock() - 100 + 30 * 86400)
-    house.signing.retire(old)
+    old = core.signing.active().kid
+    core.signing.rotate()
+    core.clock.advance(100)
+    ends = core.signing.public(old).ends
+    assert mint.prove(pair.refresh, REFRESH).ends == min(ends, core.clock() - 100 + 30 * 86400)
+    core.signing.retire(old)
 
     assert word(mint.prove, pair.access, ACCESS) == "proof.InvalidTokenError"
 
 
-def test_a_refresh_gives_new_ids_and_the_old_end(house, mint, pair):
+def test_a_refresh_gives_new_ids_and_the_old_end(core, mint, pair):
     """The access token is new, the end of it all is not."""
-    house.clock.advance(60)
+    core.clock.advance(60)
     second = mint.refresh(mint.prove(pair.refresh, REFRESH))
 
     assert second.refresh_expires_in == 30 * 86400 - 60
@@ -69,13 +69,13 @@ def test_a_refresh_gives_new_ids_and_the_old_end(house, mint, pair):
     assert not first_ids & second_ids
 
 
-def test_without_a_key_nothing_is_begun_and_nothing_used_up(house, mint, pair):
+def test_without_a_key_nothing_is_begun_and_nothing_used_up(core, mint, pair):
     """The operator's gap costs no client its family."""
     proven = mint.prove(pair.refresh, REFRESH)
-    file = house.harness.folder / "keys" / "signing" / f"{house.signing.active().kid}.pem"
+    file = core.harness.folder / "keys" / "signing" / f"{core.signing.active().kid}.pem"
     text = file.read_bytes()
     file.unlink()
-    house.signing._reread()
+    core.signing._reread()
     for call in (
         lambda: mint.issue("acme", scopes={"x"}, origin="k"),
         lambda: mint.refresh(proven),
@@ -85,7 +85,7 @@ def test_without_a_key_nothing_is_begun_and_nothing_used_up(house, mint, pair):
     file.write_bytes(text)
     file.chmod(0o600)
 
-    assert len(house.jwt._families.list()) == 1
+    assert len(core.jwt._families.list()) == 1
     assert mint.refresh(proven).refresh
 
 
@@ -99,26 +99,26 @@ def test_revoking_takes_back_a_token_or_a_family(mint, pair):
     assert word(mint.prove, pair.refresh, REFRESH) == "family_revoked"
 
 
-def test_only_a_token_that_holds_can_be_revoked(house, mint, pair):
+def test_only_a_token_that_holds_can_be_revoked(core, mint, pair):
     """Else a stranger could end what he cannot use."""
-    forged = house.forge(pair.refresh, header={"kid": "A" * 43})
+    forged = core.forge(pair.refresh, header={"kid": "A" * 43})
 
     assert word(mint.revoke, forged) == "proof.InvalidTokenError"
     assert word(mint.prove, pair.refresh, REFRESH) is None
 
 
-def test_a_token_is_foreign_by_its_own_word_alone(house, mint, pair):
+def test_a_token_is_foreign_by_its_own_word_alone(core, mint, pair):
     """Which is enough to send it away, and for nothing else."""
     assert not mint.is_foreign(pair.access)
-    assert mint.is_foreign(house.forge(pair.access, claims={"iss": "https://other.example"}))
-    assert not mint.is_foreign(house.forge(pair.access, drop=["iss"]))
+    assert mint.is_foreign(core.forge(pair.access, claims={"iss": "https://other.example"}))
+    assert not mint.is_foreign(core.forge(pair.access, drop=["iss"]))
     assert word(mint.is_foreign, "a.b.c") == "shape"
 
 
-def test_a_token_of_another_clients_family_is_refused(house, mint, pair):
+def test_a_token_of_another_clients_family_is_refused(core, mint, pair):
     """Only someone with our key could write it, and it still would not do."""
-    house.harness.clients.add("other")
-    forged = house.forge(pair.access, claims={"sub": "other", "client_id": "other"})
+    core.harness.clients.add("other")
+    forged = core.forge(pair.access, claims={"sub": "other", "client_id": "other"})
 
     assert word(mint.prove, forged, ACCESS) == "not_of_its_family"
 
@@ -133,7 +133,7 @@ def test_a_key_that_retires_while_it_is_asked_is_refused(mint, pair):
 
 def test_an_access_token_does_not_outlive_its_family(tmp_path):
     """Where the refresh lifetime is the shorter one."""
-    house = TokenHouse(tmp_path, refresh_lifetime="60s")
-    pair = house.pair()
+    core = TokenApp(tmp_path, refresh_lifetime="60s")
+    pair = core.pair()
 
     assert (pair["expires_in"], pair["refresh_expires_in"]) == (60, 60)

@@ -1,13 +1,13 @@
-"""The plugin at its doors: whom it names, what it remembers, and for how long."""
+"""The plugin in its phases: whom it names, what it remembers, and for how long."""
 
 from __future__ import annotations
 
 import pytest
-from token_house import TABLE, TokenHouse
+from token_app import TABLE, TokenApp
 
 from plugins.jwt.plugin import Jwt
 from secureml import ConfigError, Event, Plugin, Principal, Problem, StoreUnavailable
-from secureml.corridor.events import tell
+from secureml.pipeline.events import tell
 from secureml.state.signing import Schedule
 from secureml.testing import START, Harness
 
@@ -18,18 +18,18 @@ def harness(tmp_path):
     return Harness(tmp_path)
 
 
-def name(house, token, scheme="Bearer"):
+def name(core, token, scheme="Bearer"):
     """Return the principal IDENTIFY finds for a token."""
-    with house.app.test_request_context():
+    with core.app.test_request_context():
         headers = {"Authorization": f"{scheme} {token}"}
-        return house.jwt.identify(house.harness.exchange(headers=headers))
+        return core.jwt.identify(core.harness.exchange(headers=headers))
 
 
-def test_a_token_names_its_client_as_it_is_now(house):
+def test_a_token_names_its_client_as_it_is_now(core):
     """Scopes are those of both; the rest is the client's."""
-    token = house.pair()["access_token"]
+    token = core.pair()["access_token"]
 
-    found = name(house, token)
+    found = name(core, token)
     assert (found.client, found.subject, found.method, found.tier) == (
         "acme",
         "acme",
@@ -41,50 +41,50 @@ def test_a_token_names_its_client_as_it_is_now(house):
     assert len(found.credential) == 32
 
 
-def test_a_right_taken_from_the_client_is_gone_from_its_tokens(house):
+def test_a_right_taken_from_the_client_is_gone_from_its_tokens(core):
     """At the next request."""
-    token = house.pair()["access_token"]
-    assert house.ask(token).status_code == 200
-    with house.harness.store.begin() as connection:
+    token = core.pair()["access_token"]
+    assert core.ask(token).status_code == 200
+    with core.harness.store.begin() as connection:
         connection.exec_driver_sql("UPDATE clients SET scopes = '[\"predict\"]'")
-        house.harness.store.touch(connection, "clients")
+        core.harness.store.touch(connection, "clients")
 
-    assert name(house, token).scopes == {"predict"}
-    assert house.ask(token).status_code == 403
+    assert name(core, token).scopes == {"predict"}
+    assert core.ask(token).status_code == 403
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_the_scheme_is_read_in_any_case(house, scheme):
+def test_the_scheme_is_read_in_any_case(core, scheme):
     """RFC 9110, 11.1."""
-    assert name(house, house.pair()["access_token"], scheme) is not None
+    assert name(core, core.pair()["access_token"], scheme) is not None
 
 
-def test_a_token_in_the_url_is_refused_before_anyone_is_named(house):
+def test_a_token_in_the_url_is_refused_before_anyone_is_named(core):
     """A plain query is nobody's secret."""
     for query in ("access_token=x", "a=1&refresh_token=x", "q=eyJhbGciOiJ9.eyJhIjoxfQ.x"):
         with pytest.raises(Problem) as refused:
-            house.jwt.admit(house.harness.exchange(path="/v1/models", query_string=query))
+            core.jwt.admit(core.harness.exchange(path="/v1/models", query_string=query))
         assert refused.value.code == "credential_in_url"
     for query in ("", "access=1", "my_access_token=1", "q=eyJhbGciOiJ9"):
-        house.jwt.admit(house.harness.exchange(path="/v1/models", query_string=query))
+        core.jwt.admit(core.harness.exchange(path="/v1/models", query_string=query))
 
 
-def test_a_store_that_is_gone_is_no_permission(house):
+def test_a_store_that_is_gone_is_no_permission(core):
     """Though the token was proven a moment ago."""
-    token = house.pair()["access_token"]
-    assert house.ask(token).status_code == 200
-    (house.harness.folder / "secureml.db").rename(house.harness.folder / "gone.db")
+    token = core.pair()["access_token"]
+    assert core.ask(token).status_code == 200
+    (core.harness.folder / "secureml.db").rename(core.harness.folder / "gone.db")
 
-    assert house.ask(token).status_code == 503
-    assert house.reason == "jwt.store"
+    assert core.ask(token).status_code == 503
+    assert core.reason == "jwt.store"
 
 
-def test_what_is_not_a_bearer_token_of_ours_is_someone_elses(house):
+def test_what_is_not_a_bearer_token_of_ours_is_someone_elses(core):
     """None, so that another plugin may know it."""
-    token = house.pair()["access_token"]
-    foreign = house.forge(token, claims={"iss": "https://other.example"})
-    with house.app.test_request_context():
-        assert house.jwt.identify(house.harness.exchange()) is None
+    token = core.pair()["access_token"]
+    foreign = core.forge(token, claims={"iss": "https://other.example"})
+    with core.app.test_request_context():
+        assert core.jwt.identify(core.harness.exchange()) is None
     for text, scheme in (
         (foreign, "Bearer"),
         ("opaque", "Bearer"),
@@ -94,77 +94,77 @@ def test_what_is_not_a_bearer_token_of_ours_is_someone_elses(house):
         (token, "DPoP"),
         ("x", ""),
     ):
-        assert name(house, text, scheme) is None
+        assert name(core, text, scheme) is None
 
 
-def test_a_proven_token_is_remembered_and_not_proven_again(house, monkeypatch):
+def test_a_proven_token_is_remembered_and_not_proven_again(core, monkeypatch):
     """That is what makes it cheap."""
-    token = house.pair()["access_token"]
-    first = name(house, token)
-    monkeypatch.setattr(house.jwt, "_mint", None)
+    token = core.pair()["access_token"]
+    first = name(core, token)
+    monkeypatch.setattr(core.jwt, "_mint", None)
 
-    assert name(house, token) is first
+    assert name(core, token) is first
 
 
-def test_a_trade_elsewhere_forgets_nothing(house, monkeypatch):
+def test_a_trade_elsewhere_forgets_nothing(core, monkeypatch):
     """It changes the store, but nothing that was proven."""
-    token = house.pair()["access_token"]
-    first = name(house, token)
-    house.pair()
-    monkeypatch.setattr(house.jwt, "_mint", None)
+    token = core.pair()["access_token"]
+    first = name(core, token)
+    core.pair()
+    monkeypatch.setattr(core.jwt, "_mint", None)
 
-    assert name(house, token) is first
+    assert name(core, token) is first
 
 
 @pytest.mark.parametrize(
     "end",
     [
-        lambda house, jti: house.jwt._families.end_client("acme"),
-        lambda house, jti: house.jwt._families.end_before(house.clock()),
-        lambda house, jti: house.jwt._families.end_token(jti, keep=3600),
-        lambda house, jti: house.jwt._families.end_key(house.signing.active().kid, keep=3600),
-        lambda house, jti: house.signing.retire(house.signing.active().kid),
-        lambda house, jti: house.harness.clients.set_enabled("acme", enabled=False),
-        lambda house, jti: house.clock.advance(900),
+        lambda core, jti: core.jwt._families.end_client("acme"),
+        lambda core, jti: core.jwt._families.end_before(core.clock()),
+        lambda core, jti: core.jwt._families.end_token(jti, keep=3600),
+        lambda core, jti: core.jwt._families.end_key(core.signing.active().kid, keep=3600),
+        lambda core, jti: core.signing.retire(core.signing.active().kid),
+        lambda core, jti: core.harness.clients.set_enabled("acme", enabled=False),
+        lambda core, jti: core.clock.advance(900),
     ],
     ids=["client", "before", "token", "key", "retire", "disable", "expire"],
 )
-def test_every_end_reaches_a_token_that_was_remembered(house, end):
+def test_every_end_reaches_a_token_that_was_remembered(core, end):
     """At the very next request."""
-    token = house.pair()["access_token"]
-    jti = name(house, token).credential
-    assert house.ask(token).status_code == 200
-    end(house, jti)
+    token = core.pair()["access_token"]
+    jti = name(core, token).credential
+    assert core.ask(token).status_code == 200
+    end(core, jti)
 
-    assert house.ask(token).status_code == 401
+    assert core.ask(token).status_code == 401
 
 
 def test_a_key_that_retires_by_age_takes_remembered_tokens_along(tmp_path):
     """No event tells of it: the moment is remembered with the token."""
-    house = TokenHouse(tmp_path, refresh_lifetime="60s")
-    house.signing.schedule = Schedule(retire_after=30.0)
-    token = house.pair()["access_token"]
-    house.signing.rotate()
-    assert house.ask(token).status_code == 200
-    house.clock.advance(30)
+    core = TokenApp(tmp_path, refresh_lifetime="60s")
+    core.signing.schedule = Schedule(retire_after=30.0)
+    token = core.pair()["access_token"]
+    core.signing.rotate()
+    assert core.ask(token).status_code == 200
+    core.clock.advance(30)
 
-    assert house.ask(token).status_code == 401
+    assert core.ask(token).status_code == 401
 
 
 def test_a_token_of_another_plugin_that_lacks_a_right_gets_no_challenge_of_ours(tmp_path):
     """`insufficient_scope` is said to bearers alone."""
-    house = TokenHouse(tmp_path)
-    house.harness.clients.add("plain", scopes=["predict"])
-    key = house.api_key("plain")
-    answer = house.http.get("/v1/models", headers={"X-API-Key": key})
+    core = TokenApp(tmp_path)
+    core.harness.clients.add("plain", scopes=["predict"])
+    key = core.api_key("plain")
+    answer = core.http.get("/v1/models", headers={"X-API-Key": key})
 
     assert answer.status_code == 403
     assert "WWW-Authenticate" not in answer.headers
 
 
-def test_a_model_not_granted_is_not_called_a_missing_scope(house):
+def test_a_model_not_granted_is_not_called_a_missing_scope(core):
     """The scope is there; saying otherwise would send the caller astray."""
-    harness, jwt = house.harness, house.jwt
+    harness, jwt = core.harness, core.jwt
     headers = {}
     exchange = harness.exchange(
         principal=Principal("a", "a", frozenset({"predict"}), frozenset(), "standard", "jwt", "j")
@@ -174,9 +174,9 @@ def test_a_model_not_granted_is_not_called_a_missing_scope(house):
     assert headers == {}
 
 
-def test_the_challenge_of_a_stranger_names_no_error(house):
+def test_the_challenge_of_a_stranger_names_no_error(core):
     """RFC 6750, 3.1: without a credential there is nothing to be wrong with it."""
-    answer = house.http.get("/v1/models")
+    answer = core.http.get("/v1/models")
 
     assert 'Bearer realm="secureml"' in answer.headers["WWW-Authenticate"]
     assert "error" not in answer.headers["WWW-Authenticate"]
@@ -262,40 +262,40 @@ def test_another_plugins_callers_may_trade_where_it_is_named(tmp_path):
     for traded, status in ((["api_keys"], 403), (["api_keys", "card"], 200)):
         folder = tmp_path / str(status)
         folder.mkdir()
-        house = TokenHouse(folder, more=[Card], traded=traded)
-        assert house.http.post("/v1/auth/token", json={}).status_code == status
+        core = TokenApp(folder, more=[Card], traded=traded)
+        assert core.http.post("/v1/auth/token", json={}).status_code == status
 
 
 def test_what_was_traded_for_a_key_ends_with_the_key(tmp_path):
     """The command runs in another process; what it writes is read by every worker."""
     from secureml import Event
-    from tests.token_house import TokenHouse
+    from tests.token_app import TokenApp
 
-    house = TokenHouse(tmp_path)
-    token, other = house.pair()["access_token"], house.trade(key=house.api_key("acme")).json
-    assert house.ask(token).status_code == 200
-    origin = house.key.split("_")[1]
-    house.jwt.hear(Event("authn_key_revoked", "acme", {"credential": origin}))
-    assert house.ask(token).status_code == 401
-    assert house.ask(other["access_token"]).status_code == 200
+    core = TokenApp(tmp_path)
+    token, other = core.pair()["access_token"], core.trade(key=core.api_key("acme")).json
+    assert core.ask(token).status_code == 200
+    origin = core.key.split("_")[1]
+    core.jwt.on_event(Event("authn_key_revoked", "acme", {"credential": origin}))
+    assert core.ask(token).status_code == 401
+    assert core.ask(other["access_token"]).status_code == 200
 
 
 def test_attack_a_key_that_expires_lives_on_as_tokens(tmp_path):
     """Access tokens, refresh tokens, and what is refreshed: none is good when the key is not."""
-    house = TokenHouse(tmp_path)
-    key = house._ring.issue("acme", lifetime=600.0)[0].text
-    pair = house.trade(key=key).json
+    core = TokenApp(tmp_path)
+    key = core._ring.issue("acme", lifetime=600.0)[0].text
+    pair = core.trade(key=key).json
     assert (pair["expires_in"], pair["refresh_expires_in"]) == (600, 600)
-    house.clock.advance(500)
-    later = house.refresh(pair["refresh_token"]).json
+    core.clock.advance(500)
+    later = core.refresh(pair["refresh_token"]).json
     assert (later["expires_in"], later["refresh_expires_in"]) == (100, 100)
-    assert house.ask(later["access_token"]).status_code == 200
-    house.clock.advance(100)
+    assert core.ask(later["access_token"]).status_code == 200
+    core.clock.advance(100)
 
-    assert house.http.get("/v1/models", headers={"X-API-Key": key}).status_code == 401
-    assert house.ask(later["access_token"]).status_code == 401
-    assert house.refresh(later["refresh_token"]).status_code == 401
-    assert house.trade(key=key).status_code == 401
+    assert core.http.get("/v1/models", headers={"X-API-Key": key}).status_code == 401
+    assert core.ask(later["access_token"]).status_code == 401
+    assert core.refresh(later["refresh_token"]).status_code == 401
+    assert core.trade(key=key).status_code == 401
 
 
 def test_what_was_traded_for_a_certificate_ends_with_its_binding(tmp_path):
@@ -312,93 +312,93 @@ def test_what_was_traded_for_a_certificate_ends_with_its_binding(tmp_path):
             every = frozenset({"*"})
             return Principal("acme", "acme", scopes, every, "standard", "card", card, ends)
 
-    house = TokenHouse(tmp_path, more=[Card], traded=["card"])
+    core = TokenApp(tmp_path, more=[Card], traded=["card"])
 
     def traded(card):
-        return house.http.post("/v1/auth/token", json={}, headers={"X-Card": card}).json
+        return core.http.post("/v1/auth/token", json={}, headers={"X-Card": card}).json
 
     mine, other = traded("c-1"), traded("c-2")
     assert mine["refresh_expires_in"] == 60
-    house.jwt.hear(Event("authn_certificate_ended", "acme", {"credential": "c-1"}))
-    assert house.ask(mine["access_token"]).status_code == 401
-    assert house.refresh(mine["refresh_token"]).status_code == 401
-    assert house.ask(other["access_token"]).status_code == 200
-    house.clock.advance(60)
-    assert house.ask(other["access_token"]).status_code == 401
-    assert house.refresh(other["refresh_token"]).status_code == 401
+    core.jwt.on_event(Event("authn_certificate_ended", "acme", {"credential": "c-1"}))
+    assert core.ask(mine["access_token"]).status_code == 401
+    assert core.refresh(mine["refresh_token"]).status_code == 401
+    assert core.ask(other["access_token"]).status_code == 200
+    core.clock.advance(60)
+    assert core.ask(other["access_token"]).status_code == 401
+    assert core.refresh(other["refresh_token"]).status_code == 401
 
 
 def test_a_key_is_not_called_ended_while_its_tokens_are_not(tmp_path, monkeypatch):
     """A store that fails in that moment fails the command, which can be given again."""
-    house = TokenHouse(tmp_path)
+    core = TokenApp(tmp_path)
 
     def away(*_words, **_more):
         raise StoreUnavailable
 
-    monkeypatch.setattr(house.jwt._families, "end_origin", away)
+    monkeypatch.setattr(core.jwt._families, "end_origin", away)
     with pytest.raises(StoreUnavailable):
-        tell([house.jwt], Event("authn_key_revoked", "acme", {"credential": "k"}))
+        tell([core.jwt], Event("authn_key_revoked", "acme", {"credential": "k"}))
 
 
 def test_what_was_traded_for_a_rotated_key_ends_with_the_overlap(tmp_path):
     from secureml import Event
-    from tests.token_house import TokenHouse
+    from tests.token_app import TokenApp
 
-    house = TokenHouse(tmp_path)
-    pair = house.pair()
-    assert house.ask(pair["access_token"]).status_code == 200
-    facts = {"credential": house.key.split("_")[1], "ends": house.clock() + 60}
-    house.jwt.hear(Event("authn_key_rotated", "acme", facts))
-    assert house.ask(pair["access_token"]).status_code == 200
-    house.clock.advance(61)
-    assert house.ask(pair["access_token"]).status_code == 401
-    assert house.refresh(pair["refresh_token"]).status_code == 401
+    core = TokenApp(tmp_path)
+    pair = core.pair()
+    assert core.ask(pair["access_token"]).status_code == 200
+    facts = {"credential": core.key.split("_")[1], "ends": core.clock() + 60}
+    core.jwt.on_event(Event("authn_key_rotated", "acme", facts))
+    assert core.ask(pair["access_token"]).status_code == 200
+    core.clock.advance(61)
+    assert core.ask(pair["access_token"]).status_code == 401
+    assert core.refresh(pair["refresh_token"]).status_code == 401
 
 
 def test_other_events_end_nothing(tmp_path):
     from secureml import Event
-    from tests.token_house import TokenHouse
+    from tests.token_app import TokenApp
 
-    house = TokenHouse(tmp_path)
-    token = house.pair()["access_token"]
-    for event in (Event("authn_key_created", "acme", {"credential": house.key.split("_")[1]}),
+    core = TokenApp(tmp_path)
+    token = core.pair()["access_token"]
+    for event in (Event("authn_key_created", "acme", {"credential": core.key.split("_")[1]}),
                   Event("user_disabled", "acme"), Event("authn_key_revoked", "acme")):  # fmt: skip
-        house.jwt.hear(event)
-    assert house.ask(token).status_code == 200
+        core.jwt.on_event(event)
+    assert core.ask(token).status_code == 200
 
 
 def test_a_trade_under_way_while_its_key_ends_begins_nothing(tmp_path, monkeypatch):
     """The key was good at IDENTIFY, and is not any more when the family would begin."""
     from secureml import Event
-    from tests.token_house import TokenHouse
+    from tests.token_app import TokenApp
 
-    house = TokenHouse(tmp_path)
-    families = house.jwt._families
+    core = TokenApp(tmp_path)
+    families = core.jwt._families
     begin = families.open
 
     def late(*args, **words):
-        house.jwt.hear(Event("authn_key_revoked", "acme", {"credential": words["origin"]}))
+        core.jwt.on_event(Event("authn_key_revoked", "acme", {"credential": words["origin"]}))
         return begin(*args, **words)
 
     monkeypatch.setattr(families, "open", late)
-    answer = house.trade()
-    assert (answer.status_code, house.reason) == (401, "jwt.origin_ended")
+    answer = core.trade()
+    assert (answer.status_code, core.reason) == (401, "jwt.origin_ended")
     assert families.list() == []
 
 
 @pytest.mark.parametrize("back", [1, 4.9])
 def test_a_clock_that_is_set_back_refuses_no_token_of_ours(tmp_path, back):
     """NTP steps, or another host is a little behind: neither access nor refresh is lost."""
-    house = TokenHouse(tmp_path)
-    pair = house.pair()
-    house.clock.advance(-back)
-    assert house.ask(pair["access_token"]).status_code == 200
-    assert house.refresh(pair["refresh_token"]).status_code == 200
+    core = TokenApp(tmp_path)
+    pair = core.pair()
+    core.clock.advance(-back)
+    assert core.ask(pair["access_token"]).status_code == 200
+    assert core.refresh(pair["refresh_token"]).status_code == 200
 
 
 def test_a_leeway_lengthens_no_life(tmp_path):
-    house = TokenHouse(tmp_path, leeway="60s")
-    token = house.pair()["access_token"]
-    house.clock.advance(900)
-    assert house.ask(token).status_code == 401
-    assert house.reason == "jwt.expired"
+    core = TokenApp(tmp_path, leeway="60s")
+    token = core.pair()["access_token"]
+    core.clock.advance(900)
+    assert core.ask(token).status_code == 401
+    assert core.reason == "jwt.expired"

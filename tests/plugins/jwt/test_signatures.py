@@ -7,7 +7,7 @@ import jwt
 import pytest
 from flask import Blueprint, g
 from flask_jwt_extended import exceptions
-from token_house import CHALLENGE, TokenHouse, unpack
+from token_app import CHALLENGE, TokenApp, unpack
 from werkzeug.exceptions import NotFound
 
 from plugins.jwt.tokens import ACCESS, Unfit
@@ -61,39 +61,39 @@ def raising():
 
 
 @pytest.fixture
-def house(tmp_path):
-    """A house with those routes."""
-    return TokenHouse(tmp_path, blueprints=[raising()])
+def core(tmp_path):
+    """An application with those routes."""
+    return TokenApp(tmp_path, blueprints=[raising()])
 
 
 @pytest.mark.parametrize("name", RAISED)
-def test_every_error_of_the_library_is_our_refusal(house, name):
-    """Worded and recorded by the corridor, with no text of the library in it."""
-    answer = house.http.get(f"/raise/{name}")
+def test_every_error_of_the_library_is_our_refusal(core, name):
+    """Worded and recorded by the pipeline, with no text of the library in it."""
+    answer = core.http.get(f"/raise/{name}")
 
     assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")
     assert set(answer.json) == {"type", "title", "status", "code", "id"}
     assert answer.headers["WWW-Authenticate"] == CHALLENGE
-    assert house.reason.startswith("jwt.library.")
+    assert core.reason.startswith("jwt.library.")
 
 
-def test_every_handler_the_library_registers_is_in_that_list(house):
+def test_every_handler_the_library_registers_is_in_that_list(core):
     """So a new one in a later version is noticed."""
-    handlers = house.app.error_handler_spec[None][None]
+    handlers = core.app.error_handler_spec[None][None]
 
     assert set(handlers) == {type(error) for error in RAISED.values()} | {Exception}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_library_shadows_no_refusal_of_the_corridor(house, name, caplog):
-    """Problems, HTTP errors and faults stay with the corridor's own handler."""
-    answer = house.http.get(f"/raise/{name}")
+def test_the_library_shadows_no_refusal_of_the_pipeline(core, name, caplog):
+    """Problems, HTTP errors and faults stay with the pipeline's own handler."""
+    answer = core.http.get(f"/raise/{name}")
 
     assert (answer.status_code, answer.json["code"]) == OURS[name][1:]
     assert b"secret" not in answer.data
 
 
-def test_a_fault_at_a_door_stays_a_fault_though_the_library_would_call_it_a_bad_token(tmp_path):
+def test_a_fault_at_a_phase_stays_a_fault_though_the_library_would_call_it_a_bad_token(tmp_path):
     """A plugin that breaks with a library's exception must not look like a caller's mistake."""
 
     class Breaks(Plugin):
@@ -102,60 +102,60 @@ def test_a_fault_at_a_door_stays_a_fault_though_the_library_would_call_it_a_bad_
         def limit(self, exchange):
             raise jwt.DecodeError("secret detail")
 
-    house = TokenHouse(tmp_path, more=[Breaks])
-    answer = house.http.get("/v1/models", headers={"X-API-Key": house.key})
+    core = TokenApp(tmp_path, more=[Breaks])
+    answer = core.http.get("/v1/models", headers={"X-API-Key": core.key})
 
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
-    assert house.reason == "unexpected.DecodeError"
+    assert core.reason == "unexpected.DecodeError"
 
 
-def test_a_view_behind_the_librarys_decorator_keeps_our_rules(house):
+def test_a_view_behind_the_librarys_decorator_keeps_our_rules(core):
     """It takes what we take, and refuses what we refuse."""
-    pair = house.pair()
+    pair = core.pair()
     # The library judges expiry by the machine's clock, which is far beyond the test's.
-    fresh = house.forge(pair["access_token"], claims={"exp": 9_000_000_000})
-    assert house.ask(fresh, "/guarded").json == {"sub": "acme"}
+    fresh = core.forge(pair["access_token"], claims={"exp": 9_000_000_000})
+    assert core.ask(fresh, "/guarded").json == {"sub": "acme"}
 
     for text in (
         pair["refresh_token"],
-        house.forge(fresh, drop=["jti"]),
-        house.forge(fresh, header={"typ": "JWT"}),
-        house.forge(fresh, claims={"aud": "other"}),
+        core.forge(fresh, drop=["jti"]),
+        core.forge(fresh, header={"typ": "JWT"}),
+        core.forge(fresh, claims={"aud": "other"}),
         "x.y.z",
     ):
-        answer = house.ask(text, "/guarded")
+        answer = core.ask(text, "/guarded")
         assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")
-    assert house.http.get("/guarded").status_code == 401
-    house.revoke(pair["access_token"])
-    assert house.ask(fresh, "/guarded").status_code == 401
+    assert core.http.get("/guarded").status_code == 401
+    core.revoke(pair["access_token"])
+    assert core.ask(fresh, "/guarded").status_code == 401
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
-def test_what_is_signed_says_who_signed_it(house, algorithm):
+def test_what_is_signed_says_who_signed_it(core, algorithm):
     """RFC 9068's header, and the claims it demands; nothing for cookies."""
-    kid = house.signing.rotate(algorithm).kid
-    token = house.pair()["access_token"]
+    kid = core.signing.rotate(algorithm).kid
+    token = core.pair()["access_token"]
     header, claims = (unpack(part) for part in token.split(".")[:2])
 
     assert header == {"alg": algorithm, "kid": kid, "typ": "at+jwt"}
     assert {"iss", "aud", "exp", "iat", "nbf", "jti", "sub", "type", "client_id"} <= claims.keys()
     assert "csrf" not in claims
-    assert house.ask(token).status_code == 200
+    assert core.ask(token).status_code == 200
 
 
-def test_tokens_of_both_algorithms_verify_side_by_side(house):
+def test_tokens_of_both_algorithms_verify_side_by_side(core):
     """A rotation from one to the other breaks nobody."""
-    old = house.pair()["access_token"]
-    house.signing.rotate("EdDSA")
-    new = house.pair()["access_token"]
+    old = core.pair()["access_token"]
+    core.signing.rotate("EdDSA")
+    new = core.pair()["access_token"]
 
-    assert house.ask(old).status_code == house.ask(new).status_code == 200
+    assert core.ask(old).status_code == core.ask(new).status_code == 200
 
 
-def test_a_stock_verifier_accepts_our_token_with_our_key_set(house):
+def test_a_stock_verifier_accepts_our_token_with_our_key_set(core):
     """What we publish is enough for anyone."""
-    token = house.pair()["access_token"]
-    keys = jwt.PyJWKSet.from_dict(house.http.get("/.well-known/jwks.json").json)
+    token = core.pair()["access_token"]
+    keys = jwt.PyJWKSet.from_dict(core.http.get("/.well-known/jwks.json").json)
     key = keys[jwt.get_unverified_header(token)["kid"]]
 
     claims = jwt.decode(
@@ -169,10 +169,10 @@ def test_a_stock_verifier_accepts_our_token_with_our_key_set(house):
     assert claims["sub"] == "acme"
 
 
-def test_the_private_key_is_in_no_repr(house):
+def test_the_private_key_is_in_no_repr(core):
     """What signs is handed around inside a library that may log it."""
-    with house.app.test_request_context():
+    with core.app.test_request_context():
         g.exchange = None
-        assert "private" not in repr(house.jwt._mint._signatures).lower()
+        assert "private" not in repr(core.jwt._mint._signatures).lower()
         with pytest.raises(Unfit):
-            house.jwt._mint.prove("a.b.c", ACCESS)
+            core.jwt._mint.prove("a.b.c", ACCESS)

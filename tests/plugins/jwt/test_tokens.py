@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from token_house import pack
+from token_app import pack
 
 from plugins.jwt import tokens
 from plugins.jwt.tokens import ACCESS, REFRESH, Rules, Unfit

@@ -44,7 +44,7 @@ def samples(counts):
     }
 
 
-def told(counts, name, **labels):
+def emitted(counts, name, **labels):
     """Return one sample; 0 where there is none."""
     return samples(counts).get(f"{name}{sorted(labels.items())}", 0)
 
@@ -58,19 +58,19 @@ def test_an_answer_is_counted_by_route_method_status_and_model(harness):
     counts.request(answer)
 
     labels = {"route": PREDICT, "method": "POST", "status": "200", "code": ""}
-    assert told(counts, "requests_total", **labels) == 2
-    assert told(counts, "rows_total", model="iris", version="3") == 14
-    assert told(counts, "request_body_bytes_total", route=PREDICT) == 100
-    assert told(counts, "response_body_bytes_total", route=PREDICT) == 180
-    assert told(counts, "authentications_total", plugin="badge") == 2
+    assert emitted(counts, "requests_total", **labels) == 2
+    assert emitted(counts, "rows_total", model="iris", version="3") == 14
+    assert emitted(counts, "request_body_bytes_total", route=PREDICT) == 100
+    assert emitted(counts, "response_body_bytes_total", route=PREDICT) == 180
+    assert emitted(counts, "authentications_total", plugin="badge") == 2
     timed = {"route": PREDICT, "model": "iris"}
-    assert told(counts, "request_duration_seconds_count", **timed) == 2
-    assert told(counts, "request_duration_seconds_sum", **timed) == pytest.approx(0.008)
-    assert told(counts, "request_duration_seconds_bucket", **timed, le="0.0025") == 0
-    assert told(counts, "request_duration_seconds_bucket", **timed, le="0.005") == 2
+    assert emitted(counts, "request_duration_seconds_count", **timed) == 2
+    assert emitted(counts, "request_duration_seconds_sum", **timed) == pytest.approx(0.008)
+    assert emitted(counts, "request_duration_seconds_bucket", **timed, le="0.0025") == 0
+    assert emitted(counts, "request_duration_seconds_bucket", **timed, le="0.005") == 2
 
 
-def test_a_refusal_is_counted_by_code_door_and_plugin(harness):
+def test_a_refusal_is_counted_by_code_phase_and_plugin(harness):
     counts = Counts()
     refusal = Refusal(Phase.LIMIT, "gate", Problem("rate_limited", reason="gate.full"))
     bare = Refusal(None, "", Problem("not_found"))
@@ -78,35 +78,37 @@ def test_a_refusal_is_counted_by_code_door_and_plugin(harness):
     counts.request(finished(harness, status=404, refusal=bare))
     counts.request(finished(harness, observed=[refusal, refusal]))
 
-    assert told(counts, "refusals_total", code="rate_limited", door="limit", plugin="gate") == 1
-    assert told(counts, "refusals_total", code="not_found", door="", plugin="") == 1
-    observed = {"code": "rate_limited", "door": "limit", "plugin": "gate"}
-    assert told(counts, "observed_refusals_total", **observed) == 2
+    assert emitted(counts, "refusals_total", code="rate_limited", phase="limit", plugin="gate") == 1
+    assert emitted(counts, "refusals_total", code="not_found", phase="", plugin="") == 1
+    observed = {"code": "rate_limited", "phase": "limit", "plugin": "gate"}
+    assert emitted(counts, "observed_refusals_total", **observed) == 2
     labels = {"route": "unknown", "method": "POST"}
-    assert told(counts, "requests_total", **labels, status="429", code="rate_limited") == 1
-    assert told(counts, "requests_total", **labels, status="200", code="") == 1
+    assert emitted(counts, "requests_total", **labels, status="429", code="rate_limited") == 1
+    assert emitted(counts, "requests_total", **labels, status="200", code="") == 1
 
 
-def test_the_doors_are_timed_in_one_request_of_so_many(harness):
+def test_the_phases_are_timed_in_one_request_of_so_many(harness):
     counts = Counts(sample=3)
     for _ in range(7):
         counts.request(finished(harness, timings=[(Phase.ADMIT, "a", 1000)]))
-    assert told(counts, "door_duration_seconds_count", door="admit") == 3
+    assert emitted(counts, "phase_duration_seconds_count", phase="admit") == 3
 
 
-def test_time_is_told_by_door(harness):
-    """Of all its plugins together; a door that was passed twice was passed twice."""
+def test_time_is_told_by_phase(harness):
+    """Of all its plugins together; a phase that was passed twice was passed twice."""
     counts = Counts()
     passed = [("a", Phase.ADMIT, 1000), ("b", Phase.ADMIT, 500), ("c", Phase.LIMIT, 9)]
     passed += [("d", Phase.RESPOND, 1), ("e", Phase.RECORD, 2), ("d", Phase.RESPOND, 3)]
-    counts.request(finished(harness, timings=[(door, name, n * 1000) for name, door, n in passed]))
+    counts.request(
+        finished(harness, timings=[(phase, name, n * 1000) for name, phase, n in passed])
+    )
 
-    def of(door, what):
-        return told(counts, f"door_duration_seconds_{what}", door=door)
+    def of(phase, what):
+        return emitted(counts, f"phase_duration_seconds_{what}", phase=phase)
 
     assert of("admit", "sum") == pytest.approx(0.0015)
     assert of("limit", "sum") == pytest.approx(9e-6)
-    assert [of(door, "count") for door in ("admit", "limit", "respond", "record")] == [1, 1, 2, 1]
+    assert [of(phase, "count") for phase in ("admit", "limit", "respond", "record")] == [1, 1, 2, 1]
 
 
 def test_events_are_counted_by_name_wherever_they_come_from(harness):
@@ -115,8 +117,8 @@ def test_events_are_counted_by_name_wherever_they_come_from(harness):
     counts.request(finished(harness, events=events))
     counts.event("user_updated")
 
-    assert told(counts, "events_total", event="authn_token_revoked") == 2
-    assert told(counts, "events_total", event="user_updated") == 1
+    assert emitted(counts, "events_total", event="authn_token_revoked") == 2
+    assert emitted(counts, "events_total", event="user_updated") == 1
 
 
 def test_single_clients_are_counted_only_when_asked_and_only_so_many(harness):
@@ -142,9 +144,9 @@ def test_a_worker_says_that_it_serves(harness):
     counts = Counts()
     counts.worker(4)
 
-    assert told(counts, "workers") == 1
-    assert told(counts, "threads") == 4
-    assert told(counts, "worker_starts_total") == 1
+    assert emitted(counts, "workers") == 1
+    assert emitted(counts, "threads") == 4
+    assert emitted(counts, "worker_starts_total") == 1
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,4 +1,4 @@
-"""Metrics at its door: each request is counted once, whatever became of it."""
+"""Metrics in its phase: each request is counted once, whatever became of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from plugins.metrics.plugin import Metrics
 from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Event, Phase, Problem, public
 from secureml.cli import certificates
-from secureml.corridor.problems import Catalogue
+from secureml.pipeline.problems import Catalogue
 from secureml.testing import Harness
 
 WIRE = st.text(st.characters(max_codepoint=255), max_size=60)
@@ -87,7 +87,7 @@ def test_each_request_is_counted_once(harness):
 
 def test_what_is_told_outside_a_request_is_counted(harness):
     loaded = harness.load(Metrics)
-    loaded.plugin.hear(Event("user_updated", "acme"))
+    loaded.plugin.on_event(Event("user_updated", "acme"))
     assert ("events_total", {"event": "user_updated"}, 1) in samples(loaded)
 
 
@@ -96,7 +96,7 @@ ALLOWED = {
     "method": {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"},
     "model": {""},
     "plugin": {"", "anonymous"},
-    "door": {"", *(phase.value for phase in Phase)},
+    "phase": {"", *(phase.value for phase in Phase)},
 }
 
 
@@ -190,7 +190,7 @@ def test_a_socket_of_its_own_takes_the_place_of_the_route(harness):
     loaded = harness.load(Metrics, {"listen": f"127.0.0.1:{port}"})
     app = app_of(harness, loaded)
     assert app.test_client().get("/metrics").status_code == 404
-    loaded.plugin.work(4)
+    loaded.plugin.start_worker(4)
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
         connection.request("GET", "/metrics")
         body = connection.getresponse().read().decode()
@@ -202,5 +202,5 @@ def test_a_port_that_another_program_has_stops_no_worker(harness, caplog):
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         with caplog.at_level(logging.ERROR):
-            harness.build(Metrics, {"listen": address}).work(4)
+            harness.build(Metrics, {"listen": address}).start_worker(4)
     assert f"metrics: cannot listen on {address} ({os.strerror(98)})" in caplog.text

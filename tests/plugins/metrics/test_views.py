@@ -10,22 +10,22 @@ from secureml import Plugin, Principal
 from secureml.testing import Harness
 
 
-class Door(Plugin):
+class Check(Plugin):
     """Knows whoever gives a scope for a name."""
 
-    name = "door"
+    name = "phase"
 
     def identify(self, exchange):
         scope = exchange.request.headers.get("X-Scope")
         held = frozenset({scope})
-        return Principal("a", "a", held, held, "", "door", "k") if scope else None
+        return Principal("a", "a", held, held, "", "phase", "k") if scope else None
 
 
 @pytest.fixture
 def client(tmp_path, monkeypatch):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     harness = Harness(tmp_path)
-    plugins = [harness.load(cls) for cls in (Door, Scopes, Metrics)]
+    plugins = [harness.load(cls) for cls in (Check, Scopes, Metrics)]
     yield harness.app(plugins).test_client()
     harness.store.close()
 

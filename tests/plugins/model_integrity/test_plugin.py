@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from plugins.model_integrity.plugin import ModelIntegrity
 from secureml import Artifact, ConfigError, ModelRefused, signature
-from secureml.models.registry import Registry
+from secureml.models.serving.registry import Registry
 from secureml.testing import Harness
 
 MODEL, CARD = b"bytes that are no pickle at all", b"bytes that are no card at all"
@@ -52,7 +52,7 @@ def sealed(key, model=MODEL, card=CARD):
 def refusal(plugin, artifact):
     """Return the message of the refusal that must come."""
     with pytest.raises(ModelRefused) as refused:
-        plugin.vouch(artifact)
+        plugin.verify_artifact(artifact)
     assert refused.value.check == "signature"
     assert refused.value.fix
     return refused.value.message
@@ -72,15 +72,15 @@ def theirs():
 
 def test_what_our_key_sealed_is_vouched_for(harness, ours):
     """Without a look at what the bytes mean."""
-    assert trusting(harness, ours).vouch(sealed(ours)) is None
+    assert trusting(harness, ours).verify_artifact(sealed(ours)) is None
 
 
 def test_each_of_several_keys_is_believed(harness, ours, theirs):
     """So that a new key can be brought in before the old one goes."""
     plugin = trusting(harness, ours, theirs)
 
-    plugin.vouch(sealed(ours))
-    plugin.vouch(sealed(theirs))
+    plugin.verify_artifact(sealed(ours))
+    plugin.verify_artifact(sealed(theirs))
 
 
 def test_attack_a_model_sealed_with_another_key_is_refused(harness, ours, theirs):
@@ -167,7 +167,7 @@ def test_a_signature_file_that_is_none_is_refused(harness, ours, content):
     assert refusal(trusting(harness, ours), artifact) == "the signature file cannot be read"
 
 
-def test_the_corridor_asks_it_before_the_pickle_is_opened(harness, ours, theirs):
+def test_the_pipeline_asks_it_before_the_pickle_is_opened(harness, ours, theirs):
     """What lies on disk here is no model and no card; the seal is what is spoken of."""
     folder = harness.folder / "models" / "iris" / "1"
     folder.mkdir(parents=True)
@@ -176,7 +176,7 @@ def test_the_corridor_asks_it_before_the_pickle_is_opened(harness, ours, theirs)
     (folder / "card.json").write_bytes(artifact.card_bytes)
     (folder / "signature.json").write_bytes(artifact.signature_bytes)
     (folder.parent / "current").write_text("1\n")
-    registry = Registry(harness.folder / "models", [trusting(harness, ours).vouch])
+    registry = Registry(harness.folder / "models", [trusting(harness, ours).verify_artifact])
 
     with pytest.raises(ModelRefused, match=r"^model iris version 1: signature: ") as refused:
         registry.load_all()

@@ -1,4 +1,4 @@
-"""OAuth 2.0 at its doors: whose token is ours to judge, what it is worth, and what is said."""
+"""OAuth 2.0 in its phases: whose token is ours to judge, what it is worth, and what is said."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_another_issuers_token_is_someone_elses(harness, plugin, iss):
 
 
 def test_every_refusal_says_the_same(harness, plugin):
-    told = {
+    emitted = {
         (problem.code, problem.headers["WWW-Authenticate"])
         for problem in (
             refused(harness, plugin, mint(exp=START - 100)),
@@ -127,7 +127,7 @@ def test_every_refusal_says_the_same(harness, plugin):
         )
     }
 
-    assert told == {("unauthorized", WRONG)}
+    assert emitted == {("unauthorized", WRONG)}
 
 
 def test_the_log_learns_why(harness, plugin):
@@ -225,7 +225,7 @@ def test_refused_tokens_are_not_kept(harness, plugin, monkeypatch):
     assert kept == []
 
 
-def test_keys_too_old_close_the_door_for_proven_tokens_too(harness, build):
+def test_keys_too_old_close_the_phase_for_proven_tokens_too(harness, build):
     plugin, token = build(max_age="10m", leeway="0s"), mint(exp=START + 10_000)
     named(harness, plugin, token)
     (harness.folder / "jwks.json").unlink()
@@ -236,7 +236,7 @@ def test_keys_too_old_close_the_door_for_proven_tokens_too(harness, build):
     assert problem.headers["Retry-After"] == "30"
 
 
-def test_a_store_that_is_away_closes_the_door(harness, plugin):
+def test_a_store_that_is_away_closes_the_phase(harness, plugin):
     token = mint()
     named(harness, plugin, token)
     (harness.folder / "secureml.db").rename(harness.folder / "elsewhere.db")
@@ -315,7 +315,7 @@ def test_a_token_bound_to_a_certificate_is_refused(harness, plugin):
     assert refused(harness, plugin, mint(cnf={"x5t#S256": "x"})).reason == "oauth2.binding"
 
 
-# -- at the doors ------------------------------------------------------------------------
+# -- in the phases ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

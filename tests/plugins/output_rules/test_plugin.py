@@ -18,7 +18,8 @@ from plugins.errors.plugin import Errors
 from plugins.output_rules.plugin import OutputRules
 from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Exchange, Host, Plugin, Principal
-from secureml.models import sealing, signature
+from secureml.models.artifact import signature
+from secureml.models.sealing import packaging
 from secureml.testing import START, Harness
 
 ROWS = load_iris().data[[0, 60, 120]].tolist()
@@ -37,7 +38,7 @@ def folder(tmp_path_factory):
     key = signature.generate_key()
     for name, model in models.items():
         joblib.dump(model, folder / f"{name}.joblib")
-        sealing.seal(
+        packaging.seal(
             folder / f"{name}.joblib", name=name, root=folder / "models", data=None, target=None,
             key=key, allow=frozenset(), now=lambda: START,
         )  # fmt: skip

@@ -17,7 +17,7 @@ def person(client="acme", tier="standard"):
     return Principal(client, client, frozenset({"predict"}), everything, tier, "api_keys", "k1")
 
 
-class Desk:
+class CommandContext:
     """One plugin, its clock, and a request for each call."""
 
     def __init__(self, folder, table):
@@ -39,13 +39,13 @@ class Desk:
         return found
 
     def enter(self, exchange):
-        """Pass the doors before the view, or raise."""
+        """Pass the phases before the view, or raise."""
         self.plugin.admit(exchange)
         self.plugin.limit(exchange)
         self.plugin.validate(exchange)
 
     def leave(self, exchange, status=200):
-        """Pass the doors after it and return the headers."""
+        """Pass the phases after it and return the headers."""
         from werkzeug.datastructures import Headers
 
         headers = Headers()
@@ -78,7 +78,7 @@ def desk(tmp_path):
 
     def make(*limits, **table):
         table.setdefault("defaults", False)
-        made.append(Desk(tmp_path, {"limits": [*limits], **table}))
+        made.append(CommandContext(tmp_path, {"limits": [*limits], **table}))
         return made[-1]
 
     yield make

@@ -37,7 +37,7 @@ def test_everyone_together_cannot_be_banned(desk):
     assert one.plugin._bans.list() == []
 
 
-def test_an_address_is_banned_at_the_first_door(desk):
+def test_an_address_is_banned_at_the_first_phase(desk):
     one = desk({"for": "address", "allow": "1 per minute"}, ban_after=1)
     one.passed(5, client=None)
     assert one.ask(client=None)[0].code == "rate_limit.banned"

@@ -42,10 +42,10 @@ def site(fresh_instance, type_command):
 
 
 def plugin_of(folder):
-    from secureml.core import furnish
+    from secureml.core import build_core
 
-    house = furnish(folder)
-    return house, next(one.plugin for one in house.plugins if one.name == "rate_limit")
+    core = build_core(folder)
+    return core, next(one.plugin for one in core.plugins if one.name == "rate_limit")
 
 
 def spend(folder, times):
@@ -53,13 +53,13 @@ def spend(folder, times):
     from plugins.rate_limit.gate import Refused, Visit
     from plugins.rate_limit.rules import Asker
 
-    house, plugin = plugin_of(folder)
+    core, plugin = plugin_of(folder)
     plan = plugin._gate.plan(Asker("", "acme", "standard", "", ""), known=True)
     for _ in range(times):
         with suppress(Refused):
             plugin._gate.charge(Visit(), plan.requests, 1)
     plugin.close()
-    house.store.close()
+    core.store.close()
 
 
 @pytest.mark.parametrize("command", ["rate-limit", "limits"])
@@ -107,7 +107,7 @@ def test_an_unknown_client_is_one_line(site):
 
 def test_a_ban_is_listed_shown_and_lifted(site):
     folder, run = site
-    house, plugin = plugin_of(folder)
+    core, plugin = plugin_of(folder)
     plugin._bans.add("client:acme", "client")
     plugin._bans.add("address:2001:db8::/64", "address")
     assert run("limits", "explain", "acme")["banned_seconds"] >= 59
@@ -118,7 +118,7 @@ def test_a_ban_is_listed_shown_and_lifted(site):
     assert run("rate-limit", "bans", "list") == []
     assert "not banned" in run("rate-limit", "bans", "lift", "client:acme", code=1)["error"]
     assert plugin._backoff.left("client:acme") == 0
-    house.store.close()
+    core.store.close()
 
 
 def test_lifting_is_told_to_who_keeps_records(desk):
@@ -128,7 +128,7 @@ def test_lifting_is_told_to_who_keeps_records(desk):
     one.passed(5)
     done = CliRunner().invoke(one.plugin.commands(), ["bans", "lift", "client:acme"])
     assert done.exit_code == 0, done.output
-    assert [(e.name, e.client) for e in one.harness.told] == [
+    assert [(e.name, e.client) for e in one.harness.emitted] == [
         ("excess_rate_limit_ban_lifted", "acme")
     ]
     one.clock.advance(61)

@@ -1,4 +1,4 @@
-"""The plugin at its doors."""
+"""The plugin in its phases."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ def test_flask_limiter_knows_every_limit_and_runs_no_hook(tmp_path):
     table = {"limits": [CLIENT_3, {"for": "client", "allow": "9 ever"}]}
     _, plugin, app = app_of(tmp_path, table)
     hooks = [*app.before_request_funcs[None], *app.after_request_funcs[None]]
-    assert len(hooks) == 6, "the corridor's doors"
+    assert len(hooks) == 6, "the pipeline's phases"
     assert not app.teardown_request_funcs
     declared = [
         limit for one in app.extensions["limiter"] for limit in one.limit_manager.application_limits
@@ -325,7 +325,7 @@ def test_flask_limiter_knows_every_limit_and_runs_no_hook(tmp_path):
     plugin.close()
 
 
-def test_through_the_whole_corridor_the_fourth_is_refused_with_all_it_needs(tmp_path):
+def test_through_the_whole_pipeline_the_fourth_is_refused_with_all_it_needs(tmp_path):
     _, plugin, app = app_of(tmp_path, {"limits": [CLIENT_3]})
     caller = app.test_client()
     answers = [caller.get("/go") for _ in range(4)]

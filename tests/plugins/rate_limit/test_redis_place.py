@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from burst import Burst
-from conftest import Desk
+from conftest import CommandContext
 
 STRATEGIES = ["fixed-window", "moving-window", "sliding-window-counter"]
 
@@ -72,7 +72,7 @@ def desk(tmp_path, redis):
         table = {"limits": [*limits], "defaults": False, "redis": redis.url} | table
         folder = tmp_path / str(len(made))
         folder.mkdir()
-        made.append(Desk(folder, table))
+        made.append(CommandContext(folder, table))
         return made[-1]
 
     yield make
@@ -146,7 +146,7 @@ def test_a_password_is_said_and_a_wrong_one_counts_nothing(tmp_path):
             (folder / "secret").chmod(0o600)
             limit = {"for": "client", "allow": "2 per hour"}
             words = {"redis": server.url, "redis_password": "file:secret", "defaults": False}
-            one = Desk(folder, {"limits": [limit], **words})
+            one = CommandContext(folder, {"limits": [limit], **words})
             assert one.passed(4) == passes, word
             one.harness.store.close()
     finally:

@@ -126,8 +126,8 @@ def test_processes_of_any_costs_never_take_more_and_leave_no_room(
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * len(children)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        told = pipe.read()
-    total = sum(int.from_bytes(told[n : n + 4], "big") for n in range(0, len(told), 4))
+        emitted = pipe.read()
+    total = sum(int.from_bytes(emitted[n : n + 4], "big") for n in range(0, len(emitted), 4))
     storage.close()
     assert total <= limit
     assert limit - total < min(costs) or min(costs) > limit

@@ -25,7 +25,7 @@ def harness(tmp_path):
 
 def caller(*scopes, models=("*",)):
     """Return a principal with these rights."""
-    return Principal("a", "a", frozenset(scopes), frozenset(models), "standard", "door", "k")
+    return Principal("a", "a", frozenset(scopes), frozenset(models), "standard", "phase", "k")
 
 
 def reason(harness, **facts):
@@ -85,7 +85,7 @@ def test_the_scope_is_compared_before_the_model(harness):
     ],
 )
 def test_nothing_to_compare_is_a_refusal(harness, facts):
-    """A hole in the corridor must not look like consent."""
+    """A hole in the pipeline must not look like consent."""
     assert reason(harness, **facts) == "scopes.nothing_to_compare"
 
 
@@ -98,13 +98,13 @@ def test_it_cannot_be_observed_only(harness):
 def app_for(harness, principal, blueprints=()):
     """Return an app whose only caller is this principal."""
 
-    class Door(Plugin):
-        name = "door"
+    class Check(Plugin):
+        name = "phase"
 
         def identify(self, exchange):
             return principal
 
-    plugins = [harness.load(cls) for cls in (Door, Scopes, Errors)]
+    plugins = [harness.load(cls) for cls in (Check, Scopes, Errors)]
     return harness.app(plugins, blueprints, new_id=lambda: ID)
 
 

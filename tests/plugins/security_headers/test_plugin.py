@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from plugins.errors.plugin import Errors
 from plugins.security_headers.plugin import SecurityHeaders
 from secureml import ConfigError, Plugin, Problem, public
-from secureml.corridor.problems import CATALOGUE
+from secureml.pipeline.problems import CATALOGUE
 from secureml.testing import Harness
 
 EXPECTED = {

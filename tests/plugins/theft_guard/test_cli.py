@@ -27,8 +27,8 @@ def test_list_names_who_was_noticed_and_why(service):
 
 
 def test_show_says_what_each_test_counts_now(service):
-    told = json.loads(typed(service, "show", "mallory", "--json").output)
-    (now,) = told["now"]
+    emitted = json.loads(typed(service, "show", "mallory", "--json").output)
+    (now,) = emitted["now"]
 
     assert (now["rows"], now["new"], now["level"]) == (12, 12, "coarsen")
     assert {test["test"] for test in now["tests"]} >= {"manifold", "near"}

@@ -8,12 +8,12 @@ from plugins.theft_guard.beside import CHUNK
 from plugins.theft_guard.evidence import Scale
 from plugins.theft_guard.memory import SLOT, Memory
 from plugins.theft_guard.names import TESTS
-from secureml import Likeness
+from secureml import Typicality
 
 
 @pytest.fixture
 def scale(target):
-    return Scale(Likeness(target.handle.card, target.handle.card.reference))
+    return Scale(Typicality(target.handle.card, target.handle.card.reference))
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ from plugins.theft_guard.levels import STEPS
 from plugins.theft_guard.plugin import TheftGuard
 from plugins.theft_guard.settings import Config
 from secureml import ConfigError, Problem
-from secureml.corridor.loader import Loaded
-from secureml.corridor.pipeline import Pipeline
-from secureml.corridor.problems import Catalogue
-from secureml.corridor.refusals import Refusals, Terms
-from secureml.models import sealing, signature
-from secureml.models.registry import Registry
+from secureml.models.artifact import signature
+from secureml.models.sealing import packaging
+from secureml.models.serving.registry import Registry
+from secureml.pipeline.loader import LoadedPlugin
+from secureml.pipeline.pipeline import Pipeline
+from secureml.pipeline.problems import Catalogue
+from secureml.pipeline.refusal_log import Refusals, Terms
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 EVERY = ["coarsen", "throttle", "hold"]
@@ -100,19 +101,19 @@ def test_a_batch_of_a_customer_gets_everything(serve, target):
 def test_who_only_observes_neither_withholds_the_batch_nor_coarsens_it(serve, nonsense, target):
     """Its steps are told all the same, and what it would have done is written down."""
     service = serve(answers=EVERY)
-    corridor = Pipeline(
-        [Loaded(service.guard, observe=True)],
+    pipeline = Pipeline(
+        [LoadedPlugin(service.guard, observe=True)],
         Catalogue(TheftGuard.problems),
         refusals=Refusals(lambda event: None, lambda: 0.0, Terms(20)),
     )
     exchange = service.prepare(nonsense(100))
     answer = target.handle.predict(exchange.read_rows())
 
-    assert corridor.shape(exchange, answer) is answer
+    assert pipeline.shape(exchange, answer) is answer
     assert exchange.events[-1].name == "model_theft_hold"
     assert [seen.problem.code for seen in exchange.observed] == ["theft_guard.held"]
     again = service.prepare(nonsense(5))
-    assert corridor.shape(again, target.handle.predict(again.read_rows())).probabilities
+    assert pipeline.shape(again, target.handle.predict(again.read_rows())).probabilities
     assert [event.name for event in again.events] == ["result_change_observed"]
 
 
@@ -123,7 +124,7 @@ def test_an_exempt_clients_batch_is_flagged_and_answered(serve, nonsense):
 
 
 def test_it_comes_before_output_rules_in_the_list():
-    assert "output_rules" in TheftGuard.precedes
+    assert "output_rules" in TheftGuard.runs_before
 
 
 def test_the_alert_listens_to_what_is_noted_and_not_to_what_ends_well():
@@ -172,7 +173,7 @@ def test_a_held_client_is_let_in_by_the_command_and_judged_anew(serve, nonsense,
 
     done = CliRunner().invoke(service.guard.commands(), ["lift", "mallory", "--json"])
     assert done.exit_code == 0, done.output
-    assert service.harness.told[-1].name == "model_theft_lifted"
+    assert service.harness.emitted[-1].name == "model_theft_lifted"
     assert service.ask(target.fresh[:1])[1] is not None
     assert "model_theft_flag" in provoke(service, nonsense, 20)
 
@@ -242,7 +243,7 @@ def test_memory_that_cannot_be_used_refuses_and_shows(serve, target):
 def test_a_model_sealed_without_a_table_keeps_its_budget_and_says_so(
     target, tmp_path, caplog, nonsense
 ):
-    sealing.seal(
+    packaging.seal(
         target.folder / "cancer-logistic.joblib",
         name="bare",
         root=tmp_path / "models",

@@ -17,7 +17,7 @@ from plugins.theft_guard.evidence import Scale
 from plugins.theft_guard.memory import BINS, SLOT, Memory
 from plugins.theft_guard.names import TESTS
 from plugins.theft_guard.sequence import ATTACK, USUAL, advance
-from secureml import Likeness
+from secureml import Typicality
 
 CAP = 60.0
 
@@ -60,15 +60,17 @@ class Slow:
         known, bins = self.known, self.ruler.bins(row, encoded)[0].tolist()
         median, (most, almost) = known.strange[2], known.strange[4:6]
         edges = (most, almost, 2 * almost - median)
-        found, (strange, slant) = {}, (float(v[0]) for v in self.ruler.strangeness(encoded))
+        found, (strange, slant) = {}, (float(v[0]) for v in self.ruler.mahalanobis(encoded))
         tame = beyond(-strange, (-known.strange[1], -known.strange[0]))
         found["manifold"] = beyond(strange, edges)
         found["slant"] = beyond(slant, known.slant)
         if centre is not None:
-            moved, leaning = (float(v[0]) for v in self.ruler.strangeness(encoded, centre))
+            moved, rayleigh_quotient = (
+                float(v[0]) for v in self.ruler.mahalanobis(encoded, centre)
+            )
             if found["manifold"] or found["slant"]:
                 found["manifold"] = min(found["manifold"], beyond(moved, edges))
-                found["slant"] = min(found["slant"], beyond(leaning, known.slant))
+                found["slant"] = min(found["slant"], beyond(rayleigh_quotient, known.slant))
         outer = sum(b in (0, 7) for b in bins) / len(bins)
         inner = sum(b in (3, 4) for b in bins) / len(bins)
         found["edges"] = beyond(outer - 1e-7, known.outer[2:])
@@ -78,7 +80,7 @@ class Slow:
 
     def beside(self, encoded, label):
         found, met = {}, 0
-        for band, mark in enumerate(self.ruler.prints.bands(encoded)[0].tolist()):
+        for band, mark in enumerate(self.ruler.fingerprints.bands(encoded)[0].tolist()):
             met = met or int(self.table.get((band, mark % 1024)) == mark)
             self.table[band, mark % 1024] = mark
         if self.known.collides < 0.02:
@@ -94,7 +96,7 @@ class Slow:
         if few > 0 and sum(abs(row - other) > 1e-6) <= few:
             close = max(close, 1)
         found |= {"near": close, "chain": int(close > 0 and answer != label)}
-        step = self.ruler.lean((row - other)[None])[1]
+        step = self.ruler.rayleigh((row - other)[None])[1]
         edges = (self.known.stride[0], self.known.stride[2])
         short = gaps[place] < self.known.near[4]
         found["stride"] = beyond(float(step[0]), edges) if short else 0
@@ -155,7 +157,7 @@ def traffic(target, chance):
 @pytest.mark.parametrize("seed", range(6))
 def test_quick_and_slow_count_the_same_and_their_sums_agree(target, seed):
     chance = np.random.default_rng(seed)
-    ruler = Likeness(target.handle.card, target.handle.card.reference)
+    ruler = Typicality(target.handle.card, target.handle.card.reference)
     scale, memory, slow = Scale(ruler), Memory(np.zeros(1, SLOT)), Slow(ruler)
     for rows in traffic(target, chance):
         labels = chance.integers(2, size=len(rows))

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 
 from plugins.theft_guard.seen import Reference, Ruler, Seen
-from secureml import Likeness
+from secureml import Typicality
 
 
 def test_the_cores_ruler_and_reference_have_all_that_is_asked_of_them(target):
-    ruler = Likeness(target.handle.card, target.handle.card.reference)
+    ruler = Typicality(target.handle.card, target.handle.card.reference)
 
     for name in (*Ruler.__annotations__, "encode", "strangeness", "strange_one", "lean", "bins"):
         assert hasattr(ruler, name), name

@@ -13,7 +13,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 sys.path[:0] = sys.argv[3:]
-from secureml.models.registry import Registry
+from secureml.models.serving.registry import Registry
 from service import Service
 from subjects import Subject
 folder = Path(sys.argv[1])
@@ -43,15 +43,15 @@ def test_an_attacker_who_alternates_between_workers_is_found_as_soon_as_with_one
     ]
     for worker in workers:
         assert json.loads(worker.stdout.readline()) == "up"
-    told = []
+    emitted = []
     for number, row in enumerate(rows[: first + 1]):
         worker = workers[number % 2]
         worker.stdin.write(json.dumps(row.tolist()) + "\n")
         worker.stdin.flush()
-        told.append(json.loads(worker.stdout.readline()))
+        emitted.append(json.loads(worker.stdout.readline()))
     for worker in workers:
         worker.communicate(timeout=30)
 
     assert first >= 2
-    assert told[-1][0]["party"] == "client:mallory"
-    assert not any(told[:-1])
+    assert emitted[-1][0]["party"] == "client:mallory"
+    assert not any(emitted[:-1])

@@ -1,4 +1,4 @@
-"""Traces at their door: whose parent is believed, and what cannot be set."""
+"""Traces in their phase: whose parent is believed, and what cannot be set."""
 
 from __future__ import annotations
 

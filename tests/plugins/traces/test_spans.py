@@ -50,17 +50,17 @@ def sent(exchange, traceparent="", share=1.0, token=None):
     return seen
 
 
-def test_a_request_is_one_span_with_a_child_for_each_door(exchange):
+def test_a_request_is_one_span_with_a_child_for_each_phase(exchange):
     seen = sent(exchange)
-    *doors, request = seen.spans
+    *phases, request = seen.spans
     start = int(START * 1e9)
-    laid = [(s.name, s.start_time_unix_nano - start, s.end_time_unix_nano - start) for s in doors]
+    laid = [(s.name, s.start_time_unix_nano - start, s.end_time_unix_nano - start) for s in phases]
     assert laid == [
         ("admit", 0, 2 * MS), ("limit", 2 * MS, 3 * MS),
         ("shape", 7 * MS, 8 * MS), ("respond", 8 * MS, 10 * MS),
     ]  # fmt: skip
-    assert {span.parent_span_id for span in doors} == {request.span_id}
-    assert {span.trace_id for span in doors} == {request.trace_id}
+    assert {span.parent_span_id for span in phases} == {request.span_id}
+    assert {span.trace_id for span in phases} == {request.trace_id}
     assert request.name == "POST /v1/models/<model>/predict"
     assert request.end_time_unix_nano - request.start_time_unix_nano == 10 * MS
     assert request.parent_span_id == b""
@@ -189,7 +189,7 @@ def test_a_fork_sends_its_own_spans(exchange):
     ] * 2
 
 
-def test_doors_that_took_longer_than_the_whole_begin_no_earlier_than_it():
+def test_phases_that_took_longer_than_the_whole_begin_no_earlier_than_it():
     """A recorder's time is not in the whole."""
     timings = [(Phase.ADMIT, "a", 2), (Phase.RECORD, "b", 100)]
     assert list(laid_out(timings, 1000, 1010)) == [("admit", 1000, 1002), ("record", 1000, 1100)]

@@ -57,36 +57,36 @@ class Page:
 
 
 @pytest.fixture
-def house(tmp_path):
+def core(tmp_path):
     """A client with a key, and pages of two origins and none."""
     harness = Harness(tmp_path)
     harness.clients.add("acme")
     return harness
 
 
-def site(house, *more, **table):
+def site(core, *more, **table):
     found = [
-        house.load(Transport, TABLE | table),
-        house.load(RateLimit, {"limits": [{"for": "address", "allow": "5 per minute"}]}),
-        house.load(ApiKeys),
-        house.load(Scopes),
-        house.load(SecurityHeaders),
+        core.load(Transport, TABLE | table),
+        core.load(RateLimit, {"limits": [{"for": "address", "allow": "5 per minute"}]}),
+        core.load(ApiKeys),
+        core.load(Scopes),
+        core.load(SecurityHeaders),
         *more,
     ]
-    return house.app(found, [views()]).test_client()
+    return core.app(found, [views()]).test_client()
 
 
-def key(house):
-    return KeyRing(house.store, house.clock).issue("acme", lifetime=None)[0].text
+def key(core):
+    return KeyRing(core.store, core.clock).issue("acme", lifetime=None)[0].text
 
 
 def cors(answer):
     return {name for name, _ in answer.headers if name.startswith("Access-Control-")}
 
 
-def test_a_preflight_is_answered_before_anybody_is_asked_who_calls(house):
+def test_a_preflight_is_answered_before_anybody_is_asked_who_calls(core):
     """With the methods of that very path, the headers that carry credentials, and a time."""
-    answer = Page(site(house), APP).preflight("/thing")
+    answer = Page(site(core), APP).preflight("/thing")
     assert (answer.status_code, answer.data) == (204, b"")
     said = answer.headers
     assert said["Access-Control-Allow-Origin"] == APP
@@ -98,21 +98,21 @@ def test_a_preflight_is_answered_before_anybody_is_asked_who_calls(house):
     assert "RateLimit" in said["Access-Control-Expose-Headers"]
 
 
-def test_a_preflight_names_the_headers_of_the_method_it_asks_about(house):
-    page = Page(site(house), APP)
+def test_a_preflight_names_the_headers_of_the_method_it_asks_about(core):
+    page = Page(site(core), APP)
     headers = "Access-Control-Allow-Headers"
     assert page.preflight("/thing", "GET").headers[headers] == "X-API-Key"
     assert page.preflight("/open").headers[headers] == "Content-Type"
     assert page.preflight("/broken", "GET").headers[headers] == ""
 
 
-def test_a_method_the_path_has_not_is_not_among_those_allowed(house):
-    answer = Page(site(house), APP).preflight("/open", "DELETE")
+def test_a_method_the_path_has_not_is_not_among_those_allowed(core):
+    answer = Page(site(core), APP).preflight("/open", "DELETE")
     assert (answer.status_code, answer.headers["Access-Control-Allow-Methods"]) == (204, "POST")
 
 
-def test_a_browser_reads_answers_refusals_and_faults_alike(house):
-    page, held = Page(site(house), APP), key(house)
+def test_a_browser_reads_answers_refusals_and_faults_alike(core):
+    page, held = Page(site(core), APP), key(core)
     for status, answer in (
         (200, page.send("GET", "/thing", X_API_Key=held)),
         (401, page.send("GET", "/thing")),
@@ -134,8 +134,8 @@ def test_a_browser_reads_answers_refusals_and_faults_alike(house):
         f"{APP}, {OTHER}", f"{OTHER}, {APP}", f"{APP} {APP}", " https://app.example.org\t",
     ],
 )  # fmt: skip
-def test_a_page_of_any_other_origin_reads_nothing(house, origin):
-    page, held = Page(site(house), origin), key(house)
+def test_a_page_of_any_other_origin_reads_nothing(core, origin):
+    page, held = Page(site(core), origin), key(core)
     for answer, status in (
         (page.preflight("/thing"), 401),
         (page.send("GET", "/thing", X_API_Key=held), 200),
@@ -146,39 +146,39 @@ def test_a_page_of_any_other_origin_reads_nothing(house, origin):
         assert "Origin" in answer.headers.get_all("Vary")
 
 
-def test_who_sends_no_origin_is_no_browser_and_nothing_changes(house):
-    answer = Page(site(house), None).send("GET", "/thing", X_API_Key=key(house))
+def test_who_sends_no_origin_is_no_browser_and_nothing_changes(core):
+    answer = Page(site(core), None).send("GET", "/thing", X_API_Key=key(core))
     assert (answer.status_code, cors(answer)) == (200, set())
 
 
-def test_by_default_no_page_reads_anything_and_no_header_says_so(house):
-    page = Page(site(house, allow_origins=[]), APP)
-    for answer in (page.preflight("/thing"), page.send("GET", "/thing", X_API_Key=key(house))):
+def test_by_default_no_page_reads_anything_and_no_header_says_so(core):
+    page = Page(site(core, allow_origins=[]), APP)
+    for answer in (page.preflight("/thing"), page.send("GET", "/thing", X_API_Key=key(core))):
         assert cors(answer) == set()
         assert "Vary" not in answer.headers
     assert page.preflight("/thing").status_code == 401
 
 
-def test_an_address_that_is_not_there_is_not_told_by_a_preflight(house):
+def test_an_address_that_is_not_there_is_not_told_by_a_preflight(core):
     """A stranger gets 401 for it, as for any request to it."""
-    assert Page(site(house), APP).preflight("/nowhere").status_code == 401
+    assert Page(site(core), APP).preflight("/nowhere").status_code == 401
 
 
-def test_an_options_that_is_no_preflight_passes_every_door(house):
-    assert Page(site(house), APP).send("OPTIONS", "/thing").status_code == 401
-    assert Page(site(house), APP).send("OPTIONS", "/open").status_code == 405
-    answer = Page(site(house), APP).send("POST", "/thing", Access_Control_Request_Method="POST")
+def test_an_options_that_is_no_preflight_passes_every_phase(core):
+    assert Page(site(core), APP).send("OPTIONS", "/thing").status_code == 401
+    assert Page(site(core), APP).send("OPTIONS", "/open").status_code == 405
+    answer = Page(site(core), APP).send("POST", "/thing", Access_Control_Request_Method="POST")
     assert answer.status_code == 401
 
 
-def test_a_preflight_is_refused_where_its_address_asks_too_much(house):
+def test_a_preflight_is_refused_where_its_address_asks_too_much(core):
     """It costs an attacker nothing to send one, so it is counted like any request."""
-    page = Page(site(house), APP)
+    page = Page(site(core), APP)
     assert [page.preflight("/thing").status_code for _ in range(6)] == [204] * 5 + [429]
 
 
-def test_a_preflight_for_another_host_or_over_plain_http_is_no_preflight(house):
-    client = site(house)
+def test_a_preflight_for_another_host_or_over_plain_http_is_no_preflight(core):
+    client = site(core)
     said = {"Origin": APP, "Access-Control-Request-Method": "POST", **FORWARDED}
     for base, headers, status in (
         ("http://evil.example", said, 421),
@@ -190,26 +190,26 @@ def test_a_preflight_for_another_host_or_over_plain_http_is_no_preflight(house):
         assert (answer.status_code, cors(answer)) == (status, set())
 
 
-def test_a_preflight_that_another_guard_refuses_stays_refused(house):
+def test_a_preflight_that_another_guard_refuses_stays_refused(core):
     class Gate(Plugin):
         name = "gate"
 
         def admit(self, exchange):
             raise Problem("forbidden", reason="gate")
 
-    answer = Page(site(house, house.load(Gate)), APP).preflight("/thing")
+    answer = Page(site(core, core.load(Gate)), APP).preflight("/thing")
     assert answer.status_code == 403
     assert answer.headers["Access-Control-Allow-Origin"] == APP
 
 
-def test_an_answer_that_varies_already_varies_by_origin_too(house):
+def test_an_answer_that_varies_already_varies_by_origin_too(core):
     class Dress(Plugin):
         name = "dress"
 
         def respond(self, exchange, headers):
             headers["Vary"] = "Accept"
 
-    harness = house
+    harness = core
     plugins = [harness.load(Dress), harness.load(Transport, TABLE)]
     client = harness.app(plugins, [views()]).test_client()
     answer = Page(client, APP).send("GET", "/broken")
@@ -217,8 +217,8 @@ def test_an_answer_that_varies_already_varies_by_origin_too(house):
 
 
 @pytest.mark.parametrize("word", ["*", "null", "https://app.example.org/", "http://a.example", ""])
-def test_an_origin_nobody_could_send_or_mean_stops_the_start(house, word):
+def test_an_origin_nobody_could_send_or_mean_stops_the_start(core, word):
     with pytest.raises(ConfigError) as refused:
-        house.build(Transport, TABLE | {"allow_origins": [word]})
+        core.build(Transport, TABLE | {"allow_origins": [word]})
     assert (refused.value.table, refused.value.key) == ("plugins.transport", "allow_origins")
     assert "https://app.example.org" in refused.value.fix

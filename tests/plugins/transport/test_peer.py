@@ -187,11 +187,11 @@ def test_only_the_edge_token_proves_the_edge():
     environ = {**FORWARDED, "HTTP_X_SECUREML_EDGE": TOKEN.decode()}
     both = Trust(unix=True, networks=(), hosts=HOSTS, direct=True, is_edge=Secret(TOKEN).matches)
 
-    assert settle(environ, EDGE).edge_proven
-    assert settle(environ, both).edge_proven
-    assert not settle(environ, UNIX).edge_proven
-    assert not settle({**environ, **BY_TLS}, both).edge_proven
-    assert not settle({**environ, **BY_TLS}, DIRECT).edge_proven
+    assert settle(environ, EDGE).proxy_verified
+    assert settle(environ, both).proxy_verified
+    assert not settle(environ, UNIX).proxy_verified
+    assert not settle({**environ, **BY_TLS}, both).proxy_verified
+    assert not settle({**environ, **BY_TLS}, DIRECT).proxy_verified
 
 
 @pytest.mark.parametrize("offered", [None, "", "0123456789abcdeX", "0123456789abcdef,0", "é" * 16])

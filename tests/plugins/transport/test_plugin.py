@@ -1,4 +1,4 @@
-"""Transport at its door: the table is checked at the start, the peer settled once."""
+"""Transport in its phase: the table is checked at the start, the peer settled once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stopped(harness, table):
     return line
 
 
-def test_it_settles_the_peer_for_all_doors_after_it(harness):
+def test_it_settles_the_peer_for_all_phases_after_it(harness):
     """Address, scheme, host and the proxy's id are facts from here on."""
     exchange = ask(
         harness,
@@ -58,7 +58,7 @@ def test_a_second_verdict_on_the_peer_is_a_fault(harness):
     exchange = ask(harness, {"trusted": ["unix"], "hosts": HOSTS}, headers=FORWARDED)
 
     with pytest.raises(RuntimeError):
-        exchange.settle_peer(address="10.0.0.1", scheme="http", host="evil")
+        exchange.set_peer(address="10.0.0.1", scheme="http", host="evil")
 
 
 def test_a_refusal_has_a_public_code_and_a_private_reason(harness):
@@ -256,16 +256,16 @@ def test_whether_it_can_prove_the_edge_is_known_at_the_start(harness, monkeypatc
         ({**token, "direct": True}, False),
         ({"hosts": HOSTS, "trusted": ["unix"]}, False),
     ):
-        assert harness.build(Transport, table).proves_edge is proves
+        assert harness.build(Transport, table).verifies_proxy is proves
 
 
-def test_a_proven_edge_is_a_fact_for_all_doors_after_it(harness, monkeypatch):
+def test_a_proven_edge_is_a_fact_for_all_phases_after_it(harness, monkeypatch):
     monkeypatch.setenv("EDGE_TOKEN", "0123456789abcdef")
     table = {"trusted": ["unix"], "hosts": HOSTS, "edge_token": "env:EDGE_TOKEN"}
     headers = {**FORWARDED, "X-SecureML-Edge": "0123456789abcdef"}
 
-    assert ask(harness, table, headers=headers).edge_proven
-    assert not ask(harness, {"trusted": ["unix"], "hosts": HOSTS}, headers=headers).edge_proven
+    assert ask(harness, table, headers=headers).proxy_verified
+    assert not ask(harness, {"trusted": ["unix"], "hosts": HOSTS}, headers=headers).proxy_verified
 
 
 # -- health checks by address ---------------------------------------------------------------------
@@ -280,10 +280,10 @@ class Tired(Plugin):
         return "tired"
 
 
-class Door(Plugin):
+class Check(Plugin):
     """Knows nobody, and lets all pass."""
 
-    name = "door"
+    name = "phase"
 
     def identify(self, exchange):
         """Know nobody."""
@@ -297,7 +297,7 @@ class Door(Plugin):
 def test_health_is_told_by_any_name_and_nothing_else_is(harness, host, direct):
     """To a name that is not ours the status alone: reasons are for who knows us by name."""
     table = {"hosts": HOSTS} | ({"direct": True} if direct else {"trusted": ["unix"]})
-    plugins = [harness.load(Transport, table), harness.load(Door), harness.load(Tired)]
+    plugins = [harness.load(Transport, table), harness.load(Check), harness.load(Tired)]
     client = harness.app(plugins).test_client()
 
     def get(path, name):
@@ -327,7 +327,7 @@ def test_health_by_any_name_still_needs_the_edge(harness, monkeypatch):
     """Over plain HTTP, or past the proxy, nobody is told anything."""
     monkeypatch.setenv("EDGE_TOKEN", "0123456789abcdef")
     table = {"trusted": ["unix"], "hosts": HOSTS, "edge_token": "env:EDGE_TOKEN"}
-    client = harness.app([harness.load(Transport, table), harness.load(Door)]).test_client()
+    client = harness.app([harness.load(Transport, table), harness.load(Check)]).test_client()
     for headers, status in (
         (FORWARDED, 403),
         ({**FORWARDED, "X-SecureML-Edge": "0123456789abcdeX"}, 403),

@@ -82,14 +82,14 @@ def test_the_restored_log_is_whole_though_records_were_written_all_the_time(
     (production / "secureml.toml").write_text(
         text.replace("[plugins.audit_log]\n", '[plugins.audit_log]\nrotate = "64KiB"\n')
     )
-    house = create_app(production).extensions["secureml"]
+    core = create_app(production).extensions["secureml"]
     written = []
 
     def write():
         while not done.is_set():
-            from secureml.corridor.events import Event
+            from secureml.pipeline.events import Event
 
-            house.tell(Event("user_updated", "acme", {"fill": "x" * 200}))
+            core.emit(Event("user_updated", "acme", {"fill": "x" * 200}))
             written.append(1)
 
     writers = [threading.Thread(target=write) for _ in range(2)]

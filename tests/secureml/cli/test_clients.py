@@ -12,7 +12,7 @@ from secureml.cli.clients import clients as commands
 from secureml.testing import Harness
 
 
-class Desk:
+class CommandContext:
     """What the root lends its commands."""
 
     def __init__(self, folder):
@@ -26,8 +26,8 @@ class Desk:
     def known_models(self):
         return frozenset({"iris", "churn"})
 
-    def tell(self, name, client="", **facts):
-        self.harness.told.append(Event(name, client, facts))
+    def emit(self, name, client="", **facts):
+        self.harness.emitted.append(Event(name, client, facts))
 
     def type(self, *words):
         return CliRunner().invoke(commands, list(words), obj=self)
@@ -40,14 +40,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path):
-    made = Desk(tmp_path)
+def context(tmp_path):
+    made = CommandContext(tmp_path)
     yield made
     made.store.close()
 
 
-def test_a_client_is_added_with_what_nearly_all_need(desk):
-    assert desk.run("add", "acme") == {
+def test_a_client_is_added_with_what_nearly_all_need(context):
+    assert context.run("add", "acme") == {
         "name": "acme",
         "tier": "standard",
         "scopes": ["models:read", "predict"],
@@ -57,31 +57,31 @@ def test_a_client_is_added_with_what_nearly_all_need(desk):
     }
 
 
-def test_a_client_is_added_with_what_is_said(desk):
+def test_a_client_is_added_with_what_is_said(context):
     words = ["--tier", "gold", "--scope", "predict", "--scope", "x:y", "--model", "iris"]
-    made = desk.run("add", "acme", *words)
+    made = context.run("add", "acme", *words)
     assert (made["tier"], made["scopes"], made["models"]) == ("gold", ["predict", "x:y"], ["iris"])
-    assert desk.run("show", "acme") == made
-    assert desk.run("list") == [made]
+    assert context.run("show", "acme") == made
+    assert context.run("list") == [made]
 
 
-def test_a_client_is_switched_off_and_on(desk):
-    desk.run("add", "acme")
-    assert desk.run("disable", "acme") == {"name": "acme", "enabled": False}
-    assert not desk.clients.get("acme").enabled
-    assert desk.run("show", "acme")["enabled"] is False
-    assert "DISABLED" in desk.type("list").stdout
-    assert desk.run("enable", "acme") == {"name": "acme", "enabled": True}
-    assert desk.clients.get("acme").enabled
+def test_a_client_is_switched_off_and_on(context):
+    context.run("add", "acme")
+    assert context.run("disable", "acme") == {"name": "acme", "enabled": False}
+    assert not context.clients.get("acme").enabled
+    assert context.run("show", "acme")["enabled"] is False
+    assert "DISABLED" in context.type("list").stdout
+    assert context.run("enable", "acme") == {"name": "acme", "enabled": True}
+    assert context.clients.get("acme").enabled
 
 
-def test_the_list_is_in_order_and_may_be_empty(desk):
-    assert desk.run("list") == []
-    assert desk.type("list").stdout == "no clients yet\n"
+def test_the_list_is_in_order_and_may_be_empty(context):
+    assert context.run("list") == []
+    assert context.type("list").stdout == "no clients yet\n"
     for name in ("b", "a"):
-        desk.run("add", name)
-    assert [row["name"] for row in desk.run("list")] == ["a", "b"]
-    assert [line.split()[0] for line in desk.type("list").stdout.splitlines()] == ["a", "b"]
+        context.run("add", name)
+    assert [row["name"] for row in context.run("list")] == ["a", "b"]
+    assert [line.split()[0] for line in context.type("list").stdout.splitlines()] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -105,38 +105,38 @@ def test_the_list_is_in_order_and_may_be_empty(desk):
         (["disable", "nobody"], "there is no client 'nobody'"),
     ],
 )
-def test_a_fault_is_one_line_and_for_scripts_it_is_json(desk, words, says):
-    before = [desk.run("add", "taken")]
-    plain, scripted = desk.type(*words), desk.type(*words, "--json")
+def test_a_fault_is_one_line_and_for_scripts_it_is_json(context, words, says):
+    before = [context.run("add", "taken")]
+    plain, scripted = context.type(*words), context.type(*words, "--json")
     for done in (plain, scripted):
         assert (done.exit_code, done.stdout) == (1, "")
         assert done.stderr.count("\n") == 1
     assert plain.stderr.startswith("Error: ")
     assert says in plain.stderr
     assert says in json.loads(scripted.stderr)["error"]
-    assert desk.run("list") == before
+    assert context.run("list") == before
 
 
-def test_every_command_speaks_json(desk):
+def test_every_command_speaks_json(context):
     for command in commands.commands.values():
         assert "--json" in [option for found in command.params for option in found.opts]
 
 
-def test_a_store_that_cannot_be_asked_is_one_line(desk, tmp_path):
-    desk.run("add", "acme")
+def test_a_store_that_cannot_be_asked_is_one_line(context, tmp_path):
+    context.run("add", "acme")
     (tmp_path / "secureml.db").unlink()
-    done = desk.type("disable", "acme")
+    done = context.type("disable", "acme")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == "Error: the store cannot be asked (FileNotFoundError)\n"
 
 
-def test_what_a_client_may_is_changed_and_what_is_not_named_stays(desk):
-    desk.run("add", "acme", "--tier", "gold", "--scope", "predict")
-    found = desk.run("set", "acme", "--scope", "predict@churn@2", "--scope", "token")
+def test_what_a_client_may_is_changed_and_what_is_not_named_stays(context):
+    context.run("add", "acme", "--tier", "gold", "--scope", "predict")
+    found = context.run("set", "acme", "--scope", "predict@churn@2", "--scope", "token")
     assert found["scopes"] == ["predict@churn@2", "token"]
     assert (found["tier"], found["models"]) == ("gold", ["*"])
-    assert desk.run("set", "acme", "--model", "churn@1")["models"] == ["churn@1"]
-    assert desk.run("show", "acme")["scopes"] == ["predict@churn@2", "token"]
+    assert context.run("set", "acme", "--model", "churn@1")["models"] == ["churn@1"]
+    assert context.run("show", "acme")["scopes"] == ["predict@churn@2", "token"]
 
 
 @pytest.mark.parametrize(
@@ -148,21 +148,21 @@ def test_what_a_client_may_is_changed_and_what_is_not_named_stays(desk):
         (("set", "acme", "--model", "a@b"), 1),
     ],
 )
-def test_a_change_that_makes_no_sense_changes_nothing(desk, words, code):
-    desk.run("add", "acme")
-    before = desk.run("show", "acme")
-    assert desk.type(*words).exit_code == code
-    assert desk.run("show", "acme") == before
+def test_a_change_that_makes_no_sense_changes_nothing(context, words, code):
+    context.run("add", "acme")
+    before = context.run("show", "acme")
+    assert context.type(*words).exit_code == code
+    assert context.run("show", "acme") == before
 
 
-def test_every_change_is_told(desk):
-    desk.run("add", "acme", "--scope", "predict")
-    desk.run("set", "acme", "--tier", "gold")
-    desk.run("disable", "acme")
-    desk.run("enable", "acme")
-    desk.run("list")
+def test_every_change_is_told(context):
+    context.run("add", "acme", "--scope", "predict")
+    context.run("set", "acme", "--tier", "gold")
+    context.run("disable", "acme")
+    context.run("enable", "acme")
+    context.run("list")
     rights = {"tier": "standard", "scopes": "predict", "models": "*"}
-    assert desk.harness.told == [
+    assert context.harness.emitted == [
         Event("user_created", "acme", rights),
         Event("privilege_permissions_changed", "acme", rights | {"tier": "gold"}),
         Event("user_disabled", "acme"),
@@ -170,12 +170,12 @@ def test_every_change_is_told(desk):
     ]
 
 
-def test_a_right_to_what_comes_later_is_taken_when_that_is_said(desk):
-    made = desk.run("add", "a", "--scope", "later", "--model", "not-yet@2", "--allow-unknown")
+def test_a_right_to_what_comes_later_is_taken_when_that_is_said(context):
+    made = context.run("add", "a", "--scope", "later", "--model", "not-yet@2", "--allow-unknown")
     assert (made["scopes"], made["models"]) == (["later"], ["not-yet@2"])
-    changed = desk.run("set", "a", "--scope", "predict@soon", "--allow-unknown")
+    changed = context.run("set", "a", "--scope", "predict@soon", "--allow-unknown")
     assert changed["scopes"] == ["predict@soon"]
 
 
-def test_all_models_need_not_be_there(desk):
-    assert desk.run("add", "a", "--model", "*")["models"] == ["*"]
+def test_all_models_need_not_be_there(context):
+    assert context.run("add", "a", "--model", "*")["models"] == ["*"]

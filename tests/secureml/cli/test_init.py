@@ -9,8 +9,8 @@ import stat
 import pytest
 
 from secureml import settings
-from secureml.core import furnish
-from secureml.instance import FILES, FOLDERS, check_modes
+from secureml.core import build_core
+from secureml.layout import FILES, FOLDERS, check_modes
 
 PRIVATE = ("keys/edge-token", "keys/model-signing.key", "tls/ca.key", "tls/server.key")
 
@@ -37,9 +37,9 @@ def everything(folder):
 def test_what_it_makes_starts(init):
     folder, said = init()
     assert (said.code, said.err) == (0, "")
-    house = furnish(folder)
-    assert not house.settings.production
-    assert {"transport", "api_keys", "scopes", "model_integrity"} <= set(house.settings.plugins)
+    core = build_core(folder)
+    assert not core.settings.production
+    assert {"transport", "api_keys", "scopes", "model_integrity"} <= set(core.settings.plugins)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o177])
@@ -128,7 +128,7 @@ def test_production_makes_no_certificate_and_trusts_nobody_direct(init):
     assert found.production
     assert found.plugin_tables["transport"]["hosts"] == ["ml.example.org"]
     assert found.plugin_tables["transport"]["direct"] is False
-    furnish(folder)
+    build_core(folder)
     before = everything(folder)
     assert init("--profile", "production", "--host", "ml.example.org")[1].code == 0
     assert everything(folder) == before

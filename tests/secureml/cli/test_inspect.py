@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from secureml.corridor.phases import Phase
+from secureml.pipeline.phases import Phase
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_check_changes_nothing(ask, fresh_instance):
 # -- phases and routes ----------------------------------------------------------------------------
 
 
-def test_the_doors_are_shown_in_order_also_to_scripts(ask):
+def test_the_phases_are_shown_in_order_also_to_scripts(ask):
     found = json.loads(ask("phases", "--json").out)
     assert list(found) == [phase.value for phase in Phase]
     assert (found["admit"], found["identify"]) == (
@@ -247,7 +247,7 @@ def test_one_who_only_observes_is_marked(ask, fresh_instance):
     assert json.loads(ask("phases", "--json").out)["validate"] == ["rate_limit", "input_rules?"]
 
 
-def test_the_doors_can_be_seen_while_a_model_is_bad(ask, fresh_instance):
+def test_the_phases_can_be_seen_while_a_model_is_bad(ask, fresh_instance):
     change_byte(fresh_instance)
     assert ask("phases").code == 0
     assert ask("routes").code == 2

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from secureml.cli import main as main_module
-from secureml.cli.main import CORE, Desk, main, move_json, secureml, take_instance
+from secureml.cli.main import CORE, CommandContext, main, move_json, secureml, take_instance
 from secureml.config_error import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -43,9 +43,9 @@ COMMANDS = [
 ]
 
 
-def find(words, desk):
+def find(words, context):
     command = secureml
-    context = click.Context(secureml, obj=desk)
+    context = click.Context(secureml, obj=context)
     for word in words.split():
         command = command.get_command(context, word)
     return command
@@ -53,7 +53,7 @@ def find(words, desk):
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_is_there_and_takes_json(demo_instance, words):
-    command = find(words, Desk(str(demo_instance)))
+    command = find(words, CommandContext(str(demo_instance)))
     assert "--json" in [option for found in command.params for option in found.opts]
     assert command.help
 
@@ -69,7 +69,7 @@ def test_every_command_is_there_and_takes_json(demo_instance, words):
     ],
 )
 def test_the_options_scripts_use_are_there(demo_instance, line, options):
-    command = find(line, Desk(str(demo_instance)))
+    command = find(line, CommandContext(str(demo_instance)))
     assert options <= {option for found in command.params for option in found.opts}
 
 

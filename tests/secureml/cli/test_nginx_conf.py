@@ -36,10 +36,10 @@ def read(site, more="", *, profile="production", nginx=None, transport=""):
 
 
 def refused(found):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as emitted:
         check_agreement(found)
-    assert told.value.fix
-    return told.value
+    assert emitted.value.fix
+    return emitted.value
 
 
 def test_what_is_shipped_fits_the_defaults(site):
@@ -59,13 +59,13 @@ def test_a_setting_that_nginx_does_not_know_is_refused_until_it_is_told(
     site, more, transport, says, type_command
 ):
     found = read(site, more, transport=transport)
-    told = refused(found)
-    assert says in told.message
-    assert told.file == str(site / "nginx/application.conf")
-    assert f"secureml nginx-conf > {told.file}" in told.fix
-    from secureml.cli.edge import application_conf
+    emitted = refused(found)
+    assert says in emitted.message
+    assert emitted.file == str(site / "nginx/application.conf")
+    assert f"secureml nginx-conf > {emitted.file}" in emitted.fix
+    from secureml.cli.nginx_files import application_conf
 
-    Path(told.file).write_text(application_conf(found))
+    Path(emitted.file).write_text(application_conf(found))
     check_agreement(found)
 
 
@@ -101,9 +101,9 @@ def test_where_nginx_is_not_ours_nothing_is_compared(site, profile, nginx):
 @pytest.mark.parametrize("names", ["server_name other.example.org;", "server_name ml.example.org;"])
 def test_a_host_that_nginx_answers_421_for_is_refused(site, names):
     (site / "nginx/names.conf").write_text(names)
-    told = refused(read(site))
-    assert "Nginx does not answer for" in told.message
-    assert told.file == str(site / "nginx/names.conf")
+    emitted = refused(read(site))
+    assert "Nginx does not answer for" in emitted.message
+    assert emitted.file == str(site / "nginx/names.conf")
 
 
 @pytest.mark.parametrize("names", ["server_name *.example.org;", "server_name ~^ml;", "# none"])

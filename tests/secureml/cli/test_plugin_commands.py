@@ -10,8 +10,8 @@ import settings_reference
 
 from secureml.cli import plugin_commands
 from secureml.config_error import ConfigError
-from secureml.corridor.loader import Loaded
-from secureml.corridor.plugin import Plugin
+from secureml.pipeline.loader import LoadedPlugin
+from secureml.pipeline.plugin import Plugin
 
 OFFERING = [cls for cls in settings_reference.plugins() if hasattr(cls, "commands")]
 WHY = ConfigError("there is no such file")
@@ -20,16 +20,16 @@ WHY = ConfigError("there is no such file")
 def plugin(name, *words, commands=None):
     """Return a plugin with a group of its own, or with what it has instead."""
     made = commands or (lambda self: click.Group(name))
-    cls = type(name, (Plugin,), {"name": name, "also_known_as": words, "commands": made})
-    return Loaded(cls({}, None), observe=False)
+    cls = type(name, (Plugin,), {"name": name, "aliases": words, "commands": made})
+    return LoadedPlugin(cls({}, None), observe=False)
 
 
-def house(*plugins):
+def core(*plugins):
     return SimpleNamespace(plugins=plugins)
 
 
 def test_a_second_word_leads_to_the_commands_and_takes_nobodys_name():
-    found = house(plugin("rate_limit", "limits", "other"), plugin("other"))
+    found = core(plugin("rate_limit", "limits", "other"), plugin("other"))
     assert plugin_commands.names(found) == ["other", "rate-limit"]
     named = {word: plugin_commands.enabled(found, word) for word in ("rate-limit", "limits")}
     assert {word: command.name for word, command in named.items()} == {
@@ -47,7 +47,7 @@ def fails(self):
 @pytest.mark.parametrize("commands", [fails, lambda self: None, lambda self: {"list": print}])
 def test_one_that_cannot_give_its_commands_hides_no_other(commands):
     """Asked for by its name, it says why."""
-    found = house(plugin("broken", commands=commands), plugin("whole"))
+    found = core(plugin("broken", commands=commands), plugin("whole"))
     assert plugin_commands.names(found) == ["whole"]
     assert plugin_commands.enabled(found, "whole").name == "whole"
     with pytest.raises(ConfigError, match=r"\[plugins\.broken\]"):

@@ -15,8 +15,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from plugins.audit_log.plugin import AuditLog
 from secureml.app import create_app
-from secureml.models import signature
-from secureml.models.registry import Registry
+from secureml.models.artifact import signature
+from secureml.models.serving.registry import Registry
 
 OWN = "own_module_for_sealing"
 ROWS, ANSWERS = np.array([[0.0, 5.0], [1.0, 4.0], [2.0, 3.0], [3.0, 2.0]]), [0, 0, 1, 1]
@@ -176,7 +176,7 @@ def test_what_cannot_be_recorded_is_not_done(ask, plain, fresh_instance, monkeyp
     assert ask("seal", plain, "--name", "breast-cancer", "--use").code == 0
     assert ask("use", "breast-cancer", "1").code == 0
     before = tree(fresh_instance)
-    monkeypatch.setattr(AuditLog, "hear", fails)
+    monkeypatch.setattr(AuditLog, "on_event", fails)
     said = ask(*words.format(file=plain).split())
 
     assert said.code == 1
@@ -231,8 +231,8 @@ def test_a_version_is_removed_and_recorded(ask, plain, fresh_instance):
 
     assert json.loads(said.out) == {"name": "breast-cancer", "removed": ["2"]}
     assert [row["version"] for row in json.loads(ask("list", "--json").out)] == ["1"]
-    told = "".join(path.read_text() for path in (fresh_instance / "logs/audit").glob("*.jsonl"))
-    assert '"model_removed"' in told
+    emitted = "".join(path.read_text() for path in (fresh_instance / "logs/audit").glob("*.jsonl"))
+    assert '"model_removed"' in emitted
 
 
 def test_the_version_that_serves_is_removed_only_with_the_whole_model(ask, fresh_instance):

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from secureml.cli.main import Desk, secureml
+from secureml.cli.main import CommandContext, secureml
 
 
 class Shell:
@@ -18,7 +18,7 @@ class Shell:
 
     def __call__(self, line, *, code=0):
         words = line.split()
-        result = CliRunner().invoke(secureml, words, obj=Desk(str(self.instance)))
+        result = CliRunner().invoke(secureml, words, obj=CommandContext(str(self.instance)))
         assert result.exit_code == code, (result.output, result.exception)
         return json.loads(result.output) if "--json" in words and not code else result.output
 
@@ -57,12 +57,12 @@ def test_if_due_rotates_when_the_time_has_come(shell):
     """The schedule is a setting."""
     settings = shell.instance / "secureml.toml"
     settings.write_text(settings.read_text() + '\n[signing_keys]\nrotate_after = "1h"\n')
-    from secureml.core import furnish
+    from secureml.core import build_core
 
-    house = furnish(shell.instance)
-    with house.store.begin() as connection:
+    core = build_core(shell.instance)
+    with core.store.begin() as connection:
         connection.exec_driver_sql("UPDATE signing_keys SET created = created - 3600")
-    house.store.close()
+    core.store.close()
 
     assert shell("signing-keys rotate --if-due --json")["rotated"] is True
 
@@ -128,22 +128,22 @@ def test_a_schedule_that_cannot_be_is_refused(shell):
         CliRunner().invoke(
             secureml,
             ["signing-keys", "list"],
-            obj=Desk(str(shell.instance)),
+            obj=CommandContext(str(shell.instance)),
             catch_exceptions=False,
         )
 
 
 def test_check_warns_of_a_key_that_is_overdue(shell):
-    """It may start all the same: an old key is no open door."""
+    """It may start all the same: an old key is no open phase."""
     settings = shell.instance / "secureml.toml"
     settings.write_text(settings.read_text() + '\n[signing_keys]\nrotate_after = "1h"\n')
     assert warnings(shell) == []
-    from secureml.core import furnish
+    from secureml.core import build_core
 
-    house = furnish(shell.instance)
-    with house.store.begin() as connection:
+    core = build_core(shell.instance)
+    with core.store.begin() as connection:
         connection.exec_driver_sql("UPDATE signing_keys SET created = created - 200000")
-    house.store.close()
+    core.store.close()
 
     assert "2 days old" in shell("check --json")["warnings"][0]
     assert "warning: the signing key" in shell("check")

@@ -10,7 +10,8 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 
-from secureml.models import sealing, signature
+from secureml.models.artifact import signature
+from secureml.models.sealing import packaging
 
 MOMENT = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
@@ -38,7 +39,7 @@ def shelf(tmp_path_factory, cancer, key):
         lines.writerows(
             [*row.tolist(), answer] for row, answer in zip(cancer.data, cancer.target, strict=True)
         )
-    sealing.seal(
+    packaging.seal(
         folder / "cancer.joblib",
         name="cancer",
         root=folder / "models",
@@ -70,10 +71,12 @@ def seal(tmp_path, key):
         if table is not None:
             data = tmp_path / f"{name}.csv"
             data.write_text(table, "utf-8")
-        given = {name: words.pop(name) for name in ("allow", "vouchers") if name in words}
-        place = sealing.Place(tmp_path / "models", words.pop("key", key), lambda: MOMENT, **given)
-        return sealing.seal_as(
-            sealing.Order(tmp_path / f"{name}.joblib", name, data, **words), place
+        given = {name: words.pop(name) for name in ("allow", "verifiers") if name in words}
+        place = packaging.SealTarget(
+            tmp_path / "models", words.pop("key", key), lambda: MOMENT, **given
+        )
+        return packaging.seal_as(
+            packaging.Order(tmp_path / f"{name}.joblib", name, data, **words), place
         )
 
     return sealed

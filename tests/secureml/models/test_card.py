@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.models.artifact import ModelRefused
+from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import LIBRARIES, Card, Feature, Golden
 
 CARD = Card(

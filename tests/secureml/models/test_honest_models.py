@@ -65,9 +65,9 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import all_estimators
 
-from secureml.models.allowlist import builtin_names
-from secureml.models.artifact import ModelRefused
-from secureml.models.unpickling import load_estimator
+from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.unpickling.allowlist import builtin_names
+from secureml.models.unpickling.reader import load_estimator
 
 DRAW = np.random.default_rng(0)
 ROWS = np.abs(DRAW.normal(size=(90, 4)))

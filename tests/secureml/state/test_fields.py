@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError
 
 from secureml.state import fields
-from secureml.state.secret import SecretSource
+from secureml.state.secrets.references import SecretSource
 
 
 def load(field, value):

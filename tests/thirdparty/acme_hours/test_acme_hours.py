@@ -58,7 +58,7 @@ def test_a_table_that_cannot_work_stops_the_start(table: dict[str, Any], tmp_pat
         Harness(tmp_path).load(OpeningHours, table)
 
 
-def test_in_a_real_corridor_the_refusal_is_worded_by_the_house(tmp_path: Path) -> None:
+def test_in_a_real_pipeline_the_refusal_is_worded_by_the_application(tmp_path: Path) -> None:
     harness = at(3, tmp_path)
     caller = harness.app([harness.load(Everybody), harness.load(OpeningHours)]).test_client()
     refused = caller.get("/v1/models")

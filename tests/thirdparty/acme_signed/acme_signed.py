@@ -46,7 +46,7 @@ class Signed(Plugin):
 
     name = "signed"
     schema = Config
-    carrier = "X-Signature"
+    credential_header = "X-Signature"
     challenge = "Signature"
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:

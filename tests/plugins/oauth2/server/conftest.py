@@ -1,11 +1,11 @@
-"""A store, and the whole house, for the parts of the authorization server."""
+"""A store, and the whole application, for the parts of the authorization server."""
 
 from __future__ import annotations
 
 import pytest
 
 from secureml.testing import Harness
-from tests.oauth_house import OAuthHouse
+from tests.oauth_app import OAuthApp
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def harness(tmp_path):
 
 
 @pytest.fixture
-def house(tmp_path):
-    made = OAuthHouse(tmp_path)
+def core(tmp_path):
+    made = OAuthApp(tmp_path)
     yield made
     made.close()

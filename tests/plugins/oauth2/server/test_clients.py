@@ -67,7 +67,7 @@ def test_a_revoked_client_is_gone_and_still_listed(clients, harness):
             change(made.id)
 
 
-def test_rights_are_those_of_the_house_client_narrowed(clients):
+def test_rights_are_those_of_the_application_client_narrowed(clients):
     wide, _ = clients.add("acme", grants=[MACHINE])
     narrow, _ = clients.add("acme", grants=[MACHINE], scopes=["predict", "root"])
     held = frozenset({"predict", "models:read"})

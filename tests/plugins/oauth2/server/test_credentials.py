@@ -47,34 +47,34 @@ def test_two_ways_or_two_names_at_once_are_refused():
         read(asked(basic("a:s"), client_id="b"))
 
 
-def test_a_failure_is_told_without_what_was_sent(house):
-    house.token((house.machine, "wrong"), grant_type="client_credentials")
-    house.token(("wicked", "wrong"), grant_type="client_credentials")
-    known, unknown = house.happened("authn_login_fail")
-    assert known == {"oauth_client": house.machine, "by": BASIC}
+def test_a_failure_is_told_without_what_was_sent(core):
+    core.token((core.machine, "wrong"), grant_type="client_credentials")
+    core.token(("wicked", "wrong"), grant_type="client_credentials")
+    known, unknown = core.happened("authn_login_fail")
+    assert known == {"oauth_client": core.machine, "by": BASIC}
     assert unknown == {"oauth_client": "", "by": BASIC}
 
 
-def test_a_secret_in_the_body_counts_and_no_secret_does_not(house):
-    form = {"grant_type": "client_credentials", "client_id": house.machine}
-    assert house.token(client_secret=house.machine_secret, **form).status_code == 200
-    assert house.token(**form).status_code == 401
+def test_a_secret_in_the_body_counts_and_no_secret_does_not(core):
+    form = {"grant_type": "client_credentials", "client_id": core.machine}
+    assert core.token(client_secret=core.machine_secret, **form).status_code == 200
+    assert core.token(**form).status_code == 401
 
 
-def test_attack_texts_that_are_no_secret_make_us_compute_nothing(house, monkeypatch):
+def test_attack_texts_that_are_no_secret_make_us_compute_nothing(core, monkeypatch):
     """The shape of a secret is public, so what has another costs no slow hash and tells nothing."""
     hashed = []
     verify = Passwords.verify
     monkeypatch.setattr(
         Passwords, "verify", lambda self, *words: hashed.append(words) or verify(self, *words)
     )
-    for name in (house.machine, "oc_unknown"):
+    for name in (core.machine, "oc_unknown"):
         for secret in ("", "wrong", "x" * 4000, "scs_" + "a" * 42, "scs_" + "é" * 43):
-            answer = house.token((name, secret), grant_type="client_credentials")
+            answer = core.token((name, secret), grant_type="client_credentials")
             assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
     assert hashed == []
-    for name in (house.machine, "oc_unknown"):
-        answer = house.token((name, "scs_" + "a" * 43), grant_type="client_credentials")
+    for name in (core.machine, "oc_unknown"):
+        answer = core.token((name, "scs_" + "a" * 43), grant_type="client_credentials")
         assert (answer.status_code, answer.json["error"]) == (401, "invalid_client")
     assert len(hashed) == 2
-    house.machine_token()
+    core.machine_token()

@@ -9,15 +9,17 @@ from plugins.oauth2.server.clients import MACHINE
 from plugins.oauth2.server.digests import digest
 from plugins.oauth2.server.mint import Wanted
 from plugins.oauth2.server.request import Asked, Shown
-from tests.oauth_house import PASSWORD
+from tests.oauth_app import PASSWORD
 
 
 @pytest.fixture
-def asked(house):
-    told = []
-    shown = Shown("https://ml.example.org/t", "POST", {}, "", None, lambda *w, **f: told.append(w))
+def asked(core):
+    emitted = []
+    shown = Shown(
+        "https://ml.example.org/t", "POST", {}, "", None, lambda *w, **f: emitted.append(w)
+    )
     made = Asked(shown)
-    made.client, made.told = house.server.parties.get(house.web), told
+    made.client, made.emitted = core.server.parties.get(core.web), emitted
     return made
 
 
@@ -25,53 +27,53 @@ def wanted(family="", refresh=True):
     return Wanted(MACHINE, frozenset({"predict"}), family, None, refresh)
 
 
-def test_every_token_has_its_family_on_record(house, asked):
-    mint, families = house.server.engine.mint, house.server.families
+def test_every_token_has_its_family_on_record(core, asked):
+    mint, families = core.server.engine.mint, core.server.families
     body = mint.issue(asked, wanted())
     family = families.holder(digest(body["refresh_token"]))
-    assert (family.oauth_client, family.subject) == (house.web, "")
+    assert (family.oauth_client, family.subject) == (core.web, "")
     assert "refresh_token" not in mint.issue(asked, wanted(refresh=False))
-    assert [words[0] for words in asked.told] == ["authn_token_created"] * 2
+    assert [words[0] for words in asked.emitted] == ["authn_token_created"] * 2
 
 
-def test_an_access_token_does_not_outlive_its_family(house, asked):
-    mint, families = house.server.engine.mint, house.server.families
+def test_an_access_token_does_not_outlive_its_family(core, asked):
+    mint, families = core.server.engine.mint, core.server.families
     text = mint.issue(asked, wanted())["refresh_token"]
-    house.clock.advance(30 * 86400 - 60)
+    core.clock.advance(30 * 86400 - 60)
     body = mint.refresh(asked, families.holder(digest(text)), text, frozenset({"predict"}))
     assert body["expires_in"] == 60
 
 
-def test_nothing_is_issued_for_what_was_ended_meanwhile(house, asked):
-    house.server.families.end("f" * 32)
+def test_nothing_is_issued_for_what_was_ended_meanwhile(core, asked):
+    core.server.families.end("f" * 32)
     with pytest.raises(InvalidGrantError):
-        house.server.engine.mint.issue(asked, wanted("f" * 32))
-    assert asked.told == []
+        core.server.engine.mint.issue(asked, wanted("f" * 32))
+    assert asked.emitted == []
 
 
-def test_of_two_refreshes_at_once_one_is_a_replay(house, asked):
-    mint, families = house.server.engine.mint, house.server.families
+def test_of_two_refreshes_at_once_one_is_a_replay(core, asked):
+    mint, families = core.server.engine.mint, core.server.families
     text = mint.issue(asked, wanted())["refresh_token"]
     family = families.holder(digest(text))
     mint.refresh(asked, family, text, frozenset({"predict"}))
     with pytest.raises(InvalidGrantError):
         mint.refresh(asked, family, text, frozenset({"predict"}))
-    assert asked.told[-1][0] == "authn_token_reuse"
+    assert asked.emitted[-1][0] == "authn_token_reuse"
 
 
-def test_a_refresh_with_no_right_left_gives_nothing_and_spends_nothing(house, asked):
-    mint, families = house.server.engine.mint, house.server.families
+def test_a_refresh_with_no_right_left_gives_nothing_and_spends_nothing(core, asked):
+    mint, families = core.server.engine.mint, core.server.families
     text = mint.issue(asked, wanted())["refresh_token"]
     with pytest.raises(InvalidScopeError):
         mint.refresh(asked, families.holder(digest(text)), text, frozenset())
     assert families.holder(digest(text))
 
 
-def test_a_clock_set_back_since_a_person_came_costs_them_no_token(house):
+def test_a_clock_set_back_since_a_person_came_costs_them_no_token(core):
     """Else whatever they lend would be another's of the same name, for ever."""
-    house.server.users.add("bob", "acme", PASSWORD)
-    house.clock.advance(-3)
-    assert house.sign_in(name="bob").status_code == 303
-    pair = house.pair()
-    assert house.ask(pair["access_token"]).status_code == 200
-    assert house.refresh(pair["refresh_token"]).status_code == 200
+    core.server.users.add("bob", "acme", PASSWORD)
+    core.clock.advance(-3)
+    assert core.sign_in(name="bob").status_code == 303
+    pair = core.pair()
+    assert core.ask(pair["access_token"]).status_code == 200
+    assert core.refresh(pair["refresh_token"]).status_code == 200

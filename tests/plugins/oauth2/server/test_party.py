@@ -8,8 +8,8 @@ from plugins.oauth2.server.clients import CODE, MACHINE
 
 
 @pytest.fixture
-def party(house):
-    return house.server.parties.get(house.web)
+def party(core):
+    return core.server.parties.get(core.web)
 
 
 def test_what_is_asked_for_is_given_whole_or_not_at_all(party):
@@ -33,10 +33,10 @@ def test_only_its_own_grants(party):
     assert party.get_client_id() == party.record.id
 
 
-def test_nobody_without_a_house_client_that_is_let_in(house):
-    parties = house.server.parties
+def test_nobody_without_a_application_client_that_is_let_in(core):
+    parties = core.server.parties
     assert parties.get(None) is parties.get("") is parties.get("x") is None
-    house.clients.set_enabled("partner", enabled=False)
-    assert parties.get(house.web) is None
-    orphan, _ = house.program("nobody", grants=[MACHINE])
+    core.clients.set_enabled("partner", enabled=False)
+    assert parties.get(core.web) is None
+    orphan, _ = core.program("nobody", grants=[MACHINE])
     assert parties.get(orphan) is None

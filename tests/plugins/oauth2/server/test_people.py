@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from tests.oauth_house import PASSWORD
+from tests.oauth_app import PASSWORD
 
 
-def test_a_person_signs_in_by_their_password(house):
-    people = house.server.people
+def test_a_person_signs_in_by_their_password(core):
+    people = core.server.people
     assert people.sign_in("ann", PASSWORD).name == "ann"
     assert people.sign_in("ann", "wrong") is None
     assert people.sign_in("nobody", PASSWORD) is None
 
 
-def test_a_person_stands_and_lends_while_their_client_does(house):
-    people = house.server.people
+def test_a_person_stands_and_lends_while_their_client_does(core):
+    people = core.server.people
     ann = people.standing("ann")
     assert people.rights(ann) == {"predict", "models:read"}
     assert people.models(ann) == {"*"}
-    house.clients.set_enabled("acme", enabled=False)
+    core.clients.set_enabled("acme", enabled=False)
     assert people.standing("ann") is None
     assert people.sign_in("ann", PASSWORD) is None
 
 
-def test_a_person_of_no_client_lends_nothing(house):
-    house.server.users.add("bob", "gone", PASSWORD)
-    people, bob = house.server.people, house.server.users.get("bob")
+def test_a_person_of_no_client_lends_nothing(core):
+    core.server.users.add("bob", "gone", PASSWORD)
+    people, bob = core.server.people, core.server.users.get("bob")
     assert (people.rights(bob), people.models(bob)) == (frozenset(), frozenset())

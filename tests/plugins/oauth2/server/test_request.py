@@ -16,7 +16,7 @@ def test_its_address_is_what_we_say_and_its_parameters_stand_once():
     assert asked.form == asked.args == {"code": "c"}
     assert asked.payload.datalist == {"code": ["c"]}
     assert asked.headers == {"Authorization": "Basic x"}
-    assert (asked.thumbprint, asked.note, asked.held) == ("k", print, None)
+    assert (asked.thumbprint, asked.add_event, asked.held) == ("k", print, None)
     assert spent == []
     asked.spend_proof("oc_1")
     assert spent == ["oc_1"]

@@ -10,15 +10,15 @@ from plugins.oauth2.server.resource import _both
 from plugins.oauth2.server.tokens import Words
 
 
-def believe(house, text):
-    return house.server.resource.believe(read(text))
+def believe(core, text):
+    return core.server.resource.believe(read(text))
 
 
-def test_rights_and_models_are_those_all_of_them_hold(house):
-    house.clients.add("narrow", scopes=["predict", "models:read"], models=["iris"])
-    house.server.users.add("bob", "narrow", "twelve chars")
-    house.sign_in(name="bob", password="twelve chars")
-    believed = believe(house, house.pair(scope="models:read")["access_token"])
+def test_rights_and_models_are_those_all_of_them_hold(core):
+    core.clients.add("narrow", scopes=["predict", "models:read"], models=["iris"])
+    core.server.users.add("bob", "narrow", "twelve chars")
+    core.sign_in(name="bob", password="twelve chars")
+    believed = believe(core, core.pair(scope="models:read")["access_token"])
     assert (believed.subject, believed.scopes) == ("bob", {"models:read"})
     assert believed.models == {"iris"}
     assert believed.party.owner.name == "partner"
@@ -30,24 +30,24 @@ def test_models_of_two():
     assert _both(one, two) == {"b"}
 
 
-def test_a_token_of_another_programs_family_is_refused(house):
+def test_a_token_of_another_programs_family_is_refused(core):
     """As a fault of ours could sign it: the record has the last word."""
-    text = house.machine_token()["access_token"]
-    family = believe(house, text).family
-    tokens = house.server.resource._tokens
-    words = Words(house.web, house.web, frozenset(), family.id, "b" * 32, family.expires, None)
+    text = core.machine_token()["access_token"]
+    family = believe(core, text).family
+    tokens = core.server.resource._tokens
+    words = Words(core.web, core.web, frozenset(), family.id, "b" * 32, family.expires, None)
     with pytest.raises(Unfit, match="not_of_its_family"):
-        believe(house, tokens.write(words))
+        believe(core, tokens.write(words))
 
 
-def test_a_bearers_token_of_a_program_that_must_bind_is_refused(house):
-    program, secret = house.program(grants=[MACHINE], dpop=True)
-    family = believe(house, house.machine_token()["access_token"]).family
+def test_a_bearers_token_of_a_program_that_must_bind_is_refused(core):
+    program, secret = core.program(grants=[MACHINE], dpop=True)
+    family = believe(core, core.machine_token()["access_token"]).family
     words = Words(program, program, frozenset(), family.id, "b" * 32, family.expires, None)
     from dataclasses import replace
 
-    house.server.families.open(replace(family, id="c" * 32, oauth_client=program))
-    text = house.server.resource._tokens.write(replace(words, family="c" * 32))
+    core.server.families.open(replace(family, id="c" * 32, oauth_client=program))
+    text = core.server.resource._tokens.write(replace(words, family="c" * 32))
     with pytest.raises(Unfit, match="not_bound"):
-        believe(house, text)
+        believe(core, text)
     assert secret

@@ -8,7 +8,7 @@ from plugins.oauth2.plugin import OAuth2
 from plugins.oauth2.server.server import build
 from secureml import ConfigError, StoreUnavailable
 from secureml.state.signing import Schedule
-from tests.oauth_house import TABLE
+from tests.oauth_app import TABLE
 from tests.outside_issuer import EC, table, write_keys
 
 
@@ -54,9 +54,9 @@ def test_it_is_not_ready_without_the_store(harness, monkeypatch):
     assert plugin.ready() == "store_unavailable"
 
 
-def test_a_token_that_lacks_a_right_is_told_which(house):
-    text = house.machine_token(scope="predict")["access_token"]
-    answer = house.ask(text)
+def test_a_token_that_lacks_a_right_is_told_which(core):
+    text = core.machine_token(scope="predict")["access_token"]
+    answer = core.ask(text)
     assert answer.status_code == 403
     assert answer.headers["WWW-Authenticate"] == (
         'Bearer realm="secureml", error="insufficient_scope", scope="models:read"'

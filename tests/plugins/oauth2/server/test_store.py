@@ -1,4 +1,4 @@
-"""What is asked of the store is what the house's store gives."""
+"""What is asked of the store is what the application's store gives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from plugins.oauth2.verified import TOPICS
 from secureml import Store as HouseStore
 
 
-def test_the_house_has_all_that_is_asked():
+def test_the_application_has_all_that_is_asked():
     for name in ("register", "begin", "read", "touch", "version"):
         assert inspect.isfunction(getattr(Store, name))
         assert callable(getattr(HouseStore, name))

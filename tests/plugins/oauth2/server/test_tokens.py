@@ -9,7 +9,7 @@ import pytest
 from plugins.oauth2.claims import Unfit, read
 from plugins.oauth2.server.tokens import TYPE, Tokens, Words
 from secureml.testing import START
-from tests.token_house import unpack
+from tests.token_app import unpack
 
 ISSUER, AUDIENCE = "https://ml.example.org/oauth2", "https://ml.example.org"
 WORDS = Words("oc_1", "ann", frozenset({"predict"}), "f" * 32, "a" * 32, START + 900, None)

@@ -1,0 +1,95 @@
+"""What the core's own routes answer with, in words a client can generate code from.
+
+Nothing is checked against these while serving: they are the promise, and the live tests hold
+the routes to it.
+"""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+
+class ModelSummary(Schema):
+    """Which version of which model."""
+
+    name = fields.String(required=True)
+    version = fields.String(required=True)
+
+
+class WarningSchema(Schema):
+    """A value that breaks a rule which does not refuse: where, which, and what was done."""
+
+    path = fields.String(required=True)
+    rule = fields.String(required=True)
+    action = fields.String(required=True, validate=validate.OneOf(["clipped", "flagged"]))
+
+
+class PredictResponse(Schema):
+    """One prediction for each instance, in their order."""
+
+    predictions = fields.List(fields.Raw(), required=True)
+    probabilities = fields.List(
+        fields.List(fields.Float(validate=validate.Range(0, 1), allow_none=True)),
+        metadata={
+            "description": "One list for each instance, in the order of the classes; null where "
+            "one is withheld."
+        },
+    )
+    warnings = fields.List(fields.Nested(WarningSchema))
+    warning_count = fields.Integer(metadata={"description": "Of all, also of those not listed."})
+    model = fields.Nested(ModelSummary, required=True)
+    id = fields.String(required=True, metadata={"description": "Finds the line in the log."})
+
+
+class ModelsResponse(Schema):
+    """The models this caller may use."""
+
+    models = fields.List(fields.Nested(ModelSummary), required=True)
+
+
+class FeatureSchema(Schema):
+    """One column: what it holds, and how far training went."""
+
+    name = fields.String(required=True)
+    dtype = fields.String(
+        required=True,
+        validate=validate.OneOf(["float", "integer", "category", "text", "boolean"]),
+    )
+    missing = fields.String(required=True, validate=validate.OneOf(["refuse", "allow"]))
+    minimum = fields.Float()
+    maximum = fields.Float()
+    categories = fields.List(fields.String())
+
+
+class RuleSchema(Schema):
+    """A rule that rows must keep, and what happens where one does not."""
+
+    name = fields.String(required=True)
+    rule = fields.String(required=True)
+    action = fields.String(required=True)
+
+
+class ModelResponse(ModelSummary):
+    """What a model expects and promises."""
+
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(["classifier", "regressor", "outlier", "cluster"]),
+    )
+    classes = fields.List(fields.Raw(), required=True, allow_none=True)
+    has_probabilities = fields.Boolean(required=True)
+    features = fields.List(fields.Nested(FeatureSchema), required=True)
+    rules = fields.List(fields.Nested(RuleSchema))
+
+
+class AliveResponse(Schema):
+    """The process answers."""
+
+    status = fields.String(required=True, validate=validate.Equal("alive"))
+
+
+class ReadyResponse(Schema):
+    """Whether requests can be answered now, and if not, words that say why."""
+
+    status = fields.String(required=True, validate=validate.OneOf(["ready", "not_ready"]))
+    reasons = fields.List(fields.String())

@@ -1,0 +1,147 @@
+"""Nginx for development: the bundled nginx.conf, with this machine's values in its includes.
+
+``nginx.conf`` itself is copied unchanged; only the short files it includes by name differ,
+exactly as on a production machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secureml.config_error import ConfigError
+from secureml.state.secrets.references import SecretSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from secureml.settings import Settings
+
+REFERENCE = "file:keys/edge-token"  # where `secureml init` puts it
+APPLICATION = "application.conf"  # the include that is made from the settings
+_PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+
+# The includes that hold no site value are the checkout's own.
+FIXED = (
+    "ceilings.conf",
+    "forwarded.conf",
+    "groups.conf",
+    "problem_location.conf",
+    "problems.conf",
+    "waf.conf",
+)
+
+
+def command(nginx: str, settings: Settings, checkout: Path, bind: str, port: int) -> list[str]:
+    """Write what Nginx needs into the instance folder and return the command that runs it."""
+    instance, hosts = settings.instance, served_hosts(settings)
+    token = settings.plugin_tables.get("transport", {}).get("edge_token") or REFERENCE
+    folder = instance / "nginx"
+    sites = folder / "deploy" / "nginx"
+    sites.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(checkout / "nginx.conf", folder / "nginx.conf")
+    for name in FIXED:
+        shutil.copyfile(checkout / "deploy" / "nginx" / name, sites / name)
+    values = site_values(instance, hosts, bind, port, token)
+    for name, text in {**values, APPLICATION: application_conf(settings)}.items():
+        path = sites / name
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(text)
+    return [nginx, "-p", f"{folder}/", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+
+
+def site_values(
+    instance: Path, hosts: Sequence[str], bind: str, port: int, reference: str = REFERENCE
+) -> dict[str, str]:
+    """Return the text of each include that differs between machines."""
+    token = _token(instance, reference)
+    # Nginx drops to another user when root starts it; that user could not open our socket.
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    return {
+        "process.conf": f"{user}worker_processes auto;\npid nginx.pid;\nerror_log stderr warn;\n",
+        "paths.conf": _PATHS,
+        "certificate.conf": f'ssl_certificate "{instance}/tls/server.crt";\n'
+        f'ssl_certificate_key "{instance}/tls/server.key";\n',
+        "listen.conf": f"listen {bracketed(bind)}:{port} ssl http2;\n",
+        # Plain HTTP is for a public site; here it lies on a socket and takes no port.
+        "listen_http.conf": f'listen "unix:{instance}/run/http.sock";\nroot "{instance}/nginx";\n',
+        "status.conf": f'listen "unix:{instance}/run/status.sock";\n{_STATUS}',
+        "names.conf": f"server_name {' '.join(map(bracketed, hosts))};\n",
+        # A client that goes to a bare address names no server; it must get an answer here.
+        "strangers.conf": "ssl_reject_handshake off;\n",
+        "upstream.conf": f'server "unix:{instance}/run/gunicorn.sock";\n',
+        "client_certificates.conf": _client_certificates(instance / "tls"),
+        "edge_token.conf": f'set $edge_token "{token}";\n',
+    }
+
+
+def served_hosts(settings: Settings) -> list[str]:
+    """Return the names the application answers for, which Nginx must know as well."""
+    table = settings.plugin_tables.get("transport", {})
+    return list(table.get("hosts", ["localhost", "127.0.0.1", "::1"]))
+
+
+def application_conf(settings: Settings) -> str:
+    """Return the include that says to Nginx what the application's settings say."""
+    origins = settings.plugin_tables.get("transport", {}).get("allow_origins", [])
+    # As expressions: words alone would be compared without regard to capitals.
+    lines = [f'    "~^{re.escape(origin)}$" "{origin}";' for origin in dict.fromkeys(origins)]
+    return "\n".join(
+        [
+            _MADE,
+            f"client_max_body_size {settings.body_limit};",
+            # Longer than Gunicorn's own, so that the client hears of it from us first.
+            f"proxy_read_timeout {settings.timeout + 5}s;",
+            "map $http_origin $allowed_origin {",
+            '    default "";',
+            *lines,
+            "}",
+            "",
+        ]
+    )
+
+
+def _client_certificates(folder: Path) -> str:
+    """Ask clients for certificates where the authorities that sign them are laid down."""
+    if not (folder / "clients.crt").exists():
+        return ""
+    revoked = f'ssl_crl "{folder}/clients.crl";\n' if (folder / "clients.crl").exists() else ""
+    return f'ssl_client_certificate "{folder}/clients.crt";\nssl_verify_client optional;\n{revoked}'
+
+
+def _token(instance: Path, reference: str) -> str:
+    token = SecretSource(reference).read(instance).reveal().decode("ascii", "replace")
+    # It is written between quotes into what Nginx reads, where $ and " mean something.
+    if not _PLAIN.fullmatch(token):
+        raise ConfigError(
+            "what Nginx proves itself with must be letters, digits, - _ . + / = and ~ only",
+            table="plugins.transport",
+            key="edge_token",
+            fix="make another: openssl rand -base64 32",
+        )
+    return token
+
+
+def bracketed(host: str) -> str:
+    """Return an IPv6 address as it stands in URLs and settings; a name as it is."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+_MADE = """\
+# What the application's settings say and Nginx must know as well. Do not edit it: after a change of
+# [payload] body, [server] timeout or [plugins.transport] allow_origins write it again with
+# `secureml nginx-conf` and reload Nginx. `secureml check` compares it with the settings."""
+_STATUS = "location = /status { stub_status; default_type text/plain; }\n"
+_PATHS = """\
+access_log ../logs/nginx.log secureml if=$worth_a_line;
+client_body_temp_path body_temp;
+proxy_temp_path proxy_temp;
+proxy_cache_path cache keys_zone=public:1m max_size=1m inactive=1m use_temp_path=off;
+fastcgi_temp_path fastcgi_temp;
+scgi_temp_path scgi_temp;
+uwsgi_temp_path uwsgi_temp;
+"""

@@ -1,0 +1,1 @@
+"""A sealed model on disk: its files and its signature."""

@@ -1,0 +1,1 @@
+"""What usual rows and answers look like, as the signed card carries it."""

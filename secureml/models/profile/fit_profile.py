@@ -1,0 +1,250 @@
+"""Learning the reference: what is usual, measured the way requests are measured later.
+
+Whatever is compared with a threshold later is measured on rows that were not used for it:
+distances by five folds, margins on points between neighbours, because a model is surer of the
+very rows it was fitted on than of any it will be asked. Nothing here is random twice: the same
+model and table give the same card.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from secureml.models.card import NUMBERS, Card, Feature, Scalar
+from secureml.models.profile.typicality import (
+    Encoder,
+    Typicality,
+    inner,
+    outer,
+    rayleigh_quotient,
+    squared,
+)
+from secureml.models.reference_profile import (
+    BINS,
+    DECILES,
+    MARGINS,
+    NEAR,
+    RING,
+    SHARES,
+    SLANT,
+    STRANGE,
+    Reference,
+)
+from secureml.models.rows.reader import RowReader, Rows, RowsRefused
+
+MOST_ROWS, LEAST_ROWS = 2000, 30
+_MOST_WORDS = 32  # a column of more kinds is not compared: one-hot, it would drown the others
+_FOLDS, _SESSIONS, _NEIGHBOURS = 5, 8, 5
+_FLOOR = 0.01  # of the mean variance: below it, a direction is noise of the table's own
+_MEMORY = 1024  # how many earlier rows a fingerprint is looked up among
+_SEED = 7
+
+Row = tuple[Scalar | None, ...]
+Answer = Callable[[Any], tuple[Rows, Rows | None]]
+
+
+def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Reference | None:
+    """Return the reference of a table's rows; None where too few of them differ to say much."""
+    chance = np.random.default_rng(_SEED)
+    distinct = list(dict.fromkeys(rows))
+    chance.shuffle(distinct)
+    taken = distinct[:MOST_ROWS]
+    if len(taken) < LEAST_ROWS:
+        return None
+    numbers, words, skipped = _columns(card.features)
+    if not numbers and not words:
+        return None
+    reader = RowReader(card)
+    read = reader.read([list(row) for row in taken])
+    centre, scale, bins = _measures(read, numbers)
+    encoder = Encoder(card.features, numbers, words, centre.tolist(), scale.tolist())
+    encoded = encoder(read)
+    mean, whiten = _whitening(encoded)
+    classes = _classes(card, estimator, read)
+    near, apart, changed = _distances(encoded, classes, chance)
+    between = _read_between(reader, _between(taken, card.features, encoded, chance))
+    draft = Reference(
+        rows=len(taken),
+        numbers=numbers,
+        words=words,
+        skipped=skipped,
+        centre=_short(centre),
+        scale=_short(scale),
+        bins=tuple(map(_short, bins)),
+        mean=_short(mean),
+        whiten=tuple(map(_short, whiten)),
+        **_held_out(encoded),
+        near=near,
+        apart=apart,
+        changed=changed,
+        margins=_margins(card, estimator, read, between),
+        outer=(0.0,) * len(SHARES),
+        inner=(0.0,) * len(SHARES),
+        collides=0.0,
+    )
+    return _finished(card, draft, read, encoded)
+
+
+def _finished(card: Card, draft: Reference, read: Any, encoded: Rows) -> Reference:
+    """Add what is measured with the finished ruler itself."""
+    ruler = Typicality(card, draft)
+    bins = ruler.bins(read, encoded)
+    bands = ruler.fingerprints.bands(encoded)[:_MEMORY]
+    seen: list[set[int]] = [set() for _ in bands[0]]
+    met = 0
+    for row in bands.tolist():
+        met += any(mark in known for mark, known in zip(row, seen, strict=True))
+        for mark, known in zip(row, seen, strict=True):
+            known.add(mark)
+    words = {name: getattr(draft, name) for name in Reference.__dataclass_fields__}
+    words["outer"] = _short(np.quantile(outer(bins), SHARES))
+    words["inner"] = _short(np.quantile(inner(bins), SHARES))
+    return Reference(**{**words, "collides": round(met / len(bands), 4)})
+
+
+def _columns(
+    features: Sequence[Feature],
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]:
+    numbers = tuple(i for i, feature in enumerate(features) if feature.dtype in NUMBERS)
+    words = tuple(
+        i
+        for i, feature in enumerate(features)
+        if feature.categories is not None and len(feature.categories) <= _MOST_WORDS
+    )
+    kept = {*numbers, *words}
+    return numbers, words, tuple(f.name for i, f in enumerate(features) if i not in kept)
+
+
+def _measures(read: Any, numbers: Sequence[int]) -> tuple[Rows, Rows, Rows]:
+    taken = read[:, list(numbers)] if isinstance(read, np.ndarray) else read.iloc[:, list(numbers)]
+    table = np.asarray(taken, dtype=np.float64)
+    if not len(numbers):
+        return np.zeros(0), np.ones(0), np.zeros((0, len(BINS)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        bins = np.nanquantile(table, BINS, axis=0).T
+        centre = np.nanmedian(table, axis=0)
+        spread = (bins[:, 4] - bins[:, 2]) / 1.349  # the quartiles of a normal distribution
+        deviation = np.nanstd(table, axis=0)
+    scale = np.where(spread > 1e-3 * deviation, spread, deviation)
+    return centre, np.where(scale > 0, scale, 1.0), bins
+
+
+def _whitening(encoded: Rows) -> tuple[Rows, Rows]:
+    mean = encoded.mean(axis=0)
+    values, vectors = np.linalg.eigh(np.cov(encoded, rowvar=False).reshape(encoded.shape[1], -1))
+    floor = max(_FLOOR * float(values.mean()), 1e-9)
+    return mean, vectors / np.sqrt(np.maximum(values, floor))
+
+
+def _held_out(encoded: Rows) -> dict[str, tuple[float, ...]]:
+    """Return quantiles of strangeness, slant and stride; no row had a part in its own measure."""
+    strange, slant, stride = (np.empty(len(encoded)) for _ in range(3))
+    for fold in range(_FOLDS):
+        out = np.arange(len(encoded)) % _FOLDS == fold
+        rows, others = encoded[out], encoded[~out]
+        mean, whiten = _whitening(others)
+        squares = squared(rows - mean, whiten)
+        strange[out], slant[out] = np.sqrt(squares[0]), rayleigh_quotient(*squares)
+        gaps = np.linalg.norm(rows[:, None] - others[None, :RING], axis=2)
+        stride[out] = rayleigh_quotient(*squared(rows - others[gaps.argmin(axis=1)], whiten))
+    return {
+        "strange": _short(np.quantile(strange, STRANGE)),
+        "slant": _short(np.quantile(slant, SLANT)),
+        "stride": _short(np.quantile(stride, SLANT)),
+    }
+
+
+def _classes(card: Card, estimator: Any, read: Any) -> Rows:
+    """Return the place of each row's answer among the classes; all 0 where there are none."""
+    indices = {label: index for index, label in enumerate(card.classes or ())}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        answers = np.asarray(estimator.predict(read)).tolist()
+    return np.array([indices.get(answer, 0) if indices else 0 for answer in answers])
+
+
+def _distances(
+    encoded: Rows, classes: Rows, chance: np.random.Generator
+) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...], float]:
+    """Return near, apart and changed, as customers in turn would have shown them."""
+    near: list[Rows] = []
+    shares: list[Rows] = []
+    apart: list[list[Rows]] = [[] for _ in range(int(classes.max()) + 1)]
+    for _ in range(_SESSIONS):
+        order = chance.permutation(len(encoded))[: 4 * RING]
+        rows, labels = encoded[order], classes[order]
+        gaps = np.linalg.norm(rows[:, None] - rows[None], axis=2)
+        behind = np.arange(len(rows))[:, None] - np.arange(len(rows))[None]
+        gaps[(behind <= 0) | (behind > RING)] = np.inf
+        index = gaps.argmin(axis=1)
+        near.append(gaps[np.arange(len(rows)), index][8:])
+        shares.append((rows != rows[index]).mean(axis=1)[8:])
+        gaps[labels[:, None] != labels[None]] = np.inf
+        for label in range(len(apart)):
+            alike = gaps[labels == label].min(axis=1)
+            apart[label].append(alike[np.isfinite(alike)])
+    everyone = np.concatenate([part for label in apart for part in label])
+    joined = [np.concatenate(label) for label in apart]
+    deciles = [_short(np.quantile(own if len(own) > 20 else everyone, DECILES)) for own in joined]
+    changed = float(np.quantile(np.concatenate(shares), 0.02))
+    return _short(np.quantile(np.concatenate(near), NEAR)), tuple(deciles), round(changed, 4)
+
+
+def _between(
+    rows: Sequence[Row], features: Sequence[Feature], encoded: Rows, chance: np.random.Generator
+) -> list[list[Any]]:
+    """Return points between rows and their neighbours: usual, and new to the model."""
+    made = []
+    for index in range(min(len(rows), MOST_ROWS // 2)):
+        gaps = np.linalg.norm(encoded - encoded[index], axis=1)
+        partner = chance.choice(np.argpartition(gaps, _NEIGHBOURS)[: _NEIGHBOURS + 1])
+        part = chance.uniform()
+        cells = zip(rows[index], rows[partner], features, strict=True)
+        made.append([_mixed(a, b, feature, part) for a, b, feature in cells])
+    return made
+
+
+def _mixed(one: Any, other: Any, feature: Feature, part: float) -> Any:
+    if one is None or other is None or feature.dtype not in ("float", "integer"):
+        return one if part < 0.5 else other
+    value = one + part * (other - one)
+    return round(value) if feature.dtype == "integer" else float(value)
+
+
+def _read_between(reader: RowReader, rows: list[list[Any]]) -> Any:
+    try:
+        return reader.read(rows)
+    except RowsRefused:  # between two numbers near the end of a double there may be none
+        return None
+
+
+def _margins(card: Card, estimator: Any, *tables: Any) -> tuple[float, ...] | None:
+    """Return the smaller of both quantiles, level by level: rather too lenient than too hard."""
+    if not card.has_probabilities or len(card.classes or ()) < 2:
+        return None
+    found = []
+    for index, table in enumerate(tables):
+        if table is None:
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                shares = np.asarray(estimator.predict_proba(table))
+        except Exception:
+            # A code between two codes is none, and an encoder may say so.
+            if index == 0:
+                raise
+            continue
+        best = np.partition(shares, -2, axis=1)
+        found.append(np.quantile(best[:, -1] - best[:, -2], MARGINS))
+    return _short(np.minimum.reduce(found))
+
+
+def _short(values: Any) -> tuple[float, ...]:
+    """Round to six digits: a card need not be a megabyte."""
+    return tuple(float(f"{value:.6g}") for value in values)

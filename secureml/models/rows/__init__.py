@@ -1,0 +1,1 @@
+"""Instances as clients send them, read into the rows a model takes."""

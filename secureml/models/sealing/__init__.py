@@ -1,0 +1,1 @@
+"""Everything that happens once, when a model file becomes a signed version."""

@@ -1,0 +1,260 @@
+"""What sealing writes on the card: learned from the estimator, its table and its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+from sklearn.compose import ColumnTransformer
+
+from secureml.models.artifact.version_files import Artifact, ModelRefused
+from secureml.models.card import NUMBERS, Card, Feature, Golden, Scalar
+from secureml.models.profile.fit_profile import learn_reference
+from secureml.models.rows.reader import RowReader, array_dtype
+from secureml.models.rule import Rule
+from secureml.models.rules.file import check_rules, check_table
+from secureml.models.sealing.missing_words import check_words, explained, words_for_missing
+from secureml.models.sealing.reader_comparison import ask, compare, compare_alone, first_unfit
+from secureml.models.sealing.table_file import read_table
+from secureml.models.sealing.table_notes import notes
+from secureml.models.sealing.training_table import choose_columns, learn, read_dtypes
+from secureml.models.serving.verification import classes_of, versions_here
+from secureml.models.unpickling.allowlist import builtin_names
+from secureml.models.unpickling.graph import parts
+
+GOLDEN_ROWS = 20
+_NO_GOLDEN = Golden((), (), None)
+
+
+class Learned(NamedTuple):
+    """A card, and what whoever seals should know, each one line."""
+
+    card: Card
+    notes: tuple[str, ...]
+
+
+class _Table(NamedTuple):
+    """What a table says: columns in the model's order, as values and as text."""
+
+    features: tuple[Feature, ...]
+    golden: list[tuple[Any, ...]]
+    columns: dict[str, list[Any]]
+    cells: dict[str, list[str]]
+
+
+def learn_card(artifact: Artifact, estimator: Any, names: frozenset[str], **words: Any) -> Card:
+    """Return the card alone, of what `learn_model` learns."""
+    return learn_model(artifact, estimator, names, **words).card
+
+
+def learn_model(
+    artifact: Artifact,
+    estimator: Any,
+    names: frozenset[str],
+    *,
+    data: Path | None,
+    target: str | None,
+    created: str,
+    rules: tuple[Rule, ...] = (),
+    dtypes: Mapping[str, str] | None = None,
+) -> Learned:
+    """Return what is learned of a loaded estimator; raises ModelRefused when it cannot be served.
+
+    ``names`` are those its file asked for, ``dtypes`` what whoever seals says of columns.
+    """
+    width, own_code = _width(estimator), not names <= builtin_names()
+    table = _features(estimator, width, data, target, dtypes or {})
+    check_rules(rules, table.features)
+    check_table(rules, table.features, table.columns)
+    _demand_table(estimator, needed=own_code and data is None)
+    card = replace(
+        _blank_card(artifact, estimator, table.features, own_code=own_code),
+        created=created,
+        source="none" if data is None else "table",
+        globals=tuple(sorted(names)),
+        rules=rules,
+    )
+    words = words_for_missing(table.features, table.cells)
+    if not own_code:
+        check_words(estimator, words)
+    with explained(words):
+        card = replace(card, golden=_answers(card, estimator, table.golden))
+        if data is None:
+            return Learned(card, ())
+        if own_code:
+            compare_alone(card, estimator, table.golden)
+        compare(card, estimator, table.columns, data, read_dtypes(dtypes or {}, table.columns))
+    rows = list(zip(*table.columns.values(), strict=True))
+    card = replace(card, reference=learn_reference(card, estimator, rows))
+    return Learned(card, notes(card.features, table.columns, table.cells, rules))
+
+
+def _blank_card(
+    artifact: Artifact, estimator: Any, features: tuple[Feature, ...], *, own_code: bool
+) -> Card:
+    """Return what the estimator and its columns say, without answers."""
+    container = _container(estimator, features, own_code=own_code)
+    return Card(
+        name=artifact.name,
+        version=artifact.version,
+        created="",
+        kind=_kind(estimator),
+        features=features,
+        classes=_classes(estimator),
+        has_probabilities=is_classifier(estimator) and hasattr(estimator, "predict_proba"),
+        container=container,
+        source="none",
+        versions=versions_here(container),
+        globals=(),
+        digest=artifact.digest,
+        golden=_NO_GOLDEN,
+        # scikit-learn's own code takes 3 and 3.0 for the same; of other code nobody knows.
+        array_dtype=array_dtype(features) if own_code and container == "array" else "",
+    )
+
+
+def _demand_table(estimator: Any, *, needed: bool) -> None:
+    if needed and getattr(estimator, "feature_names_in_", None) is not None:
+        # Code of one's own may tell 3 from 3.0, and only the table knows which it was given.
+        raise _refuse(
+            "the model was fitted on a data frame and holds code that is not scikit-learn's, so "
+            "the dtypes of its columns must be known",
+            "give the table it was fitted on with --data",
+        )
+
+
+def _width(estimator: Any) -> int:
+    if not hasattr(estimator, "predict"):
+        raise _refuse(
+            f"the file holds a {type(estimator).__name__}, which does not predict",
+            "seal the fitted estimator or pipeline itself",
+        )
+    width = getattr(estimator, "n_features_in_", None)
+    if not isinstance(width, int) or width < 1:
+        raise _refuse(
+            "the model does not say how many columns it takes",
+            "fit it first; put a text vectoriser into a ColumnTransformer",
+        )
+    return width
+
+
+def _kind(estimator: Any) -> str:
+    for kind, test in (
+        ("classifier", is_classifier),
+        ("regressor", is_regressor),
+        ("outlier", is_outlier_detector),
+        ("cluster", is_clusterer),
+    ):
+        if test(estimator):
+            return kind
+    raise _refuse(
+        f"{type(estimator).__name__} is of no kind that can be served",
+        "seal a classifier, regressor, outlier detector or clusterer",
+    )
+
+
+def _classes(estimator: Any) -> tuple[Scalar, ...] | None:
+    if is_classifier(estimator) and isinstance(getattr(estimator, "classes_", None), list):
+        raise _several_outputs()
+    classes = classes_of(estimator)
+    if any(not isinstance(label, Scalar) for label in classes or ()):
+        raise _refuse(
+            "a class is neither text, number nor truth value", "fit on labels that JSON can carry"
+        )
+    return classes
+
+
+def _features(
+    estimator: Any, width: int, data: Path | None, target: str | None, dtypes: Mapping[str, str]
+) -> _Table:
+    """Return the columns, the golden rows, and all values of the table if there is one."""
+    fitted = getattr(estimator, "feature_names_in_", None)
+    names = None if fitted is None else [str(name) for name in fitted]
+    if data is None:
+        read_dtypes(dtypes, {})
+        plain = tuple(Feature(name) for name in names or [f"x{i}" for i in range(width)])
+        return _Table(plain, _made_up(width), {}, {})
+    table = read_table(data)
+    columns = choose_columns(table, target, names, width, classes_of(estimator))
+    dtypes_given = read_dtypes(dtypes, columns)
+    learned = [learn(name, cells, dtypes_given.get(name)) for name, cells in columns.items()]
+    # Spread over the table, ends included: tables are often sorted by their answer.
+    chosen = sorted({round(index) for index in np.linspace(0, table.length - 1, GOLDEN_ROWS)})
+    rows = [tuple(values[row] for _, values in learned) for row in chosen]
+    features = tuple(feature for feature, _ in learned)
+    values = {feature.name: found for feature, found in learned}
+    return _Table(features, rows, values, columns)
+
+
+def _made_up(width: int) -> list[tuple[Any, ...]]:
+    # Not random: the same model sealed twice has the same golden rows.
+    return [
+        tuple(((row * 7 + column * 3) % 11 - 5) * 10.0 ** (row % 4 - 1) for column in range(width))
+        for row in range(GOLDEN_ROWS)
+    ]
+
+
+def _container(
+    estimator: Any, features: tuple[Feature, ...], *, own_code: bool
+) -> Literal["array", "frame"]:
+    if getattr(estimator, "feature_names_in_", None) is None:
+        return "array"
+    by_name = any(isinstance(part, ColumnTransformer) for part in parts(estimator))
+    words = any(feature.dtype not in NUMBERS for feature in features)
+    # Code of one's own was given a frame, and may ask it for its columns.
+    return "frame" if by_name or words or own_code else "array"
+
+
+def _answers(card: Card, estimator: Any, rows: list[tuple[Any, ...]]) -> Golden:
+    rows_read = RowReader(card).read([list(row) for row in rows])
+    try:
+        found = ask(card, estimator, rows_read)
+    except Exception as error:
+        raise _raises(card, error) from error
+    if found.predictions.shape != (len(rows),):
+        raise _several_outputs()
+    if first_unfit(found) is not None:
+        raise ModelRefused(
+            "golden",
+            "an answer is not something JSON can carry",
+            "fit the model so that it answers finite numbers or labels",
+        )
+    shares = found.probabilities
+    return Golden(
+        tuple(rows),
+        tuple(found.predictions.tolist()),
+        None if shares is None else tuple(map(tuple, shares.tolist())),
+    )
+
+
+def _raises(card: Card, error: Exception) -> ModelRefused:
+    if card.source == "none":
+        return ModelRefused(
+            "golden",
+            f"the model raises {type(error).__name__} on made-up numbers: {error}",
+            "give the table it was fitted on with --data",
+        )
+    columns = ", ".join(f"{feature.name!r} {feature.dtype}" for feature in card.features[:12])
+    return ModelRefused(
+        "golden",
+        f"the model raises {type(error).__name__} on rows of the table: {error}; "
+        f"its columns are read as {columns}",
+        "ask the model in Python about pandas.read_csv of this table: where that raises, too, the "
+        "model was fitted on something else; where a column was read with a dtype of its own, "
+        "say so with --dtype COLUMN=DTYPE",
+    )
+
+
+def _several_outputs() -> ModelRefused:
+    return _refuse(
+        "the model answers several outputs a row, and one is supported",
+        "fit on a one-dimensional target (y.ravel()), or seal one model an output",
+    )
+
+
+def _refuse(message: str, fix: str) -> ModelRefused:
+    return ModelRefused("card", message, fix)

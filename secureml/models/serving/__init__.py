@@ -1,0 +1,1 @@
+"""Models that answer: verification of a version, its handle, and the registry of all."""

@@ -1,0 +1,1 @@
+"""A model file read under an allowlist of exact names, with every object checked."""

@@ -1,0 +1,1 @@
+"""How a request passes: eight phases, no opinion about security, no model, no storage."""

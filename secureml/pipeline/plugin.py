@@ -1,0 +1,121 @@
+"""What a plugin is, and what the core lends it.
+
+A plugin runs in a phase by defining a method of that name, so the base class defines
+none: presence is participation. How its shape is checked stands in `shape`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from marshmallow import Schema
+
+from secureml.pipeline.events import Event, Measure
+from secureml.pipeline.phases import Phase
+from secureml.pipeline.problems import Kind
+from secureml.pipeline.randomness import ProcessGenerator
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from secureml.models.serving.registry import Registry
+    from secureml.state.clients import Clients
+    from secureml.state.signing import SigningKeys
+    from secureml.state.store import Store
+
+EXTRAS = frozenset(
+    {
+        "verify_artifact",
+        "render",
+        "blueprint",
+        "commands",
+        "panel",
+        "ready",
+        "on_event",
+        "records",
+        "measures",
+        "start_worker",
+        "credentials",
+        "check_routes",
+        "backup_order",
+        "close",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the core lends a plugin; nothing in it opens anything before it is used.
+
+    ``folder`` is the plugin's own place in the instance folder; it may not exist yet.
+    ``now`` returns seconds since the epoch (UTC).
+    ``emit`` lets every plugin that has a ``hear`` know what happened outside a request; inside
+    one, `Exchange.add_event` does. ``measures`` returns what all plugins can measure now.
+    ``signing`` is the ring of our own signing keys: one signs, all that are not retired verify.
+    ``generator`` returns NumPy's random generator of this process; keep it nowhere.
+    """
+
+    name: str
+    instance: Path
+    folder: Path
+    profile: str
+    now: Callable[[], float]
+    store: Store
+    clients: Clients
+    models: Registry
+    signing: SigningKeys
+    emit: Callable[[Event], None]
+    measures: Callable[[], Sequence[Measure]]
+    generator: Callable[[], np.random.Generator] = field(default_factory=ProcessGenerator)
+
+
+class Plugin:
+    """One concern. Subclasses set a name and a schema and define methods named after phases."""
+
+    name: ClassVar[str]
+    schema: ClassVar[type[Schema]] = Schema
+    # A vital recorder that fails turns the answer into a 503: unwritten means unanswered.
+    vital: ClassVar[bool] = False
+    # Problem codes the plugin adds, each beginning with its own name and a dot.
+    problems: ClassVar[tuple[Kind, ...]] = ()
+    # Scopes it asks about itself, beside those that its routes demand.
+    scopes: ClassVar[tuple[str, ...]] = ()
+    # Other words its commands answer to, beside its name: `secureml limits` is `rate-limit`.
+    aliases: ClassVar[tuple[str, ...]] = ()
+    # Plugins that must come later in the operator's list, where they are in it: in every phase the
+    # list is the order, and who wants to see what others take away must be asked first.
+    runs_before: ClassVar[tuple[str, ...]] = ()
+    # Phases at which it must be the first, or the last, of all plugins that stand there: one that
+    # settles what the others read, or that leaves nothing to those behind it.
+    first_at: ClassVar[tuple[str, ...]] = ()
+    last_at: ClassVar[tuple[str, ...]] = ()
+    # What an IDENTIFY plugin puts into WWW-Authenticate; set on the instance where it varies.
+    challenge: str | None = None
+    # The header an IDENTIFY plugin reads credentials from. A request that carries two such
+    # headers of different plugins is refused: which of the two callers it is, nobody can know.
+    credential_header: str | None = None
+    # Headers beside `carrier` in which a caller proves itself, such as DPoP: a page of an allowed
+    # origin may send them.
+    proof_headers: ClassVar[tuple[str, ...]] = ()
+    # Headers in which it looks for credentials without proving them, such as a guard against
+    # guessing; set on the instance. It must know every `carrier`, or guesses pass it unseen.
+    guards_headers: Sequence[str] = ()
+    # Whose tokens an IDENTIFY plugin believes, by their `iss`; set on the instance. Two plugins
+    # that claim one issuer stop the start: each would refuse what the other has issued.
+    issuers: Sequence[str] = ()
+    # An IDENTIFY plugin that names callers by their connection, as the edge tells of it. It stands
+    # behind all that read a header, and needs a plugin that can tell the edge from everybody else.
+    identifies_by_connection: ClassVar[bool] = False
+    # Whether this plugin settles `Exchange.edge_proven`; set on the instance where it varies.
+    verifies_proxy: bool = False
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        """Take the checked table; open no socket, thread or database handle here."""
+
+
+def phases_of(plugin: type[Plugin] | Plugin) -> tuple[Phase, ...]:
+    """Return the phases a plugin stands at, in the order of the pipeline."""
+    return tuple(phase for phase in Phase if hasattr(plugin, phase.value))

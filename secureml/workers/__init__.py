@@ -1,0 +1,1 @@
+"""How Gunicorn runs the application: the worker class and its life cycle."""

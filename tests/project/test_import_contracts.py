@@ -1,0 +1,121 @@
+"""Each import contract in pyproject.toml breaks when someone goes against it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+LAYERS, PIPELINE, MODELS, STATE, SECRETS = (
+    "dependencies point down in the core",
+    "inside the pipeline",
+    "inside the models",
+    "inside the state",
+    "inside the secrets",
+)
+NEIGHBOURS, CORE, PUBLIC = (
+    "plugins do not import one another",
+    "the core imports no plugin",
+    "plugins import secureml and secureml.kit only",
+)
+
+# What is planted: a file, the line added to it, and the contracts that must then be broken.
+VIOLATIONS: dict[str, tuple[str, str, set[str]]] = {
+    "a plugin imports its neighbour": (
+        "plugins/scopes/plugin.py", "from plugins.api_keys import key", {NEIGHBOURS},
+    ),
+    "a plugin imports the pipeline": (
+        "plugins/scopes/plugin.py", "from secureml.pipeline import pipeline", {PUBLIC},
+    ),
+    "a plugin imports the store": (
+        "plugins/api_keys/key.py", "import secureml.state.store", {PUBLIC},
+    ),
+    "a plugin imports the settings' schemas": (
+        "plugins/api_keys/key.py", "import secureml.settings_schema", {PUBLIC},
+    ),
+    "the core imports a plugin": (
+        "secureml/pipeline/loader.py", "import plugins.api_keys.key", {CORE},
+    ),
+    "the core imports a plugin inside a function": (
+        "secureml/app.py", "def late():\n    import plugins.scopes", {CORE},
+    ),
+    "the state imports the pipeline": (
+        "secureml/state/store.py", "import secureml.pipeline.problems", {LAYERS},
+    ),
+    "the models import the state": (
+        "secureml/models/serving/handle.py", "import secureml.state.scopes", {LAYERS},
+    ),
+    "the settings import the command line": (
+        "secureml/settings.py", "import secureml.cli.output", {LAYERS},
+    ),
+    "an early module of the pipeline imports a late one": (
+        "secureml/pipeline/phases.py", "import secureml.pipeline.pipeline", {PIPELINE},
+    ),
+    "reading the body imports the exchange": (
+        "secureml/pipeline/body.py", "import secureml.pipeline.exchange", {PIPELINE},
+    ),
+    "reading a model file imports its serving": (
+        "secureml/models/unpickling/graph.py", "import secureml.models.serving.registry", {MODELS},
+    ),
+    "the store imports the clients": (
+        "secureml/state/store.py", "import secureml.state.clients", {STATE},
+    ),
+    "a secret's value imports its source": (
+        "secureml/state/secrets/value.py", "import secureml.state.secrets.file", {SECRETS},
+    ),
+    "a new file of the core that no layer names": ("secureml/misc.py", "", {LAYERS}),
+    "a new file of the pipeline that no layer names": ("secureml/pipeline/misc.py", "", {PIPELINE}),
+    "a new file of the state that no layer names": ("secureml/state/misc.py", "", {STATE}),
+}  # fmt: skip
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A checkout of the code alone, to plant things in."""
+    for package in ("secureml", "plugins"):
+        shutil.copytree(
+            CHECKOUT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def verdicts(checkout: Path) -> tuple[int, str, dict[str, str]]:
+    """Run the linter; return its exit code, its words, and KEPT or BROKEN by contract."""
+    linter = Path(sys.prefix, "bin/lint-imports")
+    done = subprocess.run(
+        [linter, "--no-cache", "--config", "pyproject.toml"],
+        cwd=checkout, capture_output=True, text=True, timeout=120, check=False,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(checkout)},
+    )  # fmt: skip
+    lines = [line.rpartition(" ") for line in done.stdout.splitlines()]
+    found = {name: word for name, _, word in lines if word in ("KEPT", "BROKEN")}
+    return done.returncode, done.stdout + done.stderr, found
+
+
+def test_the_code_as_it_is_keeps_every_contract(copy: Path) -> None:
+    code, words, found = verdicts(copy)
+    assert code == 0, words
+    every = (LAYERS, PIPELINE, MODELS, STATE, SECRETS, NEIGHBOURS, CORE, PUBLIC)
+    assert found == dict.fromkeys(every, "KEPT")
+
+
+@pytest.mark.parametrize("case", VIOLATIONS)
+def test_a_planted_violation_breaks_the_contract_by_name(copy: Path, case: str) -> None:
+    file, line, broken = VIOLATIONS[case]
+    with (copy / file).open("a", encoding="utf-8") as source:
+        source.write(f"\n{line}\n")
+    code, words, found = verdicts(copy)
+    assert code != 0
+    named = {name for name, word in found.items() if word == "BROKEN"}
+    assert named == broken, words
+
+
+def test_every_contract_is_broken_by_something_above() -> None:
+    assert set().union(*(broken for _, _, broken in VIOLATIONS.values())) == {
+        LAYERS, PIPELINE, MODELS, STATE, SECRETS, NEIGHBOURS, CORE, PUBLIC,
+    }  # fmt: skip

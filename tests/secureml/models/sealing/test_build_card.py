@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.ensemble import IsolationForest
+from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.neighbors import KernelDensity
+
+from secureml.models.artifact.version_files import Artifact, ModelRefused
+from secureml.models.card import Card
+from secureml.models.sealing.build_card import GOLDEN_ROWS, learn_card
+
+ROWS, ANSWERS = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
+
+
+def learn(estimator, **words):
+    given = {"data": None, "target": None, "created": "2026-01-01T00:00:00Z", **words}
+    names = given.pop("names", frozenset({"b", "a"}))
+    return learn_card(Artifact("m", "1", b"x", b"", None), estimator, names, **given)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "kind"),
+    [
+        (LogisticRegression(), "classifier"),
+        (LinearRegression(), "regressor"),
+        (IsolationForest(n_estimators=3), "outlier"),
+        (KMeans(2, n_init=1), "cluster"),
+    ],
+)
+def test_the_kind_is_scikit_learns_own(estimator, kind):
+    card = learn(estimator.fit(ROWS, ANSWERS))
+
+    assert card.kind == kind
+    assert (card.classes is not None) == (kind == "classifier")
+    assert Card.from_json(card.to_json()) == card
+
+
+def test_a_classifier_without_probabilities_promises_none():
+    card = learn(SGDClassifier().fit(ROWS, ANSWERS))
+
+    assert (card.has_probabilities, card.golden.probabilities) == (False, None)
+
+
+def test_names_used_are_sorted_and_the_digest_is_the_files():
+    card = learn(LinearRegression().fit(ROWS, ANSWERS))
+
+    assert card.globals == ("a", "b")
+    assert card.digest == Artifact("m", "1", b"x", b"", None).digest
+
+
+def test_made_up_rows_are_the_same_each_time():
+    model = LinearRegression().fit(ROWS, ANSWERS)
+
+    assert learn(model).golden == learn(model).golden
+    assert len(set(learn(model).golden.rows)) == GOLDEN_ROWS
+
+
+def test_names_of_the_fit_are_the_names_of_the_card():
+    model = LinearRegression().fit(ROWS, ANSWERS)
+    model.feature_names_in_ = np.array(["late", "early"], dtype=object)
+    card = learn(model, names=frozenset({"sklearn.linear_model._base.LinearRegression"}))
+
+    assert [feature.name for feature in card.features] == ["late", "early"]
+
+
+def test_own_code_that_was_fitted_on_a_frame_needs_the_table():
+    """It may tell 3 from 3.0, and only the table knows which it was given."""
+    model = LinearRegression().fit(ROWS, ANSWERS)
+    model.feature_names_in_ = np.array(["late", "early"], dtype=object)
+    with pytest.raises(ModelRefused, match=r"dtypes of its columns must be known; fix: .*--data"):
+        learn(model)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"classes_": np.array([None, "a"], dtype=object)}, "neither text"),
+        ({"classes_": [np.array([0, 1])] * 2}, "several outputs"),
+        ({"n_features_in_": 0}, "how many columns"),
+        ({"n_features_in_": "2"}, "how many columns"),
+        ({"n_features_in_": 3}, "ValueError"),
+    ],
+)
+def test_a_model_that_does_not_fit_a_card_is_refused(change, word):
+    model = LogisticRegression().fit(ROWS, ANSWERS)
+    vars(model).update(change)
+    with pytest.raises(ModelRefused, match=word):
+        learn(model)
+
+
+def test_what_only_scores_is_not_served():
+    with pytest.raises(ModelRefused, match="does not predict"):
+        learn(KernelDensity().fit(ROWS))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_answer_that_is_not_finite_is_refused_at_sealing():
+    model = LinearRegression().fit(ROWS, ANSWERS)
+    model.coef_ = np.array([np.inf, 0.0])
+    with pytest.raises(ModelRefused, match="JSON"):
+        learn(model)
