@@ -92,12 +92,12 @@ def instance_folder(given: str | Path | None = None) -> Path:
 def read(instance: Path) -> Settings:
     """Read and check the settings file; raises ConfigError with file, table and key."""
     file = instance / FILE
-    tables = _read_toml(file)
+    tables = read_toml(file)
     plugin_tables = tables.pop("plugins", {})
     _refuse_unknown_tables(tables, plugin_tables, file)
     try:
         checked = {
-            name: _load(schema, tables.get(name, {}), name) for name, schema in TABLES.items()
+            name: load_table(schema, tables.get(name, {}), name) for name, schema in TABLES.items()
         }
         root = checked["secureml"]
         _refuse_unknown_risks(root["accept_risk"], root["plugins"])
@@ -107,7 +107,8 @@ def read(instance: Path) -> Settings:
     return _freeze(instance, checked, plugin_tables)
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """Return the tables of a settings file; raises ConfigError where it cannot be read."""
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
@@ -147,15 +148,18 @@ def _refuse_unknown_tables(tables: dict[str, Any], plugin_tables: Any, file: Pat
             if not isinstance(table, dict)
         ]
     for name in misshapen:
-        raise ConfigError(
-            "this must be a table",
-            file=str(file),
-            table=name,
-            fix=f"write [{name}] on a line of its own",
-        )
+        raise not_a_table(name).within(file=str(file))
 
 
-def _load(schema: type[Schema], table: Mapping[str, Any], name: str) -> dict[str, Any]:
+def not_a_table(name: str) -> ConfigError:
+    """Return the refusal of a value that stands where a table belongs."""
+    return ConfigError(
+        "this must be a table", table=name, fix=f"write [{name}] on a line of its own"
+    )
+
+
+def load_table(schema: type[Schema], table: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a table with its defaults; raises ConfigError where a value is refused."""
     try:
         loaded: dict[str, Any] = schema().load(table)
     except ValidationError as error:

@@ -106,12 +106,6 @@ def test_nginx_passes_on_no_line_or_header_far_beyond_what_gunicorn_reads(
     )
 
 
-def test_gunicorn_takes_the_defaults_of_the_server_table(gunicorn: dict[str, Any]) -> None:
-    table = {name: field.load_default for name, field in TABLES["server"]().fields.items()}
-    gunicorn["_DEFAULTS"]["nginx"] = gunicorn["_DEFAULTS['nginx']"]
-    assert gunicorn["_DEFAULTS"] == table
-
-
 def test_whoever_stands_further_out_waits_longer(gunicorn: dict[str, Any]) -> None:
     worker = default("server", "timeout")
     assert number(r"proxy_read_timeout (\d+)s;", APPLICATION) == worker + 5
