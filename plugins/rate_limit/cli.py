@@ -12,41 +12,50 @@ from limits.errors import StorageError
 
 from secureml import Client, Event, Host, output
 
-from .allowance import AT_ONCE
-from .backoff import Backoff
-from .bans import Ban, Bans
-from .counting import Counting, StoreFails
-from .gate import in_month
-from .policy_fields import retry_after
-from .rules import ADDRESS, CLIENT, EACH, REQUESTS, Asker, Claim, Rule, address_key, holding
-from .slots import Slots
+from .concurrency import ConcurrencyLimiter
+from .enforcer import until_month_ends
+from .fallback import FallbackLimiter, StorageUnavailable
+from .headers import retry_after
+from .penalty import Ban, BanList, Penalty
+from .rules import (
+    ADDRESS,
+    CLIENT,
+    CONCURRENCY,
+    EACH_MODEL,
+    REQUESTS,
+    AppliedLimit,
+    RequestFacts,
+    Rule,
+    address_key,
+    matching,
+)
 
-_EVERY = "every other model"
+_ANY_OTHER = "every other model"
 
 
 @dataclass(frozen=True)
-class Counter:
+class CommandContext:
     """What the commands work on."""
 
     host: Host
     rules: Sequence[Rule]
-    counting: Counting
-    slots: Slots
-    bans: Bans
-    backoff: Backoff
+    limiter: FallbackLimiter
+    concurrency: ConcurrencyLimiter
+    bans: BanList
+    penalty: Penalty
 
 
-_at_counter = click.make_pass_decorator(Counter)
+_with_context = click.make_pass_decorator(CommandContext)
 
 
-def group(counter: Counter) -> click.Group:
+def group(context: CommandContext) -> click.Group:
     """Return the commands over one instance."""
 
     @click.group()
     @click.pass_context
     def rate_limit(ctx: click.Context) -> None:
         """Show what is allowed and left, and who is banned."""
-        ctx.obj = counter
+        ctx.obj = context
 
     rate_limit.add_command(explain)
     rate_limit.add_command(bans)
@@ -55,77 +64,81 @@ def group(counter: Counter) -> click.Group:
 
 @click.command()
 @click.argument("client", metavar="CLIENT")
-@click.option("--model", default="", help="As if asking this model; else each that has a limit.")
-@click.option("--address", default="", help="As if coming from this address.")
+@click.option("--model", default="", help="As for this model; else for each that has a limit.")
+@click.option("--address", default="", help="As from this address.")
 @output.json_option
-@_at_counter
-def explain(counter: Counter, client: str, model: str, address: str, as_json: bool) -> None:
-    """Show every limit that would hold for a client, where it comes from, and what is left."""
-    found = counter.host.clients.get(client)
+@_with_context
+def explain(context: CommandContext, client: str, model: str, address: str, as_json: bool) -> None:
+    """Show every limit that applies to a client, where it is configured, and what remains."""
+    found = context.host.clients.get(client)
     if found is None:
         raise click.ClickException(f"there is no client {client!r}; see `secureml clients list`")
-    rows = [_row(counter, claim) for claim in _claims(counter.rules, found, model, address)]
-    left = counter.backoff.left(f"client:{client}")
+    limits = _applied_limits(context.rules, found, model, address)
+    banned = context.penalty.seconds_left(f"client:{client}")
     answer = {
         "client": client,
         "tier": found.tier,
-        "banned_seconds": retry_after(left) if left else 0,
-        "limits": rows,
+        "banned_seconds": retry_after(banned) if banned else 0,
+        "limits": [_row(context, applied) for applied in limits],
     }
-    output.emit(answer, as_json, _page(answer))
+    output.emit(answer, as_json, _as_text(answer))
 
 
-def _claims(rules: Sequence[Rule], client: Client, model: str, address: str) -> list[Claim]:
-    """Return each claim once, over the routes and models that rules name."""
+def _applied_limits(
+    rules: Sequence[Rule], client: Client, model: str, address: str
+) -> list[AppliedLimit]:
+    """Return each limit once, over the routes and models that rules name."""
     routes = {rule.route for rule in rules} | {""}
-    models = {model} if model else {rule.model for rule in rules} - {EACH} | {"", _EVERY}
-    if not model and not any(rule.model == EACH for rule in rules):
-        models.discard(_EVERY)
-    place = address_key(address) if address else ""
-    found: dict[tuple[str, str], Claim] = {}
+    models = {model} if model else {r.model for r in rules} - {EACH_MODEL} | {"", _ANY_OTHER}
+    if not model and not any(rule.model == EACH_MODEL for rule in rules):
+        models.discard(_ANY_OTHER)
+    key = address_key(address) if address else ""
+    found: dict[tuple[str, str], AppliedLimit] = {}
     for route in sorted(routes):
         for name in sorted(models):
-            for claim in holding(rules, Asker(place, client.name, client.tier, route, name)):
-                found.setdefault((claim.rule.name, claim.key), claim)
+            facts = RequestFacts(key, client.name, client.tier, route, name)
+            for applied in matching(rules, facts):
+                found.setdefault((applied.rule.name, applied.key), applied)
     return list(found.values())
 
 
-def _row(counter: Counter, claim: Claim) -> dict[str, Any]:
-    rule = claim.rule
+def _row(context: CommandContext, applied: AppliedLimit) -> dict[str, Any]:
+    rule = applied.rule
     row = {
         "name": rule.name,
         "allow": rule.allowance.text,
         "unit": rule.unit,
-        "for": f"{rule.whom}:{rule.who}" if rule.who else rule.whom,
+        "for": f"{rule.target}:{rule.target_name}" if rule.target_name else rule.target,
         "route": rule.route,
-        "model": claim.key.rpartition("|")[2] if rule.model == EACH else rule.model,
-        "strategy": "" if rule.allowance.form == AT_ONCE else rule.strategy,
-        "when_store_fails": rule.when_store_fails,
-        "from": rule.source,
+        "model": applied.key.rpartition("|")[2] if rule.model == EACH_MODEL else rule.model,
+        "strategy": "" if rule.allowance.kind == CONCURRENCY else rule.strategy,
+        "on_storage_failure": rule.on_storage_failure,
+        "source": rule.source,
     }
-    return row | _state(counter, claim)
+    return row | _usage(context, applied)
 
 
-def _state(counter: Counter, claim: Claim) -> dict[str, Any]:
-    """Return what is left and the seconds until more is, where nothing is."""
-    allowance = claim.rule.allowance
-    if allowance.form == AT_ONCE:
-        return {"left": allowance.amount - counter.slots.used(claim.key, allowance.amount)}
-    if claim.key.endswith(f"|{_EVERY}"):
-        return {"left": None}
+def _usage(context: CommandContext, applied: AppliedLimit) -> dict[str, Any]:
+    """Return what remains, and the seconds until more does where nothing remains."""
+    allowance = applied.rule.allowance
+    if allowance.kind == CONCURRENCY:
+        in_use = context.concurrency.in_use(applied.key, allowance.amount)
+        return {"remaining": allowance.amount - in_use}
+    if applied.key.endswith(f"|{_ANY_OTHER}"):
+        return {"remaining": None}
     try:
-        outcome = counter.counting.look(counter.counting.bind(claim), 1)
-    except (StoreFails, StorageError) as error:
-        raise click.ClickException(f"the counters cannot be asked ({error})") from None
-    if outcome is None:
-        raise click.ClickException("the counters cannot be asked")
+        result = context.limiter.test(context.limiter.bind(applied), 1)
+    except (StorageUnavailable, StorageError) as error:
+        raise click.ClickException(f"the storage of the rate limits fails ({error})") from None
+    if result is None:
+        raise click.ClickException("the storage of the rate limits fails")
     if allowance.calendar:
-        outcome = in_month(outcome, counter.host.now())
-    state: dict[str, Any] = {"left": outcome.left}
-    return state if outcome.allowed else state | {"retry_after": retry_after(outcome.wait)}
+        result = until_month_ends(result, context.host.now())
+    usage: dict[str, Any] = {"remaining": result.remaining}
+    return usage if result.allowed else usage | {"retry_after": retry_after(result.retry_after)}
 
 
-def _page(answer: dict[str, Any]) -> str:
+def _as_text(answer: dict[str, Any]) -> str:
     head = f"{answer['client']}, tier {answer['tier']}"
     if answer["banned_seconds"]:
         head += f": BANNED for {answer['banned_seconds']} s"
@@ -133,12 +146,12 @@ def _page(answer: dict[str, Any]) -> str:
     for row in answer["limits"]:
         about = [row["unit"]] * (row["unit"] != REQUESTS)
         about += [f"of {row['model']}"] * bool(row["model"]) + [row["route"]] * bool(row["route"])
-        left = "each by itself" if row["left"] is None else f"{row['left']} left"
+        left = "each counted separately" if row["remaining"] is None else f"{row['remaining']} left"
         if "retry_after" in row:
             left += f", more in {row['retry_after']} s"
         lines.append(
             f"  {row['name']:<20} {row['for']}: {row['allow']} {' '.join(about)}".rstrip()
-            + f" | {left} | {row['from']}"
+            + f" | {left} | {row['source']}"
         )
     return "\n".join(lines)
 
@@ -151,10 +164,10 @@ def bans() -> None:
 @bans.command("list")
 @click.option("--past", is_flag=True, help="Also those that are over and still count.")
 @output.json_option
-@_at_counter
-def list_bans(counter: Counter, past: bool, as_json: bool) -> None:
+@_with_context
+def list_bans(context: CommandContext, past: bool, as_json: bool) -> None:
     """Show who is banned, until when and by which limit."""
-    rows = [_public(ban, counter.host.now) for ban in counter.bans.list(past=past)]
+    rows = [_public(ban, context.host.now) for ban in context.bans.list(past=past)]
     lines = [
         f"{row['subject']}  level {row['level']}  until {row['until']}  {row['limit']}"
         for row in rows
@@ -165,40 +178,41 @@ def list_bans(counter: Counter, past: bool, as_json: bool) -> None:
 @bans.command()
 @click.argument("subject", metavar="SUBJECT")
 @output.json_option
-@_at_counter
-def lift(counter: Counter, subject: str, as_json: bool) -> None:
-    """Let someone in again: client:NAME or address:ADDRESS, from the next request on."""
-    kind, _, who = subject.partition(":")
+@_with_context
+def lift(context: CommandContext, subject: str, as_json: bool) -> None:
+    """End the ban of client:NAME or address:ADDRESS, from the next request on."""
+    kind, _, name = subject.partition(":")
     if kind == ADDRESS:
-        subject = f"{kind}:{address_key(who.partition('/')[0])}"
-    if not any(ban.subject == subject for ban in counter.bans.list(past=True)):
+        subject = f"{kind}:{address_key(name.partition('/')[0])}"
+    if not any(ban.subject == subject for ban in context.bans.list(past=True)):
         raise click.ClickException(
             f"{subject!r} is not banned; see `secureml rate-limit bans list`"
         )
-    whom = who if kind == CLIENT else ""
-    # Told before it is called done: a change whose record cannot be written fails.
-    counter.bans.lift(subject)
-    counter.host.emit(Event("excess_rate_limit_ban_lifted", whom, {"subject": subject}))
-    bound = counter.backoff.bound(subject)
-    if bound is not None:
+    client = name if kind == CLIENT else ""
+    # Recorded before it is called done: a change whose record cannot be written fails.
+    context.bans.lift(subject)
+    context.host.emit(Event("excess_rate_limit_ban_lifted", client, {"subject": subject}))
+    refusals = context.penalty.refusals(subject)
+    if refusals is not None:
         try:
-            counter.counting.clear(bound)
+            context.limiter.clear(refusals)
         except StorageError as error:
-            raise click.ClickException(f"lifted, but its refusals still count ({error})") from None
-    output.emit({"lifted": subject}, as_json, f"{subject} is let in again")
+            message = f"the ban is lifted, but earlier refusals still count ({error})"
+            raise click.ClickException(message) from None
+    output.emit({"lifted": subject}, as_json, f"the ban of {subject} is lifted")
 
 
 def _public(ban: Ban, now: Callable[[], float]) -> dict[str, Any]:
     return {
         "subject": ban.subject,
         "level": ban.level,
-        "since": _time(ban.since),
-        "until": _time(ban.until),
+        "since": _timestamp(ban.since),
+        "until": _timestamp(ban.until),
         "seconds_left": max(0, round(ban.until - now())),
         "limit": ban.reason,
     }
 
 
-def _time(seconds: float) -> str:
-    found = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    return found.replace("+00:00", "Z")
+def _timestamp(seconds: float) -> str:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return text.replace("+00:00", "Z")

@@ -1,8 +1,7 @@
 """Rate limits: how much of the service one caller may have, exact over all workers.
 
-Stands in ADMIT (addresses, before any credential is looked at), in LIMIT (callers), in
-VALIDATE, where the rows of a request are first known and before they are read, in RESPOND and
-in RECORD. What is reserved is reserved before the work.
+Runs in ADMIT (addresses, before any credential is checked), in LIMIT (callers), in VALIDATE
+(rows, before they are read), in RESPOND (headers) and in RECORD. Limits are hit before the work.
 """
 
 from __future__ import annotations
@@ -28,18 +27,24 @@ from secureml import (
     StoreUnavailable,
 )
 
-from .backoff import Backoff
-from .bans import Bans, Terms
-from .calm import Calm
-from .counting import REFUSE, Counting, StoreFails
-from .declared import Declared
-from .gate import BANNED, BUSY, NEVER, Gate, Refused, Visit
-from .making import ban_rule, rules_of
-from .policy_fields import policies, retry_after, standing
-from .rules import ADDRESS, EACH, EVERYONE, Asker, Rule, address_key, claim_of
+from .concurrency import ConcurrencyLimiter
+from .enforcer import (
+    BANNED,
+    CONCURRENCY_EXCEEDED,
+    COST_TOO_LARGE,
+    RATE_EXCEEDED,
+    Enforcer,
+    LimitExceeded,
+    RequestState,
+)
+from .failure_cache import FailureCache
+from .fallback import REFUSE, FallbackLimiter, StorageUnavailable
+from .headers import ratelimit, ratelimit_policy, retry_after
+from .penalty import BanList, BanPolicy, Penalty
+from .rule_config import ban_rule, build_rules
+from .rules import ADDRESS, EACH_MODEL, EVERYONE, RequestFacts, Rule, address_key, apply_rule
 from .settings import Config
-from .slots import Slots
-from .storages import places
+from .storage import LimiterRegistry, storage_configs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +54,15 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
 
 log = logging.getLogger("secureml.rate_limit")
-_CODES = {NEVER: "rate_limit.too_much", BUSY: "rate_limit.busy", BANNED: "rate_limit.banned"}
+_CODES = {
+    COST_TOO_LARGE: "rate_limit.too_large",
+    CONCURRENCY_EXCEEDED: "rate_limit.busy",
+    BANNED: "rate_limit.banned",
+}
 
 
 class RateLimit(Plugin):
-    """Counts, refuses, tells what is left, and bans who does not listen."""
+    """Enforces limits, sends the rate limit headers, and bans callers who ignore refusals."""
 
     name = "rate_limit"
     aliases = ("limits",)
@@ -62,89 +71,89 @@ class RateLimit(Plugin):
     runs_before = ("input_rules", "theft_guard")
     problems = (
         Kind("rate_limit.busy", 503, "Too many requests are being worked on"),
-        Kind("rate_limit.banned", 429, "Too many refusals were ignored"),
-        Kind("rate_limit.too_much", 422, "The request is larger than its limit ever allows"),
+        Kind("rate_limit.banned", 429, "Banned after too many refused requests"),
+        Kind("rate_limit.too_large", 422, "The request is larger than its limit ever allows"),
     )
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._host, self._now = host, host.now
-        self.rules = rules_of(config)
-        self._costs = {table["model"]: table["weighs"] for table in config["costs"]}
+        self.rules = build_rules(config)
+        self._costs = {table["model"]: table["weight"] for table in config["costs"]}
         refusals = ban_rule(config["ban_after"])
-        quick, lasting = places(config, host)
-        declared_rules = [rule for rule in self.rules if rule.allowance.notation]
-        declared_rules += [refusals] if refusals else []
-        self._declared = Declared(declared_rules, quick, lasting, host.now, _caller(self))
-        self._counting = Counting(self._declared, config["degraded_share"], host.now)
-        self._slots = Slots(host.instance / f"{config['counters']}.slots")
-        # Of what other hosts count in a Redis this machine's memory knows nothing.
-        words = None if config["redis"] else host.instance / f"{config['counters']}.failures"
-        self._gate = Gate(
-            self.rules, self._counting, self._slots, Calm(words, time.monotonic), host.now
-        )
-        terms = Terms(config["ban_first"], config["ban_longest"], config["ban_forget"])
-        self._bans = Bans(host.store, host.now, terms)
-        self._backoff = Backoff(self._bans, self._counting, refusals, host.now, StoreUnavailable)
-        uncounted = [ip_network(network) for network in config["uncounted"]]
-        self._address = lru_cache(4096)(lambda text: address_key(text, uncounted))
-        self._visits: dict[str, Visit] = {}
+        counted = [rule for rule in self.rules if rule.allowance.notation]
+        counted += [refusals] if refusals else []
+        self._registry = LimiterRegistry(counted, *storage_configs(config, host), _key_function)
+        self._limiter = FallbackLimiter(self._registry, config["degrade_divisor"], host.now)
+        counters = config["counters"]
+        self._concurrency = ConcurrencyLimiter(host.instance / f"{counters}.concurrency")
+        # This machine's memory cannot know what other hosts count in a Redis.
+        failures = None if config["redis"] else host.instance / f"{counters}.failures"
+        cache = FailureCache(failures, time.monotonic)
+        self._enforcer = Enforcer(self.rules, self._limiter, self._concurrency, cache, host.now)
+        policy = BanPolicy(config["ban_initial"], config["ban_max"], config["ban_reset"])
+        self._bans = BanList(host.store, host.now, policy)
+        self._penalty = Penalty(self._bans, self._limiter, refusals, host.now, StoreUnavailable)
+        exempt = [ip_network(network) for network in config["exempt_networks"]]
+        self._address_key = lru_cache(4096)(lambda text: address_key(text, exempt))
+        self._states: dict[str, RequestState] = {}
 
-    # -- on the way in -----------------------------------------------------------------------
+    # -- phases before the view ----------------------------------------------------------------
 
     def admit(self, exchange: Exchange) -> None:
-        """Refuse an address that is banned, failed too often or asks too much."""
+        """Refuse an address that is banned, failed too often or exceeds a limit."""
         policy = exchange.policy
-        # The core's own health checks, and nothing else that is public: behind other public
-        # routes stand passwords, forms and slow hashes.
-        free = exchange.known and policy is not None and policy.health
-        visit = Visit(self._address(exchange.client_address), free)
-        self._visits[exchange.id] = visit
-        asker = Asker(visit.address, "", "", exchange.route, self._model(exchange))
-        plan = self._gate.plan(asker, known=False)
-        visit.rows, visit.failures = plan.rows, plan.failures
+        # Only the core's own health checks: behind other public routes are passwords, forms and
+        # slow hashes.
+        exempt = exchange.known and policy is not None and policy.health
+        state = RequestState(self._address_key(exchange.client_address), exempt)
+        self._states[exchange.id] = state
+        facts = RequestFacts(state.address, "", "", exchange.route, self._model(exchange))
+        plan = self._enforcer.plan(facts, authenticated=False)
+        state.rows, state.failures = plan.rows, plan.failures
         try:
-            if visit.address and not free:
-                self._refuse_banned(f"{ADDRESS}:{visit.address}")
-            self._gate.enter(visit, plan.at_once)
-            self._gate.check_failures(visit)
-            self._gate.charge(visit, plan.requests, self._cost(exchange))
-        except (Refused, StoreFails) as refused:
-            raise self._problem(exchange, refused) from None
+            if state.address and not exempt:
+                self._refuse_banned(f"{ADDRESS}:{state.address}")
+            self._enforcer.acquire(state, plan.concurrency)
+            self._enforcer.check_failures(state)
+            self._enforcer.charge(state, plan.requests, self._cost(exchange))
+        except (LimitExceeded, StorageUnavailable) as refusal:
+            raise self._problem(exchange, refusal) from None
 
     def limit(self, exchange: Exchange) -> None:
-        """Refuse a caller who is banned or asks too much."""
-        visit = self._visits.get(exchange.id) or Visit()
+        """Refuse a caller who is banned or exceeds a limit."""
+        state = self._states.get(exchange.id) or RequestState()
         principal = exchange.principal
         client, tier = (principal.client, principal.tier) if principal else ("", "")
-        # Not the address: what holds for it was taken before, and plans are shared by callers.
-        asker = Asker("", client, tier, exchange.route, self._model(exchange))
-        plan = self._gate.plan(asker, known=True)
-        visit.rows += plan.rows
+        # Not the address: its limits were hit before, and plans are shared by callers.
+        facts = RequestFacts("", client, tier, exchange.route, self._model(exchange))
+        plan = self._enforcer.plan(facts, authenticated=True)
+        state.rows += plan.rows
         try:
             if client:
                 self._refuse_banned(f"client:{client}")
-            self._gate.enter(visit, plan.at_once)
-            self._gate.charge(visit, plan.requests, self._cost(exchange))
-        except (Refused, StoreFails) as refused:
-            raise self._problem(exchange, refused) from None
+            self._enforcer.acquire(state, plan.concurrency)
+            self._enforcer.charge(state, plan.requests, self._cost(exchange))
+        except (LimitExceeded, StorageUnavailable) as refusal:
+            raise self._problem(exchange, refusal) from None
 
     def validate(self, exchange: Exchange) -> None:
-        """Take the rows of a request, which are counted here and read after."""
-        visit = self._visits.get(exchange.id)
-        if visit is None or not visit.rows or exchange.payload is None:
+        """Hit the limits in rows, before the rows are read."""
+        state = self._states.get(exchange.id)
+        if state is None or not state.rows or exchange.payload is None:
             return
         instances = exchange.payload.get("instances")
         rows = exchange.row_count or (len(instances) if isinstance(instances, list) else 0)
         if rows == 0:
-            return  # what has no rows is the next plugin's to refuse
+            return  # a request without rows is refused by the next plugin
+        cost = rows * self._costs.get(exchange.model_name, 1)
         try:
-            self._gate.charge(visit, visit.rows, rows * self._costs.get(exchange.model_name, 1))
-        except (Refused, StoreFails) as refused:
-            raise self._problem(exchange, refused) from None
+            self._enforcer.charge(state, state.rows, cost)
+        except (LimitExceeded, StorageUnavailable) as refusal:
+            raise self._problem(exchange, refusal) from None
 
     def _model(self, exchange: Exchange) -> str:
         name = exchange.model_name
-        # A caller may make names up; each would be a counter.
+        # A caller may invent names; each would be a counter.
         return name if name and self._host.models.get(name) is not None else ""
 
     def _cost(self, exchange: Exchange) -> int:
@@ -152,34 +161,33 @@ class RateLimit(Plugin):
         return cost * self._costs.get(exchange.model_name, 1) if self._costs else cost
 
     def _refuse_banned(self, subject: str) -> None:
-        left = self._backoff.left(subject)
-        if left > 0:
-            raise Refused(BANNED, None, subject, left)
+        seconds = self._penalty.seconds_left(subject)
+        if seconds > 0:
+            raise LimitExceeded(BANNED, None, subject, seconds)
 
-    # -- saying no -----------------------------------------------------------------------------
+    # -- refusals --------------------------------------------------------------------------------
 
-    def _problem(self, exchange: Exchange, error: Refused | StoreFails) -> Problem:
-        if isinstance(error, StoreFails):
-            exchange.add_event(
-                "sys_rate_limit_store_failed", limit=error.rule.name, handling=REFUSE
-            )
+    def _problem(self, exchange: Exchange, refusal: LimitExceeded | StorageUnavailable) -> Problem:
+        if isinstance(refusal, StorageUnavailable):
+            name = refusal.rule.name
+            exchange.add_event("sys_rate_limit_store_failed", limit=name, handling=REFUSE)
             headers = {"Retry-After": "1"}
             return Problem("unavailable", reason="rate_limit.store", headers=headers)
-        name = error.rule.name if error.rule else error.why
-        wait, code = error.wait, _CODES.get(error.why, "rate_limited")
-        if error.why == NEVER:
+        name = refusal.rule.name if refusal.rule else "banned"
+        wait, code = refusal.retry_after, _CODES.get(refusal.cause, "rate_limited")
+        if refusal.cause == COST_TOO_LARGE:
             return Problem(code, reason=f"rate_limit.{name}")
-        if error.why == BUSY and error.rule and error.rule.whom != EVERYONE:
-            code = "rate_limited"  # it is theirs to send less; the server has room
-        if code == "rate_limited" and error.why != BUSY and error.rule:
-            wait = max(wait, self._count_refusal(exchange, error.subject, error.rule))
-        exchange.add_event("excess_rate_limit_exceeded", subject=error.subject, limit=name)
+        if refusal.cause == CONCURRENCY_EXCEEDED and not _is_for_everyone(refusal.rule):
+            code = "rate_limited"  # this caller has too many requests open; the server has room
+        if refusal.cause == RATE_EXCEEDED and refusal.rule:
+            wait = max(wait, self._count_refusal(exchange, refusal.subject, refusal.rule))
+        exchange.add_event("excess_rate_limit_exceeded", subject=refusal.subject, limit=name)
         headers = {"Retry-After": str(retry_after(wait))}
         return Problem(code, reason=f"rate_limit.{name}", headers=headers)
 
     def _count_refusal(self, exchange: Exchange, subject: str, rule: Rule) -> float:
-        """Count it against the caller; return the seconds of the ban it brought, else 0."""
-        ban = self._backoff.refused(subject, rule)
+        """Count a refusal; return the seconds of the ban it brought, else 0."""
+        ban = self._penalty.count_refusal(subject, rule)
         if ban is None:
             return 0.0
         seconds = ban.until - ban.since
@@ -188,34 +196,34 @@ class RateLimit(Plugin):
         )
         return seconds
 
-    # -- on the way out --------------------------------------------------------------------------
+    # -- phases after the view -------------------------------------------------------------------
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
-        """Tell what is allowed and what is left of it; of a refusal, what was too much."""
-        visit = self._visits.get(exchange.id)
-        if visit is None:
+        """Send the rate limit headers; of a refusal, the limits that were exceeded."""
+        state = self._states.get(exchange.id)
+        if state is None:
             return
-        shown = visit.broken or visit.found
-        if shown:
-            everything = [rule for rule, _ in visit.found] + [rule for rule, _ in visit.broken]
-            headers["RateLimit-Policy"] = policies(everything)
-            headers["RateLimit"] = standing(shown)
+        results = state.exceeded or state.passed
+        if results:
+            rules = [rule for rule, _ in state.passed] + [rule for rule, _ in state.exceeded]
+            headers["RateLimit-Policy"] = ratelimit_policy(rules)
+            headers["RateLimit"] = ratelimit(results)
 
     def record(self, exchange: Exchange) -> None:
-        """Give slots back, and count a caller that could not say who it is."""
-        visit = self._visits.pop(exchange.id, None)
-        if visit is None:
+        """Release concurrency permits, and count a failed authentication."""
+        state = self._states.pop(exchange.id, None)
+        if state is None:
             return
-        self._gate.leave(visit)
+        self._enforcer.release(state)
         if exchange.status == 401:
-            self._gate.count_failure(visit)
-        if visit.store_failed and exchange.problem is None:
-            exchange.add_event("sys_rate_limit_store_failed", limit=visit.store_failed)
+            self._enforcer.count_failure(state)
+        if state.storage_failed and exchange.problem is None:
+            exchange.add_event("sys_rate_limit_store_failed", limit=state.storage_failed)
 
     # -- extras ----------------------------------------------------------------------------------
 
     def check_routes(self, routes: frozenset[str]) -> None:
-        """Refuse a limit on a route that is not there: it would be none."""
+        """Refuse a limit on a route that does not exist: it would limit nothing."""
         for rule in self.rules:
             if rule.route and rule.route not in routes:
                 near = get_close_matches(rule.route, sorted(routes), n=1)
@@ -225,23 +233,25 @@ class RateLimit(Plugin):
                     key="limits",
                     fix=f"{hint}`secureml routes` shows them",
                 )
-            if rule.model not in ("", EACH) and rule.model not in self._host.models.names():
-                log.warning("the limit %r is on a model that is not here", rule.name)
+            if rule.model not in ("", EACH_MODEL) and rule.model not in self._host.models.names():
+                log.warning(
+                    "the limit %r is on %r, which is no installed model", rule.name, rule.model
+                )
 
     def ready(self) -> str | None:
-        """Say so when counters cannot be asked and a limit refuses then."""
-        refuses = any(rule.when_store_fails == REFUSE for rule in self.rules)
-        return "rate_limit_store" if refuses and self._counting.failing() else None
+        """Return ``rate_limit_store`` when the storage fails and a limit refuses then."""
+        refuses = any(rule.on_storage_failure == REFUSE for rule in self.rules)
+        return "rate_limit_store" if refuses and self._limiter.is_failing() else None
 
     def measures(self) -> list[Measure]:
-        """Return whether each limit has its counters, and how many are banned."""
-        failing = float(self._counting.failing())
+        """Return whether each limit has its storage, and how many callers are banned."""
+        failing = float(self._limiter.is_failing())
         found = [
             Measure(
                 "rate_limit_store_failing",
                 failing,
-                "1 while the counters of a limit cannot be asked; handling says what it does then.",
-                {"limit": rule.name, "handling": rule.when_store_fails},
+                "1 while the storage of a limit fails; handling says what the limit does then.",
+                {"limit": rule.name, "handling": rule.on_storage_failure},
             )
             for rule in self.rules
         ]
@@ -249,41 +259,44 @@ class RateLimit(Plugin):
         return [*found, bans]
 
     def blueprint(self) -> Blueprint:
-        """Return no route: it is how the limits are shown to the app that Flask-Limiter knows."""
+        """Return a blueprint without routes, by which Flask-Limiter gets to know the app."""
         views = Blueprint("rate_limit", __name__)
-        views.record_once(lambda state: self._declared.attach(cast("Flask", state.app)))
+        views.record_once(lambda state: self._registry.attach(cast("Flask", state.app)))
         return views
 
     def commands(self) -> click.Group:
         """Return `secureml rate-limit ...`."""
-        from .cli import Counter, group
+        from .cli import CommandContext, group
 
         return group(
-            Counter(self._host, self.rules, self._counting, self._slots, self._bans, self._backoff)
+            CommandContext(
+                self._host, self.rules, self._limiter, self._concurrency, self._bans, self._penalty
+            )
         )
 
     def close(self) -> None:
         """Close the files."""
-        self._declared.close()
-        self._slots.close()
+        self._registry.close()
+        self._concurrency.close()
 
 
-def _caller(plugin: RateLimit) -> Callable[[Rule], Callable[[], str]]:
-    """Return what tells Flask-Limiter under which key a rule counts the request at hand."""
+def _is_for_everyone(rule: Rule | None) -> bool:
+    return rule is None or rule.target == EVERYONE
 
-    def of(rule: Rule) -> Callable[[], str]:
-        def key() -> str:
-            exchange: Exchange = g.exchange
-            who = exchange.principal
-            asker = Asker(
-                exchange.client_address,
-                who.client if who else "",
-                who.tier if who else "",
-                exchange.route,
-                exchange.model_name,
-            )
-            return claim_of(rule, asker).key
 
-        return key
+def _key_function(rule: Rule) -> Callable[[], str]:
+    """Return what tells Flask-Limiter under which key a rule counts the current request."""
 
-    return of
+    def key() -> str:
+        exchange: Exchange = g.exchange
+        principal = exchange.principal
+        facts = RequestFacts(
+            exchange.client_address,
+            principal.client if principal else "",
+            principal.tier if principal else "",
+            exchange.route,
+            exchange.model_name,
+        )
+        return apply_rule(rule, facts).key
+
+    return key

@@ -1,6 +1,6 @@
 """The ``[plugins.rate_limit]`` table.
 
-Too large to stand in the plugin's own file; it may import the application as that may.
+It is too large for plugin.py, and may import the core as that may.
 """
 
 from __future__ import annotations
@@ -13,27 +13,26 @@ from marshmallow import fields as plain
 
 from secureml import fields
 
-from .allowance import read
-from .counting import HANDLINGS, REFUSE
-from .rules import FAILURES, REQUESTS, ROWS
-from .windows import STRATEGIES
+from .fallback import FAILURE_MODES, REFUSE
+from .rules import FAILURES, REQUESTS, ROWS, parse_allowance
+from .strategies import STRATEGIES
 
-WHOM = re.compile(r"(address|everyone|client|tier)(?::([A-Za-z0-9][A-Za-z0-9:._-]{0,63}))?")
+_TARGET = re.compile(r"(address|everyone|client|tier)(?::([A-Za-z0-9][A-Za-z0-9:._-]{0,63}))?")
 _NAME = r"[a-z][a-z0-9-]{0,31}\Z"
 _PATH = re.compile(r"[^\0?#]{1,4000}")
 
 
-class Allow(plain.Field[Any]):
-    """A sentence such as ``1000 per minute``."""
+class AllowanceField(plain.Field[Any]):
+    """A text such as ``1000 per minute``."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
-            return read(value if isinstance(value, str) else "")
+            return parse_allowance(value if isinstance(value, str) else "")
         except ValueError as error:
             raise ValidationError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from None
 
 
-class NetworkText(plain.Field[str]):
+class NetworkField(plain.Field[str]):
     """A network such as ``10.0.0.0/8``, as it is written."""
 
     expects = fields.Cidr.expects
@@ -42,7 +41,7 @@ class NetworkText(plain.Field[str]):
         return str(fields.Cidr().deserialize(value))
 
 
-class Place(plain.Field[str]):
+class PathField(plain.Field[str]):
     """A path: inside the instance folder, or absolute, for instance on a tmpfs."""
 
     expects = "a path, relative to the instance folder or absolute, and without .. in it"
@@ -56,18 +55,18 @@ class Place(plain.Field[str]):
         return value
 
 
-class Whom(plain.String):
-    """Whom a limit is for, such as ``client`` or ``tier:gold``."""
+class TargetField(plain.String):
+    """The target of a limit, such as ``client`` or ``tier:gold``."""
 
     def refers(self, value: Any) -> list[tuple[str, str]]:
         """Return the client or tier that is named."""
-        whom, _, who = value.partition(":") if isinstance(value, str) else ("", "", "")
-        return [(whom, who)] if who and whom in ("client", "tier") else []
+        target, _, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+        return [(target, name)] if name and target in ("client", "tier") else []
 
 
-_FOR = Whom(
+_FOR = TargetField(
     required=True,
-    validate=validate.Regexp(WHOM.pattern + r"\Z"),
+    validate=validate.Regexp(_TARGET.pattern + r"\Z"),
     metadata={
         "description": "`address`, `client`, `tier:NAME` (each client of it), `client:NAME` "
         "or `everyone` (all together).",
@@ -77,14 +76,14 @@ _FOR = Whom(
 
 
 class LimitTable(Schema):
-    """One limit; read it as a sentence: for a client allow 1000 per minute."""
+    """One limit: for whom, how much of what, and on which route or model."""
 
     class Meta:
-        """``for`` is a word of Python's, so it stands here."""
+        """``for`` is a keyword of Python, so it is declared here."""
 
         include = {"for": _FOR}
 
-    allow = Allow(
+    allow = AllowanceField(
         required=True,
         metadata={
             "description": "`1000 per minute`, `10 per 30 seconds`, `8 at once`, "
@@ -119,35 +118,35 @@ class LimitTable(Schema):
             "for the last, or the first for windows of a day or more."
         },
     )
-    when_store_fails = plain.String(
+    on_storage_failure = plain.String(
         load_default=REFUSE,
-        validate=validate.OneOf(HANDLINGS),
+        validate=validate.OneOf(FAILURE_MODES),
         metadata={
-            "description": "While counters cannot be read: `refuse` all, `degrade` to counting in "
-            "each process its share, or `allow` all."
+            "description": "While the storage fails: `refuse` every request (fail closed), "
+            "`degrade` to counting in each process its share, or `allow` every request (fail open)."
         },
     )
     name = plain.String(
         load_default="",
         validate=validate.Regexp(f"({_NAME[:-2]})?\\Z"),
         metadata={
-            "description": "What clients read in `RateLimit`; empty for one made of the rest."
+            "description": "The name in `RateLimit` headers and the log; empty for a generated one."
         },
     )
 
 
 class CostTable(Schema):
-    """What a request or row of one model weighs in every limit."""
+    """What a request or row of one model costs in every limit."""
 
     model = fields.ModelName(
         required=True,
         validate=validate.Length(1, 63),
         metadata={"description": "The model.", "example": "big-forest"},
     )
-    weighs = fields.StrictInteger(
+    weight = fields.StrictInteger(
         required=True,
         validate=validate.Range(1, 1_000_000),
-        metadata={"description": "How many requests or rows it counts as.", "example": 5},
+        metadata={"description": "How many requests or rows one of them counts as.", "example": 5},
     )
 
 
@@ -157,7 +156,7 @@ class Config(Schema):
     limits = plain.List(
         plain.Nested(LimitTable),
         load_default=list,
-        metadata={"description": "The limits, beside the defaults."},
+        metadata={"description": "The limits, in addition to the defaults."},
     )
     defaults = plain.Boolean(
         load_default=True,
@@ -169,81 +168,85 @@ class Config(Schema):
             "replaces."
         },
     )
-    counters = Place(
+    counters = PathField(
         load_default="counters.db",
         metadata={
-            "description": "The file of the counters; on a tmpfs if it is to spare the disk. "
-            "Slots of `at once` are held beside it."
+            "description": "The file of counters of windows shorter than a day; it may be on a "
+            "tmpfs. The locks of `at once` are in a file beside it."
         },
     )
-    budgets = Place(
+    budgets = PathField(
         load_default="budgets.db",
         metadata={
-            "description": "The file of what must outlive a restart: windows of a day or more. "
-            "Not on a tmpfs."
+            "description": "The file of counters that must survive a restart: windows of a day or "
+            "more. Not on a tmpfs."
         },
     )
-    size = fields.ByteSize(
+    max_size = fields.ByteSize(
         load_default=64 * 1024 * 1024,
         validate=validate.Range(1024 * 1024, 16 * 1024**3),
-        metadata={"description": "The most the file of the counters may grow to."},
+        metadata={"description": "The maximum size of the file `counters`."},
     )
     redis = plain.String(
         load_default="",
         validate=validate.Regexp(r"((redis|rediss|valkey|valkeys)(\+unix)?://[^\s@]+)?\Z"),
         metadata={
-            "description": "A URL such as `redis://10.0.0.5:6379/0` to count for several hosts; "
-            "without a password."
+            "description": "A URL such as `redis://10.0.0.5:6379/0`, without a password, to count "
+            "over several hosts; empty for the files."
         },
     )
     redis_password = fields.SecretRef(
         load_default=None, metadata={"description": "The password of that Redis."}
     )
-    busy = plain.Float(
+    storage_timeout = plain.Float(
         load_default=0.25,
         validate=validate.Range(0.01, 5),
-        metadata={"description": "Seconds a request may wait for the counters before they fail."},
+        metadata={
+            "description": "Seconds a request may wait for the storage before it counts as failed."
+        },
     )
-    degraded_share = fields.StrictInteger(
+    degrade_divisor = fields.StrictInteger(
         load_default=8,
         validate=validate.Range(1, 10_000),
         metadata={
-            "description": "What a limit is divided by where each process counts alone: at least "
-            "the number of all workers."
+            "description": "What a limit is divided by while `degrade` counts in each process: at "
+            "least the number of all workers."
         },
     )
     costs = plain.List(
         plain.Nested(CostTable),
         load_default=list,
-        metadata={"description": "What a request or row of a model weighs; else 1."},
+        metadata={
+            "description": "What a request or row of a model costs; 1 for models not listed."
+        },
     )
-    uncounted = plain.List(
-        NetworkText(),
+    exempt_networks = plain.List(
+        NetworkField(),
         load_default=lambda: ["127.0.0.1/32", "::1/128"],
         metadata={
-            "description": "Networks whose addresses limits by address do not count, as in "
-            "`nginx.conf`: this machine's own checks, or a tunnel that all come through."
+            "description": "Networks exempt from limits by address, as in `nginx.conf`: this "
+            "machine's own checks, or a tunnel that everybody comes through."
         },
     )
     ban_after = fields.StrictInteger(
         load_default=100,
         validate=validate.Range(0, 1_000_000),
         metadata={
-            "description": "Refusals a minute after which who goes on is banned; 0 for never."
+            "description": "Refusals in a minute after which a caller is banned; 0 for never."
         },
     )
-    ban_first = fields.Duration(
+    ban_initial = fields.Duration(
         load_default=60.0,
         validate=validate.Range(1, 30 * 86400),
-        metadata={"description": "The first ban; each that follows is twice as long."},
+        metadata={"description": "Duration of the first ban; each that follows is twice as long."},
     )
-    ban_longest = fields.Duration(
+    ban_max = fields.Duration(
         load_default=3600.0,
         validate=validate.Range(1, 365 * 86400),
-        metadata={"description": "The longest ban."},
+        metadata={"description": "Duration of the longest ban."},
     )
-    ban_forget = fields.Duration(
+    ban_reset = fields.Duration(
         load_default=86400.0,
         validate=validate.Range(60, 365 * 86400),
-        metadata={"description": "Quiet after which a ban is the first again."},
+        metadata={"description": "Time without a ban after which the next is a first one again."},
     )

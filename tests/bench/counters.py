@@ -17,7 +17,7 @@ from limits import RateLimitItemPerHour
 from limits.storage import storage_from_string
 
 import plugins.rate_limit.sqlite_storage  # noqa: F401 - registers the scheme
-from plugins.rate_limit.windows import STRATEGIES
+from plugins.rate_limit.strategies import STRATEGIES
 
 
 def timed(call: Callable[[], object], times: int = 3000) -> float:
@@ -40,8 +40,8 @@ def report(urls: dict[str, str]) -> list[dict[str, object]]:
         storage: Any = storage_from_string(url)
         costs = {}
         for name, made in STRATEGIES.items():
-            window, item = made(storage, time.time), RateLimitItemPerHour(10**9)
-            costs[name] = timed(partial(window.reserve, item, name, 1))
+            strategy, item = made(storage), RateLimitItemPerHour(10**9)
+            costs[name] = timed(partial(strategy.hit_with_stats, item, name))
         print(f"{place:<40}" + "".join(f"{cost:>26.1f}" for cost in costs.values()))
         rows.append({"place": place, **costs})
         if hasattr(storage, "close"):

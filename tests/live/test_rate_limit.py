@@ -97,7 +97,7 @@ def test_a_worker_killed_in_the_middle_gives_nobody_more(limited: tuple[Instance
     lost = found[502] + found[0]
     assert 1000 - max(lost, CROWD) <= found[200] <= 1000
     rows = {row["name"]: row for row in instance.run("limits", "explain", "killed")["limits"]}
-    assert rows["client"]["left"] == 0
+    assert rows["client"]["remaining"] == 0
     assert until(lambda: len(served.workers()) == 2)
 
 

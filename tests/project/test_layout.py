@@ -26,10 +26,9 @@ ADAPTERS = {
     "plugins/oauth2/settings.py",
     "plugins/oauth2/providers.py",
     "plugins/rate_limit/settings.py",
-    "plugins/rate_limit/making.py",
-    "plugins/rate_limit/storages.py",
+    "plugins/rate_limit/rule_config.py",
     # Flask-Limiter wants an app.
-    "plugins/rate_limit/declared.py",
+    "plugins/rate_limit/storage.py",
     "plugins/theft_guard/settings.py",
     "plugins/audit_log/settings.py",
     # The same of the authorization server, and its routes for browsers.

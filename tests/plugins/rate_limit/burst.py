@@ -21,7 +21,7 @@ def worker(url: str, strategy: str, limit: int, threads: int) -> None:
 
     import plugins.rate_limit.sqlite_storage  # noqa: F401 - registers the scheme
 
-    words = {"busy": 30.0} if url.startswith("sqlite") else {}
+    words = {"timeout": 30.0} if url.startswith("sqlite") else {}
     strategy_of = STRATEGIES[strategy](storage_from_string(url, **words))
     item = RateLimitItemPerHour(limit)
     print("up", flush=True)

@@ -11,14 +11,14 @@ from secureml.testing import Harness
 OPEN = Policy(scope=None)
 
 
-def person(client="acme", tier="standard"):
-    """Return a caller."""
+def principal(client="acme", tier="standard"):
+    """Return a caller who may do everything."""
     everything = frozenset({"*"})
     return Principal(client, client, frozenset({"predict"}), everything, tier, "api_keys", "k1")
 
 
-class CommandContext:
-    """One plugin, its clock, and a request for each call."""
+class Limited:
+    """One plugin, its clock, and the phases of a request."""
 
     def __init__(self, folder, table):
         self.harness = Harness(folder)
@@ -27,9 +27,9 @@ class CommandContext:
         self._count = 0
 
     def exchange(self, client="acme", tier="standard", address="192.0.2.1", rows=None, **facts):
-        """Return a request on its way."""
+        """Return a request before its first phase."""
         self._count += 1
-        who = person(client, tier) if client else None
+        who = principal(client, tier) if client else None
         found = self.harness.exchange("GET", "/v1/models", address=address, principal=who)
         found.id = f"{self._count:032x}"
         for name, value in facts.items():
@@ -38,14 +38,14 @@ class CommandContext:
             found.payload = {"instances": [[0.0]] * rows}
         return found
 
-    def enter(self, exchange):
-        """Pass the phases before the view, or raise."""
+    def before_view(self, exchange):
+        """Run the phases before the view; raises Problem."""
         self.plugin.admit(exchange)
         self.plugin.limit(exchange)
         self.plugin.validate(exchange)
 
-    def leave(self, exchange, status=200):
-        """Pass the phases after it and return the headers."""
+    def after_view(self, exchange, status=200):
+        """Run the phases after the view and return the headers."""
         from werkzeug.datastructures import Headers
 
         headers = Headers()
@@ -54,31 +54,31 @@ class CommandContext:
         self.plugin.record(exchange)
         return headers
 
-    def ask(self, status=200, **facts):
+    def send(self, status=200, **facts):
         """Make one whole request; return its problem, if any, and headers."""
         from secureml import Problem
 
         exchange = self.exchange(**facts)
         problem = None
         try:
-            self.enter(exchange)
+            self.before_view(exchange)
         except Problem as refused:
             problem = refused
-        return problem, self.leave(exchange, status)
+        return problem, self.after_view(exchange, status)
 
     def passed(self, times, **facts):
         """Return how many of so many requests pass."""
-        return sum(self.ask(**facts)[0] is None for _ in range(times))
+        return sum(self.send(**facts)[0] is None for _ in range(times))
 
 
 @pytest.fixture
-def desk(tmp_path):
-    """A function that makes a desk from a table; all are closed."""
+def limited(tmp_path):
+    """A function that makes a plugin from its table; all are closed."""
     made = []
 
     def make(*limits, **table):
         table.setdefault("defaults", False)
-        made.append(CommandContext(tmp_path, {"limits": [*limits], **table}))
+        made.append(Limited(tmp_path, {"limits": [*limits], **table}))
         return made[-1]
 
     yield make

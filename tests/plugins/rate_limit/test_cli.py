@@ -50,14 +50,14 @@ def plugin_of(folder):
 
 def spend(folder, times):
     """Let acme make requests."""
-    from plugins.rate_limit.gate import Refused, Visit
-    from plugins.rate_limit.rules import Asker
+    from plugins.rate_limit.enforcer import LimitExceeded, RequestState
+    from plugins.rate_limit.rules import RequestFacts
 
     core, plugin = plugin_of(folder)
-    plan = plugin._gate.plan(Asker("", "acme", "standard", "", ""), known=True)
+    plan = plugin._enforcer.plan(RequestFacts("", "acme", "standard", "", ""), authenticated=True)
     for _ in range(times):
-        with suppress(Refused):
-            plugin._gate.charge(Visit(), plan.requests, 1)
+        with suppress(LimitExceeded):
+            plugin._enforcer.charge(RequestState(), plan.requests, 1)
     plugin.close()
     core.store.close()
 
@@ -67,9 +67,9 @@ def test_explain_shows_every_limit_its_source_and_what_is_left(site, command):
     folder, run = site
     spend(folder, 2)
     found = {row["name"]: row for row in run(command, "explain", "acme")["limits"]}
-    assert found["client"]["left"] == 3
-    assert found["client"]["from"] == "[[plugins.rate_limit.limits]] 1"
-    assert found["everyone-at-once"]["left"] == 4
+    assert found["client"]["remaining"] == 3
+    assert found["client"]["source"] == "[[plugins.rate_limit.limits]] 1"
+    assert found["everyone-at-once"]["remaining"] == 4
     assert found["client-2"]["allow"] == "1000 ever"
     assert "tier" not in found
 
@@ -79,7 +79,7 @@ def test_explain_says_when_there_is_more_and_takes_nothing(site):
     spend(folder, 9)
     for _ in range(3):
         row = next(r for r in run("limits", "explain", "acme")["limits"] if r["name"] == "client")
-        assert row["left"] == 0
+        assert row["remaining"] == 0
         assert 50 <= row["retry_after"] <= 61
 
 
@@ -87,10 +87,10 @@ def test_explain_knows_tiers_models_and_addresses(site):
     _, run = site
     words = ("--model", "iris", "--address", "192.0.2.1")
     found = {row["name"]: row for row in run("limits", "explain", "rich", *words)["limits"]}
-    assert found["tier"]["left"] == 50
+    assert found["tier"]["remaining"] == 50
     assert "client" not in found
     assert found["client-2"]["model"] == "iris"
-    assert found["address-failures"]["from"] == "default"
+    assert found["address-failures"]["source"] == "default"
 
 
 def test_explain_for_people_is_a_line_a_limit(site, type_command):
@@ -117,14 +117,14 @@ def test_a_ban_is_listed_shown_and_lifted(site):
     assert run("rate-limit", "bans", "lift", "address:2001:db8::5")["lifted"].endswith("::/64")
     assert run("rate-limit", "bans", "list") == []
     assert "not banned" in run("rate-limit", "bans", "lift", "client:acme", code=1)["error"]
-    assert plugin._backoff.left("client:acme") == 0
+    assert plugin._penalty.seconds_left("client:acme") == 0
     core.store.close()
 
 
-def test_lifting_is_told_to_who_keeps_records(desk):
+def test_lifting_is_told_to_who_keeps_records(limited):
     from click.testing import CliRunner
 
-    one = desk({"for": "client", "allow": "1 per minute"}, ban_after=1)
+    one = limited({"for": "client", "allow": "1 per minute"}, ban_after=1)
     one.passed(5)
     done = CliRunner().invoke(one.plugin.commands(), ["bans", "lift", "client:acme"])
     assert done.exit_code == 0, done.output
@@ -133,4 +133,55 @@ def test_lifting_is_told_to_who_keeps_records(desk):
     ]
     one.clock.advance(61)
     assert one.passed(2) == 1
-    assert one.ask()[0].code == "rate_limited", "its old refusals no longer count"
+    assert one.send()[0].code == "rate_limited", "its old refusals no longer count"
+
+
+def invoke(one, *args):
+    from click.testing import CliRunner
+
+    return CliRunner().invoke(one.plugin.commands(), list(args))
+
+
+def test_the_list_of_bans_for_people_is_a_line_a_ban(limited):
+    one = limited({"for": "client", "allow": "1 per minute"}, ban_after=1)
+    assert invoke(one, "bans", "list").output == "nobody is banned\n"
+    one.passed(5)
+    line = invoke(one, "bans", "list").output
+    assert line.startswith("client:acme  level 1  until ")
+    assert line.endswith("Z  client\n")
+
+
+def test_past_bans_are_listed_on_request(limited):
+    one = limited({"for": "client", "allow": "1 per minute"}, ban_after=1)
+    one.passed(5)
+    one.clock.advance(61)
+    assert json.loads(invoke(one, "bans", "list", "--json").output) == []
+    (row,) = json.loads(invoke(one, "bans", "list", "--past", "--json").output)
+    assert (row["subject"], row["level"], row["seconds_left"]) == ("client:acme", 1, 0)
+
+
+def test_lifting_says_what_it_did(limited):
+    one = limited({"for": "client", "allow": "1 per minute"}, ban_after=1)
+    one.passed(5)
+    done = invoke(one, "bans", "lift", "client:acme")
+    assert done.output == "the ban of client:acme is lifted\n"
+    again = invoke(one, "bans", "lift", "client:acme")
+    assert again.exit_code == 1
+    assert "is not banned" in again.output
+
+
+def test_a_lift_whose_refusals_cannot_be_cleared_says_so(limited, monkeypatch):
+    """The ban is over all the same, and the next refusal may bring another."""
+    from limits.errors import StorageError
+
+    one = limited({"for": "client", "allow": "1 per minute"}, ban_after=1)
+    one.passed(5)
+
+    def fail(bound):
+        raise StorageError(OSError("gone"))
+
+    monkeypatch.setattr(one.plugin._limiter, "clear", fail)
+    done = invoke(one, "bans", "lift", "client:acme")
+    assert done.exit_code == 1
+    assert "the ban is lifted, but earlier refusals still count" in done.output
+    assert one.plugin._penalty.seconds_left("client:acme") == 0

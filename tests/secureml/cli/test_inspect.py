@@ -144,7 +144,7 @@ BAD = {
         ["[plugins.rate_limit] limits.0.for: there is no client 'acme'", "clients add acme"],
     ),
     "a cost of a model that is not there": (
-        lambda i: append(i, "[[plugins.rate_limit.costs]]\nmodel = 'breast-cancr'\nweighs = 2\n"),
+        lambda i: append(i, "[[plugins.rate_limit.costs]]\nmodel = 'breast-cancr'\nweight = 2\n"),
         ["costs.0.model: there is no model 'breast-cancr'", "did you mean 'breast-cancer'?"],
     ),
     "a limit on a route that is not there": (

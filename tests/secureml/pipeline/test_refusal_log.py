@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.rate_limit.rules import UNKNOWN, address_key
+from plugins.rate_limit.rules import UNKNOWN_ADDRESS, address_key
 from secureml import Event, Principal, Problem
 from secureml.pipeline import refusal_counts
 from secureml.pipeline.exchange import Exchange, Refusal
@@ -346,7 +346,7 @@ def test_many_threads_lose_none():
 )
 def test_an_address_is_counted_here_as_the_limiter_counts_it(address):
     assert network_of(address) == address_key(address)
-    assert network_of("") == UNKNOWN
+    assert network_of("") == UNKNOWN_ADDRESS
 
 
 def test_the_defaults_of_the_table_are_those_of_the_code():

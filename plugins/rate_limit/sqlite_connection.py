@@ -1,11 +1,12 @@
-"""One SQLite file as processes and threads may share it: opened once a process, never forked.
+"""One SQLite file shared by processes and threads, with a bounded wait for its lock.
 
 A connection serves all threads of a process, one at a time: a lock in the process hands it on
 in microseconds, where SQLite's own waiting sleeps. Waiting for other processes is done here
-as well, in steps of microseconds. Both waits end at ``busy`` seconds with StorageError.
+as well, in steps of microseconds. Both waits end after ``timeout`` seconds with StorageError.
+It is opened once in each process and never inherited by a fork.
 
-Nothing waits for the disk: the log is synchronised by whoever checkpoints, which is the
-sweeper. A process that is killed at any point leaves a sound file, and so does the power.
+No commit waits for the disk: the write-ahead log is synchronised by whoever checkpoints, which
+is the sweeper. A killed process or a power cut leaves a sound file.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from limits.errors import StorageError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# A hit writes a whole page into the log: a small one is a quarter of the writing. A file that
-# is there already keeps its own.
-PAGE = 1024
-_SETTLING = 5.0  # seconds that opening may take: the first of many processes sets the file up
+# A hit writes a whole page into the log: a small one is a quarter of the writing. An existing
+# file keeps its own size.
+PAGE_SIZE = 1024
+_OPEN_TIMEOUT = 5.0  # seconds: the first of many processes creates the tables
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS windows (
     key TEXT PRIMARY KEY, number INTEGER NOT NULL, previous INTEGER NOT NULL,
@@ -41,27 +42,27 @@ CREATE TABLE IF NOT EXISTS sweeps (id INTEGER PRIMARY KEY CHECK (id = 1), at REA
 """
 
 
-class Handle:
-    """Runs work in transactions on one file; nothing is open before the first."""
+class SQLiteConnection:
+    """Runs transactions on one file; it is opened by the first. ``size`` is in bytes."""
 
-    def __init__(self, path: Path, *, busy: float, size: int) -> None:
-        self.path, self.busy, self._size = path, busy, size
+    def __init__(self, path: Path, *, timeout: float, size: int) -> None:
+        self.path, self.timeout, self._size = path, timeout, size
         self._lock = threading.Lock()
-        # Held by whoever has a second connection open, so that a fork can wait for its end.
-        self.apart = threading.Lock()
+        # Held while a second connection is open, so that a fork waits until it is closed.
+        self.maintenance_lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
 
-    def write(
+    def transaction(
         self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> T:
         """Run ``work(connection, ...)`` alone among all processes; raises StorageError."""
-        deadline = time.monotonic() + self.busy
-        if not self._lock.acquire(timeout=self.busy):
+        deadline = time.monotonic() + self.timeout
+        if not self._lock.acquire(timeout=self.timeout):
             raise StorageError(TimeoutError("the counters are busy"))
         try:
-            connection = self._ready()
-            begin(connection, deadline)
+            connection = self._checked()
+            begin_immediate(connection, deadline)
             try:
                 found = work(connection, *args, **kw)
                 connection.execute("COMMIT")
@@ -75,42 +76,44 @@ class Handle:
         finally:
             self._lock.release()
 
-    def one(self, statement: str, words: tuple[object, ...]) -> tuple[Any, ...] | None:
+    def execute(self, statement: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | None:
         """Run one statement, all of it or nothing, and return its first row.
 
         It sees what was last committed, and what it writes is committed when it returns.
         Raises StorageError.
         """
-        deadline = time.monotonic() + self.busy
-        if not self._lock.acquire(timeout=self.busy):
+        deadline = time.monotonic() + self.timeout
+        if not self._lock.acquire(timeout=self.timeout):
             raise StorageError(TimeoutError("the counters are busy"))
         try:
-            connection = self._ready()
+            connection = self._checked()
             try:
                 # To the end: only then is what it wrote committed.
-                found = connection.execute(statement, words).fetchall()
+                found = connection.execute(statement, parameters).fetchall()
             except sqlite3.OperationalError as error:
-                if not _in_the_way(error):
+                if not _is_busy(error):
                     raise
-                found = patiently(lambda: connection.execute(statement, words).fetchall(), deadline)
+                found = retry_busy(
+                    lambda: connection.execute(statement, parameters).fetchall(), deadline
+                )
         except (sqlite3.Error, OSError) as error:
             raise StorageError(error) from error
         finally:
             self._lock.release()
         return found[0] if found else None
 
-    def another(self) -> sqlite3.Connection:
-        """Open one more connection, for slow work beside the requests; hold ``apart``."""
+    def open_second(self) -> sqlite3.Connection:
+        """Open a second connection, for the sweeper; the caller holds ``maintenance_lock``."""
         connection = sqlite3.connect(
             f"file:{quote(str(self.path))}?mode=rw",
             uri=True,
-            timeout=_SETTLING,
-            isolation_level=None,  # transactions begin where we say
+            timeout=_OPEN_TIMEOUT,
+            isolation_level=None,  # transactions begin explicitly
             check_same_thread=False,
         )
-        # NORMAL: with a write-ahead log no commit waits for the disk and none tears the file.
+        # NORMAL: with a write-ahead log no commit waits for the disk, and the file stays sound.
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(f"PRAGMA page_size={PAGE}")
+        connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
         (page,) = connection.execute("PRAGMA page_size").fetchone()
         connection.execute(f"PRAGMA max_page_count={max(16, self._size // page)}")
         return connection
@@ -125,79 +128,81 @@ class Handle:
             self._connection.close()
             self._connection = None
 
-    def _ready(self) -> sqlite3.Connection:
+    def _checked(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = self._open()
-        # A file that was moved away still counts for those who hold it, and for nobody else.
+        # A file that was moved away is still counted in by processes that hold it, by no other.
         found = os.stat(self.path)  # noqa: PTH116 - each request, half the cost of Path.stat
         if (found.st_dev, found.st_ino) != self._identity:
-            raise FileNotFoundError(f"{self.path} was replaced under the running server")
+            raise FileNotFoundError(
+                f"{self.path} was replaced while the server runs; fix: restart the server"
+            )
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        # Made by us, so that there is no moment in which its mode is the umask's choice.
+        # Created here, so that its mode is never left to the umask.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         found = self.path.stat()
         if stat.S_IMODE(found.st_mode) & 0o077:
-            raise PermissionError(f"others may open {self.path}; fix: chmod 600 {self.path}")
-        connection = self.another()
-        patiently(
-            lambda: connection.execute("PRAGMA journal_mode=WAL"), time.monotonic() + _SETTLING
+            raise PermissionError(f"other users may open {self.path}; fix: chmod 600 {self.path}")
+        connection = self.open_second()
+        retry_busy(
+            lambda: connection.execute("PRAGMA journal_mode=WAL"), time.monotonic() + _OPEN_TIMEOUT
         )
         connection.execute("PRAGMA wal_autocheckpoint=16384")  # if no sweeper runs: 16 MiB of log
         connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
-        connection.execute("PRAGMA busy_timeout=0")  # from here on we wait ourselves
+        connection.execute("PRAGMA busy_timeout=0")  # from here on retry_busy waits
         self._identity = (found.st_dev, found.st_ino)
         _opened.add(self)
         return connection
 
     def before_fork(self) -> None:
         """Close everything: SQLite counts its locks in the process, and a child would inherit."""
-        self.apart.acquire()
+        self.maintenance_lock.acquire()
         self._lock.acquire()
         self._close()
 
     def after_fork(self) -> None:
-        """Let threads on; in the child there are no others."""
+        """Release the locks; in the child there are no other threads."""
         self._lock.release()
-        self.apart.release()
+        self.maintenance_lock.release()
 
 
-def begin(connection: sqlite3.Connection, deadline: float) -> None:
-    """Begin to write, as soon as no other process does; raises OperationalError when late."""
-    patiently(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
+def begin_immediate(connection: sqlite3.Connection, deadline: float) -> None:
+    """Begin a write transaction; raises OperationalError after ``deadline`` (monotonic)."""
+    retry_busy(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
 
 
-def patiently(work: Callable[[], T], deadline: float) -> T:
-    """Do it again while another process is in the way; what that takes is some 20 microseconds."""
+def retry_busy(work: Callable[[], T], deadline: float) -> T:
+    """Repeat ``work`` while another process holds the lock, from 20 microseconds on."""
     pause = 0.00002
     while True:
         try:
             return work()
         except sqlite3.OperationalError as error:
-            if not _in_the_way(error) or time.monotonic() >= deadline:
+            if not _is_busy(error) or time.monotonic() >= deadline:
                 raise
         time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - so that two do not keep step
         pause = min(pause * 2, 0.002)
 
 
-def _in_the_way(error: sqlite3.OperationalError) -> bool:
+def _is_busy(error: sqlite3.OperationalError) -> bool:
     return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
-_opened: weakref.WeakSet[Handle] = weakref.WeakSet()
-_forking: list[Handle] = []
+_opened: weakref.WeakSet[SQLiteConnection] = weakref.WeakSet()
+_forking: list[SQLiteConnection] = []
 
 
 def _before_fork() -> None:
     _forking[:] = list(_opened)
-    for handle in _forking:
-        handle.before_fork()
+    for connection in _forking:
+        connection.before_fork()
 
 
 def _after_fork() -> None:
-    for handle in _forking:
-        handle.after_fork()
+    for connection in _forking:
+        connection.after_fork()
     _forking.clear()
 
 

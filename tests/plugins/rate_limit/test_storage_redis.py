@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from burst import Burst
-from conftest import CommandContext
+from conftest import Limited
 
 STRATEGIES = ["fixed-window", "moving-window", "sliding-window-counter"]
 
@@ -65,14 +65,14 @@ def redis(tmp_path):
 
 
 @pytest.fixture
-def desk(tmp_path, redis):
+def limited(tmp_path, redis):
     made = []
 
     def make(*limits, **table):
         table = {"limits": [*limits], "defaults": False, "redis": redis.url} | table
         folder = tmp_path / str(len(made))
         folder.mkdir()
-        made.append(CommandContext(folder, table))
+        made.append(Limited(folder, table))
         return made[-1]
 
     yield make
@@ -82,46 +82,46 @@ def desk(tmp_path, redis):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_instances_over_one_redis_share_a_limit(desk, strategy):
+def test_two_instances_over_one_redis_share_a_limit(limited, strategy):
     """As two hosts would: no file is shared."""
     limit = {"for": "client", "allow": "5 per hour", "strategy": strategy}
-    one, two = desk(limit), desk(limit)
+    one, two = limited(limit), limited(limit)
     assert one.passed(3) + two.passed(3) == 5
-    problem, headers = two.ask()
+    problem, headers = two.send()
     assert 0 < int(problem.headers["Retry-After"]) <= 2 * 3600 + 1
     assert headers["RateLimit"].startswith('"client";r=0;t=')
 
 
-def test_a_budget_is_counted_there_as_well(desk):
+def test_a_budget_is_counted_there_as_well(limited):
     one, two = (
-        desk({"for": "client", "allow": "4 ever"}),
-        desk({"for": "client", "allow": "4 ever"}),
+        limited({"for": "client", "allow": "4 ever"}),
+        limited({"for": "client", "allow": "4 ever"}),
     )
     assert one.passed(3) + two.passed(3) == 4
 
 
-def test_another_strategy_for_the_same_limit_finds_nothing_in_its_way(desk):
+def test_another_strategy_for_the_same_limit_finds_nothing_in_its_way(limited):
     """A list where a number is expected would fail until the window is over."""
     for strategy in STRATEGIES:
-        one = desk({"for": "client", "allow": "2 per hour", "strategy": strategy})
+        one = limited({"for": "client", "allow": "2 per hour", "strategy": strategy})
         assert one.passed(4) == 2
 
 
-def test_rows_that_do_not_fit_are_not_taken(desk):
-    one = desk(
+def test_rows_that_do_not_fit_are_not_taken(limited):
+    one = limited(
         {"for": "client", "allow": "100 per hour", "unit": "rows", "strategy": "fixed-window"}
     )
-    assert one.ask(rows=60)[0] is None
-    assert one.ask(rows=60)[0] is not None
-    assert one.ask(rows=40)[0] is None
+    assert one.send(rows=60)[0] is None
+    assert one.send(rows=60)[0] is not None
+    assert one.send(rows=40)[0] is None
 
 
 @pytest.mark.parametrize(("handling", "passes"), [("refuse", 0), ("allow", 9), ("degrade", 2)])
 def test_a_redis_that_goes_away_is_handled_as_the_limit_says_and_believed_when_back(
-    desk, redis, handling, passes
+    limited, redis, handling, passes
 ):
-    limit = {"for": "client", "allow": "20 per hour", "when_store_fails": handling}
-    one = desk(limit, degraded_share=10)
+    limit = {"for": "client", "allow": "20 per hour", "on_storage_failure": handling}
+    one = limited(limit, degrade_divisor=10)
     assert one.passed(1) == 1
     redis.stop()
     begin = time.monotonic()
@@ -129,7 +129,7 @@ def test_a_redis_that_goes_away_is_handled_as_the_limit_says_and_believed_when_b
     assert time.monotonic() - begin < 5, "nobody waits for what is not there"
     redis.start()
     deadline = time.monotonic() + 20
-    while one.plugin._counting.failing() and time.monotonic() < deadline:
+    while one.plugin._limiter.is_failing() and time.monotonic() < deadline:
         select.select([], [], [], 0.05)
     select.select([], [], [], 1.1)  # it is left alone for a second
     assert one.passed(1) == 1
@@ -146,7 +146,7 @@ def test_a_password_is_said_and_a_wrong_one_counts_nothing(tmp_path):
             (folder / "secret").chmod(0o600)
             limit = {"for": "client", "allow": "2 per hour"}
             words = {"redis": server.url, "redis_password": "file:secret", "defaults": False}
-            one = CommandContext(folder, {"limits": [limit], **words})
+            one = Limited(folder, {"limits": [limit], **words})
             assert one.passed(4) == passes, word
             one.harness.store.close()
     finally:
