@@ -1,4 +1,4 @@
-"""Anomaly: behaviour that this site has not seen before is noticed, and can be stopped."""
+"""Anomaly: notices clients and addresses that behave unusually here, and can block them."""
 
 from .plugin import Anomaly as plugin
 

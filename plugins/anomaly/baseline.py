@@ -1,13 +1,13 @@
-"""What is usual here, learned from the site's own windows, and how far a window is from it.
+"""The baseline: what is usual here, trained on the site's own windows, and scores against it.
 
-Each number of a window becomes a surprise: how many usual spreads it lies from the middle.
-An isolation forest (Liu, Ting, Zhou 2008, scikit-learn's) is then fitted on the profile of
-these surprises: the three largest, and the distance that allows for what goes together
-(Mahalanobis). On the numbers themselves it would overlook a window that is odd in one of
-twelve, because eleven of twelve questions are about the others; and it would never ask about
-a number that was always the same, such as a share of failures that was always nought.
+Each feature of a window becomes a robust z-score: its distance from the median in units of the
+spread between the 1 % and 99 % quantiles. An isolation forest (Liu, Ting, Zhou, "Isolation
+Forest", ICDM 2008; scikit-learn's) is then fitted on four numbers: the three largest absolute
+z-scores, and their Mahalanobis distance. On the features themselves it would overlook a window
+that is unusual in one of twelve, because eleven of twelve splits are on the others; and it would
+never split on a feature that was constant, such as a share of failures that was always zero.
 
-A baseline is kept as the numbers it was learned from, in JSON, and fitted again where it is
+A baseline is kept as the windows it was trained on, in JSON, and fitted again where it is
 used: nothing is unpickled. The same numbers give the same forest.
 """
 
@@ -23,21 +23,21 @@ import numpy as np
 
 from .window import FEATURES, NAMES
 
-LEAST = 200  # windows; of fewer nobody can say what is usual
-MOST = 4096  # windows kept; a forest asks 256 at a time
+MIN_WINDOWS = 200  # of fewer nobody can say what is usual
+MAX_WINDOWS = 4096  # the forest samples 256 of them for a tree
 _REASONS = 3
-_FARTHEST = 20.0  # spreads; beyond it odd is odd
-_RIDGE = 0.1
+_MAX_Z = 20.0  # beyond it all z-scores are alike
+_RIDGE = 0.1  # added to the diagonal of the covariance: few windows tell little about it
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class TooFew(ValueError):
-    """There are not enough windows to learn from."""
+class TooFewWindows(ValueError):
+    """There are not enough windows to train on."""
 
 
 class Reason(NamedTuple):
-    """One feature that made the score: its value, and where the middle 98 % of windows lie."""
+    """One feature that raised the score: its value, and where the middle 98 % of windows lie."""
 
     feature: str
     value: float
@@ -45,8 +45,8 @@ class Reason(NamedTuple):
     high: float
 
 
-class ValidationReport(NamedTuple):
-    """How unusual a window is, 0 to 1, and why where it is beyond the threshold."""
+class WindowScore(NamedTuple):
+    """How unusual a window is, 0 to 1, and the reasons where it is beyond the threshold."""
 
     score: float
     unusual: bool
@@ -55,10 +55,12 @@ class ValidationReport(NamedTuple):
 
 @dataclass(frozen=True)
 class Baseline:
-    """Usual windows, when they were learned, and the share of them that may be called unusual."""
+    """Usual windows, (n, features), when they were trained on (epoch seconds), and the share of
+    them that may be called unusual.
+    """
 
     rows: Matrix
-    made: float
+    trained_at: float
     false_alarms: float
 
     @cached_property
@@ -66,13 +68,13 @@ class Baseline:
         from sklearn.ensemble import IsolationForest
 
         usual = self._profile(self.rows)
-        # A few strange windows in between: else no tree asks beyond the farthest usual one,
-        # and whoever is far beyond it looks like whoever is just there.
-        dice = np.random.default_rng(0)
-        strange = dice.random((len(usual) // 50, usual.shape[1])) * _FARTHEST
-        rows = np.vstack([usual, strange])
-        asked = min(256, len(rows))
-        forest = IsolationForest(n_estimators=200, max_samples=asked, random_state=0, n_jobs=1)
+        # A few made-up outliers: else no tree splits beyond the most unusual window, and what is
+        # far beyond it would score like what is just there.
+        rng = np.random.default_rng(0)
+        outliers = rng.random((len(usual) // 50, usual.shape[1])) * _MAX_Z
+        rows = np.vstack([usual, outliers])
+        samples = min(256, len(rows))
+        forest = IsolationForest(n_estimators=200, max_samples=samples, random_state=0, n_jobs=1)
         return forest.fit(rows)
 
     @cached_property
@@ -81,56 +83,56 @@ class Baseline:
         return float(np.quantile(self._scores(self.rows), 1 - self.false_alarms))
 
     @cached_property
-    def _usual(self) -> Matrix:
+    def _quantiles(self) -> Matrix:
         found: Matrix = np.quantile(self.rows, [0.01, 0.5, 0.99], axis=0)
         return found
 
-    def judge(self, vectors: Sequence[Sequence[float]]) -> list[ValidationReport]:
-        """Judge windows, all in one pass of the forest; about 10 ms for a hundred."""
+    def score(self, vectors: Sequence[Sequence[float]]) -> list[WindowScore]:
+        """Score windows, (n, features), in one pass of the forest; about 10 ms for a hundred."""
         rows: Matrix = np.asarray(vectors, dtype=float).reshape(-1, len(FEATURES))
         if not len(rows):
             return []
         scores = self._scores(rows)
-        unusual = scores > self.threshold
-        reasons = iter(self._reasons(rows[unusual], scores[unusual]))
+        above = scores > self.threshold
+        reasons = iter(self._reasons(rows[above], scores[above]))
         return [
-            ValidationReport(float(score), bool(odd), next(reasons) if odd else ())
-            for score, odd in zip(scores, unusual, strict=True)
+            WindowScore(float(score), bool(unusual), next(reasons) if unusual else ())
+            for score, unusual in zip(scores, above, strict=True)
         ]
 
     @cached_property
-    def _spread(self) -> Matrix:
-        low, _, high = self._usual
-        least = [least for _, _, least in FEATURES]
+    def _scale(self) -> Matrix:
+        low, _, high = self._quantiles
+        least = [smallest for _, _, smallest in FEATURES]
         return np.asarray(np.maximum((high - low) / 4, least), dtype=np.float64)
 
     @cached_property
-    def _together(self) -> Matrix:
-        """The inverse covariance of surprises, drawn to independence a little."""
-        surprises = self._surprises(self.rows)
-        drawn = np.cov(surprises.T) + _RIDGE * np.eye(len(FEATURES))
-        return np.asarray(np.linalg.inv(drawn), dtype=np.float64)
+    def _precision(self) -> Matrix:
+        """The inverse covariance of z-scores, (features, features), with a ridge."""
+        z_scores = self._z_scores(self.rows)
+        covariance = np.cov(z_scores.T) + _RIDGE * np.eye(len(FEATURES))
+        return np.asarray(np.linalg.inv(covariance), dtype=np.float64)
 
-    def _surprises(self, rows: Matrix) -> Matrix:
-        found: Matrix = np.clip((rows - self._usual[1]) / self._spread, -_FARTHEST, _FARTHEST)
+    def _z_scores(self, rows: Matrix) -> Matrix:
+        found: Matrix = np.clip((rows - self._quantiles[1]) / self._scale, -_MAX_Z, _MAX_Z)
         return found
 
     def _profile(self, rows: Matrix) -> Matrix:
-        surprises = self._surprises(rows)
-        largest = np.sort(np.abs(surprises), axis=1)[:, -3:]
-        squared = np.einsum("ij,jk,ik->i", surprises, self._together, surprises)
+        z_scores = self._z_scores(rows)
+        largest = np.sort(np.abs(z_scores), axis=1)[:, -3:]
+        squared = np.einsum("ij,jk,ik->i", z_scores, self._precision, z_scores)
         distance = np.sqrt(squared / len(FEATURES))
-        return np.column_stack([largest, np.minimum(distance, _FARTHEST)])
+        return np.column_stack([largest, np.minimum(distance, _MAX_Z)])
 
     def _scores(self, rows: Matrix) -> Matrix:
         scores: Matrix = -self._forest.score_samples(self._profile(rows))
         return scores
 
     def _reasons(self, rows: Matrix, scores: Matrix) -> list[tuple[Reason, ...]]:
-        """Return the features without which each score would be lowest, most telling first."""
+        """Return the features whose median instead of their value lowers a score most, in order."""
         if not len(rows):
             return []
-        low, middle, high = self._usual
+        low, middle, high = self._quantiles
         count = len(FEATURES)
         without = np.repeat(rows, count, axis=0)
         for feature in range(count):
@@ -149,7 +151,7 @@ class Baseline:
         return json.dumps(
             {
                 "features": NAMES,
-                "made": self.made,
+                "trained_at": self.trained_at,
                 "false_alarms": self.false_alarms,
                 "rows": self.rows.tolist(),
             }
@@ -162,17 +164,19 @@ class Baseline:
             data = json.loads(text)
             rows = np.asarray(data["rows"], dtype=float)
             fits = tuple(data["features"]) == NAMES and rows.shape[1:] == (len(NAMES),)
-            if not fits or len(rows) < LEAST or not np.isfinite(rows).all():
-                raise ValueError("these are no windows of this version")
-            return cls(rows, float(data["made"]), float(data["false_alarms"]))
+            if not fits or len(rows) < MIN_WINDOWS or not np.isfinite(rows).all():
+                raise ValueError("the file holds no windows of this version")
+            return cls(rows, float(data["trained_at"]), float(data["false_alarms"]))
         except (KeyError, TypeError, IndexError) as error:
-            raise ValueError("this is no baseline") from error
+            raise ValueError("the file is no baseline") from error
 
 
-def learn(vectors: Sequence[Sequence[float]], *, made: float, false_alarms: float) -> Baseline:
-    """Return a baseline of usual windows, the newest of too many; raises TooFew."""
-    if len(vectors) < LEAST:
-        raise TooFew(f"{len(vectors)} windows are too few to learn from: {LEAST} are needed")
-    # What is written is what is learned from, so that every worker has the same forest.
-    rows = np.asarray(vectors[-MOST:], dtype=float).round(6)
-    return Baseline(rows, made, false_alarms)
+def train(
+    vectors: Sequence[Sequence[float]], *, trained_at: float, false_alarms: float
+) -> Baseline:
+    """Return a baseline of windows, (n, features), the newest of too many; raises TooFewWindows."""
+    if len(vectors) < MIN_WINDOWS:
+        raise TooFewWindows(f"{len(vectors)} windows are too few: {MIN_WINDOWS} are needed")
+    # Rounded as it is written, so that every worker fits the same forest.
+    rows = np.asarray(vectors[-MAX_WINDOWS:], dtype=float).round(6)
+    return Baseline(rows, trained_at, false_alarms)

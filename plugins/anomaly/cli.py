@@ -1,4 +1,4 @@
-"""``secureml anomaly train | list | show | lift``: learn what is usual, see who is not."""
+"""``secureml anomaly train | list | show | drift | lift``."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ import click
 
 from secureml import Event, output
 
-from .guard import words
+from .decision import describe
 
 if TYPE_CHECKING:
-    from .bars import Bars
     from .baseline import Baseline
-    from .drift import Moved
-    from .ledger import Ledger, Standing
+    from .blocks import Blocks
+    from .drift import FeatureDrift
+    from .window_store import SubjectScore, WindowStore
 
 
 @dataclass(frozen=True)
-class Counter:
+class CommandContext:
     """What the commands work with."""
 
-    ledger: Ledger
-    bars: Bars
+    window_store: WindowStore
+    blocks: Blocks
     file: Path
     baseline: Baseline | None
-    least: int
+    min_requests: int
     now: Callable[[], float]
-    moved: Callable[[str], Sequence[Moved]]
+    drift_of: Callable[[str], Sequence[FeatureDrift]]
 
 
-_at_counter = click.make_pass_decorator(Counter)
+_pass_context = click.make_pass_decorator(CommandContext)
 
 
-def group(counter: Counter, tell: Callable[[Event], None]) -> click.Group:
-    """Return the commands over one ledger."""
+def group(context: CommandContext, tell: Callable[[Event], None]) -> click.Group:
+    """Return the commands over one store of windows."""
 
-    @click.group("anomaly", commands=[train, list_standings, show, drift])
+    @click.group("anomaly", commands=[train, list_subjects, show, drift])
     @click.pass_context
     def anomaly(ctx: click.Context) -> None:
-        """Learn what is usual here, and see who behaves otherwise."""
-        ctx.obj = counter
+        """Train what is usual here, and see who behaves unusually."""
+        ctx.obj = context
 
     @anomaly.command()
     @click.argument("subject")
     @output.json_option
     def lift(subject: str, as_json: bool) -> None:
-        """Let SUBJECT in again: client:NAME or address:ADDRESS."""
-        if not counter.bars.lift(subject):
-            raise click.ClickException(f"{subject!r} is neither held nor banned")
+        """Lift the block of SUBJECT: client:NAME or address:ADDRESS."""
+        if not context.blocks.lift(subject):
+            raise click.ClickException(f"{subject!r} is not blocked; see anomaly list")
         tell(Event("anomaly_lifted", subject.removeprefix("client:"), {"subject": subject}))
-        output.emit({"lifted": subject}, as_json, f"{subject} is let in again")
+        output.emit({"lifted": subject}, as_json, f"{subject} may send requests again")
 
     return anomaly
 
@@ -70,40 +70,41 @@ def group(counter: Counter, tell: Callable[[Event], None]) -> click.Group:
     help="The share of usual windows that may be called unusual.",
 )
 @output.json_option
-@_at_counter
-def train(counter: Counter, false_alarms: float, as_json: bool) -> None:
-    """Take the windows counted so far for usual; restart the server to use them."""
-    from .baseline import TooFew, learn
+@_pass_context
+def train(context: CommandContext, false_alarms: float, as_json: bool) -> None:
+    """Train on the windows counted so far; restart the server to use the baseline."""
+    from .baseline import TooFewWindows
+    from .baseline import train as train_baseline
 
-    windows = counter.ledger.whole(0.0, counter.now())
-    vectors = [w.features() for w in windows.values() if w.requests >= counter.least]
+    windows = context.window_store.complete(0.0, context.now())
+    vectors = [w.features() for w in windows.values() if w.requests >= context.min_requests]
     try:
-        baseline = learn(vectors, made=counter.now(), false_alarms=false_alarms)
-    except TooFew as error:
+        baseline = train_baseline(vectors, trained_at=context.now(), false_alarms=false_alarms)
+    except TooFewWindows as error:
         raise click.ClickException(
-            f"{error}; let the server run with [plugins.anomaly] for a while"
+            f"{error}; fix: let the server run with [plugins.anomaly] for longer"
         ) from None
-    _write(counter.file, baseline.to_json())
+    _write(context.file, baseline.to_json())
     output.emit(
         {"windows": len(vectors), "threshold": round(baseline.threshold, 4)},
         as_json,
-        f"learned from {len(vectors)} windows; unusual is a score above "
-        f"{baseline.threshold:.3f}. Restart the server to use it.",
+        f"trained on {len(vectors)} windows; a score above {baseline.threshold:.3f} is unusual. "
+        "Restart the server to use it.",
     )
 
 
 @click.command("list")
 @output.json_option
-@_at_counter
-def list_standings(counter: Counter, as_json: bool) -> None:
-    """List who is kept out, and whose last window was unusual."""
-    bars = {bar.subject: bar for bar in counter.bars.list()}
-    standings = counter.ledger.standings()
-    odd = {name: found for name, found in standings.items() if found.streak}
-    rows = [_public(standings.get(name), name, bars.get(name)) for name in sorted({*bars, *odd})]
-    lines = [f"{row['subject']:<40} {row['state']:<8} {row['why']}" for row in rows]
+@_pass_context
+def list_subjects(context: CommandContext, as_json: bool) -> None:
+    """List who is blocked, and whose last window was unusual."""
+    blocks = {block.subject: block for block in context.blocks.list()}
+    scores = context.window_store.scores()
+    odd = {name: found for name, found in scores.items() if found.streak}
+    rows = [_public(scores.get(name), name, blocks.get(name)) for name in sorted({*blocks, *odd})]
+    lines = [f"{row['subject']:<40} {row['state']:<8} {row['explanation']}" for row in rows]
     empty = "nobody behaves unusually"
-    if counter.baseline is None:
+    if context.baseline is None:
         empty = "not trained yet: secureml anomaly train"
     output.emit(rows, as_json, "\n".join(lines) or empty)
 
@@ -111,28 +112,28 @@ def list_standings(counter: Counter, as_json: bool) -> None:
 @click.command()
 @click.argument("subject")
 @output.json_option
-@_at_counter
-def show(counter: Counter, subject: str, as_json: bool) -> None:
-    """Show the last score of SUBJECT and what made it."""
-    found = counter.ledger.standings([subject]).get(subject)
+@_pass_context
+def show(context: CommandContext, subject: str, as_json: bool) -> None:
+    """Show the last score of SUBJECT and its reasons."""
+    found = context.window_store.scores([subject]).get(subject)
     if found is None:
-        raise click.ClickException(f"nothing was judged about {subject!r} yet")
-    bar = {bar.subject: bar for bar in counter.bars.list()}.get(subject)
-    row = _public(found, subject, bar)
+        raise click.ClickException(f"{subject!r} has no score yet")
+    block = {block.subject: block for block in context.blocks.list()}.get(subject)
+    row = _public(found, subject, block)
     text = f"{subject}: score {found.score:.3f} at {row['window']}, {row['state']}"
-    output.emit(row, as_json, f"{text}\n{row['why']}" if row["why"] else text)
+    output.emit(row, as_json, f"{text}\n{row['explanation']}" if row["explanation"] else text)
 
 
 @click.command()
 @click.argument("model")
 @output.json_option
-@_at_counter
-def drift(counter: Counter, model: str, as_json: bool) -> None:
+@_pass_context
+def drift(context: CommandContext, model: str, as_json: bool) -> None:
     """Show how far each feature of MODEL has moved from its card (PSI; above 0.25 is far)."""
     from secureml import ModelRefused
 
     try:
-        found = counter.moved(model)
+        found = context.drift_of(model)
     except ModelRefused as refused:
         raise click.ClickException(str(refused)) from None
     rows = [
@@ -143,23 +144,23 @@ def drift(counter: Counter, model: str, as_json: bool) -> None:
     output.emit(rows, as_json, "\n".join(lines) or empty)
 
 
-def _public(standing: Standing | None, subject: str, bar: Any) -> dict[str, Any]:
-    state = bar.kind if bar else "unusual" if standing and standing.streak else "usual"
+def _public(score: SubjectScore | None, subject: str, block: Any) -> dict[str, Any]:
+    state = block.kind if block else "unusual" if score and score.streak else "usual"
     return {
         "subject": subject,
         "state": state,
-        "until": _time(bar.until) if bar else None,
-        "score": round(standing.score, 4) if standing else None,
-        "streak": standing.streak if standing else 0,
-        "window": _time(standing.start) if standing else None,
-        # Of who is kept out, why: the windows since are full of being refused for that.
-        "why": bar.why if bar else words(standing) if standing else "",
-        "reasons": standing.reasons if standing else [],
+        "until": _time(block.until) if block else None,
+        "score": round(score.score, 4) if score else None,
+        "streak": score.streak if score else 0,
+        "window": _time(score.start) if score else None,
+        # Of who is blocked, why: the windows since are full of refusals because of that.
+        "explanation": block.reason if block else describe(score) if score else "",
+        "reasons": score.reasons if score else [],
     }
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file whole or not at all; only its owner may change what is usual."""
+    """Write the file whole or not at all; only its owner may change it."""
     path.parent.mkdir(mode=0o750, exist_ok=True)
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w") as file:

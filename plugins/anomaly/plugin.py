@@ -1,8 +1,8 @@
-"""Anomaly: behaviour that this site has not seen before is noticed, and can be stopped.
+"""Anomaly: notices clients and addresses that behave unusually here, and can block them.
 
-Stands in ADMIT (is this address banned?), LIMIT (is this client held?) and RECORD (learn).
-Scores are made off the request path, and each one says what made it. Until
-`secureml anomaly train` has shown it what is usual, it only counts.
+Runs in ADMIT (is this address banned?), LIMIT (is this client held?) and RECORD (count).
+Windows are scored in the background, and each score has its reasons. Before the first
+`secureml anomaly train` it only counts.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from secureml import (
     fields,
 )
 
-from .bars import BAN, Bars
-from .drift import Bins, Moved, Tally, moved
-from .drift_ledger import DriftLedger
-from .guard import ACTS, ADDRESS, ALERT, CLIENT, Deed, Terms, words
-from .ledger import Ledger
-from .watcher import Spans, Watcher
-from .window import Fact
+from .blocks import BAN, HOLD, Blocks
+from .decision import ACTIONS, ADDRESS, ALERT, CLIENT, Action, Policy, describe
+from .drift import Bins, DriftCounters, DriftStore, FeatureDrift, population_stability
+from .scorer import Schedule, Scorer
+from .window import Observation
+from .window_store import WindowStore
 
 if TYPE_CHECKING:
     import click
@@ -42,32 +41,34 @@ if TYPE_CHECKING:
     from .baseline import Baseline
 
 FILE = "baseline.json"
-FARTHEST = 20  # features of a model that are measured: a metric has bounded labels
+MAX_FEATURES = 20  # features of a model that are measured: a metric has bounded labels
 
 
 class Config(Schema):
     """The ``[plugins.anomaly]`` table."""
 
-    client = plain.String(
+    client_action = plain.String(
         load_default=ALERT,
-        validate=validate.OneOf(ACTS),
+        validate=validate.OneOf(ACTIONS),
         metadata={
             "description": "What is done about a client that behaves unusually: `observe` keeps "
-            "the score, `alert` tells it, `hold` refuses it until an operator lifts it, `ban` "
-            "refuses it for `ban_for`."
+            "the score, `alert` reports it, `hold` refuses it until an operator lifts the hold, "
+            "`ban` refuses it for `ban_duration`."
         },
     )
-    address = plain.String(
+    address_action = plain.String(
         load_default=ALERT,
-        validate=validate.OneOf(ACTS),
-        metadata={"description": "The same for an address, an IPv6 one by its /64."},
+        validate=validate.OneOf(ACTIONS),
+        metadata={"description": "The same for an address; IPv6 addresses count by their /64."},
     )
     patience = fields.StrictInteger(
         load_default=3,
         validate=validate.Range(1, 100),
-        metadata={"description": "Unusual windows in a row before anyone is held or banned."},
+        metadata={
+            "description": "Unusual windows in a row after which a client or address is blocked."
+        },
     )
-    ban_for = fields.Duration(
+    ban_duration = fields.Duration(
         load_default=900.0,
         validate=validate.Range(1, 30 * 86400),
         metadata={"description": "How long a ban lasts."},
@@ -75,78 +76,87 @@ class Config(Schema):
     window = fields.Duration(
         load_default=60.0,
         validate=validate.Range(1, 3600),
-        metadata={"description": "The span that is judged as one; train again after a change."},
+        metadata={"description": "The length of a window; train again after a change."},
     )
-    flush = fields.Duration(
+    flush_interval = fields.Duration(
         load_default=10.0,
         validate=validate.Range(1, 600),
-        metadata={"description": "How often each worker writes down what it counted."},
+        metadata={"description": "How often each worker writes its counts to the store."},
     )
-    least = fields.StrictInteger(
+    min_requests = fields.StrictInteger(
         load_default=10,
         validate=validate.Range(1, 100_000),
-        metadata={"description": "Requests in a window below which nothing is said about it."},
+        metadata={"description": "Windows with fewer requests are not scored."},
     )
-    drift_span = fields.Duration(
+    drift_window = fields.Duration(
         load_default=86400.0,
         validate=validate.Range(3600, 30 * 86400),
-        metadata={"description": "The time over which what is asked is compared with the card."},
+        metadata={
+            "description": "How far back rows count when they are compared with the model's card."
+        },
     )
-    keep = fields.StrictInteger(
+    max_rows = fields.StrictInteger(
         load_default=200_000,
         validate=validate.Range(1000, 10_000_000),
-        metadata={"description": "Rows of counts that are kept to learn from."},
+        metadata={"description": "Counts kept for training, one row a worker, subject and flush."},
     )
 
 
 class Anomaly(Plugin):
-    """Keeps windows of behaviour, and keeps out whom they give away where that is asked for."""
+    """Counts what subjects do in windows of time, and blocks who is unusual where that is set."""
 
     name = "anomaly"
     schema = Config
     problems = (
-        Kind("anomaly.held", 403, "This client is held until an operator lifts it"),
-        Kind("anomaly.banned", 429, "Refused for a while, for unusual behaviour"),
+        Kind("anomaly.held", 403, "This client is blocked until an operator lifts the hold"),
+        Kind("anomaly.banned", 429, "Blocked for a while because of unusual behaviour"),
     )
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
-        terms = Terms(config["client"], config["address"], config["patience"], config["ban_for"])
+        keys = ("client_action", "address_action", "patience", "ban_duration")
+        policy = Policy(*(config[key] for key in keys))
         self._now, self._host_tell = host.now, host.emit
-        self._bars = Bars(host.store, host.now)
-        self._ledger = Ledger(host.store, host.now, config["keep"])
-        spans = Spans(config["window"], config["flush"])
-        self._least = config["least"]
-        self._watcher = Watcher(
-            self._ledger, self._bars, spans, terms, self._least, host.now, self._tell
+        self._blocks = Blocks(host.store, host.now)
+        self._window_store = WindowStore(host.store, host.now, config["max_rows"])
+        schedule = Schedule(config["window"], config["flush_interval"])
+        self._min_requests = config["min_requests"]
+        self._scorer = Scorer(
+            self._window_store,
+            self._blocks,
+            schedule,
+            policy,
+            self._min_requests,
+            host.now,
+            self._report,
         )
-        self._tally = Tally()
-        self._drift = DriftLedger(host.store, host.now, config["drift_span"])
+        self._counters = DriftCounters()
+        self._drift = DriftStore(host.store, host.now, config["drift_window"])
         self._models = host.models
-        self._watcher.also = self._write_tally
+        self._scorer.after_flush = self._write_counters
         self._file = host.folder / FILE
         self._baseline = _read(self._file)
-        self._watcher.baseline = lambda: self._baseline
+        self._scorer.baseline = lambda: self._baseline
 
     def admit(self, exchange: Exchange) -> None:
-        """Raise Problem where the address is kept out."""
+        """Raise Problem where the address is blocked."""
         if exchange.client_address:
             self._refuse(address_subject(exchange.client_address))
 
     def limit(self, exchange: Exchange) -> None:
-        """Raise Problem where the client is kept out."""
+        """Raise Problem where the client is blocked."""
         if exchange.principal is not None:
             self._refuse(CLIENT + exchange.principal.client)
 
     def _refuse(self, subject: str) -> None:
         try:
-            bar = self._bars.standing(subject)
+            block = self._blocks.find(subject)
         except StoreUnavailable as error:
-            # Who is kept out cannot be asked, so nobody is let in.
+            # Nobody knows who is blocked, so nobody is let in.
             raise Problem("unavailable", reason="anomaly.store") from error
-        if bar is None:
+        if block is None:
             return
-        if bar.kind == BAN and bar.until is not None:
-            left = {"Retry-After": str(int(bar.until - self._now()) + 1)}
+        if block.kind == BAN and block.until is not None:
+            left = {"Retry-After": str(int(block.until - self._now()) + 1)}
             raise Problem("anomaly.banned", reason="anomaly.banned", headers=left)
         raise Problem("anomaly.held", reason="anomaly.held")
 
@@ -154,52 +164,56 @@ class Anomaly(Plugin):
         """Count the request for its client and its address."""
         policy = exchange.policy
         if policy is not None and policy.health and exchange.status < 400:
-            return  # whoever watches over the server asks all day
-        self._watcher.note(subjects(exchange), fact(exchange))
+            return  # monitoring asks all day
+        self._scorer.count(subjects(exchange), observation(exchange))
         if exchange.result is not None and exchange.model is not None:
             model = exchange.model
-            self._tally.note(model.name, model.version, model.card, exchange.read_rows())
-        self._watcher.run()
+            self._counters.count(model.name, model.version, model.card, exchange.read_rows())
+        self._scorer.start()
 
-    def _write_tally(self) -> None:
-        taken = self._tally.take()
+    def _write_counters(self) -> None:
+        taken = self._counters.take()
         try:
             self._drift.add(taken)
         except Exception:
-            self._tally.put_back(taken)
+            self._counters.put_back(taken)
             raise
 
-    def _moved(self, model: str) -> list[Moved]:
+    def _drift_of(self, model: str) -> list[FeatureDrift]:
         """Return how far the features of a model's current version have moved."""
         handle = self._models.get(model)
         card = handle.card if handle is not None else self._models.card(model)
         counts = self._drift.total(model, card.version)
         if card.reference is None or counts is None:
             return []
-        return moved(Bins(card, card.reference).names, counts)
+        return population_stability(Bins(card, card.reference).names, counts)
 
-    def _tell(self, deed: Deed) -> None:
-        standing = deed.standing
-        client = standing.subject.removeprefix(CLIENT) if CLIENT in standing.subject else ""
+    def _report(self, action: Action) -> None:
+        score = action.score
+        client = score.subject.removeprefix(CLIENT) if CLIENT in score.subject else ""
         facts: dict[str, Any] = {
-            "subject": standing.subject,
-            "score": round(standing.score, 3),
-            "streak": standing.streak,
-            "why": words(standing),
-            "act": deed.bar.kind if deed.bar else ALERT,
+            "subject": score.subject,
+            "score": round(score.score, 3),
+            "streak": score.streak,
+            "reasons": describe(score),
+            "action": action.block.kind if action.block else ALERT,
         }
         self._host_tell(Event("anomaly_detected", client, facts))
 
     def measures(self) -> list[Measure]:
-        """Return how many are kept out, and how old what is usual is."""
-        kinds = [bar.kind for bar in self._bars.list()]
+        """Return how many are blocked, the age of the baseline, and the drift of features."""
+        kinds = [block.kind for block in self._blocks.list()]
         found = [
-            Measure("anomaly_bars", kinds.count(kind), "Subjects kept out.", {"kind": kind})
-            for kind in ("hold", "ban")
+            Measure(
+                "anomaly_blocks", kinds.count(kind), "Subjects that are blocked.", {"kind": kind}
+            )
+            for kind in (HOLD, BAN)
         ]
         if self._baseline is not None:
-            age = self._now() - self._baseline.made
-            found.append(Measure("anomaly_baseline_age_seconds", age, "Since it was trained."))
+            age = self._now() - self._baseline.trained_at
+            found.append(
+                Measure("anomaly_baseline_age_seconds", age, "Since the baseline was trained.")
+            )
         for model in self._models.names():
             found += [
                 Measure(
@@ -208,32 +222,32 @@ class Anomaly(Plugin):
                     "Population stability index against the card.",
                     {"model": model, "feature": each.feature},
                 )
-                for each in self._moved(model)[:FARTHEST]
+                for each in self._drift_of(model)[:MAX_FEATURES]
             ]
         return found
 
     def commands(self) -> click.Group:
         """Return `secureml anomaly ...`."""
-        from .cli import Counter, group
+        from .cli import CommandContext, group
 
-        counter = Counter(
-            self._ledger,
-            self._bars,
+        context = CommandContext(
+            self._window_store,
+            self._blocks,
             self._file,
             self._baseline,
-            self._least,
+            self._min_requests,
             self._now,
-            self._moved,
+            self._drift_of,
         )
-        return group(counter, self._host_tell)
+        return group(context, self._host_tell)
 
     def close(self) -> None:
         """Write what was counted."""
-        self._watcher.close()
+        self._scorer.close()
 
 
 def subjects(exchange: Exchange) -> tuple[str, ...]:
-    """Return whom a request is counted for."""
+    """Return the subjects that a request is counted for."""
     found: tuple[str, ...] = ()
     if exchange.client_address:
         found += (address_subject(exchange.client_address),)
@@ -243,7 +257,7 @@ def subjects(exchange: Exchange) -> tuple[str, ...]:
 
 
 def address_subject(address: str) -> str:
-    """Return the name of an address: one home or office has a whole /64 of IPv6 to itself."""
+    """Return the subject of an address; an IPv6 one by its /64, which one site has to itself."""
     if ":" not in address:
         return ADDRESS + address
     try:
@@ -255,20 +269,20 @@ def address_subject(address: str) -> str:
     return ADDRESS + address
 
 
-def fact(exchange: Exchange) -> Fact:
-    """Return what counts about a request."""
+def observation(exchange: Exchange) -> Observation:
+    """Return what is counted of a request."""
     result = exchange.result
     labels = result.predictions if result is not None and result.classes is not None else ()
     flagged = any(event.name.startswith("input_validation") for event in exchange.events)
-    path = exchange.request.path
-    return Fact(exchange.status, path, exchange.row_count, exchange.bytes_in, flagged, labels)
+    rows, size = exchange.row_count, exchange.bytes_in
+    return Observation(exchange.status, exchange.request.path, rows, size, flagged, labels)
 
 
 def _read(path: Path) -> Baseline | None:
-    """Return what was trained, None where nothing was; a damaged file stops the start."""
+    """Return the baseline, None before the first training; a damaged file stops the start."""
     try:
         text = path.read_text("utf-8")
-        # scikit-learn takes most of a second, which a command need not wait for in vain.
+        # Importing scikit-learn takes most of a second: only where there is a baseline.
         from .baseline import Baseline
 
         return Baseline.from_json(text)
@@ -276,7 +290,7 @@ def _read(path: Path) -> Baseline | None:
         return None
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"what is usual cannot be read ({type(error).__name__})",
+            f"the baseline cannot be read ({type(error).__name__})",
             file=str(path),
             fix="train again: secureml anomaly train",
         ) from None

@@ -1,7 +1,7 @@
 """What one caller did in one span of time, as a handful of numbers.
 
 Windows of several workers add up exactly: counts are added, sets of paths are bit masks.
-Nothing of what was asked is kept, only how much and how it went.
+No path, value or label is kept, only counts.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 LABELS = 16  # buckets of predicted labels
-_MOST_LABELS = 32  # of one request: a batch of ten thousand rows is no reason to wait
+_MAX_LABELS = 32  # of one request: a batch of ten thousand rows must not take longer
 
-# What a window is judged by: (name, meaning, the least difference that could mean anything).
+# The features of a window: (name, meaning, the smallest spread that means anything).
 FEATURES = (
     ("requests", "requests, as log(1 + n)", 0.2),
     ("refused", "share of requests refused", 0.02),
@@ -33,8 +33,8 @@ FEATURES = (
 NAMES = tuple(name for name, _, _ in FEATURES)
 
 
-class Fact(NamedTuple):
-    """One request, as far as it matters here; ``labels`` are classes, [] for numbers."""
+class Observation(NamedTuple):
+    """What is counted of one request; ``labels`` are predicted classes, [] for numbers."""
 
     status: int
     path: str
@@ -61,17 +61,17 @@ class Window:
     flagged: int = 0
     labels: list[int] = field(default_factory=lambda: [0] * LABELS)
 
-    def add(self, fact: Fact) -> None:
+    def add(self, observation: Observation) -> None:
         """Count one request."""
         self.requests += 1
-        self.rows += fact.rows
-        self.bytes_in += fact.bytes_in
-        self.flagged += fact.flagged
-        self.paths |= 1 << (crc32(fact.path.encode("utf-8", "replace")) & 63)
-        if fact.status >= 400:
+        self.rows += observation.rows
+        self.bytes_in += observation.bytes_in
+        self.flagged += observation.flagged
+        self.paths |= 1 << (crc32(observation.path.encode("utf-8", "replace")) & 63)
+        if observation.status >= 400:
             self.refused += 1
-            self._count(fact.status)
-        for label in fact.labels[:_MOST_LABELS]:
+            self._count(observation.status)
+        for label in observation.labels[:_MAX_LABELS]:
             self.labels[crc32(repr(label).encode()) % LABELS] += 1
 
     def _count(self, status: int) -> None:
@@ -98,21 +98,21 @@ class Window:
                 setattr(self, name, mine[name] + value)
 
     def features(self) -> list[float]:
-        """Return the numbers it is judged by, in the order of FEATURES."""
-        whole = max(self.requests, 1)
+        """Return the features, (len(FEATURES),), in the order of FEATURES."""
+        requests = max(self.requests, 1)
         answers = sum(self.labels)
         return [
             log1p(self.requests),
-            self.refused / whole,
-            self.unauthorized / whole,
-            self.malformed / whole,
-            self.limited / whole,
-            self.failed / whole,
-            self.missing / whole,
+            self.refused / requests,
+            self.unauthorized / requests,
+            self.malformed / requests,
+            self.limited / requests,
+            self.failed / requests,
+            self.missing / requests,
             float(self.paths.bit_count()),
-            log1p(self.rows / whole),
-            log1p(self.bytes_in / whole),
-            self.flagged / whole,
+            log1p(self.rows / requests),
+            log1p(self.bytes_in / requests),
+            self.flagged / requests,
             max(self.labels) / answers if answers else 0.0,
         ]
 

@@ -1,4 +1,4 @@
-"""Brute force: whoever guesses credentials waits, longer each time; nobody else does."""
+"""Brute force: slows down whoever guesses credentials, more each time, and nobody else."""
 
 from .plugin import BruteForce as plugin
 

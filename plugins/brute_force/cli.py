@@ -1,4 +1,4 @@
-"""``secureml brute-force list | lift``: who waits, and who need not any longer."""
+"""``secureml brute-force list | lift``: who must wait, and ending a wait."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import click
 
 from secureml import Event, output
 
-from .ledger import Ledger
+from .failure_store import FailureStore
 
 
-def group(ledger: Ledger, tell: Callable[[Event], None]) -> click.Group:
-    """Return the commands over one ledger."""
+def group(failures: FailureStore, tell: Callable[[Event], None]) -> click.Group:
+    """Return the commands over one store of failures."""
 
     @click.group("brute-force")
     def brute_force() -> None:
-        """See who waits for wrong guesses, and let them try again."""
+        """See who must wait after wrong guesses, and let them try again."""
 
     @brute_force.command("list")
     @output.json_option
-    def list_waits(as_json: bool) -> None:
+    def list_waiting(as_json: bool) -> None:
         """List who must wait now."""
         rows = [
             {"subject": wait.subject, "failures": wait.failures, "until": _time(wait.until)}
-            for wait in ledger.list()
+            for wait in failures.list()
         ]
         lines = [f"{row['subject']:<60} {row['failures']:>5}  {row['until']}" for row in rows]
-        output.emit(rows, as_json, "\n".join(lines) or "nobody waits")
+        output.emit(rows, as_json, "\n".join(lines) or "nobody must wait")
 
     @brute_force.command()
     @click.argument("subject")
     @output.json_option
     def lift(subject: str, as_json: bool) -> None:
         """Forget the failures of SUBJECT, as `list` shows it."""
-        if not ledger.lift(subject):
-            raise click.ClickException(f"{subject!r} has failed at nothing")
+        if not failures.lift(subject):
+            raise click.ClickException(f"{subject!r} has no failures; see brute-force list")
         tell(Event("authn_login_lifted", "", {"subject": subject}))
         output.emit({"lifted": subject}, as_json, f"{subject} may try again")
 

@@ -1,4 +1,4 @@
-"""Whom a request claims to be, as far as its headers say, without asking whether it is true.
+"""The identities that a request claims, in headers or a form, before they are verified.
 
 Only the public half of a credential is looked at: the id within an API key, the name in Basic.
 What is kept of it is a digest, for it may be anything at all.
@@ -14,48 +14,48 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import unquote_plus
 
-_LONGEST = 8192
+_MAX_LENGTH = 8192
 
 
-def claimed(environ: Mapping[str, str], headers: tuple[str, ...]) -> frozenset[str]:
-    """Return everyone who is claimed; nobody where no credential is offered or it names none.
+def claimed_identities(environ: Mapping[str, str], headers: tuple[str, ...]) -> frozenset[str]:
+    """Return the digests of all claimed identities; none where no credential names one.
 
     All headers count: a guess is not hidden by another credential beside it.
     """
-    found = (_claimed_in(environ.get(name, "")) for name in headers)
+    found = (_claimed_identity(environ.get(name, "")) for name in headers)
     return frozenset(who for who in found if who)
 
 
-def filled_in(form: Mapping[str, Any] | None, names: tuple[str, ...]) -> frozenset[str]:
-    """Return everyone whom these fields of a form name."""
+def form_identities(form: Mapping[str, Any] | None, names: tuple[str, ...]) -> frozenset[str]:
+    """Return the digests of all identities that these fields of a form name."""
     values = ((form or {}).get(name) for name in names)
     return frozenset(_digest(value) for value in values if isinstance(value, str) and value)
 
 
-def _claimed_in(offered: str) -> str:
-    if not offered:
+def _claimed_identity(credential: str) -> str:
+    if not credential:
         return ""
-    scheme, _, rest = offered.partition(" ")
+    scheme, _, rest = credential.partition(" ")
     if scheme.lower() == "basic":
         return _digest(_user(rest))
     if rest and scheme.lower() != "apikey":
-        return ""  # a token names its owner inside, and cannot be guessed
-    parts = (rest or offered).split("_", 2)
+        return ""  # a token cannot be guessed
+    parts = (rest or credential).split("_", 2)
     return _digest(parts[1] if len(parts) > 1 else "")
 
 
-def offers(environ: Mapping[str, str], headers: tuple[str, ...]) -> bool:
-    """Tell whether a request carries any credential."""
+def has_credentials(environ: Mapping[str, str], headers: tuple[str, ...]) -> bool:
+    """Return whether a request carries any credential."""
     return any(environ.get(name) for name in headers)
 
 
-def named(client: str) -> str:
-    """Return a name that was said elsewhere, such as on a sign-in page, in the same shape."""
-    return _digest(client)
+def identity_digest(name: str) -> str:
+    """Return the digest of a name from elsewhere, such as a sign-in page."""
+    return _digest(name)
 
 
-def place(address: str) -> str:
-    """Return an address as its owner has it: one home has a whole /64 of IPv6."""
+def address_block(address: str) -> str:
+    """Return an address, an IPv6 one as its /64, which one site has to itself."""
     if ":" not in address:
         return address
     try:
@@ -69,7 +69,7 @@ def place(address: str) -> str:
 
 def _user(text: str) -> str:
     try:
-        decoded = base64.b64decode(text.strip()[:_LONGEST], validate=True)
+        decoded = base64.b64decode(text.strip()[:_MAX_LENGTH], validate=True)
     except (binascii.Error, ValueError):
         return ""
     # As whoever checks it reads it (RFC 6749, 2.3.1): else each spelling would be someone else,

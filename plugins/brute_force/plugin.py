@@ -1,9 +1,9 @@
-"""Brute force: whoever guesses credentials waits, longer each time; nobody else does.
+"""Brute force: slows down whoever guesses credentials, more each time, and nobody else.
 
-Stands in ADMIT and VALIDATE (must this one wait?) and RECORD (was that a wrong guess?): a name
-in a form is known no earlier than VALIDATE. An identity waits only where it was guessed from,
-so nobody can lock another out from elsewhere, and whoever has proven itself from an address
-lately does not wait for its neighbours' guesses.
+Runs in ADMIT and VALIDATE (must this request wait?) and RECORD (was that a wrong guess?): a name
+in a form is known no earlier than VALIDATE. An identity waits only at the address it was guessed
+from, so nobody can lock another out from elsewhere, and whoever was verified from an address
+lately does not wait for other guesses from there.
 """
 
 from __future__ import annotations
@@ -27,19 +27,25 @@ from secureml import (
     fields,
 )
 
-from .identity import claimed, filled_in, named, offers, place
-from .ledger import Ledger
-from .waits import Rules
+from .backoff import BackoffPolicy
+from .failure_store import FailureStore
+from .identity import (
+    address_block,
+    claimed_identities,
+    form_identities,
+    has_credentials,
+    identity_digest,
+)
 
 if TYPE_CHECKING:
     import click
 
 FAILED = "authn_login_fail"
-# What is told when somebody has shown who they are at an endpoint of their own.
+# Events of endpoints that verify credentials themselves.
 _SUCCEEDED = ("authn_login_success", "authn_token_created")
-_SEEN = 4096  # proven pairs that a worker need not write down again
-_AGAIN = 3600.0
-_NOBODY: frozenset[str] = frozenset()
+_MAX_TRUSTED = 4096  # pairs that a worker need not store again
+_TRUST_AGAIN_AFTER = 3600.0
+_NO_IDENTITIES: frozenset[str] = frozenset()
 
 
 class Config(Schema):
@@ -55,43 +61,47 @@ class Config(Schema):
         plain.String(validate=validate.Length(1, 64)),
         load_default=lambda: ["name", "client_id"],
         metadata={
-            "description": "The fields of open forms that say who it is; a guess counts for all."
+            "description": "Form fields that name an identity; a guess counts for each of them."
         },
     )
-    free = fields.StrictInteger(
+    free_attempts = fields.StrictInteger(
         load_default=5,
         validate=validate.Range(1, 1000),
-        metadata={"description": "Wrong guesses at one identity from one address at no cost."},
+        metadata={
+            "description": "Wrong guesses at one identity from one address before it must wait."
+        },
     )
-    free_address = fields.StrictInteger(
+    free_attempts_per_address = fields.StrictInteger(
         load_default=20,
         validate=validate.Range(1, 100_000),
-        metadata={"description": "Wrong guesses of any kind from one address at no cost."},
+        metadata={"description": "Wrong guesses of any kind from one address before it must wait."},
     )
-    first = fields.Duration(
+    first_wait = fields.Duration(
         load_default=1.0,
         validate=validate.Range(1, 3600),
         metadata={"description": "The first wait; each one after it is twice as long."},
     )
-    longest = fields.Duration(
+    longest_wait = fields.Duration(
         load_default=900.0,
         validate=validate.Range(1, 86400),
         metadata={"description": "The longest wait."},
     )
-    forget = fields.Duration(
+    forget_after = fields.Duration(
         load_default=3600.0,
         validate=validate.Range(60, 30 * 86400),
-        metadata={"description": "After how long without a wrong guess all are forgotten."},
+        metadata={"description": "How long after the last wrong guess all are forgotten."},
     )
-    remember = fields.Duration(
+    trust_for = fields.Duration(
         load_default=30 * 86400.0,
         validate=validate.Range(3600, 365 * 86400),
-        metadata={"description": "How long whoever proved itself from an address is known there."},
+        metadata={
+            "description": "How long an identity is trusted at an address where it was verified."
+        },
     )
 
 
 class BruteForce(Plugin):
-    """Keeps those who guess waiting."""
+    """Makes addresses and identities wait after wrong guesses."""
 
     name = "brute_force"
     schema = Config
@@ -101,69 +111,71 @@ class BruteForce(Plugin):
         self._headers = tuple(f"HTTP_{h.upper().replace('-', '_')}" for h in config["headers"])
         self._fields = tuple(config["form_fields"])
         self.guards_headers = tuple(config["headers"])
-        times = (config["first"], config["longest"], config["forget"])
+        times = (config["first_wait"], config["longest_wait"], config["forget_after"])
         self._pair, self._address = (
-            Rules(config["free"], *times),
-            Rules(config["free_address"], *times),
+            BackoffPolicy(config["free_attempts"], *times),
+            BackoffPolicy(config["free_attempts_per_address"], *times),
         )
-        self._ledger = Ledger(host.store, host.now, config["remember"])
+        self._failures = FailureStore(host.store, host.now, config["trust_for"])
         self._now, self._tell = host.now, host.emit
-        self._seen: dict[str, float] = {}
+        self._recently_trusted: dict[str, float] = {}
 
     def admit(self, exchange: Exchange) -> None:
         """Raise Problem while this address, or this identity from here, must wait."""
         environ = exchange.request.environ
-        if offers(environ, self._headers):
-            self._check(claimed(environ, self._headers), exchange)
+        if has_credentials(environ, self._headers):
+            self._check(claimed_identities(environ, self._headers), exchange)
         elif _is_open_post(exchange) and not _is_open_form(exchange):
-            self._check(_NOBODY, exchange)
+            self._check(_NO_IDENTITIES, exchange)
 
     def validate(self, exchange: Exchange) -> None:
-        """Raise Problem while whom a form names must wait; only now has it been read."""
+        """Raise Problem while an identity in a form must wait; only now has it been read."""
         if _is_open_form(exchange):
             self._check(self._identities(exchange), exchange)
 
     def _check(self, identities: frozenset[str], exchange: Exchange) -> None:
         if not exchange.client_address:
             return
-        address = place(exchange.client_address)
+        address = address_block(exchange.client_address)
         pairs = [_pair(identity, address) for identity in identities]
         try:
-            left = max(map(self._ledger.waits, pairs), default=0.0)
+            left = max(map(self._failures.wait_of, pairs), default=0.0)
             if not left:
-                left = self._ledger.waits(_address(address))
-                if left and pairs and all(map(self._ledger.proven, pairs)):
+                left = self._failures.wait_of(_address(address))
+                if left and pairs and all(map(self._failures.is_trusted, pairs)):
                     left = 0.0
         except StoreUnavailable as error:
-            # Who must wait cannot be asked, so nobody may try.
+            # Nobody knows who must wait, so nobody may try.
             raise Problem("unavailable", reason="brute_force.store") from error
         if left:
             wait = {"Retry-After": str(ceil(left))}
             raise Problem("brute_force.wait", reason="brute_force.wait", headers=wait)
 
     def record(self, exchange: Exchange) -> None:
-        """Count a wrong guess, or remember who proved itself."""
+        """Count a wrong guess, or store who was verified."""
         if not exchange.client_address:
             return
-        address, identities = place(exchange.client_address), self._identities(exchange)
-        told = [event for event in exchange.events if event.name == FAILED]
-        if told or (exchange.status == 401 and offers(exchange.request.environ, self._headers)):
-            owners = frozenset(named(event.client) for event in told if event.client)
+        address, identities = address_block(exchange.client_address), self._identities(exchange)
+        failures = [event for event in exchange.events if event.name == FAILED]
+        environ = exchange.request.environ
+        if failures or (exchange.status == 401 and has_credentials(environ, self._headers)):
+            owners = frozenset(identity_digest(event.client) for event in failures if event.client)
             self._count(identities or owners, address)
             return
-        for identity in identities & _proven_names(exchange):
-            self._remember(identity, _pair(identity, address))
+        for identity in identities & _verified_identities(exchange):
+            self._trust(identity, _pair(identity, address))
 
     def _identities(self, exchange: Exchange) -> frozenset[str]:
-        found = claimed(exchange.request.environ, self._headers)
-        return (
-            found | filled_in(exchange.payload, self._fields) if _is_open_form(exchange) else found
-        )
+        found = claimed_identities(exchange.request.environ, self._headers)
+        if not _is_open_form(exchange):
+            return found
+        return found | form_identities(exchange.payload, self._fields)
 
     def _count(self, identities: frozenset[str], address: str) -> None:
-        waits = [self._ledger.fail(_address(address), self._address)]
+        waits = [self._failures.add_failure(_address(address), self._address)]
         waits += [
-            self._ledger.fail(_pair(each, address), self._pair) for each in sorted(identities)
+            self._failures.add_failure(_pair(each, address), self._pair)
+            for each in sorted(identities)
         ]
         for wait in waits:
             if wait is not None:
@@ -173,26 +185,26 @@ class BruteForce(Plugin):
                 }
                 self._tell(Event("authn_login_fail_max", "", facts))
 
-    def _remember(self, identity: str, pair: str) -> None:
+    def _trust(self, identity: str, pair: str) -> None:
         now = self._now()
-        if now - self._seen.get(pair, 0.0) < _AGAIN:
+        if now - self._recently_trusted.get(pair, 0.0) < _TRUST_AGAIN_AFTER:
             return
-        if len(self._seen) >= _SEEN:
-            self._seen.clear()
-        self._seen[pair] = now
-        if not self._ledger.proven(pair):
-            self._ledger.succeed(identity, pair)
+        if len(self._recently_trusted) >= _MAX_TRUSTED:
+            self._recently_trusted.clear()
+        self._recently_trusted[pair] = now
+        if not self._failures.is_trusted(pair):
+            self._failures.trust(identity, pair)
 
     def measures(self) -> list[Measure]:
-        """Return how many wait."""
-        waiting = float(self._ledger.waiting())
+        """Return how many must wait."""
+        waiting = float(self._failures.waiting())
         return [Measure("brute_force_waiting", waiting, "Addresses and identities that wait.")]
 
     def commands(self) -> click.Group:
         """Return `secureml brute-force ...`."""
         from .cli import group
 
-        return group(self._ledger, self._tell)
+        return group(self._failures, self._tell)
 
 
 def _is_open_post(exchange: Exchange) -> bool:
@@ -204,10 +216,10 @@ def _is_open_form(exchange: Exchange) -> bool:
     return _is_open_post(exchange) and exchange.policy is not None and exchange.policy.form
 
 
-def _proven_names(exchange: Exchange) -> set[str]:
-    """Return whom this request has proven to be, in the shape of `claimed`.
+def _verified_identities(exchange: Exchange) -> set[str]:
+    """Return the digests of the identities that this request verified.
 
-    A name that was only said beside another credential is not among them.
+    A name that was only claimed beside another credential is not among them.
     """
     names: list[object] = []
     principal = exchange.principal
@@ -216,7 +228,7 @@ def _proven_names(exchange: Exchange) -> set[str]:
     for event in exchange.events:
         if event.name in _SUCCEEDED:
             names += [event.facts.get("subject"), event.facts.get("oauth_client")]
-    return {named(name) for name in names if isinstance(name, str) and name}
+    return {identity_digest(name) for name in names if isinstance(name, str) and name}
 
 
 def _address(address: str) -> str:

@@ -1,4 +1,4 @@
-"""Theft guard: a model is not copied, nor its boundary felt out, without somebody noticing."""
+"""Theft guard: notices when somebody copies a model or probes its decision boundary."""
 
 from .plugin import TheftGuard as plugin
 

@@ -11,36 +11,36 @@ import click
 
 from secureml import Event, output
 
-from .guard import CLIENT
-from .levels import WATCHED, Terms
-from .memory import coverage
-from .names import REASONS, TESTS
-from .register import Entry, Register
-from .sequence import score
-from .shared import Slots
+from .assessor import CLIENT
+from .client_state import coverage
+from .cusum import score
+from .detectors import DETECTORS, REASONS
+from .enforcements import Enforcement, Enforcements
+from .escalation import WATCHED, Policy
+from .shared_table import SharedTable
 
 
 @dataclass(frozen=True)
-class Counter:
+class CommandContext:
     """What the commands work with."""
 
-    register: Register
-    slots: Slots
-    terms: Terms
+    enforcements: Enforcements
+    table: SharedTable
+    policy: Policy
     now: Callable[[], float]
 
 
-_at_counter = click.make_pass_decorator(Counter)
+_pass_context = click.make_pass_decorator(CommandContext)
 
 
-def group(counter: Counter, tell: Callable[[Event], None]) -> click.Group:
-    """Return the commands over one register."""
+def group(context: CommandContext, tell: Callable[[Event], None]) -> click.Group:
+    """Return the commands over one table of enforcements."""
 
-    @click.group("theft-guard", commands=[list_parties, show])
+    @click.group("theft-guard", commands=[list_enforcements, show])
     @click.pass_context
     def theft_guard(ctx: click.Context) -> None:
         """See who may be copying a model, and let them in again."""
-        ctx.obj = counter
+        ctx.obj = context
 
     @theft_guard.command()
     @click.argument("client")
@@ -48,10 +48,10 @@ def group(counter: Counter, tell: Callable[[Event], None]) -> click.Group:
     @output.json_option
     def lift(client: str, model: str | None, as_json: bool) -> None:
         """Let CLIENT in again and forget the evidence; an address block is named as in list."""
-        stood = counter.register.lift(client, model)
-        if not stood:
-            raise click.ClickException(f"nothing is known against {client!r}")
-        models = sorted({entry.model for entry in stood})
+        lifted = context.enforcements.lift(client, model)
+        if not lifted:
+            raise click.ClickException(f"{client!r} was never flagged; see theft-guard list")
+        models = sorted({enforcement.model for enforcement in lifted})
         for name in models:
             tell(Event("model_theft_lifted", client, {"model": name}))
         output.emit(
@@ -66,87 +66,92 @@ def group(counter: Counter, tell: Callable[[Event], None]) -> click.Group:
 @click.command("list")
 @click.option("--all", "everyone", is_flag=True, help="Also those that were cleared or lifted.")
 @output.json_option
-@_at_counter
-def list_parties(counter: Counter, everyone: bool, as_json: bool) -> None:
+@_pass_context
+def list_enforcements(context: CommandContext, everyone: bool, as_json: bool) -> None:
     """List clients, address blocks and models at which something was noticed."""
-    found = [e for e in counter.register.every() if everyone or e.level != WATCHED]
+    found = [e for e in context.enforcements.list_all() if everyone or e.level != WATCHED]
     lines = [
         f"{e.kind:<7}{e.name:<24}{e.model:<20}{e.level:<10}{e.score:>6.1f}  "
         f"{_time(e.since)}  {e.reasons}"
         for e in found
     ]
-    rows = [_public(entry) for entry in found]
+    rows = [_public(enforcement) for enforcement in found]
     output.emit(rows, as_json, "\n".join(lines) or "nothing was noticed")
 
 
 @click.command()
 @click.argument("client")
 @output.json_option
-@_at_counter
-def show(counter: Counter, client: str, as_json: bool) -> None:
-    """Show what is known of CLIENT: its standing, and what each test counts now."""
-    standings = [_public(e) for e in counter.register.every() if e.name == client]
-    live = [_live(slot, counter.terms) for slot in _slots(counter, client)]
-    if not standings and not live:
-        raise click.ClickException(f"nothing is known of {client!r}")
-    lines = [f"{e['model']}: {e['level']} since {e['since']}, {e['why']}" for e in standings]
+@_pass_context
+def show(context: CommandContext, client: str, as_json: bool) -> None:
+    """Show the level of CLIENT, and what each detector counts now."""
+    enforcements = [_public(e) for e in context.enforcements.list_all() if e.name == client]
+    live = [_live(record, context.policy) for record in _records(context, client)]
+    if not enforcements and not live:
+        raise click.ClickException(f"{client!r} has sent no rows and was never flagged")
+    lines = [
+        f"{e['model']}: {e['level']} since {e['since']}, {e['explanation']}" for e in enforcements
+    ]
     for one in live:
         lines.append(
-            f"{one['model']} now: score {one['score']}, {one['new']} different rows of "
+            f"{one['model']} now: score {one['score']}, {one['new_rows']} different rows of "
             f"{one['rows']}, {one['coverage']:.0%} of the quantile bins seen"
         )
         lines += [
-            f"  {test['sum']:>6.1f}  {test['test']:<9} {test['what']}: {test['counts']}"
-            for test in one["tests"]
+            f"  {each['sum']:>6.1f}  {each['detector']:<13} {each['meaning']}: {each['counts']}"
+            for each in one["detectors"]
         ]
-    output.emit({"standings": standings, "now": live}, as_json, "\n".join(lines))
+    output.emit({"enforcements": enforcements, "now": live}, as_json, "\n".join(lines))
 
 
-def _slots(counter: Counter, client: str) -> list[Any]:
-    if not counter.slots.exists():
+def _records(context: CommandContext, client: str) -> list[Any]:
+    if not context.table.exists():
         return []
     return [
-        slot
-        for slot in counter.slots.every(CLIENT)
-        if bytes(slot["name"]).decode(errors="replace").partition(" ")[2] == client
+        record
+        for record in context.table.records(CLIENT)
+        if bytes(record["name"]).decode(errors="replace").partition(" ")[2] == client
     ]
 
 
-def _live(slot: Any, terms: Terms) -> dict[str, Any]:
-    level = terms.ladder[min(max(int(slot["level"]), 0), len(terms.ladder) - 1)]
-    tests = [
+def _live(record: Any, policy: Policy) -> dict[str, Any]:
+    level = policy.levels[min(max(int(record["level"]), 0), len(policy.levels) - 1)]
+    detectors = [
         {
-            "test": test,
-            "sum": round(float(slot["sums"][place]), 2),
-            "what": REASONS[test],
-            "counts": [int(count) for count in slot["counts"][place][:-1]],
+            "detector": detector,
+            "sum": round(float(record["sums"][index]), 2),
+            "meaning": REASONS[detector],
+            "counts": [int(count) for count in record["counts"][index][:-1]],
         }
-        for place, test in enumerate(TESTS)
+        for index, detector in enumerate(DETECTORS)
     ]
     return {
-        "model": bytes(slot["name"]).decode(errors="replace").partition(" ")[0],
+        "model": bytes(record["name"]).decode(errors="replace").partition(" ")[0],
         "level": level,
-        "score": round(score(slot["sums"]), 2),
-        "rows": int(slot["rows"]),
-        "new": int(slot["new"]),
-        "spent": int(slot["spent"]),
-        "coverage": round(coverage(slot), 4),
-        "tests": tests,
+        "score": round(score(record["sums"]), 2),
+        "rows": int(record["rows"]),
+        "new_rows": int(record["new_rows"]),
+        "spent": int(record["spent"]),
+        "coverage": round(coverage(record), 4),
+        "detectors": detectors,
     }
 
 
-def _public(entry: Entry) -> dict[str, Any]:
+def _public(enforcement: Enforcement) -> dict[str, Any]:
+    reasons = [reason for reason in enforcement.reasons.split(",") if reason]
     return {
-        "kind": entry.kind,
-        "name": entry.name,
-        "model": entry.model,
-        "level": entry.level,
-        "since": _time(entry.since),
-        "score": round(entry.score, 2),
-        "rows": entry.rows,
-        "reasons": [reason for reason in entry.reasons.split(",") if reason],
-        "why": "; ".join(REASONS[r] for r in entry.reasons.split(",") if r in REASONS),
-        "lifted": _time(entry.lifted) if entry.lifted else None,
+        "kind": enforcement.kind,
+        "name": enforcement.name,
+        "model": enforcement.model,
+        "level": enforcement.level,
+        "since": _time(enforcement.since),
+        "score": round(enforcement.score, 2),
+        "rows": enforcement.rows,
+        "reasons": reasons,
+        "explanation": "; ".join(
+            REASONS[r] for r in enforcement.reasons.split(",") if r in REASONS
+        ),
+        "lifted": _time(enforcement.lifted) if enforcement.lifted else None,
     }
 
 

@@ -1,15 +1,15 @@
-"""Theft guard: a model is not copied, nor its boundary felt out, without somebody noticing.
+"""Theft guard: notices when somebody copies a model or probes its decision boundary.
 
-Stands in VALIDATE (is this client throttled or held?) and SHAPE (judge rows and answer, give
-less of it where that is due, write down who rose). It comes before `output_rules`
-in the list, or the start is refused: it wants to see how sure the model was.
+Runs in VALIDATE (is this client throttled or held?) and SHAPE (assess rows and answer, coarsen
+the answer where that is due, store new levels). It comes before `output_rules` in the list, or the
+start is refused: it needs the probabilities.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -29,14 +29,15 @@ from secureml import (
     Typicality,
 )
 
-from .asked import Asked, digests
-from .coarse import coarser, margins
-from .evidence import Scale
-from .guard import ALL, BLOCK, CLIENT, Findings, Guard, Party, Standing, parties
-from .levels import COARSEN, FLAG, HOLD, THROTTLE, WATCHED, over
-from .register import Entry, Register
-from .settings import Config, terms_of
-from .shared import Slots
+from .assessor import ALL, BLOCK, CLIENT, Assessment, Assessor, Findings, Subject, subjects_of
+from .batch import QueryBatch, row_digests
+from .binning import Binner
+from .coarsening import coarsen, margins
+from .enforcements import Enforcement, Enforcements
+from .escalation import COARSEN, FLAG, HOLD, THROTTLE, WATCHED, budget_wait
+from .feature_space import FeatureSpace
+from .settings import Config, policy_for
+from .shared_table import SharedTable
 
 if TYPE_CHECKING:
     import click
@@ -45,171 +46,176 @@ log = logging.getLogger("secureml.theft_guard")
 
 
 class TheftGuard(Plugin):
-    """Judges what each client asks against what the model's card calls usual."""
+    """Compares what each client asks with what the model's card calls usual."""
 
     name = "theft_guard"
     schema = Config
-    # How sure the model was is one of the tests, and output_rules takes it away.
+    # One detector needs the probabilities, and output_rules takes them away.
     runs_before = ("output_rules",)
     problems = (
-        Kind("theft_guard.throttled", 429, "Too many new questions; ask again later"),
-        Kind("theft_guard.budget", 429, "This client has asked all that it may for now"),
-        Kind("theft_guard.held", 403, "This client is held until an operator lifts it"),
+        Kind("theft_guard.throttled", 429, "Too many new rows; try again later"),
+        Kind("theft_guard.budget", 429, "The budget of new rows of this client is spent"),
+        Kind("theft_guard.held", 403, "This client is blocked until an operator lifts the hold"),
     )
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
-        draw = random.SystemRandom().randint
-        every = {kind: terms_of(config, kind, draw) for kind in (CLIENT, BLOCK, ALL)}
-        self._terms, self._coarse, self._now = every, config["coarse"], host.now
-        self._exempt = frozenset(config["exempt"])
-        sizes = {CLIENT: config["clients"], BLOCK: config["clients"], ALL: 16}
-        self._slots = Slots(host.instance / config["file"], sizes)
-        self._guard = Guard(self._slots, every, host.now)
-        self._register = Register(host.store, host.now)
+        randint = random.SystemRandom().randint
+        policies = {kind: policy_for(config, kind, randint) for kind in (CLIENT, BLOCK, ALL)}
+        self._policies, self._coarsening, self._now = policies, config["coarsening"], host.now
+        self._exempt = frozenset(config["exempt_clients"])
+        sizes = {CLIENT: config["max_clients"], BLOCK: config["max_clients"], ALL: 16}
+        self._table = SharedTable(host.instance / config["file"], sizes)
+        self._assessor = Assessor(self._table, policies, host.now)
+        self._enforcements = Enforcements(host.store, host.now)
         self._models, self._host_tell = host.models, host.emit
         # Weak: a model that was swapped out must not live on here.
-        self._scales: WeakKeyDictionary[ModelHandle, Scale | None] = WeakKeyDictionary()
+        self._binners: WeakKeyDictionary[ModelHandle, Binner | None] = WeakKeyDictionary()
 
     def validate(self, exchange: Exchange) -> None:
         """Raise Problem where the caller is held, throttled, or has spent its budget."""
         if exchange.model is None or exchange.policy is None or exchange.policy.body is None:
             return
         try:
-            for party in parties(_client(exchange), exchange.client_address, exchange.model.name):
-                self._refuse(party)
+            for subject in _subjects(exchange, exchange.model):
+                self._refuse(subject)
         except StoreUnavailable as error:
             # Who is held cannot be asked, so nobody is let in.
             raise Problem("unavailable", reason="theft_guard.store") from error
         except OSError as error:
             raise Problem("unavailable", reason="theft_guard.file") from error
 
-    def _refuse(self, party: Party) -> None:
-        if party.kind == ALL:
+    def _refuse(self, subject: Subject) -> None:
+        if subject.kind == ALL:
             return
-        entry = self._register.standing(party.kind, party.name, party.model)
-        slot = self._slots.peek(party.kind, party.slot)
-        if entry is not None and slot is not None and float(slot["since"]) < entry.lifted:
-            self._guard.forgive(party)
+        enforcement = self._enforcements.find(subject.kind, subject.name, subject.model)
+        record = self._table.find(subject.kind, subject.key)
+        lifted = 0.0 if enforcement is None else enforcement.lifted
+        if record is not None and float(record["level_since"]) < lifted:
+            self._assessor.reset(subject)
             return
-        if party.kind == CLIENT and party.name in self._exempt:
+        if subject.kind == CLIENT and subject.name in self._exempt:
             return
-        if entry is not None and entry.level == HOLD:
-            raise Problem("theft_guard.held", reason=f"theft_guard.held:{party.kind}")
-        if slot is None:
+        if enforcement is not None and enforcement.level == HOLD:
+            raise Problem("theft_guard.held", reason=f"theft_guard.held:{subject.kind}")
+        if record is None:
             return
-        terms, now = self._terms[party.kind], self._now()
-        self._wait("theft_guard.throttled", float(slot["until"]) - now)
-        self._wait("theft_guard.budget", over(slot, terms, now))
+        policy, now = self._policies[subject.kind], self._now()
+        self._wait("theft_guard.throttled", float(record["throttled_until"]) - now)
+        self._wait("theft_guard.budget", budget_wait(record, policy, now))
 
     def _wait(self, code: str, seconds: float) -> None:
         if seconds > 0:
             raise Problem(code, reason=code, headers={"Retry-After": str(int(seconds) + 1)})
 
     def shape(self, exchange: Exchange, result: Result) -> Result:
-        """Judge the rows with their answer; return the answer, coarser where that is due.
+        """Assess the rows with their answer; return the answer, coarsened where that is due.
 
-        Raises Problem where these very rows brought a party to be throttled or held: what a
+        Raises Problem where these very rows brought a subject to be throttled or held: what a
         batch may not have row by row, it may not have at once.
         """
         model, payload = exchange.model, exchange.payload
         if model is None or payload is None or "instances" not in payload:
             return result
-        scale = self._scale_of(model)
-        asked = _asked(exchange.read_rows(), result, self._slots.key)
+        binner = self._binner_for(model)
+        queries = _query_batch(exchange.read_rows(), result, self._table.secret)
         client = _client(exchange)
-        free, coarse = client in self._exempt, False
+        exempt, coarse = client in self._exempt, False
         findings: Findings = []
-        stopped: Standing | None = None
-        for party in parties(client, exchange.client_address, model.name):
-            if party.kind == CLIENT:
-                found, findings = self._guard.judge(party, asked, scale)
-            elif scale is not None:
-                found = self._guard.share(party, client, len(asked), findings)
-            for level in found.moved:
-                if not free or level in (FLAG, WATCHED):
-                    self._tell(exchange, found, level)
-            if found.level and not free:
-                coarse |= COARSEN in self._terms[party.kind].ladder[: found.level + 1]
-                stopped = stopped or (found if {THROTTLE, HOLD} & {*found.moved} else None)
+        stopped: Assessment | None = None
+        for subject in _subjects(exchange, model):
+            if subject.kind == CLIENT:
+                found, findings = self._assessor.assess(subject, queries, binner)
+            elif binner is None:
+                continue
+            else:
+                found = self._assessor.assess_group(subject, client, len(queries), findings)
+            for level in found.new_levels:
+                if not exempt or level in (FLAG, WATCHED):
+                    self._report(exchange, found, level)
+            if found.level and not exempt:
+                coarse |= COARSEN in self._policies[subject.kind].levels[: found.level + 1]
+                stopped = stopped or (found if {THROTTLE, HOLD} & {*found.new_levels} else None)
         if stopped is not None:
             self._stop(stopped)
-        return self._less(result) if coarse else result
+        return self._coarsen(result) if coarse else result
 
-    def _stop(self, found: Standing) -> None:
-        if HOLD in found.moved:
-            raise Problem("theft_guard.held", reason=f"theft_guard.held:{found.party.kind}")
-        slot = self._slots.peek(found.party.kind, found.party.slot)
-        if slot is not None:
-            self._wait("theft_guard.throttled", float(slot["until"]) - self._now())
+    def _stop(self, found: Assessment) -> None:
+        if HOLD in found.new_levels:
+            raise Problem("theft_guard.held", reason=f"theft_guard.held:{found.subject.kind}")
+        record = self._table.find(found.subject.kind, found.subject.key)
+        if record is not None:
+            self._wait("theft_guard.throttled", float(record["throttled_until"]) - self._now())
 
-    def _less(self, result: Result) -> Result:
-        return replace(result, probabilities=coarser(result.probabilities, self._coarse))
+    def _coarsen(self, result: Result) -> Result:
+        return replace(result, probabilities=coarsen(result.probabilities, self._coarsening))
 
-    def _scale_of(self, model: ModelHandle) -> Scale | None:
-        if model in self._scales:
-            return self._scales[model]
-        known = model.card.reference
-        if known is None:
+    def _binner_for(self, model: ModelHandle) -> Binner | None:
+        if model in self._binners:
+            return self._binners[model]
+        reference = model.card.reference
+        if reference is None:
             log.warning(
-                "%s was sealed without a table: theft_guard keeps its budget and no more; "
-                "seal it again with --data",
+                "model %s was sealed without a table: theft_guard checks its budget alone; "
+                "fix: seal it again with --data",
                 model.name,
             )
-        scale = None if known is None else Scale(Typicality(model.card, known))
-        self._scales[model] = scale
-        return scale
+            self._binners[model] = None
+        else:
+            self._binners[model] = Binner(FeatureSpace(Typicality(model.card, reference)))
+        return self._binners[model]
 
-    def _tell(self, exchange: Exchange, found: Standing, level: str) -> None:
-        party, why = found.party, ",".join(found.reasons)
+    def _report(self, exchange: Exchange, found: Assessment, level: str) -> None:
+        subject, reasons = found.subject, ",".join(found.reasons)
         exchange.add_event(
             f"model_theft_{'cleared' if level == WATCHED else level}",
-            party=f"{party.kind}:{party.name}",
-            model=party.model,
+            subject=f"{subject.kind}:{subject.name}",
+            model=subject.model,
             score=round(found.score, 1),
             rows=found.rows,
-            why=why,
+            reasons=reasons,
         )
-        now = self._now()
-        entry = Entry(
-            party.kind, party.name, party.model, level, now, found.score, found.rows, why, 0.0
+        self._enforcements.save(
+            Enforcement(*subject, level, self._now(), found.score, found.rows, reasons, 0.0)
         )
-        self._register.put(entry)
 
     def measures(self) -> list[Measure]:
-        """Return how many parties stand at each level."""
-        levels = [entry.level for entry in self._register.every()]
+        """Return how many subjects are at each level."""
+        name, text = "theft_guard_subjects", "Subjects at a level."
+        levels = [found.level for found in self._enforcements.list_all()]
         return [
-            Measure(
-                "theft_guard_parties", levels.count(level), "Parties at a level.", {"level": level}
-            )
-            for level in self._terms[CLIENT].ladder[1:]
+            Measure(name, levels.count(level), text, {"level": level})
+            for level in self._policies[CLIENT].levels[1:]
         ]
 
     def ready(self) -> str | None:
-        """Return a word when the shared memory cannot be used."""
+        """Return `theft_guard_file` when the shared table cannot be used."""
         try:
-            self._slots.peek(ALL, "")
+            self._table.find(ALL, "")
         except OSError:
             return "theft_guard_file"
         return None
 
     def commands(self) -> click.Group:
         """Return `secureml theft-guard ...`."""
-        from .cli import Counter, group
+        from .cli import CommandContext, group
 
-        counter = Counter(self._register, self._slots, self._terms[CLIENT], self._now)
-        return group(counter, self._host_tell)
+        context = CommandContext(self._enforcements, self._table, self._policies[CLIENT], self._now)
+        return group(context, self._host_tell)
 
     def close(self) -> None:
-        """Let go of the shared memory."""
-        self._slots.close()
+        """Close the shared table."""
+        self._table.close()
 
 
 def _client(exchange: Exchange) -> str:
     return exchange.principal.client if exchange.principal else "anonymous"
 
 
-def _asked(rows: Any, result: Result, key: bytes) -> Asked:
-    places = {label: place for place, label in enumerate(result.classes or ())}
-    labels = np.array([places.get(answer, 0) for answer in result.predictions], dtype=np.intp)
-    return Asked(rows, margins(result.probabilities), labels, digests(rows, key))
+def _subjects(exchange: Exchange, model: ModelHandle) -> Iterator[Subject]:
+    return subjects_of(_client(exchange), exchange.client_address, model.name)
+
+
+def _query_batch(rows: Any, result: Result, key: bytes) -> QueryBatch:
+    indexes = {label: index for index, label in enumerate(result.classes or ())}
+    labels = np.array([indexes.get(answer, 0) for answer in result.predictions], dtype=np.intp)
+    return QueryBatch(rows, margins(result.probabilities), labels, row_digests(rows, key))

@@ -10,9 +10,9 @@ from marshmallow import fields as plain
 
 from secureml import fields
 
-from .coarse import LABELS, ROUNDED
-from .guard import BLOCK, CLIENT
-from .levels import COARSEN, HOLD, STEPS, THROTTLE, Terms
+from .assessor import BLOCK, CLIENT
+from .coarsening import LABELS, ROUNDED
+from .escalation import ACTIONS, COARSEN, HOLD, THROTTLE, Policy
 
 
 class Config(Schema):
@@ -22,19 +22,19 @@ class Config(Schema):
         load_default=12.0,
         validate=validate.Range(3, 100),
         metadata={
-            "description": "Score at which a party is flagged, and again as much for each answer. "
-            "A customer's rows reach it once in e to this many at the most: 12 is 160 000 rows."
+            "description": "Score (nats) at which a client is flagged, and again as much for each "
+            "action. A customer's rows reach it at most once in e to this many: 12 is 160 000 rows."
         },
     )
-    answers = plain.List(
-        plain.String(validate=validate.OneOf(STEPS)),
+    actions = plain.List(
+        plain.String(validate=validate.OneOf(ACTIONS)),
         load_default=lambda: [COARSEN, THROTTLE],
         metadata={
-            "description": "What follows a flag, step by step: `coarsen` the answers, `throttle` "
-            "the client, `hold` it until an operator lifts it. Empty only flags."
+            "description": "What follows a flag, one after another: `coarsen` the answers, "
+            "`throttle` the client, `hold` it until an operator lifts it. Empty only flags."
         },
     )
-    coarse = plain.String(
+    coarsening = plain.String(
         load_default=LABELS,
         validate=validate.OneOf((LABELS, ROUNDED)),
         metadata={
@@ -46,69 +46,69 @@ class Config(Schema):
         load_default=40,
         validate=validate.Range(2, 100_000),
         metadata={
-            "description": "New rows between one step and the next, drawn between half of it and "
-            "half as much again: nobody learns where a threshold lies. A request that brings as "
+            "description": "New rows between one action and the next, a random number from half "
+            "of it to half as much again: nobody learns where a threshold lies. A request with as "
             "many rows at once does not wait."
         },
     )
     pause = fields.Duration(
         load_default=5.0,
         validate=validate.Range(1, 86_400),
-        metadata={"description": "What each new row costs a throttled client in waiting."},
+        metadata={"description": "How long a throttled client waits for each new row."},
     )
     budget = fields.StrictInteger(
         load_default=0,
         validate=validate.Range(0, 2**40),
         metadata={
-            "description": "Different rows one client may ask one model in a `window`; beyond it "
-            "answers are refused. 0 is no budget."
+            "description": "Different rows that one client may send to one model in a "
+            "`budget_window`; further requests are refused. 0 is no budget."
         },
     )
-    window = fields.Duration(
+    budget_window = fields.Duration(
         load_default=30 * 86_400.0,
         validate=validate.Range(60, 3660 * 86_400),
-        metadata={"description": "The span of a budget."},
+        metadata={"description": "The time after which a budget begins again."},
     )
-    exempt = plain.List(
+    exempt_clients = plain.List(
         fields.ClientName(),
         load_default=list,
         metadata={
-            "description": "Clients that are flagged and nothing more: those known to vary their "
-            "own rows."
+            "description": "Clients that are flagged and nothing more, because they are known to "
+            "vary their own rows."
         },
     )
-    clients = fields.StrictInteger(
+    max_clients = fields.StrictInteger(
         load_default=256,
         validate=validate.Range(8, 100_000),
         metadata={
-            "description": "Clients, times models, that are remembered at once, 83 KiB each, as "
-            "many address blocks beside; beyond it the one silent longest is forgotten."
+            "description": "Records of a client at a model that are kept at once, 83 KiB each, "
+            "and as many of address blocks; of more, the one silent longest is forgotten."
         },
     )
     file = fields.InstancePath(
-        load_default="store/theft_guard.slots",
-        metadata={"description": "The memory all workers share, inside the instance folder."},
+        load_default="store/theft_guard.table",
+        metadata={"description": "The table in shared memory, inside the instance folder."},
     )
 
     @validates_schema
-    def _rising(self, data: dict[str, Any], **_: Any) -> None:
-        places = [STEPS.index(answer) for answer in data.get("answers", ())]
-        if places != sorted(set(places)):
-            raise ValidationError(f"The order is {', '.join(STEPS)}, each once.", "answers")
+    def _in_order(self, data: dict[str, Any], **_: Any) -> None:
+        indexes = [ACTIONS.index(action) for action in data.get("actions", ())]
+        if indexes != sorted(set(indexes)):
+            raise ValidationError(f"The order is {', '.join(ACTIONS)}, each once.", "actions")
 
 
-def terms_of(config: Mapping[str, Any], kind: str, draw: Callable[[int, int], int]) -> Terms:
-    """Return what holds for one kind of party; ``draw(low, high)`` includes both ends."""
-    answers = tuple(config["answers"])
+def policy_for(config: Mapping[str, Any], kind: str, randint: Callable[[int, int], int]) -> Policy:
+    """Return the policy for one kind of subject; ``randint(low, high)`` includes both ends."""
+    actions = tuple(config["actions"])
     # A block may hold innocents, so it is never shut out; everyone together is only flagged.
-    allowed = {CLIENT: answers, BLOCK: tuple(a for a in answers if a != HOLD)}.get(kind, ())
+    allowed = {CLIENT: actions, BLOCK: tuple(a for a in actions if a != HOLD)}.get(kind, ())
     budget = config["budget"] if kind == CLIENT else 0
-    return Terms(
+    return Policy(
         allowed,
         config["threshold"],
         config["delay"],
         config["pause"],
         budget,
-        config["window"],
-        draw,
+        config["budget_window"],
+        randint,
     )

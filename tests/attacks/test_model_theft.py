@@ -22,7 +22,7 @@ def targets(tmp_path_factory):
 
 @pytest.fixture
 def case(targets, tmp_path):
-    """Return a function that lets a party ask one model until it is noticed."""
+    """Return a function that lets somebody ask one model until it is noticed."""
     open_services = []
 
     def run(name, make, most, fidelity=FULL, *, stop=True, **table):
@@ -47,7 +47,7 @@ def test_no_customer_of_ten_is_flagged_in_five_hundred_questions(case, name):
         for seed in range(2):
             chance = np.random.default_rng(seed)
             found = case(name, lambda t, k=kind, c=chance: customers.CUSTOMERS[k](t, c), 500)
-            assert found.noticed is None, (kind, seed, found.why)
+            assert found.noticed is None, (kind, seed, found.reasons)
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_who_holds_no_data_is_noticed_before_its_copy_agrees_in_nine_of_ten(
 def test_who_asks_for_fifty_made_up_rows_at_once_is_given_none(case, name):
     chance = np.random.default_rng(6)
     make = extraction.ATTACKS["uniform, 50 a request"][1]
-    found = case(name, lambda t: make(t, chance, None), 100, answers=["coarsen", "throttle"])
+    found = case(name, lambda t: make(t, chance, None), 100, actions=["coarsen", "throttle"])
 
     assert found.refused
     assert found.rows == []

@@ -20,11 +20,11 @@ pytestmark = pytest.mark.live
 
 SETTINGS = """
 [plugins.anomaly]
-client = "hold"
-address = "observe"
+client_action = "hold"
+address_action = "observe"
 patience = 2
 window = "1s"
-flush = "1s"
+flush_interval = "1s"
 """
 
 
@@ -69,7 +69,7 @@ def test_a_scanner_is_held_by_both_workers_and_a_customer_is_not(watched: tuple)
 
     [row] = [row for row in mine.run("anomaly", "list") if row["state"] == "hold"]
     assert row["subject"] == "client:scanner"
-    assert "missing" in row["why"]
+    assert "missing" in row["explanation"]
 
     mine.run("anomaly", "lift", "client:scanner")
     assert statuses(served, scanner) == [200, 200]
@@ -89,9 +89,9 @@ def test_what_was_counted_is_what_was_asked(watched: tuple) -> None:
 
 
 def requests(folder: Path) -> int:
-    from plugins.anomaly.ledger import Ledger
+    from plugins.anomaly.window_store import WindowStore
     from secureml import Store
 
     with closing(Store(f"sqlite:///{folder / 'secureml.db'}")) as store:
-        windows = Ledger(store, lambda: 0.0, 10**6).whole(0, 1e12)
+        windows = WindowStore(store, lambda: 0.0, 10**6).complete(0, 1e12)
     return sum(w.requests for (subject, _), w in windows.items() if subject == "client:counted")

@@ -23,7 +23,7 @@ def guarded(prepared: Instance, tmp_path_factory: pytest.TempPathFactory) -> Ite
     text = settings.read_text()
     if '"brute_force"' not in text:
         text = text.replace('"transport", ', '"transport", "brute_force", ')
-    settings.write_text(text + '\n[plugins.brute_force]\nfirst = "1h"\nlongest = "1h"\n')
+    settings.write_text(text + '\n[plugins.brute_force]\nfirst_wait = "1h"\nlongest_wait = "1h"\n')
     served = Served(mine.folder).ready()
     yield mine, served
     served.stop()

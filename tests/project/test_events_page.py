@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from plugins.audit_log import proof, record
 from plugins.audit_log import told as log_told
-from plugins.theft_guard.levels import FLAG, STEPS
+from plugins.theft_guard.escalation import ACTIONS, FLAG
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 EMITTERS = frozenset({"add_event", "Event", "emit", "told", "emit_event", "_record"})
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 # Told with a name that is put together.
-THEFT = {f"model_theft_{level}" for level in (FLAG, *STEPS, "cleared")}
+THEFT = {f"model_theft_{level}" for level in (FLAG, *ACTIONS, "cleared")}
 # Helpers that add facts: of the commands of models, and of what Gunicorn is told.
 ADDED = {"emit_event": {"model", "version"}, "_record": {"pid"}}
 

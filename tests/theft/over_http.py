@@ -48,7 +48,7 @@ def make_instance(folder: Path, targets: list) -> Instance:
         made.run(*words.split())
     settings = made.folder / "secureml.toml"
     text = settings.read_text().replace('"output_rules"', '"theft_guard", "output_rules"')
-    settings.write_text(text + "\n[plugins.theft_guard]\nanswers = []\n")
+    settings.write_text(text + "\n[plugins.theft_guard]\nactions = []\n")
     return made
 
 
@@ -81,7 +81,7 @@ def attack(made: Instance, served: Served, target, name: str, rows, seed: int) -
 
 
 def noticed(made: Instance, client: str, model: str) -> tuple[int, str] | None:
-    """Return after how many rows the guard flagged a client, and why."""
+    """Return after how many rows the guard flagged a client, and for what reasons."""
     for entry in made.run("theft-guard", "list", "--all"):
         if entry["kind"] == "client" and (entry["name"], entry["model"]) == (client, model):
             return entry["rows"], ",".join(entry["reasons"])
@@ -106,7 +106,7 @@ def row_of(target, name: str, emitted: dict, rows) -> dict:
         "attack": name,
         "asked": len(asked),
         "noticed after": at[0] if at else None,
-        "why": at[1] if at else "",
+        "reasons": at[1] if at else "",
         "came to": come + (f" ({emitted['error'][:60]})" if emitted["error"] else ""),
     }
 
@@ -115,18 +115,18 @@ def calm(made: Instance, served: Served, target, seed: int) -> dict:
     """Let a customer ask 300 times; return its line."""
     client = f"customer-{target.name}-{seed}"
     key, chance = made.key(client), np.random.default_rng(seed)
-    party = customers.plain(target, chance)
+    questions = customers.plain(target, chance)
     with closing(served.connect()) as connection:
         for _ in range(300):
             # A row beyond the ranges would be refused by the input rules, before the guard.
-            body = {"instances": fit_to(target, next(party)).tolist()}
+            body = {"instances": fit_to(target, next(questions)).tolist()}
             answer = ask(connection, "POST", f"/v1/models/{target.name}/predict", key, body)
             if answer.status != 200:
                 raise SystemExit(f"a customer was refused: {answer.status}")
     at = noticed(made, client, target.name)
     return {
         "subject": target.name, "attack": "none: a customer", "asked": 300,
-        "noticed after": at[0] if at else None, "why": at[1] if at else "", "came to": "",
+        "noticed after": at[0] if at else None, "reasons": at[1] if at else "", "came to": "",
     }  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def false_alarms(bench: Bench, name: str, seeds: int, first: int) -> list[dict]:
                 "flagged": len(flagged),
                 "of": seeds,
                 "first": min((case.noticed for case in flagged), default=None),
-                "why": flagged[0].why if flagged else "",
+                "reasons": flagged[0].reasons if flagged else "",
             }
         )
     return rows
@@ -109,7 +109,7 @@ def stolen(bench: Bench, name: str, fidelity: str, seeds: int) -> list[dict]:
                 "queries": _middle([n or MOST for n in found]),
                 "agreement": round(_middle(had), 3),
                 "held rows alone": round(_middle(start), 3) if grade == "B" else None,
-                "why": case.why,
+                "reasons": case.reasons,
             }
         )
     return rows
@@ -139,7 +139,7 @@ def evaded(bench: Bench, name: str, fidelity: str, seeds: int) -> list[dict]:
                 "queries": _middle([n or 4 * MOST for n in found]),
                 "targets": max(done),
                 "targets of": TARGETS,
-                "why": case.why,
+                "reasons": case.reasons,
             }
         )
     return rows
@@ -158,7 +158,7 @@ def refused(bench: Bench, name: str, seeds: int) -> list[dict]:
                 lambda t, c=chance, m=many: extraction.uniform_batches(t, c, None, m),
                 MOST,
                 stop=False,
-                answers=["coarsen", "throttle"],
+                actions=["coarsen", "throttle"],
                 delay=delay,
             )
             given.append(len(case.rows) if case.refused else MOST)

@@ -22,7 +22,7 @@ class Service:
         self.target, self.fidelity, self.folder = target, fidelity, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.harness = Harness(folder)
-        self.guard = self.harness.build(TheftGuard, {"answers": [], "clients": 8, **table})
+        self.guard = self.harness.build(TheftGuard, {"actions": [], "max_clients": 8, **table})
         self.events: list = []  # of the last question, also where it was refused
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ def _policy():
 
 
 class Case:
-    """One party asking until it is noticed, or until it has asked enough."""
+    """One attacker or customer asking until it is noticed, or until it has asked enough."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -72,12 +72,12 @@ class Case:
         self.fine = 0  # rows answered with probabilities
         self.refused = False
         self.noticed: int | None = None
-        self.why = ""
+        self.reasons = ""
 
-    def run(self, party, most: int, *, stop: bool = True) -> Case:
-        """Ask what the party wants to, at most so many rows; stop when it is noticed."""
+    def run(self, questions, most: int, *, stop: bool = True) -> Case:
+        """Ask at most so many rows of the generator ``questions``; stop when it is noticed."""
         try:
-            rows = next(party)
+            rows = next(questions)
             while len(self.rows) < most:
                 rows = rows[: most - len(self.rows)]
                 labels, shares, events = self.service.ask(rows)
@@ -86,12 +86,12 @@ class Case:
                 self.shares += shares or []
                 self.fine += len(shares or [])
                 flags = [e for e in events if e.name == "model_theft_flag" and e.client]
-                mine = [e for e in flags if e.facts["party"].startswith("client:")]
+                mine = [e for e in flags if e.facts["subject"].startswith("client:")]
                 if mine and self.noticed is None:
-                    self.noticed, self.why = len(self.rows), str(mine[0].facts["why"])
+                    self.noticed, self.reasons = len(self.rows), str(mine[0].facts["reasons"])
                     if stop:
                         break
-                rows = party.send((labels, shares))
+                rows = questions.send((labels, shares))
         except StopIteration:
             pass
         except Problem:

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from plugins.anomaly.baseline import LEAST, MOST, Baseline, TooFew, learn
-from plugins.anomaly.window import NAMES
+from plugins.anomaly.baseline import MAX_WINDOWS, MIN_WINDOWS, Baseline, TooFewWindows, train
+from plugins.anomaly.window import FEATURES, NAMES
 from tests import anomaly_traffic as traffic
 
 
@@ -19,15 +19,15 @@ def usual():
 
 @pytest.mark.parametrize("attacker", traffic.ATTACKERS)
 def test_attackers_are_unusual(usual, attacker):
-    dice = np.random.default_rng(7)
-    verdicts = usual.judge([attacker(dice).features() for _ in range(20)])
-    assert all(verdict.unusual for verdict in verdicts)
+    rng = np.random.default_rng(7)
+    scores = usual.score([attacker(rng).features() for _ in range(20)])
+    assert all(score.unusual for score in scores)
 
 
-def test_customers_who_were_not_learned_from_are_usual(usual):
-    dice = np.random.default_rng(99)
-    verdicts = usual.judge(traffic.vectors(dice, 2000))
-    assert sum(verdict.unusual for verdict in verdicts) <= 20  # one in a hundred
+def test_customers_who_were_not_trained_on_are_usual(usual):
+    rng = np.random.default_rng(99)
+    scores = usual.score(traffic.vectors(rng, 2000))
+    assert sum(score.unusual for score in scores) <= 20  # one in a hundred
 
 
 @pytest.mark.parametrize(
@@ -42,52 +42,52 @@ def test_customers_who_were_not_learned_from_are_usual(usual):
         (traffic.crasher, "failed"),
     ],
 )
-def test_a_score_says_what_made_it(usual, attacker, reason):
-    [verdict] = usual.judge([attacker(np.random.default_rng(7)).features()])
-    named = {found.feature: found for found in verdict.reasons}
+def test_a_score_has_its_reasons(usual, attacker, reason):
+    [score] = usual.score([attacker(np.random.default_rng(7)).features()])
+    named = {found.feature: found for found in score.reasons}
     assert reason in named
     assert not named[reason].low <= named[reason].value <= named[reason].high
 
 
-def test_what_never_happened_here_is_seen_although_no_usual_window_told_of_it(usual):
-    """A forest fitted on constants would never ask about them."""
+def test_what_never_happened_here_is_seen_although_it_was_constant_in_training(usual):
+    """A forest fitted on constants would never split on them."""
     vector = list(traffic.customer(np.random.default_rng(3)).features())
     assert usual.rows[:, NAMES.index("failed")].max() == 0
-    before = usual.judge([vector])[0].score
+    before = usual.score([vector])[0].score
     vector[NAMES.index("failed")] = 0.5
-    [verdict] = usual.judge([vector])
-    assert verdict.score > before
-    assert verdict.unusual
+    [score] = usual.score([vector])
+    assert score.score > before
+    assert score.unusual
 
 
 def test_the_same_windows_give_the_same_scores_in_every_worker(usual):
     again = Baseline.from_json(usual.to_json())
-    dice = np.random.default_rng(5)
-    asked = [*traffic.vectors(dice, 20), traffic.scanner(dice).features()]
+    rng = np.random.default_rng(5)
+    windows = [*traffic.vectors(rng, 20), traffic.scanner(rng).features()]
     assert again.threshold == pytest.approx(usual.threshold, abs=1e-9)
-    assert [v.score for v in again.judge(asked)] == pytest.approx(
-        [v.score for v in usual.judge(asked)], abs=1e-6
+    assert [v.score for v in again.score(windows)] == pytest.approx(
+        [v.score for v in usual.score(windows)], abs=1e-6
     )
 
 
 def test_a_usual_window_has_no_reasons(usual):
-    verdicts = usual.judge(traffic.vectors(np.random.default_rng(4), 50))
-    assert all(verdict.reasons == () for verdict in verdicts if not verdict.unusual)
+    scores = usual.score(traffic.vectors(np.random.default_rng(4), 50))
+    assert all(score.reasons == () for score in scores if not score.unusual)
 
 
-def test_no_windows_no_verdicts(usual):
-    assert usual.judge([]) == []
+def test_no_windows_no_scores(usual):
+    assert usual.score([]) == []
 
 
 def test_of_a_few_windows_nobody_can_say_what_is_usual():
-    rows = traffic.vectors(np.random.default_rng(0), LEAST - 1)
-    with pytest.raises(TooFew, match=str(LEAST)):
-        learn(rows, made=0, false_alarms=0.01)
+    rows = traffic.vectors(np.random.default_rng(0), MIN_WINDOWS - 1)
+    with pytest.raises(TooFewWindows, match=str(MIN_WINDOWS)):
+        train(rows, trained_at=0, false_alarms=0.01)
 
 
 def test_of_too_many_the_newest_count():
-    rows = [[float(number)] * len(NAMES) for number in range(MOST + 10)]
-    assert learn(rows, made=0, false_alarms=0.01).rows[0, 0] == 10
+    rows = [[float(number)] * len(NAMES) for number in range(MAX_WINDOWS + 10)]
+    assert train(rows, trained_at=0, false_alarms=0.01).rows[0, 0] == 10
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_of_too_many_the_newest_count():
         lambda data: data.update(rows=data["rows"][:10]),
         lambda data: data.update(rows=[row[:-1] for row in data["rows"]]),
         lambda data: data["rows"][0].__setitem__(0, float("nan")),
-        lambda data: data.update(made=None),
+        lambda data: data.update(trained_at=None),
     ],
 )
 def test_a_file_that_is_no_baseline_is_refused(usual, change):
@@ -112,3 +112,36 @@ def test_a_file_that_is_no_baseline_is_refused(usual, change):
 def test_text_that_is_no_baseline_is_refused(text):
     with pytest.raises(ValueError):
         Baseline.from_json(text)
+
+
+def test_z_scores_are_distances_from_the_median_in_units_of_the_spread(usual):
+    rows = np.array(traffic.vectors(np.random.default_rng(8), 50))
+    low, middle, high = np.quantile(usual.rows, [0.01, 0.5, 0.99], axis=0)
+    smallest = np.array([least for _, _, least in FEATURES])
+    expected = np.clip((rows - middle) / np.maximum((high - low) / 4, smallest), -20, 20)
+
+    assert usual._z_scores(rows) == pytest.approx(expected)
+
+
+def test_the_profile_is_the_three_largest_z_scores_and_a_mahalanobis_distance(usual):
+    rows = np.array(traffic.vectors(np.random.default_rng(8), 50))
+    z_scores, all_scores = usual._z_scores(rows), usual._z_scores(usual.rows)
+    covariance = np.cov(all_scores.T) + 0.1 * np.eye(len(NAMES))
+    distances = [np.sqrt(z @ np.linalg.inv(covariance) @ z / len(NAMES)) for z in z_scores]
+    profile = usual._profile(rows)
+
+    assert profile[:, :3] == pytest.approx(np.sort(np.abs(z_scores), axis=1)[:, -3:])
+    assert profile[:, 3] == pytest.approx(np.minimum(distances, 20.0))
+
+
+def test_no_more_windows_of_the_training_are_unusual_than_was_asked(usual):
+    for share in (0.0, 0.01, 0.1):
+        baseline = Baseline(usual.rows, 0.0, share)
+        unusual = sum(score.unusual for score in baseline.score(usual.rows))
+        assert unusual <= share * len(usual.rows) + 1
+
+
+def test_a_value_beyond_all_bounds_is_finite(usual):
+    [score] = usual.score([[1e300] * len(NAMES)])
+    assert 0 < score.score <= 1
+    assert score.unusual

@@ -1,8 +1,10 @@
-"""The index is nought for the world of the card, and grows with the distance from it."""
+"""The index is near zero for rows like the card's, and grows with the distance from them."""
 
 from __future__ import annotations
 
+import math
 from collections import namedtuple
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.anomaly.drift import LEAST, LEVELS, SHARES, Bins, Tally, moved
+from plugins.anomaly.drift import (
+    LEVELS,
+    MIN_ROWS,
+    SHARES,
+    Bins,
+    DriftCounters,
+    DriftStore,
+    population_stability,
+)
+from secureml import Store
+from secureml.testing import Clock
 
 Card = namedtuple("Card", "features reference")
 Reference = namedtuple("Reference", "numbers bins")
@@ -30,7 +42,8 @@ def counted(*batches):
 
 
 def index(rows):
-    return {each.feature: each.psi for each in moved(*counted(*np.array_split(rows, 10)))}
+    names, counts = counted(*np.array_split(rows, 10))
+    return {each.feature: each.psi for each in population_stability(names, counts)}
 
 
 def test_levels_here_are_those_that_cards_are_made_with():
@@ -40,7 +53,7 @@ def test_levels_here_are_those_that_cards_are_made_with():
     assert SHARES.sum() == pytest.approx(1)
 
 
-def test_the_world_of_the_card_has_not_moved():
+def test_rows_like_those_of_the_card_have_not_moved():
     rows = np.random.default_rng(2).normal(size=(2000, 3))
     assert all(psi < 0.02 for psi in index(rows).values())
 
@@ -64,8 +77,8 @@ def test_a_feature_that_moved_is_named_and_its_neighbour_is_not(change, least):
 
 
 def test_of_a_few_rows_nothing_is_said():
-    rows = np.random.default_rng(2).normal(size=(LEAST - 1, 3))
-    assert moved(*counted(rows)) == []
+    rows = np.random.default_rng(2).normal(size=(MIN_ROWS - 1, 3))
+    assert population_stability(*counted(rows)) == []
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=10))
@@ -89,15 +102,69 @@ def test_one_request_of_many_rows_costs_a_bounded_time():
 
 
 def test_a_card_without_a_table_has_nothing_to_compare():
-    tally = Tally()
-    tally.note("m", "1", Card(CARD.features, None), TABLE[:5])
-    assert tally.take() == {}
+    counters = DriftCounters()
+    counters.count("m", "1", Card(CARD.features, None), TABLE[:5])
+    assert counters.take() == {}
 
 
 def test_what_could_not_be_written_is_kept():
-    tally = Tally()
-    tally.note("m", "1", CARD, TABLE[:10])
-    taken = tally.take()
-    tally.note("m", "1", CARD, TABLE[:5])
-    tally.put_back(taken)
-    assert tally.take()["m", "1"].sum(axis=1).tolist() == [15, 15]
+    counters = DriftCounters()
+    counters.count("m", "1", CARD, TABLE[:10])
+    taken = counters.take()
+    counters.count("m", "1", CARD, TABLE[:5])
+    counters.put_back(taken)
+    assert counters.take()["m", "1"].sum(axis=1).tolist() == [15, 15]
+
+
+TEN = np.array([[4, 6], [10, 0]])  # ten rows of two features
+
+
+@pytest.fixture
+def workers(tmp_path):
+    clock = Clock(3600.0 * 1000)
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    with closing(Store(url)) as one, closing(Store(url)) as other:
+        yield clock, [DriftStore(store, clock, 86400.0) for store in (one, other)]
+
+
+def test_what_workers_counted_adds_up_over_the_window_and_ends_with_it(workers):
+    clock, (one, other) = workers
+    for each in (one, other, one):
+        each.add({("m", "1"): TEN})
+    clock.advance(3600)
+    other.add({("m", "1"): TEN})
+    assert one.total("m", "1").sum(axis=1).tolist() == [40, 40]
+    assert one.total("m", "2") is None
+    clock.advance(86400)
+    one.add({("m", "2"): TEN})
+    assert one.total("m", "1").sum(axis=1).tolist() == [10, 10]
+
+
+def test_no_counts_write_nothing(workers):
+    _, (one, _) = workers
+    one.add({})
+    assert one.total("m", "1") is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_index_is_that_of_the_formula(seed):
+    counts = np.random.default_rng(seed).integers(0, 200, (1, len(SHARES))) + 30
+    actual = (counts[0] + 0.5) / (counts[0] + 0.5).sum()
+    expected = sum((a - e) * math.log(a / e) for a, e in zip(actual, SHARES, strict=True))
+
+    [found] = population_stability(["a"], counts)
+    assert (found.feature, found.rows) == ("a", counts.sum())
+    assert found.psi == pytest.approx(expected)
+    assert found.psi >= 0
+
+
+def test_a_value_on_an_edge_is_in_the_bin_below_it():
+    rows = np.zeros((1, 3))
+    rows[0, 0] = EDGES[0][3]
+    _, counts = counted(rows)
+    assert counts[0].tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
+
+
+def test_exactly_enough_rows_have_an_index():
+    rows = np.random.default_rng(2).normal(size=(MIN_ROWS, 3))
+    assert len(population_stability(*counted(rows))) == 2

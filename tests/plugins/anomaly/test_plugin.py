@@ -1,4 +1,4 @@
-"""In the phases: who is kept out is refused, everybody else is counted, and fairly named."""
+"""Who is blocked is refused; everybody else is counted, by client and by address."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import shutil
 import numpy as np
 import pytest
 
-from plugins.anomaly.bars import Bar
 from plugins.anomaly.baseline import Reason
-from plugins.anomaly.guard import Deed
-from plugins.anomaly.ledger import Standing
+from plugins.anomaly.blocks import Block
+from plugins.anomaly.decision import Action
 from plugins.anomaly.plugin import Anomaly, address_subject
+from plugins.anomaly.window_store import SubjectScore
 from plugins.anonymous.plugin import Anonymous
 from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Plugin, Policy, Principal, Problem, StoreUnavailable
@@ -31,42 +31,42 @@ def harness(tmp_path):
 
 
 @pytest.fixture
-def guard(harness):
-    made = harness.build(Anomaly, {"flush": "600s"})
-    yield made
-    made._watcher._over.set()
+def plugin(harness):
+    built = harness.build(Anomaly, {"flush_interval": "600s"})
+    yield built
+    built._scorer._stopping.set()
 
 
-def keep_out(harness, guard, subject, kind, until=None):
+def add_block(harness, plugin, subject, kind, until=None):
     with harness.store.begin() as connection:
-        guard._bars.set(connection, Bar(subject, kind, 0.0, until, "why"), 0.0)
+        plugin._blocks.add(connection, Block(subject, kind, 0.0, until, "reason"), 0.0)
 
 
-def test_a_banned_address_is_told_when_to_come_back(harness, guard):
-    keep_out(harness, guard, "address:192.0.2.1", "ban", harness.clock() + 59.5)
+def test_a_banned_address_gets_a_retry_after(harness, plugin):
+    add_block(harness, plugin, "address:192.0.2.1", "ban", harness.clock() + 59.5)
     with pytest.raises(Problem) as refused:
-        guard.admit(harness.exchange(address="192.0.2.1"))
+        plugin.admit(harness.exchange(address="192.0.2.1"))
     assert refused.value.code == "anomaly.banned"
     assert refused.value.headers["Retry-After"] == "60"
-    guard.admit(harness.exchange(address="192.0.2.2"))
+    plugin.admit(harness.exchange(address="192.0.2.2"))
     harness.clock.advance(60)
-    guard.admit(harness.exchange(address="192.0.2.1"))
+    plugin.admit(harness.exchange(address="192.0.2.1"))
 
 
-def test_a_held_client_is_refused_from_every_address(harness, guard):
-    keep_out(harness, guard, "client:acme", "hold")
+def test_a_held_client_is_refused_from_every_address(harness, plugin):
+    add_block(harness, plugin, "client:acme", "hold")
     for address in ("192.0.2.1", "198.51.100.7"):
         exchange = harness.exchange(address=address, principal=ACME)
-        guard.admit(exchange)
+        plugin.admit(exchange)
         with pytest.raises(Problem, match=r"anomaly\.held"):
-            guard.limit(exchange)
+            plugin.limit(exchange)
 
 
-def test_the_neighbours_in_a_64_are_one_and_others_are_not(harness, guard):
-    keep_out(harness, guard, address_subject("2001:db8:1:2::1"), "ban", harness.clock() + 60)
+def test_the_neighbours_in_a_64_are_one_and_others_are_not(harness, plugin):
+    add_block(harness, plugin, address_subject("2001:db8:1:2::1"), "ban", harness.clock() + 60)
     with pytest.raises(Problem):
-        guard.admit(harness.exchange(address="2001:db8:1:2:ffff::9"))
-    guard.admit(harness.exchange(address="2001:db8:1:3::1"))
+        plugin.admit(harness.exchange(address="2001:db8:1:2:ffff::9"))
+    plugin.admit(harness.exchange(address="2001:db8:1:3::1"))
 
 
 @pytest.mark.parametrize(
@@ -78,61 +78,61 @@ def test_the_neighbours_in_a_64_are_one_and_others_are_not(harness, guard):
         ("not:an:address", "address:not:an:address"),
     ],
 )
-def test_addresses_are_named_as_their_owners_have_them(address, subject):
+def test_an_ipv6_address_counts_by_its_64(address, subject):
     assert address_subject(address) == subject
 
 
-def test_a_store_that_is_away_lets_nobody_in(harness, guard, monkeypatch):
+def test_a_store_that_fails_lets_nobody_in(harness, plugin, monkeypatch):
     def away():
         raise StoreUnavailable
 
     monkeypatch.setattr(harness.store, "versions", away)
     with pytest.raises(Problem) as refused:
-        guard.admit(harness.exchange(address="192.0.2.1"))
+        plugin.admit(harness.exchange(address="192.0.2.1"))
     assert (refused.value.code, refused.value.reason) == ("unavailable", "anomaly.store")
 
 
-def test_before_an_address_is_known_nobody_is_asked(harness, guard):
-    guard.admit(harness.exchange())
-    guard.limit(harness.exchange())
+def test_without_an_address_or_client_nobody_is_refused(harness, plugin):
+    plugin.admit(harness.exchange())
+    plugin.limit(harness.exchange())
 
 
-def counted(guard):
-    guard._watcher.flush()
-    found = guard._ledger.whole(0, 1e12)
+def counted(plugin):
+    plugin._scorer.flush()
+    found = plugin._window_store.complete(0, 1e12)
     return {subject: window for (subject, _), window in found.items()}
 
 
-def test_a_request_counts_for_its_client_and_its_address(harness, guard):
+def test_a_request_counts_for_its_client_and_its_address(harness, plugin):
     exchange = harness.exchange(address="192.0.2.1", principal=ACME)
     exchange.status, exchange.row_count, exchange.bytes_in = 200, 3, 70
     exchange.add_event("input_validation_flagged")
-    guard.record(exchange)
-    found = counted(guard)
+    plugin.record(exchange)
+    found = counted(plugin)
     assert set(found) == {"address:192.0.2.1", "client:acme"}
     assert found["client:acme"].rows == 3
     assert found["client:acme"].flagged == 1
 
 
-def test_health_checks_are_nobodys_behaviour(harness, guard):
+def test_health_checks_are_nobodys_behaviour(harness, plugin):
     exchange = harness.exchange(address="192.0.2.1", policy=Policy(None, health=True))
     exchange.status = 200
-    guard.record(exchange)
+    plugin.record(exchange)
     exchange.status = 404
-    guard.record(exchange)
-    assert counted(guard)["address:192.0.2.1"].requests == 1
+    plugin.record(exchange)
+    assert counted(plugin)["address:192.0.2.1"].requests == 1
 
 
-def test_other_public_routes_are_somebodys_behaviour(harness, guard):
+def test_other_public_routes_are_somebodys_behaviour(harness, plugin):
     """Who signs in a thousand times, or looks at every page, is no health check."""
     exchange = harness.exchange("POST", address="192.0.2.1", policy=Policy(None, form=True))
     exchange.status = 200
-    guard.record(exchange)
-    assert counted(guard)["address:192.0.2.1"].requests == 1
+    plugin.record(exchange)
+    assert counted(plugin)["address:192.0.2.1"].requests == 1
 
 
 def test_in_the_pipeline_a_ban_is_a_429_and_is_no_detail(harness):
-    guard = harness.load(Anomaly, {"flush": "600s"})
+    loaded = harness.load(Anomaly, {"flush_interval": "600s"})
 
     class Peer(Plugin):
         name = "peer"
@@ -141,37 +141,38 @@ def test_in_the_pipeline_a_ban_is_a_429_and_is_no_detail(harness):
             exchange.set_peer(address="192.0.2.1", scheme="https", host="x")
 
     others = [harness.load(cls) for cls in (Anonymous, Scopes)]
-    http = harness.app([harness.load(Peer), guard, *others]).test_client()
+    http = harness.app([harness.load(Peer), loaded, *others]).test_client()
     assert http.get("/healthz").status_code == 200
-    keep_out(harness, guard.plugin, "address:192.0.2.1", "ban", harness.clock() + 60)
+    add_block(harness, loaded.plugin, "address:192.0.2.1", "ban", harness.clock() + 60)
     answer = http.get("/healthz")
     assert answer.status_code == 429
     assert answer.json["code"] == "anomaly.banned"
     assert "192.0.2.1" not in answer.text
-    guard.plugin._watcher._over.set()
+    loaded.plugin._scorer._stopping.set()
 
 
-def test_a_deed_is_told_with_its_reasons(harness, guard):
+def test_an_action_is_reported_with_its_reasons(harness, plugin):
     reasons = [list(Reason("missing", 1.0, 0.0, 0.01))]
-    guard._tell(Deed(Standing("client:acme", 0.0, 0.81234, 3, reasons), emitted=True, bar=None))
+    score = SubjectScore("client:acme", 0.0, 0.81234, 3, reasons)
+    plugin._report(Action(score, alert=True, block=None))
     [event] = harness.emitted
     assert (event.name, event.client) == ("anomaly_detected", "acme")
-    assert event.facts["why"] == "missing 1.00 (usually 0.00 to 0.01)"
+    assert event.facts["reasons"] == "missing 1.00 (usually 0.00 to 0.01)"
     assert event.facts["score"] == 0.812
 
 
-def test_what_is_measured(harness, guard):
-    keep_out(harness, guard, "client:acme", "hold")
-    assert [(m.name, m.value, m.labels) for m in guard.measures()] == [
-        ("anomaly_bars", 1, {"kind": "hold"}),
-        ("anomaly_bars", 0, {"kind": "ban"}),
+def test_blocks_are_measured(harness, plugin):
+    add_block(harness, plugin, "client:acme", "hold")
+    assert [(m.name, m.value, m.labels) for m in plugin.measures()] == [
+        ("anomaly_blocks", 1, {"kind": "hold"}),
+        ("anomaly_blocks", 0, {"kind": "ban"}),
     ]
 
 
 def test_what_was_trained_is_used_and_its_age_shown(harness):
     (harness.folder / "anomaly").mkdir()
     file = harness.folder / "anomaly" / "baseline.json"
-    file.write_text(traffic.trained(300, made=harness.clock() - 50).to_json())
+    file.write_text(traffic.trained(300, trained_at=harness.clock() - 50).to_json())
     ages = [m.value for m in harness.build(Anomaly).measures() if m.name.endswith("age_seconds")]
     assert ages == [50.0]
 
@@ -187,11 +188,11 @@ def test_a_damaged_file_stops_the_start(harness, text):
 @pytest.mark.parametrize(
     "table",
     [
-        {"client": "shout"},
+        {"client_action": "shout"},
         {"patience": 0},
         {"window": "0s"},
-        {"least": 0},
-        {"ban_for": "0s"},
+        {"min_requests": 0},
+        {"ban_duration": "0s"},
         {"unknown": 1},
     ],
 )
@@ -205,7 +206,9 @@ def test_an_attack_through_the_pipeline_ends_in_a_ban(harness):
     (harness.folder / "anomaly").mkdir()
     file = harness.folder / "anomaly" / "baseline.json"
     file.write_text(traffic.trained(500).to_json())
-    guard = harness.load(Anomaly, {"address": "ban", "flush": "600s", "window": "10m"})
+    loaded = harness.load(
+        Anomaly, {"address_action": "ban", "flush_interval": "600s", "window": "10m"}
+    )
 
     class Peer(Plugin):
         name = "peer"
@@ -214,44 +217,44 @@ def test_an_attack_through_the_pipeline_ends_in_a_ban(harness):
             exchange.set_peer(address="192.0.2.1", scheme="https", host="x")
 
     others = [harness.load(cls) for cls in (Anonymous, Scopes)]
-    http = harness.app([harness.load(Peer), guard, *others]).test_client()
-    guard.plugin._watcher.judge()
+    http = harness.app([harness.load(Peer), loaded, *others]).test_client()
+    loaded.plugin._scorer.score_windows()
     for _ in range(3):
         harness.clock.advance(600)
         for number in range(60):
             assert http.get(f"/admin/{number}").status_code == 404
-        guard.plugin._watcher.flush()
+        loaded.plugin._scorer.flush()
     harness.clock.advance(3 * 600)
-    guard.plugin._watcher.judge()
+    loaded.plugin._scorer.score_windows()
     assert http.get("/admin/61").status_code == 429
-    emitted = [
+    facts = [
         event.facts for event in harness.emitted if event.facts["subject"].startswith("address")
     ]
-    assert [facts["act"] for facts in emitted] == ["alert", "alert", "ban"]
-    assert "missing" in emitted[0]["why"]
-    guard.plugin._watcher._over.set()
+    assert [each["action"] for each in facts] == ["alert", "alert", "ban"]
+    assert "missing" in facts[0]["reasons"]
+    loaded.plugin._scorer._stopping.set()
 
 
-def test_what_is_asked_is_compared_with_the_card(harness, demo_instance):
+def test_rows_are_compared_with_the_card(harness, demo_instance):
     """Through the pipeline, with a sealed model: the one feature that moved is measured first."""
     shutil.copytree(demo_instance / "models", harness.folder / "models")
     harness.models = Registry(harness.folder / "models")
     harness.models.load_all()
     card = harness.models.card("breast-cancer")
-    guard = harness.load(Anomaly, {"flush": "600s"})
-    http = harness.app([guard, harness.load(Anonymous), harness.load(Scopes)]).test_client()
-    dice = np.random.default_rng(0)
+    loaded = harness.load(Anomaly, {"flush_interval": "600s"})
+    http = harness.app([loaded, harness.load(Anonymous), harness.load(Scopes)]).test_client()
+    rng = np.random.default_rng(0)
     edges = np.array(card.reference.bins)
     rows = [
-        [float(dice.choice(edges[column])) for column in range(len(card.features))]
+        [float(rng.choice(edges[column])) for column in range(len(card.features))]
         for _ in range(300)
     ]
     for row in rows:
         row[4] = float(edges[4][-1] * 3)
     answer = http.post("/v1/models/breast-cancer/predict", json={"instances": rows})
     assert answer.status_code == 200, answer.json
-    guard.plugin._write_tally()
-    found = [m for m in guard.plugin.measures() if m.name == "anomaly_drift_psi"]
+    loaded.plugin._write_counters()
+    found = [m for m in loaded.plugin.measures() if m.name == "anomaly_drift_psi"]
     assert found[0].labels == {"model": "breast-cancer", "feature": card.features[4].name}
     assert found[0].value > 2
-    guard.plugin._watcher._over.set()
+    loaded.plugin._scorer._stopping.set()

@@ -8,11 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.anomaly.window import NAMES, Fact, Window
+from plugins.anomaly.window import NAMES, Observation, Window
 from tests import anomaly_traffic as traffic
 
-FACTS = st.builds(
-    Fact,
+OBSERVATIONS = st.builds(
+    Observation,
     status=st.sampled_from([200, 400, 401, 403, 404, 405, 413, 422, 429, 500, 503]),
     path=st.text(max_size=20),
     rows=st.integers(0, 10_000),
@@ -22,39 +22,38 @@ FACTS = st.builds(
 )
 
 
-@given(st.lists(st.tuples(FACTS, st.integers(0, 2)), max_size=40))
-def test_windows_of_three_workers_add_up_to_the_window_of_one(facts):
+@given(st.lists(st.tuples(OBSERVATIONS, st.integers(0, 2)), max_size=40))
+def test_windows_of_three_workers_add_up_to_the_window_of_one(observations):
     whole, parts = Window(), [Window(), Window(), Window()]
-    for fact, worker in facts:
-        whole.add(fact)
-        parts[worker].add(fact)
+    for observation, worker in observations:
+        whole.add(observation)
+        parts[worker].add(observation)
     parts[0].merge(parts[1])
     parts[0].merge(parts[2])
     assert parts[0] == whole
 
 
-@given(st.lists(FACTS, max_size=30))
-def test_a_window_survives_the_store(facts):
-    whole = traffic.window(facts)
+@given(st.lists(OBSERVATIONS, max_size=30))
+def test_a_window_survives_the_store(observations):
+    whole = traffic.window(observations)
     assert Window.from_json(json.loads(json.dumps(whole.to_json()))) == whole
 
 
-@given(st.lists(FACTS, max_size=30))
-def test_every_feature_is_a_number_and_shares_are_shares(facts):
-    found = dict(zip(NAMES, traffic.window(facts).features(), strict=True))
+@given(st.lists(OBSERVATIONS, max_size=30))
+def test_every_feature_is_a_number_and_shares_are_shares(observations):
+    found = dict(zip(NAMES, traffic.window(observations).features(), strict=True))
     assert all(0 <= value < 100 for value in found.values())
     shares = set(NAMES) - {"requests", "paths", "rows", "bytes"}
     assert all(found[name] <= 1 for name in shares)
 
 
 def test_each_way_to_be_refused_is_told_from_the_others():
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     named = {401: "unauthorized", 403: "unauthorized", 404: "missing", 405: "missing"}
     named |= {429: "limited", 500: "failed", 503: "failed", 413: "malformed", 422: "malformed"}
     for status, name in named.items():
-        found = dict(
-            zip(NAMES, traffic.window([traffic.asked(dice, status=status)]).features(), strict=True)
-        )
+        features = traffic.window([traffic.request(rng, status=status)]).features()
+        found = dict(zip(NAMES, features, strict=True))
         assert {key for key, value in found.items() if value == 1.0} - {"paths"} == {
             "refused",
             name,
@@ -62,10 +61,10 @@ def test_each_way_to_be_refused_is_told_from_the_others():
 
 
 def test_nothing_that_was_asked_is_kept():
-    fact = Fact(200, "/secret-path", 1, 10, flagged=False, labels=["secret-label"])
-    assert "secret" not in json.dumps(traffic.window([fact]).to_json())
+    observation = Observation(200, "/secret-path", 1, 10, flagged=False, labels=["secret-label"])
+    assert "secret" not in json.dumps(traffic.window([observation]).to_json())
 
 
 def test_a_batch_of_answers_costs_no_more_than_a_few():
-    many = Fact(200, "/", 10_000, 1, flagged=False, labels=[1] * 10_000)
+    many = Observation(200, "/", 10_000, 1, flagged=False, labels=[1] * 10_000)
     assert sum(traffic.window([many]).labels) == 32

@@ -7,10 +7,10 @@ import json
 from click.testing import CliRunner
 
 from plugins.brute_force.cli import group
-from plugins.brute_force.ledger import Wait
+from plugins.brute_force.failure_store import Wait
 
 
-class Ledger:
+class FailureStore:
     """Waits that were counted elsewhere."""
 
     def list(self):
@@ -21,8 +21,8 @@ class Ledger:
 
 
 def ask(*words):
-    emitted = []
-    return CliRunner().invoke(group(Ledger(), emitted.append), list(words)), emitted
+    events = []
+    return CliRunner().invoke(group(FailureStore(), events.append), list(words)), events
 
 
 def test_scripts_read_json_and_people_a_line():
@@ -35,7 +35,7 @@ def test_scripts_read_json_and_people_a_line():
 
 
 def test_a_lift_is_told_and_one_of_nothing_is_not():
-    done, emitted = ask("lift", "address:192.0.2.1")
-    assert (done.exit_code, [event.name for event in emitted]) == (0, ["authn_login_lifted"])
-    done, emitted = ask("lift", "nobody")
-    assert (done.exit_code, emitted) == (1, [])
+    done, events = ask("lift", "address:192.0.2.1")
+    assert (done.exit_code, [event.name for event in events]) == (0, ["authn_login_lifted"])
+    done, events = ask("lift", "nobody")
+    assert (done.exit_code, events) == (1, [])

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from flask import Blueprint, Response, g
 
 from plugins.api_keys.plugin import ApiKeys
-from plugins.brute_force.identity import named
+from plugins.brute_force.identity import identity_digest
 from plugins.brute_force.plugin import BruteForce
 from plugins.errors.plugin import Errors
 from plugins.scopes.plugin import Scopes
@@ -35,8 +35,8 @@ class Core:
         classes = (Peer, ApiKeys, Scopes, Errors, *([CommandContext] if desk else []))
         loaded = [self.harness.load(cls) for cls in classes]
         self.desk = loaded[-1].plugin
-        self.guard = self.harness.load(BruteForce, table or None)
-        loaded.insert(1, self.guard)
+        self.plugin = self.harness.load(BruteForce, table or None)
+        loaded.insert(1, self.plugin)
         self._ring = loaded[2].plugin._ring
         self.http = self.harness.app(loaded).test_client()
         self.harness.clients.add("acme")
@@ -140,16 +140,16 @@ def test_unknown_and_wrong_wait_alike(core):
 
 
 def test_a_sign_in_that_failed_counts_for_the_name_that_was_tried(core):
-    guard = core.guard.plugin
+    plugin = core.plugin.plugin
     for _ in range(6):
         exchange = core.harness.exchange("POST", "/sign-in", address=AWAY)
         exchange.status = 200
         exchange.add_event("authn_login_fail", client="bob")
-        guard.record(exchange)
+        plugin.record(exchange)
     again = {"HTTP_AUTHORIZATION": "Basic " + base64.b64encode(b"bob:x").decode()}
     exchange = core.harness.exchange("GET", "/", address=AWAY, environ_overrides=again)
     with pytest.raises(Problem):
-        guard.admit(exchange)
+        plugin.admit(exchange)
 
 
 class CommandContext(Plugin):
@@ -241,8 +241,8 @@ def test_attack_names_that_were_only_claimed_are_not_remembered(core):
         answer = core.ask(core.key, Authorization=f"Basic {basic}")
         assert answer.status_code == 200
     with core.harness.store.read() as connection:
-        kept = connection.exec_driver_sql("SELECT pair FROM brute_force_good").scalars().all()
-    assert kept == [f"pair:{named(core.key.split('_')[1])}@{HOME}"]
+        kept = connection.exec_driver_sql("SELECT pair FROM brute_force_trusted").scalars().all()
+    assert kept == [f"pair:{identity_digest(core.key.split('_')[1])}@{HOME}"]
 
 
 def test_a_store_that_is_away_lets_nobody_try(core, monkeypatch):
@@ -252,19 +252,19 @@ def test_a_store_that_is_away_lets_nobody_try(core, monkeypatch):
     exchange = core.harness.exchange(address=HOME, headers={"X-API-Key": core.key})
     monkeypatch.setattr(core.harness.store, "versions", away)
     with pytest.raises(Problem) as refused:
-        core.guard.plugin.admit(exchange)
+        core.plugin.plugin.admit(exchange)
     assert (refused.value.code, refused.value.reason) == ("unavailable", "brute_force.store")
 
 
 def test_before_the_peer_is_known_nothing_is_asked(core):
     exchange = core.harness.exchange(headers={"X-API-Key": core.key})
-    core.guard.plugin.admit(exchange)
-    core.guard.plugin.record(exchange)
+    core.plugin.plugin.admit(exchange)
+    core.plugin.plugin.record(exchange)
 
 
 def test_an_operator_sees_who_waits_and_lets_them_try(core):
     core.guess(6)
-    commands = core.guard.plugin.commands()
+    commands = core.plugin.plugin.commands()
     listed = CliRunner().invoke(commands, ["list", "--json"])
     assert listed.exit_code == 0
     assert "pair:" in listed.output
@@ -273,15 +273,17 @@ def test_an_operator_sees_who_waits_and_lets_them_try(core):
     assert core.ask(core.key).status_code == 200
     assert core.harness.emitted[-1] == Event("authn_login_lifted", "", {"subject": subject})
     assert CliRunner().invoke(commands, ["lift", subject]).exit_code == 1
-    assert CliRunner().invoke(commands, ["list"]).output == "nobody waits\n"
+    assert CliRunner().invoke(commands, ["list"]).output == "nobody must wait\n"
 
 
 def test_how_many_wait_is_measured(core):
     core.guess(6)
-    assert [measure.value for measure in core.guard.plugin.measures()] == [1.0]
+    assert [measure.value for measure in core.plugin.plugin.measures()] == [1.0]
 
 
-@pytest.mark.parametrize("table", [{"free": 0}, {"first": "0s"}, {"headers": []}, {"x": 1}])
+@pytest.mark.parametrize(
+    "table", [{"free_attempts": 0}, {"first_wait": "0s"}, {"headers": []}, {"x": 1}]
+)
 def test_a_setting_that_makes_no_sense_stops_the_start(tmp_path, table):
     with pytest.raises(ConfigError):
         Harness(tmp_path).build(BruteForce, table)

@@ -1,4 +1,4 @@
-"""A real model behind the guard: breast cancer, sealed once with its table."""
+"""A real model behind the plugin: breast cancer, sealed once with its table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import numpy as np
 import pytest
 from service import Service
 from subjects import subject
+
+from plugins.theft_guard.batch import QueryBatch, row_digests
+from plugins.theft_guard.binning import Binner
+from plugins.theft_guard.client_state import RECORD, ClientState
+from plugins.theft_guard.feature_space import FeatureSpace
+from secureml import Typicality
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +21,7 @@ def target(tmp_path_factory):
 
 @pytest.fixture
 def serve(target, tmp_path):
-    """Return a function that stands the guard before the model, with settings of one's own."""
+    """Return a function that runs the plugin with the model and some settings."""
     made = []
 
     def start(**table):
@@ -35,4 +41,27 @@ def chance():
 @pytest.fixture
 def nonsense(target, chance):
     """Return a function that makes rows within the ranges and like no real one."""
-    return lambda many=1: chance.uniform(target.low, target.high, (many, len(target.low)))
+    return lambda count=1: chance.uniform(target.low, target.high, (count, len(target.low)))
+
+
+@pytest.fixture
+def binner(target):
+    return Binner(FeatureSpace(Typicality(target.handle.card, target.handle.card.reference)))
+
+
+@pytest.fixture
+def state():
+    return ClientState(np.zeros(1, RECORD))
+
+
+@pytest.fixture
+def batch_of():
+    """Return a function that makes a batch of rows with one margin and one label."""
+
+    def make(rows, margin=1.0, label=0):
+        many = len(rows)
+        return QueryBatch(
+            rows, np.full(many, margin), np.full(many, label), row_digests(rows, b"key")
+        )
+
+    return make

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 @pytest.fixture
 def service(serve, nonsense):
-    found = serve(answers=["coarsen"], delay=2)
+    found = serve(actions=["coarsen"], delay=2)
     for _ in range(12):
         found.ask(nonsense())
     return found
@@ -22,17 +22,17 @@ def test_list_names_who_was_noticed_and_why(service):
     (row,) = json.loads(typed(service, "list", "--json").output)
 
     assert (row["kind"], row["name"], row["level"]) == ("client", "mallory", "coarsen")
-    assert "no real row" in row["why"]
+    assert "no real row" in row["explanation"]
     assert "mallory" in typed(service, "list").output
 
 
 def test_show_says_what_each_test_counts_now(service):
-    emitted = json.loads(typed(service, "show", "mallory", "--json").output)
-    (now,) = emitted["now"]
+    shown = json.loads(typed(service, "show", "mallory", "--json").output)
+    (now,) = shown["now"]
 
-    assert (now["rows"], now["new"], now["level"]) == (12, 12, "coarsen")
-    assert {test["test"] for test in now["tests"]} >= {"manifold", "near"}
-    assert sum(now["tests"][0]["counts"]) == 12
+    assert (now["rows"], now["new_rows"], now["level"]) == (12, 12, "coarsen")
+    assert {detector["detector"] for detector in now["detectors"]} >= {"mahalanobis", "nearest"}
+    assert sum(now["detectors"][0]["counts"]) == 12
     assert 0 < now["coverage"] <= 1
     assert "12 different rows" in typed(service, "show", "mallory").output
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from marshmallow import ValidationError
 from service import Service, _policy
 
-from plugins.theft_guard.levels import STEPS
+from plugins.theft_guard.escalation import ACTIONS
 from plugins.theft_guard.plugin import TheftGuard
 from plugins.theft_guard.settings import Config
 from secureml import ConfigError, Problem
@@ -44,15 +44,15 @@ def provoke(service, rows, times=60, **words):
 
 
 def test_rows_like_no_real_one_are_flagged_and_nobody_outside_can_tell(serve, nonsense):
-    service = serve(answers=[])
+    service = serve(actions=[])
     seen = provoke(service, nonsense, 20)
 
     assert "model_theft_flag" in seen
     assert set(seen) == {"full", "model_theft_flag"}
 
 
-def test_steps_follow_one_another_and_none_at_the_threshold_itself(serve, nonsense):
-    seen = provoke(serve(answers=EVERY, delay=10), nonsense, 120)
+def test_actions_follow_one_another_and_none_at_the_threshold_itself(serve, nonsense):
+    seen = provoke(serve(actions=EVERY, delay=10), nonsense, 120)
     names = ["flag", "coarsen", "throttle", "hold"]
     places = [seen.index(f"model_theft_{name}") for name in names]
 
@@ -65,7 +65,7 @@ def test_steps_follow_one_another_and_none_at_the_threshold_itself(serve, nonsen
 
 def test_the_batch_that_crosses_the_line_gets_no_fine_answers(serve, nonsense):
     """A request of as many rows as the delay is long has waited long enough."""
-    service = serve(answers=["coarsen"])
+    service = serve(actions=["coarsen"])
     labels, shares, events = service.ask(nonsense(100))
 
     assert [event.name for event in events] == ["model_theft_flag", "model_theft_coarsen"]
@@ -75,7 +75,7 @@ def test_the_batch_that_crosses_the_line_gets_no_fine_answers(serve, nonsense):
 
 @pytest.mark.parametrize(("last", "code"), [("throttle", "throttled"), ("hold", "held")])
 def test_the_batch_that_comes_to_be_throttled_or_held_gets_no_answer(serve, nonsense, last, code):
-    service = serve(answers=EVERY[: EVERY.index(last) + 1])
+    service = serve(actions=EVERY[: EVERY.index(last) + 1])
     with pytest.raises(Problem) as refused:
         service.ask(nonsense(100))
 
@@ -84,7 +84,7 @@ def test_the_batch_that_comes_to_be_throttled_or_held_gets_no_answer(serve, nons
 
 
 def test_a_throttled_batch_may_be_asked_again_when_it_has_been_paid_for(serve, nonsense):
-    service, rows = serve(answers=EVERY[:2], pause="5s"), nonsense(100)
+    service, rows = serve(actions=EVERY[:2], pause="5s"), nonsense(100)
     with pytest.raises(Problem) as refused:
         service.ask(rows)
     assert refused.value.headers["Retry-After"] == "501"
@@ -94,13 +94,13 @@ def test_a_throttled_batch_may_be_asked_again_when_it_has_been_paid_for(serve, n
 
 
 def test_a_batch_of_a_customer_gets_everything(serve, target):
-    labels, shares, events = serve(answers=EVERY).ask(target.fresh[:150])
+    labels, shares, events = serve(actions=EVERY).ask(target.fresh[:150])
     assert (len(labels), len(shares), events) == (150, 150, [])
 
 
 def test_who_only_observes_neither_withholds_the_batch_nor_coarsens_it(serve, nonsense, target):
     """Its steps are told all the same, and what it would have done is written down."""
-    service = serve(answers=EVERY)
+    service = serve(actions=EVERY)
     pipeline = Pipeline(
         [LoadedPlugin(service.guard, observe=True)],
         Catalogue(TheftGuard.problems),
@@ -118,7 +118,7 @@ def test_who_only_observes_neither_withholds_the_batch_nor_coarsens_it(serve, no
 
 
 def test_an_exempt_clients_batch_is_flagged_and_answered(serve, nonsense):
-    _, shares, events = serve(answers=EVERY, exempt=["mallory"]).ask(nonsense(100))
+    _, shares, events = serve(actions=EVERY, exempt_clients=["mallory"]).ask(nonsense(100))
     assert [event.name for event in events] == ["model_theft_flag"]
     assert shares is not None
 
@@ -132,14 +132,14 @@ def test_the_alert_listens_to_what_is_noted_and_not_to_what_ends_well():
     listened = set(re.findall(r'event=~"(anomaly_detected[^"]+)"', rules))
 
     assert len(listened) == 1
-    for level in ("flag", *STEPS):
+    for level in ("flag", *ACTIONS):
         assert re.fullmatch(*listened, f"model_theft_{level}")
     for end in ("cleared", "lifted"):
         assert not re.fullmatch(*listened, f"model_theft_{end}")
 
 
-def test_rounded_probabilities_are_what_coarse_leaves_where_that_is_said(serve, nonsense):
-    service = serve(answers=["coarsen"], coarse="rounded", delay=2)
+def test_rounded_probabilities_are_what_coarsening_leaves_where_that_is_said(serve, nonsense):
+    service = serve(actions=["coarsen"], coarsening="rounded", delay=2)
     for _ in range(40):
         _, shares, _ = service.ask(nonsense())
 
@@ -147,7 +147,7 @@ def test_rounded_probabilities_are_what_coarse_leaves_where_that_is_said(serve, 
 
 
 def test_a_customer_gets_everything(serve, target):
-    service = serve(answers=EVERY)
+    service = serve(actions=EVERY)
     for row in target.fresh:
         _, shares, events = service.ask(row[None])
         assert shares is not None
@@ -155,19 +155,19 @@ def test_a_customer_gets_everything(serve, target):
 
 
 def test_the_same_row_a_thousand_times_is_no_attack(serve, target):
-    service = serve(answers=EVERY)
+    service = serve(actions=EVERY)
     for _ in range(1000):
         assert service.ask(target.fresh[:1])[2] == []
 
 
 def test_an_exempt_client_is_flagged_and_goes_on(serve, nonsense):
-    seen = provoke(serve(answers=EVERY, exempt=["mallory"], delay=2), nonsense, 60)
+    seen = provoke(serve(actions=EVERY, exempt_clients=["mallory"], delay=2), nonsense, 60)
 
     assert set(seen) == {"full", "model_theft_flag"}
 
 
 def test_a_held_client_is_let_in_by_the_command_and_judged_anew(serve, nonsense, target):
-    service = serve(answers=EVERY, delay=2)
+    service = serve(actions=EVERY, delay=2)
     assert provoke(service, nonsense, 90)[-1] == "theft_guard.held"
     service.harness.clock.advance(60)
 
@@ -178,8 +178,8 @@ def test_a_held_client_is_let_in_by_the_command_and_judged_anew(serve, nonsense,
     assert "model_theft_flag" in provoke(service, nonsense, 20)
 
 
-def test_a_hold_outlives_the_memory(serve, nonsense, target):
-    service = serve(answers=EVERY, delay=2)
+def test_a_hold_outlives_the_table(serve, nonsense, target):
+    service = serve(actions=EVERY, delay=2)
     provoke(service, nonsense, 90)
     service.guard.close()
     for file in (service.folder / "store").iterdir():
@@ -191,7 +191,7 @@ def test_a_hold_outlives_the_memory(serve, nonsense, target):
 
 
 def test_a_budget_is_spent_by_different_rows_alone_and_comes_back(serve, target):
-    service = serve(budget=5, window="1h")
+    service = serve(budget=5, budget_window="1h")
     for window in range(3):
         mine = target.fresh[window * 5 : window * 5 + 5]
         for _ in range(3):
@@ -206,20 +206,20 @@ def test_a_budget_is_spent_by_different_rows_alone_and_comes_back(serve, target)
 
 
 def test_clients_who_share_the_work_are_flagged_as_one_block(serve, target, chance):
-    service = serve(answers=[], threshold=12)
-    parties = set()
+    service = serve(actions=[], threshold=12)
+    subjects = set()
     for number in range(40):
         row = chance.uniform(target.low, target.high)[None]
         _, _, events = service.ask(row, f"client-{number % 20}", f"192.0.2.{number}")
-        parties |= {event.facts["party"] for event in events}
+        subjects |= {event.facts["subject"] for event in events}
 
-    assert "block:192.0.2.0/24" in parties
-    assert "all:*" in parties
-    assert not any(party.startswith("client:") for party in parties)
+    assert "block:192.0.2.0/24" in subjects
+    assert "all:*" in subjects
+    assert not any(each.startswith("client:") for each in subjects)
 
 
 def test_a_block_is_never_shut_out(serve, nonsense, target):
-    service = serve(answers=EVERY, delay=2)
+    service = serve(actions=EVERY, delay=2)
     for number in range(150):
         try:
             service.ask(nonsense(), f"client-{number % 30}", "192.0.2.1")
@@ -228,7 +228,7 @@ def test_a_block_is_never_shut_out(serve, nonsense, target):
             service.harness.clock.advance(3600)
 
 
-def test_memory_that_cannot_be_used_refuses_and_shows(serve, target):
+def test_a_table_that_cannot_be_used_refuses_and_shows_in_readiness(serve, target):
     service = serve()
     (service.folder / "store").write_text("a file where the folder should be")
 
@@ -274,7 +274,7 @@ def test_a_client_without_a_body_is_no_ones_business(serve):
 
 
 def test_measures_count_who_stands_where(serve, nonsense):
-    service = serve(answers=["coarsen"], delay=2)
+    service = serve(actions=["coarsen"], delay=2)
     provoke(service, nonsense, 30)
     found = {m.labels["level"]: m.value for m in service.guard.measures()}
 
@@ -283,13 +283,13 @@ def test_measures_count_who_stands_where(serve, nonsense):
 
 def test_answers_out_of_order_stop_the_start(tmp_path, target):
     with pytest.raises((ConfigError, ValidationError)):
-        Service(target, tmp_path / "s", answers=["hold", "coarsen"])
+        Service(target, tmp_path / "s", actions=["hold", "coarsen"])
     with pytest.raises(ValidationError):
-        Config().load({"answers": ["coarsen", "coarsen"]})
+        Config().load({"actions": ["coarsen", "coarsen"]})
 
 
 def test_a_caller_without_a_name_is_watched_as_anonymous(serve, target, nonsense):
-    service = serve(answers=[])
+    service = serve(actions=[])
     names = set()
     for _ in range(20):
         exchange = service.harness.exchange("POST")
@@ -297,6 +297,6 @@ def test_a_caller_without_a_name_is_watched_as_anonymous(serve, target, nonsense
         exchange.payload = {"instances": nonsense().tolist()}
         service.guard.validate(exchange)
         service.guard.shape(exchange, target.handle.predict(exchange.read_rows()))
-        names |= {event.facts["party"] for event in exchange.events}
+        names |= {event.facts["subject"] for event in exchange.events}
 
     assert names == {"client:anonymous"}

@@ -43,15 +43,15 @@ def test_an_attacker_who_alternates_between_workers_is_found_as_soon_as_with_one
     ]
     for worker in workers:
         assert json.loads(worker.stdout.readline()) == "up"
-    emitted = []
+    events = []
     for number, row in enumerate(rows[: first + 1]):
         worker = workers[number % 2]
         worker.stdin.write(json.dumps(row.tolist()) + "\n")
         worker.stdin.flush()
-        emitted.append(json.loads(worker.stdout.readline()))
+        events.append(json.loads(worker.stdout.readline()))
     for worker in workers:
         worker.communicate(timeout=30)
 
     assert first >= 2
-    assert emitted[-1][0]["party"] == "client:mallory"
-    assert not any(emitted[:-1])
+    assert events[-1][0]["subject"] == "client:mallory"
+    assert not any(events[:-1])

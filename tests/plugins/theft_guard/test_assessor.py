@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plugins.theft_guard.assessor import (
+    ALL,
+    BLOCK,
+    CLIENT,
+    Assessor,
+    Subject,
+    block_of,
+    subjects_of,
+)
+from plugins.theft_guard.batch import QueryBatch, row_digests
+from plugins.theft_guard.detectors import DETECTORS
+from plugins.theft_guard.escalation import Policy
+from plugins.theft_guard.shared_table import SharedTable
+from secureml.testing import Clock
+
+
+@pytest.mark.parametrize(
+    ("address", "block"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("a socket", "a socket"),
+    ],
+)
+def test_a_block_is_what_one_party_can_easily_have(address, block):
+    assert block_of(address) == block
+
+
+def test_a_request_is_judged_with_its_client_its_block_and_everyone():
+    assert [(p.kind, p.name) for p in subjects_of("alice", "192.0.2.1", "m")] == [
+        (CLIENT, "alice"),
+        (BLOCK, "192.0.2.0/24"),
+        (ALL, "*"),
+    ]
+    assert [p.kind for p in subjects_of("alice", "", "m")] == [CLIENT, ALL]
+
+
+POLICY = Policy(("coarsen", "throttle"), 10.0, 20, 5.0, 3, 100.0, lambda low, high: high)
+SUSPICIOUS = np.full((40, len(DETECTORS)), 1, np.int8)
+
+
+@pytest.fixture
+def table(tmp_path):
+    found = SharedTable(tmp_path / "table", {CLIENT: 8, BLOCK: 8, ALL: 8})
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def clock():
+    return Clock(1000.0)
+
+
+@pytest.fixture
+def assessor(table, clock):
+    return Assessor(table, dict.fromkeys((CLIENT, BLOCK, ALL), POLICY), clock)
+
+
+def unnamed(count, first=0):
+    """Return rows of which only the digests matter."""
+    digests = [(first + number + 1) << 20 for number in range(count)]
+    return QueryBatch(np.zeros((count, 2)), None, np.zeros(count, int), digests)
+
+
+def test_without_a_binner_new_rows_are_counted_and_nothing_is_suspected(assessor, table):
+    alice = Subject(CLIENT, "alice", "m")
+    found, findings = assessor.assess(alice, unnamed(200), None)
+    assessor.assess(alice, unnamed(200), None)
+    record = table.find(CLIENT, alice.key)
+
+    assert (found.level, found.new_levels, findings) == (0, (), [])
+    assert (int(record["rows"]), int(record["new_rows"])) == (400, 200)
+    assert int(record["spent"]) == 200
+
+
+def test_evidence_about_one_client_alone_says_nothing_about_its_block(assessor):
+    block = Subject(BLOCK, "192.0.2.0/24", "m")
+    alone = [assessor.assess_group(block, "alice", 40, [SUSPICIOUS]) for _ in range(3)]
+    both = [assessor.assess_group(block, name, 40, [SUSPICIOUS]) for name in ("bob", "alice")]
+
+    assert all(found.level == 0 for found in alone)
+    assert both[0].new_levels[0] == "flag"
+    assert both[0].score >= POLICY.threshold
+    assert "label_flip" in both[0].reasons
+
+
+def test_a_throttle_lasts_a_pause_for_each_new_row(assessor, table, clock):
+    block = Subject(BLOCK, "192.0.2.0/24", "m")
+    for name in ("alice", "bob"):
+        found = assessor.assess_group(block, name, 40, [SUSPICIOUS])
+
+    assert found.new_levels == ("flag", "coarsen", "throttle")
+    assert float(table.find(BLOCK, block.key)["throttled_until"]) == clock() + 40 * POLICY.pause
+
+
+def test_after_a_reset_the_evidence_is_gone_and_the_rows_stay_known(assessor, table, clock):
+    alice = Subject(CLIENT, "alice", "m")
+    assessor.assess(alice, unnamed(10), None)
+    with table.locked(CLIENT, alice.key, clock()) as state:
+        state.record["sums"], state.record["level"] = 50.0, 2
+    assessor.reset(alice)
+    assessor.assess(alice, unnamed(10), None)
+    record = table.find(CLIENT, alice.key)
+
+    assert not record["sums"].any()
+    assert (int(record["level"]), int(record["new_rows"])) == (0, 10)
+
+
+def test_models_are_assessed_apart(assessor, table):
+    for model in ("m", "n"):
+        assessor.assess(Subject(CLIENT, "alice", model), unnamed(5), None)
+    assert int(table.find(CLIENT, "m alice")["rows"]) == 5
+    assert table.find(CLIENT, "alice") is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_record_of_random_numbers_neither_fails_nor_reaches_a_level_that_is_none(
+    assessor, table, target, binner, clock, seed
+):
+    """A damaged file: whatever it holds, the request is assessed."""
+    alice = Subject(CLIENT, "alice", "m")
+    with table.locked(CLIENT, alice.key, clock()) as state:
+        noise = np.random.default_rng(seed)
+        for field in ("sums", "decayed", "increments", "mean", "ring", "labels", "counts"):
+            state.record[field] = noise.integers(-(2**20), 2**20, state.record[field].shape)
+        state.record["level"], state.record["columns"] = noise.integers(-(2**31), 2**31 - 1, 2)
+        state.record["kept"] = noise.integers(0, 2**60)
+    rows = target.fresh[:3]
+    queries = QueryBatch(rows, None, np.zeros(3, int), row_digests(rows, b"k"))
+    found, _ = assessor.assess(alice, queries, binner)
+
+    assert 0 <= found.level < len(POLICY.levels)
