@@ -42,7 +42,7 @@ class TokenApp:
         self.jwt = loaded[1].plugin
         loaded += [self.harness.load(cls) for cls in (Scopes, Errors, Witness, *more)]
         self.loaded = loaded
-        self._ring, self._witness = loaded[0].plugin._ring, loaded[4].plugin
+        self._keyring, self._witness = loaded[0].plugin._keyring, loaded[4].plugin
         self.signing.rotate()
         self.harness.clients.add("acme", scopes=["token", "predict", "models:read"])
         self.key = self.api_key("acme")
@@ -51,7 +51,7 @@ class TokenApp:
 
     def api_key(self, client, **words):
         """Return the text of a new key."""
-        return self._ring.issue(client, lifetime=None, **words)[0].text
+        return self._keyring.issue(client, lifetime=None, **words)[0].text
 
     @property
     def reason(self):

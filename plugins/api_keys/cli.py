@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import click
-from marshmallow import ValidationError
 
-from secureml import Client, Event, fields, output
+from secureml import Client, Event, output
+from secureml.kit.command_types import DurationOrNever, ScopeName, format_time
 
 from .key import Key
-from .ring import KeyFault, KeyRecord, KeyRing
+from .keyring import KeyFault, KeyRecord, Keyring
 
 
 class _Clients(Protocol):
@@ -21,61 +20,35 @@ class _Clients(Protocol):
 
 
 @dataclass(frozen=True)
-class Counter:
+class CommandContext:
     """What the commands work with; ``now`` is seconds since the epoch."""
 
-    ring: KeyRing
+    keyring: Keyring
     clients: _Clients
     now: Callable[[], float]
     emit: Callable[[Event], None]
 
 
-_at_counter = click.make_pass_decorator(Counter)
+pass_context = click.make_pass_decorator(CommandContext)
 
 
-def group(counter: Counter) -> click.Group:
-    """Return the commands over one ring."""
+def group(context: CommandContext) -> click.Group:
+    """Return the commands over one keyring."""
 
     @click.group("api-keys", commands=[issue, list_keys, rotate, revoke])
     @click.pass_context
     def api_keys(ctx: click.Context) -> None:
         """Issue, list, rotate and revoke API keys."""
-        ctx.obj = counter
+        ctx.obj = context
 
     return api_keys
-
-
-class Lifetime(click.ParamType[float | None]):
-    """A duration such as 90d, or ``never``."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: object, ctx: object) -> float | None:
-        if value == "never":
-            return None
-        try:
-            return fields.seconds(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
-
-
-class Right(click.ParamType[str]):
-    """The name of a scope."""
-
-    name = "scope"
-
-    def convert(self, value: Any, param: object, ctx: object) -> str:
-        try:
-            return str(fields.Scope().deserialize(value))
-        except ValidationError as error:
-            raise click.BadParameter(f"{value[:80]!r}: {error.messages[0]}") from None
 
 
 @click.command()
 @click.argument("client")
 @click.option(
     "--expires",
-    type=Lifetime(),
+    type=DurationOrNever(),
     default="90d",
     show_default=True,
     help="How long it is good for: 30d, 12h, or never.",
@@ -84,16 +57,20 @@ class Right(click.ParamType[str]):
     "--scope",
     "scopes",
     multiple=True,
-    type=Right(),
+    type=ScopeName(),
     help="Narrow the key to this right of its client; repeatable.",
 )
 @output.json_option
-@_at_counter
+@pass_context
 def issue(
-    counter: Counter, client: str, expires: float | None, scopes: tuple[str, ...], as_json: bool
+    context: CommandContext,
+    client: str,
+    expires: float | None,
+    scopes: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Make a key for CLIENT and show it, this once."""
-    owner = counter.clients.get(client)
+    owner = context.clients.get(client)
     if owner is None:
         raise click.ClickException(f"there is no client {client!r}: secureml clients add {client}")
     if expires is not None and expires <= 0:
@@ -102,19 +79,19 @@ def issue(
     if beyond and not as_json:
         # Not refused: the key holds what its client holds, and that is asked at each request.
         click.echo(f"note: {client} itself does not hold {', '.join(beyond)}", err=True)
-    made = counter.ring.issue(client, lifetime=expires, scopes=scopes or None)
-    counter.emit(Event("authn_key_created", client, {"credential": made[1].id}))
+    made = context.keyring.issue(client, lifetime=expires, scopes=scopes or None)
+    context.emit(Event("authn_key_created", client, {"credential": made[1].id}))
     _show(made, as_json)
 
 
 @click.command("list")
 @click.option("--client", help="Only the keys of this client.")
 @output.json_option
-@_at_counter
-def list_keys(counter: Counter, client: str | None, as_json: bool) -> None:
+@pass_context
+def list_keys(context: CommandContext, client: str | None, as_json: bool) -> None:
     """List keys by id; the keys themselves are not kept."""
-    now = counter.now()
-    rows = [_public(record, now) for record in counter.ring.list(client)]
+    now = context.now()
+    rows = [_public(record, now) for record in context.keyring.list(client)]
     lines = [
         f"{row['id']}  {row['client']:<20} {row['state']:<8} {row['expires'] or 'never'}"
         for row in rows
@@ -126,42 +103,44 @@ def list_keys(counter: Counter, client: str | None, as_json: bool) -> None:
 @click.argument("key_id", metavar="ID")
 @click.option(
     "--overlap",
-    type=Lifetime(),
+    type=DurationOrNever(),
     default="24h",
     show_default=True,
     help="How long the old key goes on beside the new one.",
 )
 @output.json_option
-@_at_counter
-def rotate(counter: Counter, key_id: str, overlap: float | None, as_json: bool) -> None:
+@pass_context
+def rotate(context: CommandContext, key_id: str, overlap: float | None, as_json: bool) -> None:
     """Replace a key: show a new one, and let the old one end after the overlap."""
     if overlap is None:
         raise click.BadParameter("an overlap ends: 0s, 24h, 7d", param_hint="--overlap")
     try:
-        made = counter.ring.rotate(key_id, overlap=overlap)
+        made = context.keyring.rotate(key_id, overlap=overlap)
     except KeyFault as fault:
         raise click.ClickException(str(fault)) from None
     key, record = made
     # Whatever came of the old key ends with it, not when it would have ended by itself.
-    ends = counter.now() + overlap
+    ends = context.now() + overlap
     facts: dict[str, str | float] = {"credential": key_id, "successor": record.id, "ends": ends}
-    counter.emit(Event("authn_key_rotated", record.client, facts))
+    context.emit(Event("authn_key_rotated", record.client, facts))
     _show((key, record), as_json)
 
 
 @click.command()
 @click.argument("key_id", metavar="ID")
 @output.json_option
-@_at_counter
-def revoke(counter: Counter, key_id: str, as_json: bool) -> None:
+@pass_context
+def revoke(context: CommandContext, key_id: str, as_json: bool) -> None:
     """End a key, from the next request in every worker."""
     try:
-        record = counter.ring.revoke(key_id)
+        record = context.keyring.revoke(key_id)
     except KeyFault as fault:
         raise click.ClickException(str(fault)) from None
-    counter.emit(Event("authn_key_revoked", record.client, {"credential": record.id}))
+    context.emit(Event("authn_key_revoked", record.client, {"credential": record.id}))
     output.emit(
-        {"id": record.id, "revoked": _time(record.revoked)}, as_json, f"{record.id} is revoked"
+        {"id": record.id, "revoked": format_time(record.revoked)},
+        as_json,
+        f"{record.id} is revoked",
     )
 
 
@@ -172,11 +151,11 @@ def _show(made: tuple[Key, KeyRecord], as_json: bool) -> None:
             "key": key.text,
             "id": record.id,
             "client": record.client,
-            "expires": _time(record.expires),
+            "expires": format_time(record.expires),
         },
         as_json,
         f"{key.text}\n(key {record.id} of {record.client}, good until "
-        f"{_time(record.expires) or 'revoked'}; it is shown this once)",
+        f"{format_time(record.expires) or 'revoked'}; it is shown this once)",
     )
 
 
@@ -186,14 +165,8 @@ def _public(record: KeyRecord, now: float) -> dict[str, Any]:
         "client": record.client,
         "state": record.state(now),
         "scopes": None if record.scopes is None else sorted(record.scopes),
-        "created": _time(record.created),
-        "expires": _time(record.expires),
-        "revoked": _time(record.revoked),
+        "created": format_time(record.created),
+        "expires": format_time(record.expires),
+        "revoked": format_time(record.revoked),
         "successor": record.successor,
     }
-
-
-def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

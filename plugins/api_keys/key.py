@@ -55,7 +55,7 @@ def parse(text: str) -> Key | None:
     return Key(match[1], text)
 
 
-def holds_key(text: str) -> bool:
+def contains_key(text: str) -> bool:
     """Tell whether a text holds what is shaped like a key; a model may begin with the prefix."""
     return PREFIX in text and _SHAPE.search(text) is not None
 

@@ -28,8 +28,8 @@ from secureml import (
 )
 from secureml.kit.token_cache import TokenCache, digest
 
-from .key import PREFIX, holds_key
-from .ring import KeyRecord, KeyRing
+from .key import PREFIX, contains_key
+from .keyring import KeyRecord, Keyring
 
 if TYPE_CHECKING:
     import click
@@ -44,7 +44,7 @@ class Config(Schema):
 
 
 class ApiKeys(Plugin):
-    """Names the caller whose key is on the ring."""
+    """Names the caller whose key is on the keyring."""
 
     name = "api_keys"
     schema = Config
@@ -53,7 +53,7 @@ class ApiKeys(Plugin):
         header: str = config["header"]
         self.credential_header = header
         self._variable = f"HTTP_{header.upper().replace('-', '_')}"
-        self._ring = KeyRing(host.store, host.now)
+        self._keyring = Keyring(host.store, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
         self._tell = host.emit
         self._verified: TokenCache[Principal] = TokenCache(host.store.versions)
@@ -64,7 +64,7 @@ class ApiKeys(Plugin):
         environ = exchange.request.environ
         query: str = environ.get("QUERY_STRING", "")
         in_query = query and PREFIX in (unquote(query) if "%" in query else query)
-        if in_query or holds_key(environ.get("PATH_INFO", "")):
+        if in_query or contains_key(environ.get("PATH_INFO", "")):
             raise Problem("credential_in_url", reason="api_keys.in_url")
 
     def identify(self, exchange: Exchange) -> Principal | None:
@@ -97,7 +97,7 @@ class ApiKeys(Plugin):
         verified, key = self._verified.current(), digest(offered)
         principal = verified.find(key, self._now())
         if principal is None:
-            record, state = self._ring.find(offered)
+            record, state = self._keyring.find(offered)
             if record is None or state != "active":
                 raise Problem("unauthorized", reason=f"api_keys.{state}")
             principal = self._principal(record)
@@ -126,12 +126,12 @@ class ApiKeys(Plugin):
         now = self._now()
         return [
             Credential(record.id, self.name, record.scopes, record.state(now))
-            for record in self._ring.list(client)
+            for record in self._keyring.list(client)
         ]
 
     def measures(self) -> list[Measure]:
         """Return how many keys there are, the age of the oldest, and when the next one ends."""
-        number, created, expires = self._ring.census()
+        number, created, expires = self._keyring.statistics()
         found = [Measure("api_keys_active", number, "API keys that are good now.")]
         if created is not None:
             age = self._now() - created
@@ -146,6 +146,6 @@ class ApiKeys(Plugin):
 
     def commands(self) -> click.Group:
         """Return `secureml api-keys ...`."""
-        from .cli import Counter, group
+        from .cli import CommandContext, group
 
-        return group(Counter(self._ring, self._clients, self._now, self._tell))
+        return group(CommandContext(self._keyring, self._clients, self._now, self._tell))

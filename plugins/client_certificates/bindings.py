@@ -108,7 +108,7 @@ class Bindings:
         with self._store.read() as connection:
             return [binding_of(row) for row in connection.execute(query)]
 
-    def census(self) -> tuple[int, float | None]:
+    def statistics(self) -> tuple[int, float | None]:
         """Return how many bindings are good now, and when the first certificate of them ends."""
         good = sa.and_(
             table.c.ended.is_(None),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import click
-from marshmallow import ValidationError
 
-from secureml import Client, Event, fields, output
+from secureml import Client, Event, output
+from secureml.kit.command_types import ScopeName, format_time
 
 from .binding import NAME, Binding
 from .bindings import BindingFault, Bindings
@@ -25,7 +24,7 @@ class _Clients(Protocol):
 
 
 @dataclass(frozen=True)
-class Counter:
+class CommandContext:
     """What the commands work with; ``now`` is seconds since the epoch."""
 
     bindings: Bindings
@@ -34,31 +33,19 @@ class Counter:
     emit: Callable[[Event], None]
 
 
-_at_counter = click.make_pass_decorator(Counter)
+pass_context = click.make_pass_decorator(CommandContext)
 
 
-def group(counter: Counter) -> click.Group:
+def group(context: CommandContext) -> click.Group:
     """Return the commands over one list of bindings."""
 
     @click.group("client-certificates", commands=[add, list_bindings, end])
     @click.pass_context
     def certificates(ctx: click.Context) -> None:
         """Bind client certificates to clients, list them, and end them."""
-        ctx.obj = counter
+        ctx.obj = context
 
     return certificates
-
-
-class Right(click.ParamType[str]):
-    """The name of a scope."""
-
-    name = "scope"
-
-    def convert(self, value: Any, param: object, ctx: object) -> str:
-        try:
-            return str(fields.Scope().deserialize(value))
-        except ValidationError as error:
-            raise click.BadParameter(f"{value[:80]!r}: {error.messages[0]}") from None
 
 
 class DnsName(click.ParamType[str]):
@@ -86,13 +73,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--scope",
     "scopes",
     multiple=True,
-    type=Right(),
+    type=ScopeName(),
     help="Narrow the certificate to this right of its client; repeatable.",
 )
 @output.json_option
-@_at_counter
+@pass_context
 def add(
-    counter: Counter,
+    context: CommandContext,
     client: str,
     certificate: Path | None,
     name: str | None,
@@ -105,17 +92,17 @@ def add(
 
     Either one exact certificate, or a name in every certificate that one authority signs.
     """
-    if counter.clients.get(client) is None:
+    if context.clients.get(client) is None:
         raise click.ClickException(f"there is no client {client!r}: secureml clients add {client}")
     if len(label) > 200 or not label.isprintable():
         raise click.BadParameter("up to 200 printable characters", param_hint="--label")
     words: dict[str, Any] = {"label": label, "scopes": scopes or None}
     try:
         if certificate is not None and name is None and authority is None:
-            made = counter.bindings.bind_leaf(client, from_pem(_bytes(certificate)), **words)
+            made = context.bindings.bind_leaf(client, from_pem(_bytes(certificate)), **words)
         elif certificate is None and name is not None and authority is not None:
             signer = der_of(_bytes(authority))
-            made = counter.bindings.bind_name(client, name, signer, **words)
+            made = context.bindings.bind_name(client, name, signer, **words)
         else:
             raise click.UsageError("give --certificate, or --subject-dns with --authority")
     except CertificateFault:
@@ -123,18 +110,18 @@ def add(
     except BindingFault as fault:
         raise click.ClickException(str(fault)) from None
     facts = {"credential": made.id, "kind": made.kind, "subject": made.subject}
-    counter.emit(Event("authn_certificate_bound", made.client, facts))
-    output.emit(_public(made, counter.now()), as_json, _line(made, counter.now()))
+    context.emit(Event("authn_certificate_bound", made.client, facts))
+    output.emit(_public(made, context.now()), as_json, _line(made, context.now()))
 
 
 @click.command("list")
 @click.option("--client", help="Only the certificates of this client.")
 @output.json_option
-@_at_counter
-def list_bindings(counter: Counter, client: str | None, as_json: bool) -> None:
+@pass_context
+def list_bindings(context: CommandContext, client: str | None, as_json: bool) -> None:
     """List what is bound, by id; nothing shown is secret."""
-    now = counter.now()
-    found = counter.bindings.list(client)
+    now = context.now()
+    found = context.bindings.list(client)
     text = "\n".join(_line(each, now) for each in found)
     output.emit([_public(each, now) for each in found], as_json, text or "no certificates yet")
 
@@ -142,15 +129,17 @@ def list_bindings(counter: Counter, client: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("binding_id", metavar="ID")
 @output.json_option
-@_at_counter
-def end(counter: Counter, binding_id: str, as_json: bool) -> None:
+@pass_context
+def end(context: CommandContext, binding_id: str, as_json: bool) -> None:
     """End a binding, from the next request in every worker."""
     try:
-        found = counter.bindings.end(binding_id)
+        found = context.bindings.end(binding_id)
     except BindingFault as fault:
         raise click.ClickException(str(fault)) from None
-    counter.emit(Event("authn_certificate_ended", found.client, {"credential": found.id}))
-    output.emit({"id": found.id, "ended": _time(found.ended)}, as_json, f"{found.id} has ended")
+    context.emit(Event("authn_certificate_ended", found.client, {"credential": found.id}))
+    output.emit(
+        {"id": found.id, "ended": format_time(found.ended)}, as_json, f"{found.id} has ended"
+    )
 
 
 def _bytes(file: Path) -> bytes:
@@ -160,7 +149,7 @@ def _bytes(file: Path) -> bytes:
 
 def _line(found: Binding, now: float) -> str:
     said = f"{found.id}  {found.client:<20} {found.state(now):<8} {found.kind:<12}"
-    ends = f"until {_time(found.expires)}" if found.expires is not None else ""
+    ends = f"until {format_time(found.expires)}" if found.expires is not None else ""
     signer = f"signed by {found.signer()}" if found.kind == NAME else ""
     return " ".join(filter(None, [said, found.subject, signer, ends, found.label]))
 
@@ -175,13 +164,7 @@ def _public(found: Binding, now: float) -> dict[str, Any]:
         "authority": found.signer() or None,
         "label": found.label,
         "scopes": None if found.scopes is None else sorted(found.scopes),
-        "created": _time(found.created),
-        "expires": _time(found.expires),
-        "ended": _time(found.ended),
+        "created": format_time(found.created),
+        "expires": format_time(found.expires),
+        "ended": format_time(found.ended),
     }
-
-
-def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

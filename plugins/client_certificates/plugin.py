@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 CERTIFICATE, VERIFY = "HTTP_X_SECUREML_CLIENT_CERT", "HTTP_X_SECUREML_CLIENT_VERIFY"
 CACHE_SIZE = 1024  # of certificates read, and of certificates named: a few megabytes at most
 _NOBODY: tuple[float, None] = (0.0, None)
-_SPOKEN = {"early": "not_yet_valid", "expired": "expired"}
+_REASONS = {"early": "not_yet_valid", "expired": "expired"}
 
 # A text is always the same certificate, so what was read once stays true; who it speaks for,
 # and whether it still holds, is asked at each request.
@@ -124,9 +124,9 @@ class ClientCertificates(Plugin):
         state = leaf.state(self._now())
         if state != "active":
             # Nginx asks in the handshake; a connection, and a session resumed, outlive that.
-            raise Problem("unauthorized", reason=f"client_certificates.{_SPOKEN[state]}")
+            raise Problem("unauthorized", reason=f"client_certificates.{_REASONS[state]}")
         try:
-            return self._known(leaf, verified)
+            return self._find(leaf, verified)
         except StoreUnavailable as error:
             # What was true a moment ago is no permission now.
             raise Problem("unavailable", reason="client_certificates.store") from error
@@ -138,7 +138,7 @@ class ClientCertificates(Plugin):
             return False
         raise Problem("unauthorized", reason="client_certificates.unverified")
 
-    def _known(self, leaf: Leaf, verified: bool) -> Principal:
+    def _find(self, leaf: Leaf, verified: bool) -> Principal:
         known, key = self._verified_leaves.current(), (leaf.thumbprint, verified)
         principal = known.find(key, self._now())
         if principal is None:
@@ -178,7 +178,7 @@ class ClientCertificates(Plugin):
 
     def measures(self) -> list[Measure]:
         """Return how many bindings are good now, and when the first bound certificate ends."""
-        number, expires = self._bindings.census()
+        number, expires = self._bindings.statistics()
         found = [
             Measure("client_certificates_active", number, "Bindings of certificates, good now.")
         ]
@@ -191,6 +191,6 @@ class ClientCertificates(Plugin):
 
     def commands(self) -> click.Group:
         """Return `secureml client-certificates ...`, which is `secureml certificates` as well."""
-        from .cli import Counter, group
+        from .cli import CommandContext, group
 
-        return group(Counter(self._bindings, self._clients, self._now, self._tell))
+        return group(CommandContext(self._bindings, self._clients, self._now, self._tell))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import click
 
 from secureml import Event, output
+from secureml.kit.command_types import Time, format_time
 
-from .families import Families, Family
-from .mint import LONGEST_ACCESS
+from .families import Families, TokenFamily
+from .issuer import LONGEST_ACCESS
 
 
 class _Record(Protocol):
@@ -24,28 +24,6 @@ class _Keys(Protocol):
     def list(self) -> list[Any]: ...
 
 
-class Moment(click.ParamType[float]):
-    """A moment such as 2026-01-31T12:00:00Z, or ``now``; a zone must be named."""
-
-    name = "time"
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-
-    def convert(self, value: Any, param: object, ctx: object) -> float:
-        if value == "now":
-            return self._now()
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            raise click.BadParameter("write 2026-01-31T12:00:00Z, or now") from None
-        if moment.tzinfo is None:
-            raise click.BadParameter("name the zone: 2026-01-31T12:00:00Z")
-        if moment.timestamp() > self._now():
-            raise click.BadParameter("that moment lies ahead; tokens begun until then would live")
-        return moment.timestamp()
-
-
 def group(
     families: Families,
     keys: _Keys,
@@ -53,7 +31,7 @@ def group(
     longest: float,
     tell: Callable[[Event], None],
 ) -> click.Group:
-    """Return the commands over one mint; ``longest`` is the longest life of a token, seconds."""
+    """Return the commands over one issuer; ``longest`` is the longest life of a token, seconds."""
 
     @click.group()
     def jwt() -> None:
@@ -63,7 +41,12 @@ def group(
     @click.option("--token", metavar="JTI", help="One token; a refresh token with its family.")
     @click.option("--client", metavar="NAME", help="Every token of a client.")
     @click.option("--origin", metavar="KEY_ID", help="Every token traded for this API key.")
-    @click.option("--before", metavar="TIME", type=Moment(now), help="Everything begun until then.")
+    @click.option(
+        "--before",
+        metavar="TIME",
+        type=Time(now, past_only=True),
+        help="All that began until then.",
+    )
     @click.option("--key", metavar="KID", help="Everything this signing key has signed.")
     @output.json_option
     def revoke(*, as_json: bool, **which: Any) -> None:
@@ -75,7 +58,7 @@ def group(
         ended = _revoke(word, value)
         concerns = str(value) if word == "client" else ""
         tell(Event("authn_token_revoked", concerns, {"which": word, "value": str(value)}))
-        what = f"{word} {value}" if word != "before" else f"begun until {_time(value)}"
+        what = f"{word} {value}" if word != "before" else f"begun until {format_time(value)}"
         count = {} if ended is None else {"families": ended}
         output.emit({"revoked": word, **count}, as_json, f"revoked: {what}")
 
@@ -118,7 +101,7 @@ def _check_key(records: list[Any], kid: str, now: float) -> None:
         )
 
 
-def _public(family: Family) -> dict[str, Any]:
+def _public(family: TokenFamily) -> dict[str, Any]:
     return {
         "id": family.id,
         "client": family.client,
@@ -126,13 +109,7 @@ def _public(family: Family) -> dict[str, Any]:
         "scopes": sorted(family.scopes),
         "origin": family.origin,
         "refresh": family.current,
-        "created": _time(family.created),
-        "expires": _time(family.expires),
-        "revoked": _time(family.revoked),
+        "created": format_time(family.created),
+        "expires": format_time(family.expires),
+        "revoked": format_time(family.revoked),
     }
-
-
-def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

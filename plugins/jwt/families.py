@@ -50,7 +50,7 @@ _refused = sa.Table(
 )
 
 
-class Ended(Exception):
+class FamilyEnded(Exception):
     """The family does not stand; ``reason`` is a word for the log."""
 
     def __init__(self, reason: str) -> None:
@@ -59,7 +59,7 @@ class Ended(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class TokenFamily:
     """One trade and what came of it; ``origin`` is the credential it was traded for.
 
     Times are epoch seconds; ``current`` is the id of the one refresh token that counts.
@@ -92,7 +92,7 @@ class Families:
         origin: str,
         lifetime: float,
         until: float | None = None,
-    ) -> Family:
+    ) -> TokenFamily:
         """Begin a family that ends ``lifetime`` seconds from now, however often it is used.
 
         It ends earlier where the credential it is traded for does, at ``until``. Raises Ended
@@ -112,20 +112,20 @@ class Families:
             self._sweep(connection, client, now)
             row["expires"] = _end_of(connection, origin, now + lifetime, until)
             if row["expires"] <= now:
-                raise Ended("origin_ended")
+                raise FamilyEnded("origin_ended")
             connection.execute(_families.insert().values(row))
-        return Family(**{**row, "scopes": frozenset(scopes)})
+        return TokenFamily(**{**row, "scopes": frozenset(scopes)})
 
-    def standing(self, family: str, *, jti: str, kid: str) -> Family:
+    def require_active(self, family: str, *, jti: str, kid: str) -> TokenFamily:
         """Return the family a token names; raises Ended for one of which anything was revoked."""
         asked = {"family": family, "token": jti, "key": kid}
         with self._store.read() as connection:
             row = connection.execute(_standing, asked).first()
         if row is not None and row.barred is not None:
-            raise Ended(f"{row.barred}_revoked")
-        return self._stands(row)
+            raise FamilyEnded(f"{row.barred}_revoked")
+        return self._is_valid(row)
 
-    def turn(self, family: str, jti: str) -> Family:
+    def rotate(self, family: str, jti: str) -> TokenFamily:
         """Trade a refresh token for the next; raises Ended, and ends the family on a second use."""
         with self._store.begin() as connection:
             turned = connection.execute(
@@ -141,8 +141,8 @@ class Families:
             else:
                 replayed = False
         if replayed:
-            raise Ended("replayed")
-        return self._stands(row)
+            raise FamilyEnded("replayed")
+        return self._is_valid(row)
 
     def end(self, family: str) -> None:
         """End one family and every token of it."""
@@ -201,7 +201,7 @@ class Families:
         with self._store.begin() as connection:
             self._refuse(connection, "key", kid, keep)
 
-    def list(self, client: str | None = None) -> list[Family]:
+    def list(self, client: str | None = None) -> list[TokenFamily]:
         """Return the families on record, oldest first, of one client or of all."""
         query = _families.select().order_by(_families.c.created, _families.c.id)
         if client is not None:
@@ -209,14 +209,14 @@ class Families:
         with self._store.read() as connection:
             return [_family(row) for row in connection.execute(query)]
 
-    def _stands(self, row: sa.Row[tuple[object, ...]] | None) -> Family:
+    def _is_valid(self, row: sa.Row[tuple[object, ...]] | None) -> TokenFamily:
         if row is None:
-            raise Ended("family_unknown")
+            raise FamilyEnded("family_unknown")
         family = _family(row)
         if family.revoked is not None:
-            raise Ended("family_revoked")
+            raise FamilyEnded("family_revoked")
         if family.expires <= self._now():
-            raise Ended("family_expired")
+            raise FamilyEnded("family_expired")
         return family
 
     def _end(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> int:
@@ -285,7 +285,7 @@ _standing = sa.select(
 ).where(_families.c.id == sa.bindparam("family"))
 
 
-def _family(row: sa.Row[tuple[object, ...]]) -> Family:
+def _family(row: sa.Row[tuple[object, ...]]) -> TokenFamily:
     found = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name for it
     found.pop("barred", None)
-    return Family(**{**found, "scopes": frozenset(found["scopes"])})
+    return TokenFamily(**{**found, "scopes": frozenset(found["scopes"])})

@@ -28,13 +28,14 @@ from secureml import (
     fields,
     intersect,
 )
+from secureml.kit.jwt_claims import InvalidToken
 from secureml.kit.token_cache import TokenCache, digest
 
-from .families import TOPIC, Ended, Families
+from .families import TOPIC, Families, FamilyEnded
 from .in_url import carries_token
-from .mint import LONGEST_ACCESS, Mint, Proven
-from .tokens import ACCESS, REFRESH, Rules, Unfit, is_jws
-from .views import Counter, blueprint
+from .issuer import LONGEST_ACCESS, TokenIssuer, VerifiedToken
+from .tokens import ACCESS, REFRESH, TokenPolicy, is_jws
+from .views import TokenService, blueprint
 
 if TYPE_CHECKING:
     import click
@@ -120,16 +121,16 @@ class Jwt(Plugin):
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         lifetimes = {ACCESS: config["access_lifetime"], REFRESH: config["refresh_lifetime"]}
         _check_keys_outlive(lifetimes[REFRESH], host)
-        rules = Rules(config["issuer"], config["audience"], lifetimes, config["leeway"])
-        self.issuers = (rules.issuer,)
+        policy = TokenPolicy(config["issuer"], config["audience"], lifetimes, config["leeway"])
+        self.issuers = (policy.issuer,)
         self._clients, self._store, self._now = host.clients, host.store, host.now
         self._signing, self._lifetimes = host.signing, lifetimes
         self._tell = host.emit
         self._families = Families(host.store, host.now, _new_id, config["families"])
-        self._mint = Mint(
-            rules, host.signing, self._families, now=host.now, new_id=_new_id, refuse=_answer
+        self._issuer = TokenIssuer(
+            policy, host.signing, self._families, now=host.now, new_id=_new_id, refuse=_answer
         )
-        self._counter = Counter(self._mint, host.clients, _unauthorized, config["traded"])
+        self._service = TokenService(self._issuer, host.clients, _unauthorized, config["traded"])
         self._verified: TokenCache[Principal] = TokenCache(host.store.versions, _TOPICS)
 
     def admit(self, exchange: Exchange) -> None:
@@ -144,39 +145,40 @@ class Jwt(Plugin):
         if header[:7].lower() != "bearer ":
             return None
         try:
-            return self._name(header[7:])
-        except (Unfit, Ended) as refused:
+            # The library finds no token behind `bearer` in small letters (RFC 9110, 11.1).
+            return self._name(header[7:], exact=header.startswith("Bearer "))
+        except (InvalidToken, FamilyEnded) as refused:
             raise _unauthorized(refused.reason) from None
         except StoreUnavailable as error:
             # What was true a moment ago is no permission now.
             raise Problem("unavailable", reason="jwt.store") from error
 
-    def _name(self, text: str) -> Principal | None:
+    def _name(self, text: str, *, exact: bool) -> Principal | None:
         """Return who a token names; one proven before costs a digest and a look at the store."""
-        verified, key = self._verified.current(), digest(text)
-        principal = verified.find(key, self._now())
+        cached, key = self._verified.current(), digest(text)
+        principal = cached.find(key, self._now())
         if principal is not None:
             return principal
-        if not is_jws(text) or self._mint.is_foreign(text):
+        if not is_jws(text) or self._issuer.is_foreign(text):
             return None
-        proven = self._mint.prove(text, ACCESS)
-        principal = self._principal(proven)
-        verified.keep(key, proven.ends, principal)
+        verified = self._issuer.verify_request(text) if exact else self._issuer.verify(text, ACCESS)
+        principal = self._principal(verified)
+        cached.keep(key, verified.ends, principal)
         return principal
 
-    def _principal(self, proven: Proven) -> Principal:
-        client = self._clients.get(proven.client)
+    def _principal(self, verified: VerifiedToken) -> Principal:
+        client = self._clients.get(verified.client)
         if client is None or not client.enabled:
-            raise Unfit("client_disabled")
+            raise InvalidToken("client_disabled")
         return Principal(
             client=client.name,
             subject=client.name,
             # A token never holds more than its client does now.
-            scopes=intersect(client.scopes, proven.scopes),
+            scopes=intersect(client.scopes, verified.scopes),
             models=client.models,
             tier=client.tier,
             method=self.name,
-            credential=proven.jti,
+            credential=verified.jti,
         )
 
     def on_event(self, event: Event) -> None:
@@ -212,7 +214,7 @@ class Jwt(Plugin):
 
     def blueprint(self) -> Blueprint:
         """Return the routes of tokens."""
-        return blueprint(self._counter, self._signing, self._mint.attach)
+        return blueprint(self._service, self._signing, self._issuer.attach)
 
     def commands(self) -> click.Group:
         """Return `secureml jwt ...`."""

@@ -1,8 +1,13 @@
-"""Flask-JWT-Extended, told what to sign with, whom to believe, and how to refuse.
+"""Flask-JWT-Extended, set up with our keys, our rules and our refusals.
 
-The library signs and verifies; nothing of its own reaches a caller. Its error handlers are
-given our refusal, and its defaults that accept too much are closed by ``tokens``, whose
-rules also stand behind ``@jwt_required()`` should a view of someone else's use it.
+The library signs and verifies. Our stricter rules are its own callbacks, so they hold wherever
+it is called: the rules for header and claims in the decode key callback, before any signature
+is computed; revocation in the user lookup, which a view cannot switch off.
+
+Two of its checks are left to those callbacks. It compares times with the clock of the machine,
+which is not the one that the application passes in and gives ``exp`` the leeway of ``nbf``: its
+leeway is therefore without limit, and the key callback judges the times. And it knows no
+difference between unknown and revoked tokens, which the log must show.
 """
 
 from __future__ import annotations
@@ -10,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from math import ceil
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flask_jwt_extended import (
@@ -18,11 +22,26 @@ from flask_jwt_extended import (
     create_access_token,
     create_refresh_token,
     decode_token,
+    get_current_user,
+    get_unverified_jwt_headers,
+    verify_jwt_in_request,
 )
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import InvalidTokenError, PyJWTError
 
-from .tokens import ACCESS, ALGORITHMS, REFRESH, TYPES, Rules, Unfit
+from secureml.kit.jwt_claims import InvalidToken
+
+from .families import FamilyEnded
+from .tokens import (
+    ACCESS,
+    ALGORITHMS,
+    REFRESH,
+    TYPES,
+    TokenPolicy,
+    check_claims,
+    check_header,
+    kind_of,
+)
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -36,6 +55,10 @@ _WORDS = (
     "unauthorized",
     "user_lookup_error",
 )
+
+_LIBRARY_ERRORS = (PyJWTError, JWTExtendedException, ValueError, TypeError)
+# Seconds, some 3000 years: the times are judged by the key callback, by the application's clock.
+_NO_TIME_LIMIT = 10**11
 
 
 class _Signing(Protocol):
@@ -53,7 +76,7 @@ class _Keys(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Minting:
+class _Identity:
     """What the library calls an identity: a subject and the one key that signs for it."""
 
     subject: str
@@ -62,52 +85,75 @@ class _Minting:
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """Signs and proves tokens, inside an app that ``attach`` has prepared.
+    """Signs and verifies tokens, inside an app that ``attach`` has prepared.
 
-    ``stands`` tells whether a proven token still counts; ``refuse`` turns a word for the log
-    into the answer to the caller.
+    ``load`` returns what the library calls the user of a token whose signature holds, and raises
+    for one that was revoked; ``refuse`` turns a word for the log into the answer to the caller.
     """
 
     keys: _Keys
-    rules: Rules
-    stands: Callable[[dict[str, Any], dict[str, Any]], bool]
+    policy: TokenPolicy
+    load: Callable[[dict[str, Any], dict[str, Any]], Any]
     refuse: Callable[[str], Any]
+    now: Callable[[], float]
 
     def attach(self, app: Flask) -> None:
         """Prepare an app: the library's settings, its loaders, and all seven error loaders."""
         app.config.update(self._settings())
         library = JWTManager(app)
-        library.user_identity_loader(lambda minting: minting.subject)
-        library.encode_key_loader(lambda minting: minting.key.private)
+        library.user_identity_loader(lambda identity: identity.subject)
+        library.encode_key_loader(lambda identity: identity.key.private)
         library.additional_headers_loader(_header_of)
         library.decode_key_loader(self._key_of)
-        library.token_verification_loader(self.stands)
-        library.token_in_blocklist_loader(lambda header, claims: not self.stands(header, claims))
+        library.user_lookup_loader(self.load)
         for word in _WORDS:
             getattr(library, f"{word}_loader")(self._refusing(word))
+        # What our callbacks raise in a view behind the library's own decorator.
+        app.register_error_handler(InvalidToken, self._refusing("invalid_token"))
+        app.register_error_handler(FamilyEnded, self._refusing("revoked_token"))
 
-    def mint(self, kind: str, subject: str, claims: dict[str, Any]) -> str:
+    def sign(self, kind: str, subject: str, claims: dict[str, Any]) -> str:
         """Sign claims as a token of that kind."""
         create = create_access_token if kind == ACCESS else create_refresh_token
         key = self.keys.active()
         text: str = create(
-            _Minting(subject, key),
+            _Identity(subject, key),
             additional_claims=claims,
             additional_headers={"typ": TYPES[kind]},
         )
         return text
 
-    def prove(self, text: str) -> None:
-        """Raise Unfit unless a key of ours has signed it. Expiry is for the rules to judge."""
+    def verify(self, text: str) -> Any:
+        """Return what ``load`` makes of a token that one of our keys has signed; raises."""
         try:
-            decode_token(text, allow_expired=True)
-        except (PyJWTError, JWTExtendedException, ValueError, TypeError) as error:
-            raise Unfit(f"proof.{type(error).__name__}") from None
+            claims = decode_token(text)
+        except _LIBRARY_ERRORS as error:
+            raise InvalidToken(f"proof.{type(error).__name__}") from None
+        return self.load(get_unverified_jwt_headers(text), claims)
+
+    def verify_request(self) -> Any:
+        """Return what ``load`` makes of the access token that the current request carries.
+
+        None where the library looks for none: at OPTIONS. Raises as ``verify``.
+        """
+        try:
+            if verify_jwt_in_request() is None:
+                return None
+        except _LIBRARY_ERRORS as error:
+            raise InvalidToken(f"proof.{type(error).__name__}") from None
+        return get_current_user()
 
     def _key_of(self, header: dict[str, Any], claims: dict[str, Any]) -> Any:
-        key = self.keys.public(header.get("kid", ""))
+        """Return the key that must have signed, once header and claims keep our rules.
+
+        Nothing is proven yet, but most of what is wrong costs no cryptography this way.
+        """
+        kind = kind_of(header)
+        check_header(header, kind, self.policy)
+        check_claims(claims, kind, self.policy, self.now())
+        key = self.keys.public(header["kid"])
         # A key is for one algorithm; what the token says cannot change which.
-        if key is None or key.algorithm != header.get("alg"):
+        if key is None or key.algorithm != header["alg"]:
             raise InvalidTokenError("no such key")
         return key.key
 
@@ -115,21 +161,21 @@ class Signatures:
         return lambda *facts: self.refuse(word)
 
     def _settings(self) -> dict[str, Any]:
-        rules = self.rules
+        policy = self.policy
         return {
             "JWT_TOKEN_LOCATION": ["headers"],
             "JWT_COOKIE_CSRF_PROTECT": False,  # no cookies, and so no claim for them
             "JWT_ALGORITHM": ALGORITHMS[0],  # each token's header names its key's own
             "JWT_DECODE_ALGORITHMS": list(ALGORITHMS),
-            "JWT_ENCODE_ISSUER": rules.issuer,
-            "JWT_DECODE_ISSUER": rules.issuer,
-            "JWT_ENCODE_AUDIENCE": rules.audience,
-            "JWT_DECODE_AUDIENCE": rules.audience,
-            "JWT_DECODE_LEEWAY": ceil(rules.leeway),  # our own rules judge to the fraction
-            "JWT_ACCESS_TOKEN_EXPIRES": timedelta(seconds=rules.lifetimes[ACCESS]),
-            "JWT_REFRESH_TOKEN_EXPIRES": timedelta(seconds=rules.lifetimes[REFRESH]),
+            "JWT_ENCODE_ISSUER": policy.issuer,
+            "JWT_DECODE_ISSUER": policy.issuer,
+            "JWT_ENCODE_AUDIENCE": policy.audience,
+            "JWT_DECODE_AUDIENCE": policy.audience,
+            "JWT_DECODE_LEEWAY": _NO_TIME_LIMIT,
+            "JWT_ACCESS_TOKEN_EXPIRES": timedelta(seconds=policy.lifetimes[ACCESS]),
+            "JWT_REFRESH_TOKEN_EXPIRES": timedelta(seconds=policy.lifetimes[REFRESH]),
         }
 
 
-def _header_of(minting: _Minting) -> dict[str, Any]:
-    return {"alg": minting.key.algorithm, "kid": minting.key.kid}
+def _header_of(identity: _Identity) -> dict[str, Any]:
+    return {"alg": identity.key.algorithm, "kid": identity.key.kid}

@@ -8,14 +8,18 @@ their own key, a name given twice. What we would not have written, we do not rea
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode
-from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
-from secureml.kit.strict_json import loads_object
+from secureml.kit.jwt_claims import (
+    InvalidToken,
+    TokenRequirements,
+    UnverifiedToken,
+    check_registered_claims,
+    check_registered_header,
+    parse_token,
+)
 
 MAX_BYTES = 4096
 ALGORITHMS = ("ES256", "EdDSA")
@@ -24,23 +28,14 @@ ACCESS, REFRESH = "access", "refresh"
 TYPES = {ACCESS: "at+jwt", REFRESH: "rt+jwt"}
 _HEADER = frozenset({"alg", "kid", "typ"})
 _CLAIMS = frozenset({"iss", "aud", "exp", "iat", "nbf", "jti", "sub", "type", "sid", "client_id"})
-# Both algorithms sign with 64 bytes, which is 86 characters: nothing shorter is a signature.
-_SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]{86}", re.ASCII)
+_SIGNATURE = 86  # both algorithms sign with 64 bytes: 86 characters of base64url
 _KID = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
-class Unfit(Exception):
-    """A text that is no token of ours; ``reason`` is a word for the log, never for the caller."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What every token must say; times are in seconds.
+class TokenPolicy:
+    """What every token must say; times are in seconds, lifetimes by kind.
 
     ``leeway`` is how far ahead of our clock ``iat`` and ``nbf`` may be. There is none for
     ``exp``: a token that is over must not come back because a clock is slow.
@@ -51,13 +46,24 @@ class Rules:
     lifetimes: Mapping[str, float]
     leeway: float = 0.0
 
+    def requirements(self, kind: str) -> TokenRequirements:
+        """Return what header and claims of one kind must say."""
+        return TokenRequirements(
+            self.issuer,
+            frozenset({self.audience}),
+            frozenset(ALGORITHMS),
+            frozenset({TYPES[kind]}),
+            required=_CLAIMS,
+            header_names=_HEADER,
+            single_audience=True,
+            clock_skew=self.leeway,
+            max_age=self.lifetimes[kind],
+        )
 
-@dataclass(frozen=True, slots=True)
-class Unproven:
-    """Header and claims as they stand in the text; nobody has vouched for a word of it."""
 
-    header: dict[str, Any]
-    claims: dict[str, Any]
+def kind_of(header: Mapping[str, Any]) -> str:
+    """Return which kind a token says it is; an access token unless it says the other."""
+    return REFRESH if header.get("typ") == TYPES[REFRESH] else ACCESS
 
 
 def is_jws(text: str) -> bool:
@@ -65,64 +71,35 @@ def is_jws(text: str) -> bool:
     return text.count(".") == 2
 
 
-def read(text: str) -> Unproven:
-    """Take a token apart without believing it; raises Unfit."""
-    if len(text) > MAX_BYTES:
-        raise Unfit("oversize")
-    match = _SHAPE.fullmatch(text)
-    if match is None:
-        raise Unfit("shape")
-    return Unproven(_object(match[1]), _object(match[2]))
+def parse(text: str) -> UnverifiedToken:
+    """Take a token apart without believing it; raises InvalidToken."""
+    return parse_token(text, max_length=MAX_BYTES, signature_length=_SIGNATURE)
 
 
-def check_header(header: Mapping[str, Any], kind: str) -> None:
+def check_header(header: Mapping[str, Any], kind: str, policy: TokenPolicy) -> None:
     """Refuse every header but the one we write: no ``jku``, ``jwk``, ``x5c``, ``crit``, ``zip``."""
-    if header.keys() != _HEADER:
-        raise Unfit("header")
+    check_registered_header(header, policy.requirements(kind))
+    # What we write, we write in one way: no second name of an algorithm, no capitals.
     if header["alg"] not in ALGORITHMS:
-        raise Unfit("alg")
-    if not _matches(_KID, header["kid"]):
-        raise Unfit("kid")
+        raise InvalidToken("alg")
+    if not _KID.fullmatch(header["kid"]):
+        raise InvalidToken("kid")
     if header["typ"] != TYPES[kind]:
-        raise Unfit("typ")
+        raise InvalidToken("typ")
 
 
-def check_claims(claims: Mapping[str, Any], kind: str, rules: Rules, now: float) -> None:
+def check_claims(claims: Mapping[str, Any], kind: str, policy: TokenPolicy, now: float) -> None:
     """Refuse a token that does not say all it must, or is not for us and for now."""
-    for name in sorted(_CLAIMS - claims.keys()):
-        raise Unfit(f"missing_{name}")
-    if claims["iss"] != rules.issuer:
-        raise Unfit("iss")
-    if claims["aud"] != rules.audience:
-        raise Unfit("aud")
+    check_registered_claims(claims, policy.requirements(kind), now)
     if claims["type"] != kind:
-        raise Unfit("type")
+        raise InvalidToken("type")
     for name in ("jti", "sid"):
-        if not _matches(_ID, claims[name]):
-            raise Unfit(name)
-    if not isinstance(claims["sub"], str) or not claims["sub"]:
-        raise Unfit("sub")
+        if not isinstance(claims[name], str) or not _ID.fullmatch(claims[name]):
+            raise InvalidToken(name)
     if claims["client_id"] != claims["sub"]:
-        raise Unfit("client_id")
+        raise InvalidToken("client_id")
     if not isinstance(claims.get("scope", "" if kind == REFRESH else None), str):
-        raise Unfit("scope")
-    _check_times(claims, kind, rules, now)
-
-
-def _check_times(claims: Mapping[str, Any], kind: str, rules: Rules, now: float) -> None:
-    for name in ("exp", "iat", "nbf"):
-        if type(claims[name]) not in (int, float) or not isfinite(claims[name]):
-            raise Unfit(name)
-    # RFC 7519, 4.1.4: on or after the moment of expiry a token is expired.
-    if now >= claims["exp"]:
-        raise Unfit("expired")
-    if claims["nbf"] > now + rules.leeway:
-        raise Unfit("nbf")
-    if claims["iat"] > now + rules.leeway:
-        raise Unfit("iat")
-    # So a lifetime that was shortened holds for tokens that are out already.
-    if now >= claims["iat"] + rules.lifetimes[kind]:
-        raise Unfit("too_old")
+        raise InvalidToken("scope")
 
 
 def compose(
@@ -140,14 +117,3 @@ def compose(
     if scopes is not None:
         claims["scope"] = " ".join(sorted(scopes))
     return claims
-
-
-def _matches(shape: re.Pattern[str], value: object) -> bool:
-    return isinstance(value, str) and shape.fullmatch(value) is not None
-
-
-def _object(part: str) -> dict[str, Any]:
-    try:
-        return loads_object(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (Base64Error, ValueError):
-        raise Unfit("unreadable") from None

@@ -21,10 +21,11 @@ from secureml import (
     public,
     requires,
 )
+from secureml.kit.jwt_claims import InvalidToken
 
-from .families import Ended
-from .mint import Mint, Pair, Proven
-from .tokens import MAX_BYTES, REFRESH, Unfit
+from .families import FamilyEnded
+from .issuer import TokenIssuer, TokenPair, VerifiedToken
+from .tokens import MAX_BYTES, REFRESH
 
 SCOPE = "token"
 # A body holds one token and the name of it, or a list of scopes: whoever sends more means harm.
@@ -64,7 +65,7 @@ class RevokeBody(Schema):
     token = plain.String(required=True, validate=validate.Length(1, MAX_BYTES))
 
 
-class PairAnswer(Schema):
+class TokenPairAnswer(Schema):
     """A token for requests, and the one that is traded for the next pair."""
 
     access_token = plain.String(required=True)
@@ -85,20 +86,20 @@ class KeysAnswer(Schema):
     keys = plain.List(plain.Dict(), required=True)
 
 
-class Counter:
-    """What the views ask of the mint, with our refusals for its faults."""
+class TokenService:
+    """What the views need of the issuer, with our refusals for its faults."""
 
     def __init__(
         self,
-        mint: Mint,
+        issuer: TokenIssuer,
         clients: _Clients,
         unauthorized: Callable[[str], Problem],
         traded: Collection[str],
     ) -> None:
-        self._mint, self._clients = mint, clients
+        self._issuer, self._clients = issuer, clients
         self._unauthorized, self._traded = unauthorized, frozenset(traded)
 
-    def trade(self, principal: Principal, scope: str | None) -> Pair:
+    def trade(self, principal: Principal, scope: str | None) -> TokenPair:
         """Return a pair for whoever proved itself by something stronger than a token."""
         if principal.method not in self._traded:
             # Else a token that was stolen could be kept alive for ever.
@@ -108,24 +109,24 @@ class Counter:
         if not wanted or not implies_all(granted, wanted):
             raise Problem("forbidden", reason="jwt.scope_not_held")
         try:
-            return self._mint.issue(
+            return self._issuer.issue(
                 principal.client,
                 scopes=wanted,
                 origin=principal.credential,
                 until=principal.expires,
             )
-        except Ended as ended:
+        except FamilyEnded as ended:
             raise self._unauthorized(ended.reason) from None
         except SigningFault as fault:
             raise Problem("unavailable", reason="jwt.no_signing_key") from fault
 
-    def refresh(self, text: str) -> Pair:
+    def refresh(self, text: str) -> TokenPair:
         """Return the next pair for a refresh token that is used for the first time."""
         try:
-            proven = self._mint.prove(text, REFRESH)
-            self._check_client(proven)
-            return self._mint.refresh(proven)
-        except (Unfit, Ended) as refused:
+            verified = self._issuer.verify(text, REFRESH)
+            self._check_client(verified)
+            return self._issuer.refresh(verified)
+        except (InvalidToken, FamilyEnded) as refused:
             raise self._unauthorized(refused.reason) from None
         except SigningFault as fault:
             raise Problem("unavailable", reason="jwt.no_signing_key") from fault
@@ -133,39 +134,39 @@ class Counter:
     def revoke(self, text: str) -> None:
         """Take a token back; one that does not hold is as good as revoked (RFC 7009, 2.2)."""
         try:
-            self._mint.revoke(text)
-        except (Unfit, Ended):
+            self._issuer.revoke(text)
+        except (InvalidToken, FamilyEnded):
             return
 
-    def _check_client(self, proven: Proven) -> None:
-        client = self._clients.get(proven.client)
+    def _check_client(self, verified: VerifiedToken) -> None:
+        client = self._clients.get(verified.client)
         if client is None or not client.enabled:
-            raise Unfit("client_disabled")
+            raise InvalidToken("client_disabled")
 
 
-def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) -> Blueprint:
+def blueprint(service: TokenService, keys: _Keys, attach: Callable[[Flask], None]) -> Blueprint:
     """Return the routes; an app that registers them is prepared by ``attach`` first."""
     views = Blueprint("jwt", __name__)
     views.record_once(lambda state: attach(cast("Flask", state.app)))
 
     @views.post("/v1/auth/token", endpoint="token")
-    @requires(SCOPE, body=TokenBody, body_limit=_SCOPES_BODY, answer=PairAnswer)
+    @requires(SCOPE, body=TokenBody, body_limit=_SCOPES_BODY, answer=TokenPairAnswer)
     def token() -> Response:
         """Trade an API key for a pair of tokens."""
         exchange: Exchange = g.exchange
         if exchange.principal is None or exchange.payload is None:
             raise RuntimeError("a trade without a principal or a payload")
-        pair = counter.trade(exchange.principal, exchange.payload["scope"])
+        pair = service.trade(exchange.principal, exchange.payload["scope"])
         exchange.add_event("authn_token_created", scopes=" ".join(sorted(pair.scopes)))
         return _pair(pair)
 
     @views.post("/v1/auth/refresh", endpoint="refresh")
-    @public(body=RefreshBody, body_limit=_TOKEN_BODY, answer=PairAnswer)
+    @public(body=RefreshBody, body_limit=_TOKEN_BODY, answer=TokenPairAnswer)
     def refresh() -> Response:
         """Trade a refresh token for the next pair."""
         exchange: Exchange = g.exchange
         try:
-            pair = counter.refresh(_payload(exchange)["refresh_token"])
+            pair = service.refresh(_payload(exchange)["refresh_token"])
         except Problem as refused:
             if refused.reason == "jwt.replayed":
                 exchange.add_event("authn_token_reuse")
@@ -178,7 +179,7 @@ def blueprint(counter: Counter, keys: _Keys, attach: Callable[[Flask], None]) ->
     def revoke() -> dict[str, Any]:
         """Take a token back."""
         exchange: Exchange = g.exchange
-        counter.revoke(_payload(exchange)["token"])
+        service.revoke(_payload(exchange)["token"])
         exchange.add_event("authn_token_revoked", which="token")
         return {}
 
@@ -197,7 +198,7 @@ def _payload(exchange: Exchange) -> dict[str, Any]:
     return exchange.payload
 
 
-def _pair(pair: Pair) -> Response:
+def _pair(pair: TokenPair) -> Response:
     body = {
         "access_token": pair.access,
         "token_type": _SCHEME,

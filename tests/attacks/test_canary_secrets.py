@@ -25,7 +25,7 @@ sys.path[:0] = [str(CHECKOUT / "tests/live"), str(CHECKOUT / "tests/secureml/sta
 from live_serving import Instance, Served, descendants
 from stub_manager import Stub
 
-from plugins.api_keys.ring import KeyRing
+from plugins.api_keys.keyring import Keyring
 from secureml import program_log
 from secureml.app import create_app
 from secureml.cli.demo import train
@@ -53,7 +53,7 @@ def prepared(tmp_path_factory):
 def key_of(folder, client):
     """Add a client and issue it a key."""
     with closing(Store(f"sqlite:///{folder / 'secureml.db'}")) as store:
-        ring, clients = KeyRing(store, time.time), Clients(store, time.time)
+        ring, clients = Keyring(store, time.time), Clients(store, time.time)
         clients.add(client)
         return ring.issue(client, lifetime=None)[0].text
 

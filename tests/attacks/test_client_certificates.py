@@ -45,7 +45,7 @@ class Site:
         for client, minted in (("acme", self.leaf), ("other", self.other)):
             self.harness.clients.add(client)
             self.bindings.bind_leaf(client, from_der(minted.der))
-        self.key = plugins["api_keys"]._ring.issue("acme", lifetime=DAY)[0].text
+        self.key = plugins["api_keys"]._keyring.issue("acme", lifetime=DAY)[0].text
         self.app = self.harness.app(loaded, new_id=lambda: "0" * 32)
 
     def ask(self, environ, path="/v1/models"):

@@ -22,7 +22,7 @@ from flask import Blueprint
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from plugins.anonymous.plugin import Anonymous
-from plugins.api_keys.ring import KeyRing
+from plugins.api_keys.keyring import Keyring
 from plugins.errors.plugin import Errors
 from plugins.scopes.plugin import Scopes
 from secureml import ConfigError, Plugin, requires
@@ -166,7 +166,7 @@ class Site:
         store = Store(f"sqlite:///{folder / 'secureml.db'}")
         with closing(store):
             Clients(store, time.time).add("ward")
-            self.key = KeyRing(store, time.time).issue("ward", lifetime=None)[0].text
+            self.key = Keyring(store, time.time).issue("ward", lifetime=None)[0].text
         token = (folder / "keys" / "edge-token").read_text().strip()
         self.edge = {"X-SecureML-Edge": token, "X-Forwarded-For": "192.0.2.1",
                      "X-Forwarded-Proto": "https", "X-API-Key": self.key}  # fmt: skip

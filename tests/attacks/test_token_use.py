@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 from token_app import TokenApp, refused
 
-from plugins.jwt import tokens
+from secureml.kit import jwt_claims
 
 
 def test_attack_a_refresh_token_used_for_access(core):
@@ -130,7 +130,7 @@ def test_attack_one_bit_anywhere(core, token):
 def test_attack_an_oversize_token_is_refused_before_it_is_read(core, token, monkeypatch):
     """Beyond 4 KiB nothing is parsed, whatever it would say."""
     big = core.forge(token, claims={"pad": "x" * 4096})
-    monkeypatch.setattr(tokens, "_object", None)
+    monkeypatch.setattr(jwt_claims, "_object", None)
 
     assert refused(core, big, "jwt.oversize")
 

@@ -254,8 +254,9 @@ def test_attack_more_rights_than_the_client_has(core, token):
     forged = core.forge(token, claims={"scope": "predict models:read token admin"})
 
     principal = core.jwt._principal
-    with core.app.test_request_context():
-        exchange = core.harness.exchange(headers={"Authorization": f"Bearer {forged}"})
+    headers = {"Authorization": f"Bearer {forged}"}
+    with core.app.test_request_context(headers=headers):
+        exchange = core.harness.exchange(headers=headers)
         held = core.jwt.identify(exchange).scopes
     assert principal is not None
     assert held == {"predict", "models:read", "token"}

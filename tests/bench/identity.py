@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flask import current_app
 from joserfc.jwk import ECKey
 
 from plugins.api_keys.plugin import ApiKeys
@@ -145,9 +146,11 @@ def identify(way: Way, headers: dict[str, str]) -> float:
     exchange.set_peer(
         address="192.0.2.1", scheme="https", host="ml.example.org", proxy_verified=True
     )
-    begin = time.perf_counter_ns()
-    principal = way.plugin.identify(exchange)
-    spent = time.perf_counter_ns() - begin
+    # A plugin may read the token through a library that looks at Flask's own request.
+    with current_app.test_request_context("/v1/models", headers=headers):
+        begin = time.perf_counter_ns()
+        principal = way.plugin.identify(exchange)
+        spent = time.perf_counter_ns() - begin
     if principal is None or principal.client != "acme":
         raise SystemExit(f"{way.plugin.name} did not know the caller")
     return spent / 1000

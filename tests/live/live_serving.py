@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from live_servers import CHECKOUT, Answer, free_port
 
-from plugins.api_keys.ring import KeyRing
+from plugins.api_keys.keyring import Keyring
 from secureml.cli.demo import train
 from secureml.state.clients import Clients
 from secureml.state.store import Store
@@ -116,7 +116,7 @@ class Instance:
         store = Store(f"sqlite:///{self.folder / 'secureml.db'}")
         with closing(store):
             Clients(store, time.time).add(client, scopes=scopes, models=models)
-            return KeyRing(store, time.time).issue(client, lifetime=lifetime)[0].text
+            return Keyring(store, time.time).issue(client, lifetime=lifetime)[0].text
 
 
 class Served:

@@ -39,7 +39,7 @@ def golden(app):
 def ask(app):
     """Ask as the client acme."""
     (keys,) = (item for item in app.extensions["secureml"].plugins if item.name == "api_keys")
-    key, _ = keys.plugin._ring.issue("acme", lifetime=None)
+    key, _ = keys.plugin._keyring.issue("acme", lifetime=None)
     caller = app.test_client()
 
     def ask_it(method, path, **words):
@@ -317,7 +317,7 @@ def test_without_the_store_nobody_is_let_in_on_what_was_true_before(demo_instanc
     core = app.extensions["secureml"]
     core.clients.add("acme")
     (keys,) = (item for item in core.plugins if item.name == "api_keys")
-    headers = {"X-API-Key": keys.plugin._ring.issue("acme", lifetime=None)[0].text}
+    headers = {"X-API-Key": keys.plugin._keyring.issue("acme", lifetime=None)[0].text}
     caller = app.test_client()
 
     def ask():

@@ -323,7 +323,7 @@ def caller_of(app, *scopes):
     core = app.extensions["secureml"]
     core.clients.add("acme", scopes=scopes) if scopes else core.clients.add("acme")
     (keys,) = (item for item in core.plugins if item.name == "api_keys")
-    key, _ = keys.plugin._ring.issue("acme", lifetime=None)
+    key, _ = keys.plugin._keyring.issue("acme", lifetime=None)
     caller = app.test_client()
 
     def ask(method, path, **words):

@@ -31,7 +31,7 @@ class CommandContext:
         return json.loads(done.stdout)
 
     def state(self, text):
-        return self.plugin._ring.find(text)[1]
+        return self.plugin._keyring.find(text)[1]
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_key_is_shown_once_and_never_again(desk):
     ]
     for key in made:
         assert not any(key[17:] in text for text in said)
-        assert desk.plugin._ring.find(key)[0].digest not in "".join(said)
+        assert desk.plugin._keyring.find(key)[0].digest not in "".join(said)
 
 
 def test_the_list_says_what_there_is_to_know(desk):

@@ -39,7 +39,7 @@ def plugin(harness):
 @pytest.fixture
 def key(plugin):
     """A key of acme, good for a day."""
-    return plugin._ring.issue("acme", lifetime=DAY)[0].text
+    return plugin._keyring.issue("acme", lifetime=DAY)[0].text
 
 
 def ask(harness, plugin, offered, **environ):
@@ -90,15 +90,15 @@ def test_the_holder_of_a_key_is_named(harness, plugin, key):
     ],
 )
 def test_a_key_never_holds_more_than_its_client(harness, plugin, scopes, held):
-    made, _ = plugin._ring.issue("acme", lifetime=DAY, scopes=scopes)
+    made, _ = plugin._keyring.issue("acme", lifetime=DAY, scopes=scopes)
     assert ask(harness, plugin, made.text).scopes == held
 
 
 def misses(harness, plugin, key):
     """Return every offer that must fail, by the word the log has for it."""
-    ring = plugin._ring
-    revoked, gone = ring.issue("acme", lifetime=DAY)[0], ring.issue("acme", lifetime=-1.0)[0]
-    ring.revoke(revoked.id)
+    keyring = plugin._keyring
+    revoked, gone = keyring.issue("acme", lifetime=DAY)[0], keyring.issue("acme", lifetime=-1.0)[0]
+    keyring.revoke(revoked.id)
     harness.clients.add("out")
     harness.clients.set_enabled("out", enabled=False)
     return [
@@ -115,8 +115,8 @@ def misses(harness, plugin, key):
         ("unknown", forged(key)),
         ("expired", gone.text),
         ("revoked", revoked.text),
-        ("client_disabled", ring.issue("out", lifetime=DAY)[0].text),
-        ("client_disabled", ring.issue("never-added", lifetime=DAY)[0].text),
+        ("client_disabled", keyring.issue("out", lifetime=DAY)[0].text),
+        ("client_disabled", keyring.issue("never-added", lifetime=DAY)[0].text),
     ]
 
 
@@ -132,7 +132,7 @@ def test_attack_every_miss_gets_one_answer(harness):
     caller = harness.app(loaded, new_id=lambda: ID).test_client()
     plugin = loaded[0].plugin
     harness.clients.add("acme")
-    key = plugin._ring.issue("acme", lifetime=DAY)[0].text
+    key = plugin._keyring.issue("acme", lifetime=DAY)[0].text
     assert caller.get("/v1/models", headers={"X-API-Key": key}).status_code == 200
     answers = {
         (answer.status_code, answer.data, tuple(answer.headers))
@@ -214,7 +214,7 @@ def test_a_wrong_table_stops_the_start(harness, table):
 
 def test_a_revocation_acts_at_the_next_request(harness, plugin, key):
     assert ask(harness, plugin, key).client == "acme"
-    plugin._ring.revoke(key[4:16])
+    plugin._keyring.revoke(key[4:16])
     assert ask(harness, plugin, key) == denied("revoked")
 
 
@@ -235,7 +235,7 @@ def test_a_remembered_key_ends_at_its_second(harness, plugin, key):
 
 
 def test_a_key_without_an_end_is_remembered_too(harness, plugin):
-    made, _ = plugin._ring.issue("acme", lifetime=None)
+    made, _ = plugin._keyring.issue("acme", lifetime=None)
     first = ask(harness, plugin, made.text)
     assert ask(harness, plugin, made.text) is first
 
@@ -274,7 +274,7 @@ def test_attack_any_header_is_a_miss_and_never_a_failure(harness, plugin, offere
 
 def test_no_part_of_a_secret_is_kept_where_a_log_could_find_it(harness, plugin, key):
     principal = ask(harness, plugin, key)
-    kept = repr((principal, vars(plugin), plugin._ring.find(key), plugin._ring.list()))
+    kept = repr((principal, vars(plugin), plugin._keyring.find(key), plugin._keyring.list()))
     assert key[17:60] not in kept
     with pytest.raises(Problem) as refused:
         plugin.identify(harness.exchange("GET", "/", headers={"X-API-Key": forged(key)}))
@@ -309,7 +309,7 @@ def test_a_key_under_another_scheme_is_for_someone_else_to_name(harness, plugin,
 
 def test_attack_two_keys_at_once_are_nobodys(harness, plugin, key):
     """Which of the two callers it is, nobody can know; not even where both are one."""
-    other = plugin._ring.issue("acme", lifetime=DAY)[0].text
+    other = plugin._keyring.issue("acme", lifetime=DAY)[0].text
     for second in (key, other):
         assert asked_by(harness, plugin, X_API_Key=key, Authorization=f"ApiKey {second}") == (
             "malformed_request",
@@ -330,13 +330,13 @@ def test_the_ages_of_keys_that_are_good_are_measured(harness, plugin):
         return {measure.name: measure.value for measure in plugin.measures()}
 
     assert measured() == {"api_keys_active": 0}
-    gone = plugin._ring.issue("acme", lifetime=None)[1]
-    plugin._ring.issue("acme", lifetime=DAY)
+    gone = plugin._keyring.issue("acme", lifetime=None)[1]
+    plugin._keyring.issue("acme", lifetime=DAY)
     harness.clock.advance(2 * DAY)
-    plugin._ring.revoke(gone.id)
-    plugin._ring.issue("acme", lifetime=None)
+    plugin._keyring.revoke(gone.id)
+    plugin._keyring.issue("acme", lifetime=None)
     assert measured() == {"api_keys_active": 1, "api_key_oldest_age_seconds": 0}
-    plugin._ring.issue("acme", lifetime=DAY)
+    plugin._keyring.issue("acme", lifetime=DAY)
     harness.clock.advance(DAY / 2)
     assert measured() == {
         "api_keys_active": 2,

@@ -37,7 +37,7 @@ class Core:
         self.desk = loaded[-1].plugin
         self.plugin = self.harness.load(BruteForce, table or None)
         loaded.insert(1, self.plugin)
-        self._ring = loaded[2].plugin._ring
+        self._ring = loaded[2].plugin._keyring
         self.http = self.harness.app(loaded).test_client()
         self.harness.clients.add("acme")
         self.key = self._ring.issue("acme", lifetime=None)[0].text

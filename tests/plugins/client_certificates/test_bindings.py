@@ -142,11 +142,11 @@ def test_every_change_is_counted_and_reading_is_none(bindings, harness, leaf):
 
 
 def test_the_census_counts_what_is_good_now(bindings, authority, harness):
-    assert bindings.census() == (0, None)
+    assert bindings.statistics() == (0, None)
     bindings.bind_leaf("acme", from_der(authority.sign(days=(-1, 3)).der))
     ended = bindings.bind_leaf("acme", from_der(authority.sign(days=(-1, 1)).der))
     bindings.bind_leaf("acme", from_der(authority.sign(days=(-1, 2)).der))
     bindings.end(ended.id)
-    assert bindings.census() == (2, START + 2 * DAY)
+    assert bindings.statistics() == (2, START + 2 * DAY)
     harness.clock.advance(2.5 * DAY)
-    assert bindings.census() == (1, START + 3 * DAY)
+    assert bindings.statistics() == (1, START + 3 * DAY)

@@ -22,8 +22,8 @@ def run(core):
 
 def identity(core, pair):
     """Return the id a log shows for an access token."""
-    with core.app.test_request_context():
-        headers = {"Authorization": f"Bearer {pair['access_token']}"}
+    headers = {"Authorization": f"Bearer {pair['access_token']}"}
+    with core.app.test_request_context(headers=headers):
         return core.jwt.identify(core.harness.exchange(headers=headers)).credential
 
 

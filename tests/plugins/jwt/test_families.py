@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from plugins.jwt import families as module
-from plugins.jwt.families import Ended, Families
+from plugins.jwt.families import Families, FamilyEnded
 from secureml.state.store import Store
 from secureml.testing import Clock
 
@@ -44,20 +44,20 @@ def word(call, *facts, **more):
     """Return why it was refused, or None."""
     try:
         call(*facts, **more)
-    except Ended as ended:
+    except FamilyEnded as ended:
         return ended.reason
     return None
 
 
 def stands(families, family, jti="j" * 32, kid=KID):
     """Return None when a token of the family stands, else why not."""
-    return word(families.standing, family.id, jti=jti, kid=kid)
+    return word(families.require_active, family.id, jti=jti, kid=kid)
 
 
 def test_a_family_stands_from_its_first_moment_to_its_last(families, clock):
     """To the second."""
     family = begin(families)
-    assert families.standing(family.id, jti="j" * 32, kid=KID) == family
+    assert families.require_active(family.id, jti="j" * 32, kid=KID) == family
     clock.advance(999.9)
     assert stands(families, family) is None
     clock.advance(0.1)
@@ -66,15 +66,15 @@ def test_a_family_stands_from_its_first_moment_to_its_last(families, clock):
 
 def test_a_family_that_is_not_on_record_does_not_stand(families):
     """So an empty table opens nothing."""
-    assert word(families.standing, "0" * 32, jti="j" * 32, kid=KID) == "family_unknown"
-    assert word(families.turn, "0" * 32, "j" * 32) == "family_unknown"
+    assert word(families.require_active, "0" * 32, jti="j" * 32, kid=KID) == "family_unknown"
+    assert word(families.rotate, "0" * 32, "j" * 32) == "family_unknown"
 
 
 def test_a_turn_gives_the_next_refresh_token_and_keeps_the_end(families, clock):
     """Thirty days are thirty days."""
     first = begin(families)
     clock.advance(10)
-    second = families.turn(first.id, first.current)
+    second = families.rotate(first.id, first.current)
 
     assert second.current != first.current
     assert (second.id, second.expires, second.scopes) == (first.id, first.expires, first.scopes)
@@ -83,10 +83,10 @@ def test_a_turn_gives_the_next_refresh_token_and_keeps_the_end(families, clock):
 def test_attack_a_second_use_ends_the_family(families):
     """Whoever comes second."""
     first = begin(families)
-    second = families.turn(first.id, first.current)
+    second = families.rotate(first.id, first.current)
 
-    assert word(families.turn, first.id, first.current) == "replayed"
-    assert word(families.turn, first.id, second.current) == "family_revoked"
+    assert word(families.rotate, first.id, first.current) == "replayed"
+    assert word(families.rotate, first.id, second.current) == "family_revoked"
     assert stands(families, first) == "family_revoked"
 
 
@@ -127,7 +127,7 @@ def test_one_token_is_refused_by_id_and_one_key_by_name(families):
 def test_ends_are_told_to_every_worker_and_trades_are_not(families, store):
     """A trade concerns no token that was proven before, so it costs no worker its memory."""
     family = begin(families)
-    families.turn(family.id, family.current)
+    families.rotate(family.id, family.current)
     assert store.version("jwt") == 0
     families.end_client("nobody")
     assert store.version("jwt") == 0
@@ -169,8 +169,8 @@ def test_two_workers_cannot_both_use_one_refresh_token(families, clock, tmp_path
     elsewhere = Store(f"sqlite:///{tmp_path / 'secureml.db'}")
     other = Families(elsewhere, clock, lambda: "e" * 32)
 
-    assert word(other.turn, family.id, family.current) is None
-    assert word(families.turn, family.id, family.current) == "replayed"
+    assert word(other.rotate, family.id, family.current) is None
+    assert word(families.rotate, family.id, family.current) == "replayed"
     elsewhere.close()
 
 
@@ -180,7 +180,7 @@ def test_a_family_ends_with_what_it_was_traded_for(families, clock):
         "acme", scopes=["predict"], origin="k", lifetime=1000.0, until=clock() + 9
     )
     assert family.expires == clock() + 9
-    assert families.turn(family.id, family.current).expires == clock() + 9
+    assert families.rotate(family.id, family.current).expires == clock() + 9
     clock.advance(9)
     assert stands(families, family) == "family_expired"
     ended = {"scopes": ["predict"], "origin": "k", "lifetime": 1000.0, "until": clock()}

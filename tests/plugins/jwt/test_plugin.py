@@ -20,8 +20,8 @@ def harness(tmp_path):
 
 def name(core, token, scheme="Bearer"):
     """Return the principal IDENTIFY finds for a token."""
-    with core.app.test_request_context():
-        headers = {"Authorization": f"{scheme} {token}"}
+    headers = {"Authorization": f"{scheme} {token}"}
+    with core.app.test_request_context(headers=headers):
         return core.jwt.identify(core.harness.exchange(headers=headers))
 
 
@@ -101,7 +101,7 @@ def test_a_proven_token_is_remembered_and_not_proven_again(core, monkeypatch):
     """That is what makes it cheap."""
     token = core.pair()["access_token"]
     first = name(core, token)
-    monkeypatch.setattr(core.jwt, "_mint", None)
+    monkeypatch.setattr(core.jwt, "_issuer", None)
 
     assert name(core, token) is first
 
@@ -111,7 +111,7 @@ def test_a_trade_elsewhere_forgets_nothing(core, monkeypatch):
     token = core.pair()["access_token"]
     first = name(core, token)
     core.pair()
-    monkeypatch.setattr(core.jwt, "_mint", None)
+    monkeypatch.setattr(core.jwt, "_issuer", None)
 
     assert name(core, token) is first
 
@@ -283,7 +283,7 @@ def test_what_was_traded_for_a_key_ends_with_the_key(tmp_path):
 def test_attack_a_key_that_expires_lives_on_as_tokens(tmp_path):
     """Access tokens, refresh tokens, and what is refreshed: none is good when the key is not."""
     core = TokenApp(tmp_path)
-    key = core._ring.issue("acme", lifetime=600.0)[0].text
+    key = core._keyring.issue("acme", lifetime=600.0)[0].text
     pair = core.trade(key=key).json
     assert (pair["expires_in"], pair["refresh_expires_in"]) == (600, 600)
     core.clock.advance(500)

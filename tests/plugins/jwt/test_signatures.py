@@ -10,8 +10,11 @@ from flask_jwt_extended import exceptions
 from token_app import CHALLENGE, TokenApp, unpack
 from werkzeug.exceptions import NotFound
 
-from plugins.jwt.tokens import ACCESS, Unfit
+from plugins.jwt import signatures
+from plugins.jwt.families import FamilyEnded
+from plugins.jwt.tokens import ACCESS
 from secureml import Plugin, Problem, public
+from secureml.kit.jwt_claims import InvalidToken
 
 # Everything the library registers a handler for, as it would be raised.
 RAISED = {
@@ -31,6 +34,7 @@ RAISED = {
     "lookup": exceptions.UserLookupError("", {}, {}),
     "wrong": exceptions.WrongTokenError(),
 }
+OUR_OWN = {InvalidToken, FamilyEnded}  # what our callbacks raise inside the library
 EXPIRED = jwt.ExpiredSignatureError()
 EXPIRED.jwt_header, EXPIRED.jwt_data = {}, {}
 RAISED["expired"] = EXPIRED
@@ -81,7 +85,7 @@ def test_every_handler_the_library_registers_is_in_that_list(core):
     """So a new one in a later version is noticed."""
     handlers = core.app.error_handler_spec[None][None]
 
-    assert set(handlers) == {type(error) for error in RAISED.values()} | {Exception}
+    assert set(handlers) == {type(error) for error in RAISED.values()} | {*OUR_OWN, Exception}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -130,6 +134,46 @@ def test_a_view_behind_the_librarys_decorator_keeps_our_rules(core):
     assert core.ask(fresh, "/guarded").status_code == 401
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"exp": 1}, {"nbf": 9_000_000_000}, {"jti": "x"}, {"type": "refresh"}],
+    ids=["expired", "not yet", "strange", "other kind"],
+)
+def test_whoever_calls_the_library_with_a_token_gets_our_rules(core, change):
+    """They stand in its decode key callback, so `decode_token` alone keeps them as well."""
+    good = core.pair()["access_token"]
+    with core.app.app_context():
+        assert library.decode_token(good)["sub"] == "acme"
+        with pytest.raises(InvalidToken):
+            library.decode_token(core.forge(good, claims=change))
+
+
+def test_the_library_itself_verifies_on_the_request_path(core, monkeypatch):
+    """Once for each token: what is known needs no second look."""
+    calls = []
+    verify = signatures.verify_jwt_in_request
+    monkeypatch.setattr(signatures, "verify_jwt_in_request", lambda: calls.append(1) or verify())
+    token = core.pair()["access_token"]
+    for _ in range(3):
+        assert core.ask(token).status_code == 200
+
+    assert len(calls) == 1
+
+
+def test_attack_a_token_at_a_method_that_the_library_does_not_look_at(core):
+    """It asks for no token at OPTIONS; a bad one is refused all the same, a good one counts."""
+    token = core.pair()["access_token"]
+    for text, holds in ((token, True), (core.forge(token, claims={"aud": "other"}), False)):
+        headers = {"Authorization": f"Bearer {text}"}
+        with core.app.test_request_context(method="OPTIONS", headers=headers):
+            exchange = core.harness.exchange("OPTIONS", "/", headers=headers)
+            if holds:
+                assert core.jwt.identify(exchange).client == "acme"
+            else:
+                with pytest.raises(Problem):
+                    core.jwt.identify(exchange)
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
 def test_what_is_signed_says_who_signed_it(core, algorithm):
     """RFC 9068's header, and the claims it demands; nothing for cookies."""
@@ -173,6 +217,6 @@ def test_the_private_key_is_in_no_repr(core):
     """What signs is handed around inside a library that may log it."""
     with core.app.test_request_context():
         g.exchange = None
-        assert "private" not in repr(core.jwt._mint._signatures).lower()
-        with pytest.raises(Unfit):
-            core.jwt._mint.prove("a.b.c", ACCESS)
+        assert "private" not in repr(core.jwt._issuer._signatures).lower()
+        with pytest.raises(InvalidToken):
+            core.jwt._issuer.verify("a.b.c", ACCESS)

@@ -1,4 +1,4 @@
-"""The rules of a token, without a key, a store or an app: `check_*` and `read` alone."""
+"""The rules of a token, without a key, a store or an app: `check_*` and `parse` alone."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from token_app import pack
 
 from plugins.jwt import tokens
-from plugins.jwt.tokens import ACCESS, REFRESH, Rules, Unfit
+from plugins.jwt.tokens import ACCESS, REFRESH, TokenPolicy
+from secureml.kit.jwt_claims import InvalidToken
 
 NOW = 1000.0
-RULES = Rules("https://ml.example.org", "ml", {ACCESS: 900.0, REFRESH: 9000.0}, 0.0)
+POLICY = TokenPolicy("https://ml.example.org", "ml", {ACCESS: 900.0, REFRESH: 9000.0}, 0.0)
 HEADER = {"alg": "ES256", "kid": "k" * 43, "typ": "at+jwt"}
 SIGNATURE = "s" * 86
 
@@ -25,10 +26,10 @@ def claims(kind=ACCESS, **changes):
         family="f" * 32,
         jti="a" * 32,
         now=NOW,
-        expires=NOW + RULES.lifetimes[kind],
+        expires=NOW + POLICY.lifetimes[kind],
         scopes=frozenset({"b", "a"}) if kind == ACCESS else None,
     )
-    made |= {"iss": RULES.issuer, "aud": RULES.audience, "sub": "acme", "type": kind}
+    made |= {"iss": POLICY.issuer, "aud": POLICY.audience, "sub": "acme", "type": kind}
     return {**made, **changes}
 
 
@@ -36,15 +37,15 @@ def reason(check, *facts):
     """Return the word a check refuses with, or None."""
     try:
         check(*facts)
-    except Unfit as unfit:
-        return unfit.reason
+    except InvalidToken as refused:
+        return refused.reason
     return None
 
 
 @pytest.mark.parametrize("kind", [ACCESS, REFRESH])
 def test_what_we_compose_keeps_our_rules(kind):
     """The two halves of this file agree."""
-    assert reason(tokens.check_claims, claims(kind), kind, RULES, NOW) is None
+    assert reason(tokens.check_claims, claims(kind), kind, POLICY, NOW) is None
 
 
 def test_scopes_are_written_in_order_and_a_refresh_token_has_none():
@@ -59,7 +60,7 @@ def test_every_claim_is_required(name):
     found = claims()
     del found[name]
 
-    assert reason(tokens.check_claims, found, ACCESS, RULES, NOW) == f"missing_{name}"
+    assert reason(tokens.check_claims, found, ACCESS, POLICY, NOW) == f"missing_{name}"
 
 
 @pytest.mark.parametrize(
@@ -84,18 +85,18 @@ def test_every_claim_must_be_what_we_would_have_written(name, value):
     """Each refusal names the claim, for the log."""
     changed = claims(**{name: value})
 
-    assert reason(tokens.check_claims, changed, ACCESS, RULES, NOW) == name
+    assert reason(tokens.check_claims, changed, ACCESS, POLICY, NOW) == name
 
 
 def test_times_are_compared_to_the_second():
     """On or after the end is too late; at the very start is in time."""
     for now, word in ((NOW, None), (NOW + 899.9, None), (NOW + 900, "expired"), (NOW - 0.1, "nbf")):
-        assert reason(tokens.check_claims, claims(), ACCESS, RULES, now) == word
+        assert reason(tokens.check_claims, claims(), ACCESS, POLICY, now) == word
 
 
 def test_the_leeway_is_for_a_clock_set_back_and_gives_no_token_a_longer_life():
     """It counts for `iat` and `nbf`, to the fraction, and not for `exp`."""
-    lenient = Rules(RULES.issuer, RULES.audience, RULES.lifetimes, 10.0)
+    lenient = TokenPolicy(POLICY.issuer, POLICY.audience, POLICY.lifetimes, 10.0)
     for now, word in (
         (NOW - 10, None),
         (NOW - 10.1, "nbf"),
@@ -107,7 +108,7 @@ def test_the_leeway_is_for_a_clock_set_back_and_gives_no_token_a_longer_life():
 
 def test_a_lifetime_that_was_shortened_holds_for_tokens_that_are_out():
     """Their age counts."""
-    short = Rules(RULES.issuer, RULES.audience, {ACCESS: 60.0, REFRESH: 60.0}, 0.0)
+    short = TokenPolicy(POLICY.issuer, POLICY.audience, {ACCESS: 60.0, REFRESH: 60.0}, 0.0)
 
     assert reason(tokens.check_claims, claims(), ACCESS, short, NOW + 59) is None
     assert reason(tokens.check_claims, claims(), ACCESS, short, NOW + 60) == "too_old"
@@ -115,7 +116,7 @@ def test_a_lifetime_that_was_shortened_holds_for_tokens_that_are_out():
 
 def test_a_header_is_ours_to_the_letter():
     """Each member, no more and no less."""
-    assert reason(tokens.check_header, HEADER, ACCESS) is None
+    assert reason(tokens.check_header, HEADER, ACCESS, POLICY) is None
     for changed, word in (
         ({**HEADER, "jku": "x"}, "header"),
         ({"alg": "ES256"}, "header"),
@@ -125,13 +126,13 @@ def test_a_header_is_ours_to_the_letter():
         ({**HEADER, "kid": None}, "kid"),
         ({**HEADER, "typ": "rt+jwt"}, "typ"),
     ):
-        assert reason(tokens.check_header, changed, ACCESS) == word
+        assert reason(tokens.check_header, changed, ACCESS, POLICY) == word
 
 
 def test_reading_gives_what_is_written():
     """Header and claims, unproven."""
     parts = [pack(json.dumps(part).encode()) for part in (HEADER, claims())]
-    found = tokens.read(f"{parts[0]}.{parts[1]}.{SIGNATURE}")
+    found = tokens.parse(f"{parts[0]}.{parts[1]}.{SIGNATURE}")
 
     assert (found.header, found.claims) == (HEADER, claims())
 
@@ -152,19 +153,19 @@ def test_json_is_read_strictly(payload, word):
     """Where two readers could differ, there is nothing to read."""
     text = f"{pack(b'{}')}.{pack(payload.encode())}.{SIGNATURE}"
 
-    assert reason(tokens.read, text) == word
+    assert reason(tokens.parse, text) == word
 
 
 def test_the_size_is_looked_at_first():
     """4 KiB, to the byte."""
-    assert reason(tokens.read, "x" * 4096) == "shape"
-    assert reason(tokens.read, "x" * 4097) == "oversize"
+    assert reason(tokens.parse, "x" * 4096) == "shape"
+    assert reason(tokens.parse, "x" * 4097) == "oversize"
 
 
 @given(st.text(alphabet=st.sampled_from("eyJ._-=AZaz09 \n\u00e9"), max_size=300) | st.text())
 def test_any_text_at_all_is_read_or_refused(text):
     """Nothing else escapes."""
-    reason(tokens.read, text)
+    reason(tokens.parse, text)
 
 
 @given(
@@ -181,7 +182,7 @@ def test_any_text_at_all_is_read_or_refused(text):
 def test_any_claims_at_all_are_judged(changes):
     """A value of any kind has an answer, and no stranger's value is let in."""
     changed = {name: value for name, value in changes.items() if value != claims()[name]}
-    word = reason(tokens.check_claims, claims(**changes), ACCESS, RULES, NOW)
+    word = reason(tokens.check_claims, claims(**changes), ACCESS, POLICY, NOW)
 
     strange = changed.keys() & {"iss", "aud", "sub", "type", "client_id"}
     if strange == {"sub", "client_id"} and changed["sub"] == changed["client_id"]:

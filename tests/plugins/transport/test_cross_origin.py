@@ -6,8 +6,8 @@ import pytest
 from flask import Blueprint
 from marshmallow import Schema
 
+from plugins.api_keys.keyring import Keyring
 from plugins.api_keys.plugin import ApiKeys
-from plugins.api_keys.ring import KeyRing
 from plugins.rate_limit.plugin import RateLimit
 from plugins.scopes.plugin import Scopes
 from plugins.security_headers.plugin import SecurityHeaders
@@ -77,7 +77,7 @@ def site(core, *more, **table):
 
 
 def key(core):
-    return KeyRing(core.store, core.clock).issue("acme", lifetime=None)[0].text
+    return Keyring(core.store, core.clock).issue("acme", lifetime=None)[0].text
 
 
 def cors(answer):

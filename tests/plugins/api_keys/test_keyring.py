@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from plugins.api_keys import ring as ring_module
+from plugins.api_keys import keyring as ring_module
 from plugins.api_keys.key import new_key
-from plugins.api_keys.ring import KeyFault, KeyRing
+from plugins.api_keys.keyring import KeyFault, Keyring
 from secureml import Store, StoreUnavailable
 from secureml.testing import Clock
 
@@ -23,9 +23,9 @@ DAY = 86400.0
 # A second worker: finds what it is told on each line, until its input ends.
 WORKER = """
 import sys, time
-from plugins.api_keys.ring import KeyRing
+from plugins.api_keys.keyring import Keyring
 from secureml import Store
-ring = KeyRing(Store(sys.argv[1]), lambda: float(sys.argv[2]))
+ring = Keyring(Store(sys.argv[1]), lambda: float(sys.argv[2]))
 for line in sys.stdin:
     print(ring.find(line.strip())[1], flush=True)
 """
@@ -48,12 +48,12 @@ def store(url):
 
 
 @pytest.fixture
-def ring(store, clock):
-    return KeyRing(store, clock)
+def keyring(store, clock):
+    return Keyring(store, clock)
 
 
 @pytest.fixture
-def worker(store, ring, url, clock):
+def worker(store, keyring, url, clock):
     """Another process with a ring of its own; call it with a key for the state it finds."""
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, url, str(clock())],
@@ -92,38 +92,38 @@ def same_id(first, second):
     return lambda count: bytes(16) if count == 16 else next(secrets)
 
 
-def test_a_key_is_found_with_what_it_was_issued_for(ring, clock):
-    key, record = ring.issue("acme", lifetime=DAY, scopes=["predict"])
-    found, state = ring.find(key.text)
+def test_a_key_is_found_with_what_it_was_issued_for(keyring, clock):
+    key, record = keyring.issue("acme", lifetime=DAY, scopes=["predict"])
+    found, state = keyring.find(key.text)
     assert (found, state) == (record, "active")
     assert (found.client, found.scopes) == ("acme", {"predict"})
     assert (found.created, found.expires, found.revoked) == (clock(), clock() + DAY, None)
 
 
-def test_no_scopes_are_all_of_the_clients_and_an_empty_list_is_none_at_all(ring):
-    assert ring.issue("acme", lifetime=None)[1].scopes is None
-    key, _ = ring.issue("acme", lifetime=None, scopes=[])
-    assert ring.find(key.text)[0].scopes == frozenset()
+def test_no_scopes_are_all_of_the_clients_and_an_empty_list_is_none_at_all(keyring):
+    assert keyring.issue("acme", lifetime=None)[1].scopes is None
+    key, _ = keyring.issue("acme", lifetime=None, scopes=[])
+    assert keyring.find(key.text)[0].scopes == frozenset()
 
 
-def test_a_key_ends_at_its_second_also_where_it_is_cached(ring, clock):
-    key, _ = ring.issue("acme", lifetime=DAY)
+def test_a_key_ends_at_its_second_also_where_it_is_cached(keyring, clock):
+    key, _ = keyring.issue("acme", lifetime=DAY)
     clock.advance(DAY - 0.001)
-    assert ring.find(key.text)[1] == "active"
+    assert keyring.find(key.text)[1] == "active"
     clock.advance(0.001)
-    assert ring.find(key.text)[1] == "expired"
+    assert keyring.find(key.text)[1] == "expired"
 
 
-def test_a_key_without_an_end_has_none(ring, clock):
-    key, _ = ring.issue("acme", lifetime=None)
+def test_a_key_without_an_end_has_none(keyring, clock):
+    key, _ = keyring.issue("acme", lifetime=None)
     clock.advance(50 * 365 * DAY)
-    assert ring.find(key.text)[1] == "active"
+    assert keyring.find(key.text)[1] == "active"
 
 
 def test_attack_the_right_id_with_another_secret_is_as_unknown_as_no_id(store, clock, monkeypatch):
     """Both misses compare in constant time, the one without a record as well."""
-    ring = KeyRing(store, clock, same_id(b"a" * 32, b"b" * 32))
-    key, _ = ring.issue("acme", lifetime=None)
+    keyring = Keyring(store, clock, same_id(b"a" * 32, b"b" * 32))
+    key, _ = keyring.issue("acme", lifetime=None)
     forged = new_key(same_id(b"c" * 32, b""))
     stranger = new_key(os.urandom)
     assert forged.id == key.id
@@ -134,23 +134,23 @@ def test_attack_the_right_id_with_another_secret_is_as_unknown_as_no_id(store, c
         return compare(*digests)
 
     monkeypatch.setattr(ring_module.hmac, "compare_digest", watched)
-    assert ring.find(forged.text) == ring.find(stranger.text) == (None, "unknown")
+    assert keyring.find(forged.text) == keyring.find(stranger.text) == (None, "unknown")
     assert [len(digest) for pair in compared for digest in pair] == [64] * 4
 
 
 @pytest.mark.parametrize("text", ["", "sml_", "x" * 66, "sml_" + "a" * 12 + "_" + "a" * 49, "é"])
 def test_what_is_no_key_is_told_without_asking_the_store(tmp_path, clock, text):
-    ring = KeyRing(Store(f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}"), clock)
-    assert ring.find(text) == (None, "malformed")
+    keyring = Keyring(Store(f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}"), clock)
+    assert keyring.find(text) == (None, "malformed")
 
 
-def test_attack_whoever_steals_the_database_has_no_key(ring, store, tmp_path):
+def test_attack_whoever_steals_the_database_has_no_key(keyring, store, tmp_path):
     """Neither the text nor its secret half is in a byte of any file, only the digest."""
-    made = [ring.issue("acme", lifetime=DAY)[0] for _ in range(3)]
-    made.append(ring.rotate(made[0].id, overlap=60)[0])
-    ring.revoke(made[1].id)
+    made = [keyring.issue("acme", lifetime=DAY)[0] for _ in range(3)]
+    made.append(keyring.rotate(made[0].id, overlap=60)[0])
+    keyring.revoke(made[1].id)
     for key in made:
-        ring.find(key.text)
+        keyring.find(key.text)
     files = [path.read_bytes() for path in tmp_path.iterdir()]
     store.close()
     files += [path.read_bytes() for path in tmp_path.iterdir()]
@@ -161,132 +161,132 @@ def test_attack_whoever_steals_the_database_has_no_key(ring, store, tmp_path):
         assert any(key.digest().encode() in data for data in files)
 
 
-def test_the_list_holds_no_secret_and_keeps_the_order(ring, clock):
-    first, _ = ring.issue("b", lifetime=None)
+def test_the_list_holds_no_secret_and_keeps_the_order(keyring, clock):
+    first, _ = keyring.issue("b", lifetime=None)
     clock.advance(1)
-    second, _ = ring.issue("a", lifetime=None)
-    assert [record.id for record in ring.list()] == [first.id, second.id]
-    assert [record.id for record in ring.list("a")] == [second.id]
-    assert ring.list("c") == []
+    second, _ = keyring.issue("a", lifetime=None)
+    assert [record.id for record in keyring.list()] == [first.id, second.id]
+    assert [record.id for record in keyring.list("a")] == [second.id]
+    assert keyring.list("c") == []
     for key in (first, second):
-        assert key.text[17:] not in repr(ring.list())
+        assert key.text[17:] not in repr(keyring.list())
 
 
 def test_a_found_key_is_not_asked_for_again_until_one_changed(store, clock):
     counted = Counted(store)
-    ring = KeyRing(counted, clock)
-    key, _ = ring.issue("acme", lifetime=None)
+    keyring = Keyring(counted, clock)
+    key, _ = keyring.issue("acme", lifetime=None)
     for _ in range(3):
-        ring.find(key.text)
+        keyring.find(key.text)
     assert counted.reads == 1
-    ring.issue("other", lifetime=None)
-    ring.find(key.text)
+    keyring.issue("other", lifetime=None)
+    keyring.find(key.text)
     assert counted.reads == 2
 
 
 def test_a_key_that_was_asked_for_too_early_is_found_once_it_is_there(store, clock):
-    ring = KeyRing(store, clock, same_id(b"a" * 32, b""))
+    keyring = Keyring(store, clock, same_id(b"a" * 32, b""))
     key = new_key(same_id(b"a" * 32, b""))
-    assert ring.find(key.text)[1] == "unknown"
-    ring.issue("acme", lifetime=None)
-    assert ring.find(key.text)[1] == "active"
+    assert keyring.find(key.text)[1] == "unknown"
+    keyring.issue("acme", lifetime=None)
+    assert keyring.find(key.text)[1] == "active"
 
 
-def test_attack_made_up_ids_do_not_fill_the_memory(ring, monkeypatch):
+def test_attack_made_up_ids_do_not_fill_the_memory(keyring, monkeypatch):
     monkeypatch.setattr(ring_module, "CACHE_SIZE", 8)
-    key, _ = ring.issue("acme", lifetime=None)
+    key, _ = keyring.issue("acme", lifetime=None)
     for _ in range(30):
-        assert ring.find(new_key(os.urandom).text)[1] == "unknown"
-        assert len(ring._cache[1]) <= 8
-    assert ring.find(key.text)[1] == "active"
+        assert keyring.find(new_key(os.urandom).text)[1] == "unknown"
+        assert len(keyring._cache[1]) <= 8
+    assert keyring.find(key.text)[1] == "active"
 
 
-def test_a_store_that_cannot_be_asked_lets_nobody_in(ring, tmp_path):
-    key, _ = ring.issue("acme", lifetime=None)
-    assert ring.find(key.text)[1] == "active"
+def test_a_store_that_cannot_be_asked_lets_nobody_in(keyring, tmp_path):
+    key, _ = keyring.issue("acme", lifetime=None)
+    assert keyring.find(key.text)[1] == "active"
     (tmp_path / "secureml.db").unlink()
     with pytest.raises(StoreUnavailable):
-        ring.find(key.text)
+        keyring.find(key.text)
 
 
-def test_a_revoked_key_is_refused_at_once_and_stays_revoked(ring, clock):
-    key, _ = ring.issue("acme", lifetime=None)
-    ring.find(key.text)
-    revoked = ring.revoke(key.id)
-    assert ring.find(key.text)[1] == "revoked"
+def test_a_revoked_key_is_refused_at_once_and_stays_revoked(keyring, clock):
+    key, _ = keyring.issue("acme", lifetime=None)
+    keyring.find(key.text)
+    revoked = keyring.revoke(key.id)
+    assert keyring.find(key.text)[1] == "revoked"
     clock.advance(60)
-    assert ring.revoke(key.id) == revoked
+    assert keyring.revoke(key.id) == revoked
 
 
-def test_a_revocation_is_seen_by_another_process_at_its_next_request(ring, worker):
-    key, _ = ring.issue("acme", lifetime=None)
+def test_a_revocation_is_seen_by_another_process_at_its_next_request(keyring, worker):
+    key, _ = keyring.issue("acme", lifetime=None)
     assert [worker(key.text), worker(key.text)] == ["active", "active"]
-    ring.revoke(key.id)
+    keyring.revoke(key.id)
     assert worker(key.text) == "revoked"
 
 
-def test_a_rotation_is_seen_by_another_process_at_its_next_request(ring, worker):
-    old, _ = ring.issue("acme", lifetime=None)
+def test_a_rotation_is_seen_by_another_process_at_its_next_request(keyring, worker):
+    old, _ = keyring.issue("acme", lifetime=None)
     assert worker(old.text) == "active"
-    new, _ = ring.rotate(old.id, overlap=0)
+    new, _ = keyring.rotate(old.id, overlap=0)
     assert [worker(old.text), worker(new.text)] == ["expired", "active"]
 
 
-def test_a_rotated_key_goes_on_for_the_overlap_beside_its_successor(ring, clock):
-    old, was = ring.issue("acme", lifetime=30 * DAY, scopes=["predict"])
+def test_a_rotated_key_goes_on_for_the_overlap_beside_its_successor(keyring, clock):
+    old, was = keyring.issue("acme", lifetime=30 * DAY, scopes=["predict"])
     clock.advance(DAY)
-    new, record = ring.rotate(old.id, overlap=3600)
+    new, record = keyring.rotate(old.id, overlap=3600)
     assert (record.client, record.scopes) == (was.client, was.scopes)
     assert record.expires == clock() + 30 * DAY
-    assert ring.find(old.text)[0].successor == new.id
+    assert keyring.find(old.text)[0].successor == new.id
     clock.advance(3599)
-    assert (ring.find(old.text)[1], ring.find(new.text)[1]) == ("active", "active")
+    assert (keyring.find(old.text)[1], keyring.find(new.text)[1]) == ("active", "active")
     clock.advance(1)
-    assert (ring.find(old.text)[1], ring.find(new.text)[1]) == ("expired", "active")
+    assert (keyring.find(old.text)[1], keyring.find(new.text)[1]) == ("expired", "active")
 
 
-def test_an_overlap_never_lengthens_a_key(ring, clock):
-    old, record = ring.issue("acme", lifetime=600)
-    ring.rotate(old.id, overlap=DAY)
-    assert ring.find(old.text)[0].expires == record.expires
+def test_an_overlap_never_lengthens_a_key(keyring, clock):
+    old, record = keyring.issue("acme", lifetime=600)
+    keyring.rotate(old.id, overlap=DAY)
+    assert keyring.find(old.text)[0].expires == record.expires
 
 
 @pytest.mark.parametrize("fate", ["revoked", "expired", "rotated", "unknown"])
-def test_what_is_not_in_use_is_not_rotated(ring, clock, fate):
-    key, _ = ring.issue("acme", lifetime=DAY)
+def test_what_is_not_in_use_is_not_rotated(keyring, clock, fate):
+    key, _ = keyring.issue("acme", lifetime=DAY)
     key_id = key.id
     match fate:
         case "revoked":
-            ring.revoke(key_id)
+            keyring.revoke(key_id)
         case "expired":
             clock.advance(DAY)
         case "rotated":
-            ring.rotate(key_id, overlap=3600)
+            keyring.rotate(key_id, overlap=3600)
         case "unknown":
             key_id = "x" * 12
-    before = ring.list()
+    before = keyring.list()
     with pytest.raises(KeyFault) as fault:
-        ring.rotate(key_id, overlap=60)
+        keyring.rotate(key_id, overlap=60)
     assert fate in str(fault.value) or "no key" in str(fault.value)
     assert "\n" not in str(fault.value)
-    assert ring.list() == before
+    assert keyring.list() == before
 
 
-def test_an_unknown_key_is_not_revoked(ring):
+def test_an_unknown_key_is_not_revoked(keyring):
     with pytest.raises(KeyFault, match="no key"):
-        ring.revoke("x" * 12)
+        keyring.revoke("x" * 12)
 
 
-def test_a_rotation_that_fails_half_way_did_not_happen(store, ring, clock):
-    key, record = ring.issue("acme", lifetime=None)
+def test_a_rotation_that_fails_half_way_did_not_happen(store, keyring, clock):
+    key, record = keyring.issue("acme", lifetime=None)
 
     def broken(count):
         raise RuntimeError("no randomness")
 
     with pytest.raises(RuntimeError):
-        KeyRing(store, clock, broken).rotate(key.id, overlap=0)
-    assert ring.list() == [record]
-    assert ring.find(key.text)[1] == "active"
+        Keyring(store, clock, broken).rotate(key.id, overlap=0)
+    assert keyring.list() == [record]
+    assert keyring.find(key.text)[1] == "active"
 
 
 def together(*work):
@@ -311,13 +311,13 @@ def together(*work):
 def test_of_several_rotations_at_once_one_makes_a_key(url, clock):
     """Each with a store of its own, as several commands would be."""
     with closing(Store(url)) as store:
-        ring = KeyRing(store, clock)
-        key, _ = ring.issue("acme", lifetime=None)
+        keyring = Keyring(store, clock)
+        key, _ = keyring.issue("acme", lifetime=None)
         rivals = [Store(url) for _ in range(4)]
-        rings = [KeyRing(rival, clock) for rival in rivals]
+        rings = [Keyring(rival, clock) for rival in rivals]
         found = together(*(lambda r=r: r.rotate(key.id, overlap=60) for r in rings))
         assert sum(isinstance(item, KeyFault) for item in found) == 3
-        assert len(ring.list()) == 2
+        assert len(keyring.list()) == 2
         for rival in rivals:
             rival.close()
 
@@ -325,30 +325,30 @@ def test_of_several_rotations_at_once_one_makes_a_key(url, clock):
 def test_a_revocation_beside_a_rotation_always_holds(url, clock):
     """Whichever is first, the old key is dead afterwards."""
     with closing(Store(url)) as store, closing(Store(url)) as other:
-        ring, rival = KeyRing(store, clock), KeyRing(other, clock)
+        keyring, rival = Keyring(store, clock), Keyring(other, clock)
         for _ in range(10):
-            key, _ = ring.issue("acme", lifetime=None)
+            key, _ = keyring.issue("acme", lifetime=None)
             rotated, revoked = together(
                 lambda key=key: rival.rotate(key.id, overlap=DAY),
-                lambda key=key: ring.revoke(key.id),
+                lambda key=key: keyring.revoke(key.id),
             )
             assert revoked.revoked is not None
-            assert ring.find(key.text)[1] == rival.find(key.text)[1] == "revoked"
+            assert keyring.find(key.text)[1] == rival.find(key.text)[1] == "revoked"
             if isinstance(rotated, KeyFault):
                 assert "revoked" in str(rotated)
             else:
-                assert ring.find(rotated[0].text)[1] == "active"
+                assert keyring.find(rotated[0].text)[1] == "active"
 
 
-def test_a_key_is_never_found_after_its_revocation_returned(ring):
+def test_a_key_is_never_found_after_its_revocation_returned(keyring):
     """Finders run beside the revocation; what they start after it sees it."""
-    key, _ = ring.issue("acme", lifetime=None)
+    key, _ = keyring.issue("acme", lifetime=None)
     done, wrong = threading.Event(), []
 
     def find():
         while True:
             was_done = done.is_set()
-            state = ring.find(key.text)[1]
+            state = keyring.find(key.text)[1]
             if was_done:
                 wrong.extend([state] * (state != "revoked"))
                 return
@@ -356,7 +356,7 @@ def test_a_key_is_never_found_after_its_revocation_returned(ring):
     finders = [threading.Thread(target=find) for _ in range(4)]
     for finder in finders:
         finder.start()
-    ring.revoke(key.id)
+    keyring.revoke(key.id)
     done.set()
     for finder in finders:
         finder.join(20)

@@ -1,4 +1,4 @@
-"""The ring of keys: who holds which, until when. Only digests are kept.
+"""The keyring: which client holds which key, until when. Only digests are kept.
 
 A found key is cached until the store says that one changed, so a revocation is seen by
 every worker at its next request. Knows neither Flask nor the pipeline.
@@ -63,7 +63,7 @@ class KeyRecord:
         return "active"
 
 
-class KeyRing:
+class Keyring:
     """Issues, finds, rotates and revokes keys."""
 
     def __init__(
@@ -103,7 +103,7 @@ class KeyRing:
         with self._store.read() as connection:
             return [_record(row) for row in connection.execute(query)]
 
-    def census(self) -> tuple[int, float | None, float | None]:
+    def statistics(self) -> tuple[int, float | None, float | None]:
         """Return how many keys are good now, when the oldest was made and the next one ends."""
         now = self._now()
         good = sa.and_(
