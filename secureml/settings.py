@@ -243,8 +243,7 @@ def _sqlite(path: Path) -> str:
 
 def _takes_credentials(settings: Settings, enabled: Collection[str]) -> bool:
     """Tell whether tokens are given out here: for keys, for clients' secrets, for passwords."""
-    serves = "server" in settings.plugin_tables.get("oauth2", {})
-    return "jwt" in enabled or ("oauth2" in enabled and serves)
+    return "jwt" in enabled or "oauth2_server" in enabled
 
 
 def check_production(settings: Settings, enabled: Mapping[str, Any]) -> None:

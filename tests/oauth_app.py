@@ -8,8 +8,8 @@ import re
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from plugins.errors.plugin import Errors
-from plugins.oauth2.plugin import OAuth2
-from plugins.oauth2.server.clients import CODE, DEVICE, MACHINE, REFRESH
+from plugins.oauth2_server.clients import CODE, DEVICE, MACHINE, REFRESH
+from plugins.oauth2_server.plugin import OAuth2Server
 from plugins.scopes.plugin import Scopes
 from plugins.security_headers.plugin import SecurityHeaders
 from secureml import Plugin
@@ -49,8 +49,8 @@ class OAuthApp:
     def __init__(self, folder, *, more=(), origins=(), **table):
         self.harness = harness = Harness(folder)
         self.clock, self.signing, self.clients = harness.clock, harness.signing, harness.clients
-        words = {"server": {**TABLE, **table}, "origins": list(origins)}
-        loaded = [harness.load(OAuth2, words)]
+        words = {**TABLE, **table, "origins": list(origins)}
+        loaded = [harness.load(OAuth2Server, words)]
         self.plugin = loaded[0].plugin
         self.server = self.plugin._server
         loaded += [harness.load(cls) for cls in (Scopes, Errors, SecurityHeaders, Witness, *more)]

@@ -81,7 +81,7 @@ def forge(head: dict[str, Any], payload: Any, secret: bytes) -> str:
     return f"{covered}.{b64(hmac.new(secret, covered.encode(), digest).digest())}"
 
 
-def mint(key: Any = EC, head: dict[str, Any] | None = None, **changed: Any) -> str:
+def make_token(key: Any = EC, head: dict[str, Any] | None = None, **changed: Any) -> str:
     """Return an honest token, but for the changes."""
     return sign(head or header(), claims(**changed), key)
 

@@ -26,7 +26,7 @@ _REFUSED = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip"})
 _NOT_ACCESS = ("nonce", "at_hash", "c_hash", "s_hash", "events")
 
 
-class Unfit(Exception):
+class InvalidToken(Exception):
     """A token does not hold; ``reason`` is for the log alone."""
 
     def __init__(self, reason: str) -> None:
@@ -99,28 +99,28 @@ def read(text: str) -> Token | None:
 def check_header(token: Token, rules: Rules) -> None:
     """Raise Unfit unless the header is that of an access token under an allowed algorithm."""
     if not _REFUSED.isdisjoint(token.header):
-        raise Unfit("header_brings_key")
+        raise InvalidToken("header_brings_key")
     if token.algorithm not in rules.algorithms:
-        raise Unfit("algorithm")
+        raise InvalidToken("algorithm")
     typ = token.header.get("typ", "")
     if not isinstance(typ, str) or typ.lower() not in rules.types:
-        raise Unfit("type")
+        raise InvalidToken("type")
     kid = token.header.get("kid")
     if kid is not None and not (isinstance(kid, str) and len(kid) <= MAX_TEXT):
-        raise Unfit("kid")
+        raise InvalidToken("kid")
 
 
 def check_claims(token: Token, rules: Rules, now: float) -> None:
     """Raise Unfit unless the claims are whole, ours and of this moment (epoch seconds)."""
     claims = token.claims
     if token.issuer != rules.issuer:
-        raise Unfit("issuer")
+        raise InvalidToken("issuer")
     if rules.audiences.isdisjoint(_audiences(claims)):
-        raise Unfit("audience")
+        raise InvalidToken("audience")
     _check_times(claims, now, rules)
     text(claims, "sub")
     if any(name in claims for name in _NOT_ACCESS):
-        raise Unfit("not_an_access_token")
+        raise InvalidToken("not_an_access_token")
     _check_provider_words(claims)
 
 
@@ -134,31 +134,31 @@ def bound_to(claims: Mapping[str, Any]) -> str | None:
     match claims["cnf"]:
         case {"jkt": str(thumbprint), **others} if thumbprint and not others:
             return thumbprint
-    raise Unfit("binding")
+    raise InvalidToken("binding")
 
 
 def text(claims: Mapping[str, Any], name: str) -> str:
     """Return a claim that must be a printable text of sensible length."""
     value = claims.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
-        raise Unfit(f"claim_{name}")
+        raise InvalidToken(f"claim_{name}")
     return value
 
 
 def _check_times(claims: Mapping[str, Any], now: float, rules: Rules) -> None:
     if moment(claims, "exp") + rules.leeway <= now:
-        raise Unfit("expired")
+        raise InvalidToken("expired")
     if moment(claims, "iat") - rules.early > now:
-        raise Unfit("issued_in_future")
+        raise InvalidToken("issued_in_future")
     if "nbf" in claims and moment(claims, "nbf") - rules.early > now:
-        raise Unfit("not_yet")
+        raise InvalidToken("not_yet")
 
 
 def _check_provider_words(claims: Mapping[str, Any]) -> None:
     # Keycloak says in `typ`, Cognito in `token_use`, what the header leaves open.
     kind = claims.get("typ", "Bearer")
     if kind not in ("Bearer", "DPoP") or claims.get("token_use", "access") != "access":
-        raise Unfit("not_an_access_token")
+        raise InvalidToken("not_an_access_token")
 
 
 def _audiences(claims: Mapping[str, Any]) -> list[str]:
@@ -167,18 +167,14 @@ def _audiences(claims: Mapping[str, Any]) -> list[str]:
         return [audience]
     if isinstance(audience, list) and all(isinstance(item, str) for item in audience):
         return audience
-    raise Unfit("claim_aud")
+    raise InvalidToken("claim_aud")
 
 
 def moment(claims: Mapping[str, Any], name: str) -> float:
     """Return a claim that must be a number of seconds since the epoch."""
     value = claims.get(name)
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise Unfit(f"claim_{name}")
+        raise InvalidToken(f"claim_{name}")
     if not 0 <= value <= _LATEST:
-        raise Unfit(f"claim_{name}")
+        raise InvalidToken(f"claim_{name}")
     return float(value)
-
-
-def _object(part: str) -> dict[str, Any]:
-    return loads_object(urlsafe_b64decode(part.encode("ascii")))

@@ -12,9 +12,9 @@ from secureml import ConfigError, output
 from .discovery import KeysRefused, key_entries, locate, metadata_url
 from .fetch import FetchFailed
 from .keys import HARMLESS
-from .places import UrlRefused, place
 from .providers import Provider
 from .settings import IssuerTable
+from .urls import UrlRefused, parse_url
 
 Make = Callable[[Mapping[str, Any]], Provider]
 
@@ -87,7 +87,7 @@ def _entries(provider: Provider, report: dict[str, Any]) -> list[Any]:
 def _stranger(url: str, make: Make) -> Provider:
     words = {"name": "stranger", "issuer": url, "audience": "-", "client": "-", "scopes": {}}
     try:
-        place(url)
+        parse_url(url)
         return make(IssuerTable().load(words))
     except UrlRefused:
         raise click.ClickException(f"{url!r} is not an https address") from None

@@ -12,7 +12,7 @@ from secureml.kit.strict_json import loads
 
 from .fetch import Fetcher
 from .keys import MAX_KEYS
-from .places import UrlRefused
+from .urls import UrlRefused
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 

@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 
 from joserfc.util import urlsafe_b64encode
 
-from .claims import MAX_TOKEN, Token, Unfit, moment, read, text
-from .keys import KeyRefused, TrustedKey, check_strength, fitting, is_private, public_key
+from .claims import MAX_TOKEN, InvalidToken, Token, moment, read, text
+from .public_key import KeyRefused, TrustedKey, check_strength, fitting, is_private, public_key
 
 ALGORITHMS = ("ES256", "ES384", "EdDSA", "PS256")
 WINDOW = 300.0  # seconds a proof is good for
@@ -24,7 +24,7 @@ RSA_BITS = 3072
 _REFUSED = frozenset({"jku", "x5u", "x5c", "crit", "b64", "zip"})
 
 
-class Asked(NamedTuple):
+class Expected(NamedTuple):
     """What the proof must be for; ``path`` decoded, ``origins`` such as https://ml.example.org.
 
     Where a token is only asked for (RFC 9449, 5) there is no ``token`` yet, and any key may be
@@ -48,26 +48,26 @@ class Proof(NamedTuple):
     thumbprint: str
 
 
-def check_proof(proof: str, asked: Asked, now: float) -> Proof:
+def check_proof(proof: str, expected: Expected, now: float) -> Proof:
     """Return a proof that holds for this request and token, or raise Unfit."""
     token = read(proof) if len(proof) <= MAX_TOKEN else None
     if token is None:
-        raise Unfit("dpop_malformed")
+        raise InvalidToken("dpop_malformed")
     key = _key(token)
     thumbprint = key.key.thumbprint()
-    if asked.thumbprint is not None and not hmac.compare_digest(
-        thumbprint.encode(), asked.thumbprint.encode()
+    if expected.thumbprint is not None and not hmac.compare_digest(
+        thumbprint.encode(), expected.thumbprint.encode()
     ):
-        raise Unfit("dpop_other_key")
+        raise InvalidToken("dpop_other_key")
     if not key.verifies(proof):
-        raise Unfit("dpop_signature")
+        raise InvalidToken("dpop_signature")
     claims = token.claims
-    if claims.get("htm") != asked.method:
-        raise Unfit("dpop_method")
-    if not _same_address(claims.get("htu"), asked):
-        raise Unfit("dpop_address")
-    if asked.token is not None and claims.get("ath") != _digest(asked.token):
-        raise Unfit("dpop_other_token")
+    if claims.get("htm") != expected.method:
+        raise InvalidToken("dpop_method")
+    if not _same_address(claims.get("htu"), expected):
+        raise InvalidToken("dpop_address")
+    if expected.token is not None and claims.get("ath") != _digest(expected.token):
+        raise InvalidToken("dpop_other_token")
     issued = _issued(claims, now)
     name = hashlib.sha256(f"{thumbprint}\0{text(claims, 'jti')}".encode()).hexdigest()
     return Proof(name, issued + WINDOW, thumbprint)
@@ -77,21 +77,21 @@ def _key(token: Token) -> TrustedKey:
     """Return the key the proof itself brings: here, and only here, a token may do that."""
     header = token.header
     if header.get("typ") != "dpop+jwt" or not _REFUSED.isdisjoint(header):
-        raise Unfit("dpop_header")
+        raise InvalidToken("dpop_header")
     jwk = header.get("jwk")
     if token.algorithm not in ALGORITHMS or not isinstance(jwk, dict) or is_private(jwk):
-        raise Unfit("dpop_header")
+        raise InvalidToken("dpop_header")
     try:
         key, kty, curve = public_key(jwk)
         check_strength(key, RSA_BITS)
     except KeyRefused:
-        raise Unfit("dpop_key") from None
+        raise InvalidToken("dpop_key") from None
     if token.algorithm not in fitting(kty, curve):
-        raise Unfit("dpop_header")
+        raise InvalidToken("dpop_header")
     return TrustedKey(None, token.algorithm, b"", key)
 
 
-def _same_address(htu: Any, asked: Asked) -> bool:
+def _same_address(htu: Any, expected: Expected) -> bool:
     # Query and fragment do not count (RFC 9449, 4.3). Whose address this is, the settings say:
     # a Host header is the sender's word.
     if not isinstance(htu, str) or len(htu) > MAX_TOKEN:
@@ -102,13 +102,13 @@ def _same_address(htu: Any, asked: Asked) -> bool:
     except ValueError:
         return False
     origin = f"{parts.scheme}://{parts.netloc}".lower()
-    return origin.removesuffix(":443") in asked.origins and path == asked.path
+    return origin.removesuffix(":443") in expected.origins and path == expected.path
 
 
 def _issued(claims: Mapping[str, Any], now: float) -> float:
     issued = moment(claims, "iat")
     if not now - WINDOW < issued <= now + SKEW:
-        raise Unfit("dpop_time")
+        raise InvalidToken("dpop_time")
     return issued
 
 

@@ -18,7 +18,7 @@ from contextlib import closing
 from ipaddress import ip_address
 from typing import Any, cast
 
-from .places import PORTS, Address, Place, UrlRefused, check_address, is_loopback, place
+from .urls import PORTS, Address, ParsedUrl, UrlRefused, check_address, is_loopback, parse_url
 
 CONNECT_SECONDS = 3.0  # for all addresses of a name together, handshake included
 READ_SECONDS = 3.0  # for the whole answer, however it dribbles in
@@ -46,9 +46,9 @@ class Fetcher:
         self._ca, self._resolve, self._monotonic = ca, resolve, monotonic
         self._tls: ssl.SSLContext | None = None
 
-    def check(self, url: object) -> Place:
+    def check(self, url: object) -> ParsedUrl:
         """Return where a URL points if we may go there, else raise UrlRefused."""
-        found = place(url)
+        found = parse_url(url)
         if found.pin not in self._pins:
             raise UrlRefused("host_not_pinned")
         if found.scheme == "http" and not (self._plain and is_loopback(found.host)):
@@ -72,7 +72,7 @@ class Fetcher:
         except OSError:
             raise FetchFailed("unreachable") from None
 
-    def _connect(self, found: Place) -> socket.socket:
+    def _connect(self, found: ParsedUrl) -> socket.socket:
         deadline = self._monotonic() + CONNECT_SECONDS
         last: Exception = FetchFailed("unreachable")
         for address in self._addresses(found):
@@ -86,7 +86,7 @@ class Fetcher:
             return self._secure(connection, found)
         raise last
 
-    def _secure(self, connection: socket.socket, found: Place) -> socket.socket:
+    def _secure(self, connection: socket.socket, found: ParsedUrl) -> socket.socket:
         if found.scheme == "http":
             return connection
         try:
@@ -95,7 +95,7 @@ class Fetcher:
             connection.close()
             raise
 
-    def _addresses(self, found: Place) -> list[Address]:
+    def _addresses(self, found: ParsedUrl) -> list[Address]:
         try:
             answers = self._resolve(found.host, found.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
@@ -111,7 +111,7 @@ class Fetcher:
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         return self._tls
 
-    def _read(self, connection: socket.socket, found: Place) -> bytes:
+    def _read(self, connection: socket.socket, found: ParsedUrl) -> bytes:
         connection.settimeout(READ_SECONDS)
         connection.sendall(_request(found))
         timed = _Timed(connection, self._monotonic() + READ_SECONDS, self._monotonic)
@@ -154,7 +154,7 @@ def _left(deadline: float, monotonic: Callable[[], float]) -> float:
     return left
 
 
-def _request(found: Place) -> bytes:
+def _request(found: ParsedUrl) -> bytes:
     host = f"[{found.host}]" if ":" in found.host else found.host
     if found.port != PORTS[found.scheme]:
         host = f"{host}:{found.port}"

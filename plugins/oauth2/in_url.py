@@ -11,19 +11,21 @@ from string import ascii_letters, digits
 from urllib.parse import unquote
 
 _PARAMETERS = ("access_token=", "refresh_token=", "client_secret=")
-_OUR_TEXTS = ("srt_", "scs_")  # a refresh token and a client's secret, whatever they are called
-_OUR_LENGTH = 43  # what follows the prefix: 256 bits in base64url
+_SECRET_LENGTH = 43  # what follows a prefix: 256 bits in base64url
 _BEGIN = "eyJ"  # what a JSON object begins with in base64url
 _LETTERS = ascii_letters + digits + "-_"
 
 
-def carries_credential(query: str) -> bool:
-    """Tell whether a query holds a token or a secret, or a parameter meant for one."""
+def carries_credential(query: str, prefixes: tuple[str, ...] = ()) -> bool:
+    """Tell whether a query holds a token or a secret, or a parameter meant for one.
+
+    ``prefixes`` are those of opaque tokens and secrets, which are found under any name.
+    """
     if "%" in query:
         query = unquote(query)
     if any(name in query and f"&{name}" in f"&{query}" for name in _PARAMETERS):
         return True
-    if any(_has_text(query, prefix) for prefix in _OUR_TEXTS):
+    if any(_has_text(query, prefix) for prefix in prefixes):
         return True
     return f".{_BEGIN}" in query and _has_signed_token(query)
 
@@ -31,8 +33,8 @@ def carries_credential(query: str) -> bool:
 def _has_text(text: str, prefix: str) -> bool:
     at = text.find(prefix)
     while at >= 0:
-        rest = text[at + len(prefix) : at + len(prefix) + _OUR_LENGTH]
-        if len(rest) == _OUR_LENGTH and not rest.strip(_LETTERS):
+        rest = text[at + len(prefix) : at + len(prefix) + _SECRET_LENGTH]
+        if len(rest) == _SECRET_LENGTH and not rest.strip(_LETTERS):
             return True
         at = text.find(prefix, at + 1)
     return False

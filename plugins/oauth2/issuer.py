@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .claims import Rules, Token, Unfit, bound_to, check_claims, check_header
-from .keys import Keys, TrustedKey
-from .keysource import KeySource, KeysUnavailable
-from .mapping import Rights
+from .claim_mapping import ClaimMapping
+from .claims import InvalidToken, Rules, Token, bound_to, check_claims, check_header
+from .jwks_cache import JwksCache, KeysUnavailable
+from .keys import Keys
+from .public_key import TrustedKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,11 @@ class Issuer:
 
     name: str
     rules: Rules
-    rights: Rights
-    source: KeySource
+    mapping: ClaimMapping
+    jwks: JwksCache
 
 
-class Proven(NamedTuple):
+class VerifiedClaims(NamedTuple):
     """What a token says, now believed; ``keys`` are those it was proven with.
 
     ``ends`` is in epoch seconds; ``bound`` the thumbprint of the key its sender must hold.
@@ -31,30 +32,30 @@ class Proven(NamedTuple):
     claims: Mapping[str, Any]
     keys: Keys
     ends: float
-    bound: str | None
+    jkt: str | None
 
 
-def prove(token: Token, issuer: Issuer, now: float) -> Proven:
+def verify(token: Token, issuer: Issuer, now: float) -> VerifiedClaims:
     """Return what the token says, or raise Unfit; KeysUnavailable when nobody can tell."""
     check_header(token, issuer.rules)
     keys, key = _key(token, issuer, now)
     if not key.verifies(token.text):
-        raise Unfit("signature")
+        raise InvalidToken("signature")
     check_claims(token, issuer.rules, now)
-    return Proven(token.claims, keys, float(token.claims["exp"]), bound_to(token.claims))
+    return VerifiedClaims(token.claims, keys, float(token.claims["exp"]), bound_to(token.claims))
 
 
 def _key(token: Token, issuer: Issuer, now: float) -> tuple[Keys, TrustedKey]:
     try:
-        keys = issuer.source.current()
+        keys = issuer.jwks.current()
         key = keys.pick(token.kid, token.algorithm)
     except KeysUnavailable:
         key = None
     if key is None:
         # A token that could not be good whoever signed it is not worth a fetch.
         check_claims(token, issuer.rules, now)
-        keys = issuer.source.renewed()
+        keys = issuer.jwks.refreshed()
         key = keys.pick(token.kid, token.algorithm)
     if key is None:
-        raise Unfit("key_unknown")
+        raise InvalidToken("key_unknown")
     return keys, key

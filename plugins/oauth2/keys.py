@@ -12,28 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
-
 from .claims import MAX_TEXT, canonical
-from .signature import signed_by
+from .public_key import KeyRefused, TrustedKey, check_strength, fitting, is_private, public_key
 
 MAX_KEYS = 100
-MAX_RSA_BITS = 8192  # beyond it, checking one signature is work enough to be an attack
-_RSA_TEXT = MAX_RSA_BITS // 6 + 8
-_LEAST_EXPONENT = 65537
-_PUBLIC = {"EC": ("crv", "x", "y"), "OKP": ("crv", "x"), "RSA": ("n", "e")}
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
-_CLASSES: dict[str, type[ECKey] | type[OKPKey] | type[RSAKey]] = {
-    "EC": ECKey, "OKP": OKPKey, "RSA": RSAKey,
-}  # fmt: skip
-_FITTING = {
-    ("EC", "P-256"): ("ES256",),
-    ("EC", "P-384"): ("ES384",),
-    ("OKP", "Ed25519"): ("EdDSA",),
-    ("RSA", ""): ("PS256", "RS256"),
-}
 # Normal in an honest set: keys for other purposes. Anything else dropped is worth a look.
 HARMLESS = frozenset({"purpose", "algorithm"})
 
@@ -45,24 +27,6 @@ class ValidationReport(NamedTuple):
     kty: str
     alg: str
     rule: str
-
-
-class KeyRefused(Exception):
-    """One published key is not believed; its text is the rule."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedKey:
-    """A public key with its one algorithm; ``identity`` is the same however it was written."""
-
-    kid: str | None
-    alg: str
-    identity: bytes
-    key: Key = field(repr=False, compare=False)
-
-    def verifies(self, text: str) -> bool:
-        """Tell whether this key signed the token."""
-        return signed_by(text, self.key)
 
 
 @dataclass(frozen=True)
@@ -90,51 +54,6 @@ def trust(published: Iterable[Any], algorithms: Iterable[str], rsa_bits: int) ->
         except KeyRefused as refused:
             read.append(refused)
     return _settle(entries, read, leaked)
-
-
-def public_key(jwk: Mapping[str, Any]) -> tuple[Key, str, str]:
-    """Return a key made of the public members alone, its type and its curve, or KeyRefused."""
-    kty = jwk.get("kty")
-    if kty == "oct":
-        raise KeyRefused("symmetric")
-    if not isinstance(kty, str) or kty not in _PUBLIC:
-        raise KeyRefused("algorithm")
-    members = {name: _member(jwk.get(name)) for name in _PUBLIC[kty]}
-    curve = members.get("crv", "")
-    if (kty, curve) not in _FITTING:
-        raise KeyRefused("algorithm")
-    try:
-        key = _CLASSES[kty].import_key({"kty": kty, **members})
-        # The library reads the numbers when they are first used.
-        key.thumbprint()
-    except (JoseError, ValueError, TypeError, KeyError, UnsupportedAlgorithm):
-        raise KeyRefused("malformed") from None
-    return key, kty, curve
-
-
-def _member(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _RSA_TEXT:
-        raise KeyRefused("malformed")
-    return value
-
-
-def fitting(kty: str, curve: str) -> tuple[str, ...]:
-    """Return the algorithms a key of this kind can be used with."""
-    return _FITTING[kty, curve]
-
-
-def check_strength(key: Key, least_bits: int) -> None:
-    """Raise KeyRefused for an RSA key that is too small, too large or of a tiny exponent."""
-    if not isinstance(key, RSAKey):
-        return
-    numbers = key.public_key.public_numbers()
-    if not least_bits <= numbers.n.bit_length() <= MAX_RSA_BITS or numbers.e < _LEAST_EXPONENT:
-        raise KeyRefused("weak")
-
-
-def is_private(jwk: Mapping[str, Any]) -> bool:
-    """Tell whether a key was given away with its secret part."""
-    return not _PRIVATE.isdisjoint(jwk)
 
 
 def _one(entry: Any, allowed: frozenset[str], rsa_bits: int, leaked: set[bytes]) -> TrustedKey:

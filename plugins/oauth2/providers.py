@@ -10,15 +10,15 @@ from typing import Any
 
 from secureml import ConfigError, Host
 
+from .claim_mapping import ClaimMapping
 from .claims import Rules
 from .discovery import KeysRefused, key_entries, locate
 from .fetch import MAX_BYTES, Fetcher
 from .issuer import Issuer
+from .jwks_cache import JwksCache, Timing
 from .keys import Keys, trust
-from .keysource import KeySource, Timing
-from .mapping import Rights
-from .places import is_loopback, pin, place
 from .settings import DISCOVERY, FILE
+from .urls import is_loopback, parse_url, pin
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ def provider(table: Mapping[str, Any], host: Host) -> Provider:
         return believed(key_entries(fetch(locate(table["issuer"], fetch))))
 
     timing = Timing(table["refresh"], table["max_age"])
-    source = KeySource(table["name"], load, host.now, timing)
+    jwks = JwksCache(table["name"], load, host.now, timing)
     if fetch is None:
-        _prime(source, load, host.instance / file)
-    return Provider(_issuer(table, source), table, fetch, believed)
+        _prime(jwks, load, host.instance / file)
+    return Provider(_issuer(table, jwks), table, fetch, believed)
 
 
-def _issuer(table: Mapping[str, Any], source: KeySource) -> Issuer:
+def _issuer(table: Mapping[str, Any], jwks: JwksCache) -> Issuer:
     rules = Rules(
         issuer=table["issuer"],
         audiences=frozenset(table["audience"]),
@@ -74,7 +74,7 @@ def _issuer(table: Mapping[str, Any], source: KeySource) -> Issuer:
         leeway=table["leeway"],
         early=table["leeway"],
     )
-    rights = Rights(
+    mapping = ClaimMapping(
         client=table["client"],
         client_claim=table["client_claim"],
         clients=table["clients"],
@@ -82,12 +82,12 @@ def _issuer(table: Mapping[str, Any], source: KeySource) -> Issuer:
         scopes={theirs: frozenset(ours) for theirs, ours in table["scopes"].items()},
         models=frozenset(table["models"]),
     )
-    return Issuer(table["name"], rules, rights, source)
+    return Issuer(table["name"], rules, mapping, jwks)
 
 
 def _check_scheme(table: Mapping[str, Any], host: Host) -> bool:
     """Return whether plain HTTP to loopback is allowed; raise where the issuer needs more."""
-    own, development = place(table["issuer"]), host.profile == "development"
+    own, development = parse_url(table["issuer"]), host.profile == "development"
     if own.scheme == "http" and not (development and is_loopback(own.host)):
         raise ConfigError(
             f"the issuer {table['name']!r} is not reached over https",
@@ -105,7 +105,7 @@ def _fetcher(table: Mapping[str, Any], host: Host, plain_http: bool) -> Fetcher:
             raise ConfigError(
                 "there is no such file", key="issuers.ca", file=str(ca), fix="put the CA there"
             )
-    pins = [pin(word) for word in table["hosts"]] or [place(table["issuer"]).pin]
+    pins = [pin(word) for word in table["hosts"]] or [parse_url(table["issuer"]).pin]
     return Fetcher(pins, ca=None if ca is None else str(ca), plain_http=plain_http)
 
 
@@ -120,7 +120,7 @@ def _read(path: Path) -> bytes:
         raise KeysRefused("file_unreadable") from None
 
 
-def _prime(source: KeySource, load: Callable[[], Keys], path: Path) -> None:
+def _prime(jwks: JwksCache, load: Callable[[], Keys], path: Path) -> None:
     try:
         found = load()
     except KeysRefused as refused:
@@ -138,4 +138,4 @@ def _prime(source: KeySource, load: Callable[[], Keys], path: Path) -> None:
             file=str(path),
             fix="see plugins/oauth2/README.md for what a key must be",
         )
-    source.refresh()
+    jwks.refresh()

@@ -9,6 +9,7 @@ They need not outlive a power cut, and so cost no wait for the disk.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -20,14 +21,14 @@ MOST = 50_000  # of one holder
 MARGIN = 600.0
 _SWEEP_SECONDS, _SWEEP_USES = 60.0, 1000
 
-_metadata = sa.MetaData()
-_table = sa.Table(
-    "oauth2_proofs",
-    _metadata,
-    sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("ends", sa.Float, nullable=False, index=True),
-    sa.Column("holder", sa.String(64), nullable=False, server_default="", index=True),
-)
+
+def columns() -> list[sa.Column[Any]]:
+    """Return the columns of a table of used proofs."""
+    return [
+        sa.Column("digest", sa.String(64), primary_key=True),
+        sa.Column("ends", sa.Float, nullable=False, index=True),
+        sa.Column("holder", sa.String(64), nullable=False, server_default="", index=True),
+    ]
 
 
 class TooManyProofs(Exception):
@@ -37,8 +38,11 @@ class TooManyProofs(Exception):
 class Replays:
     """Remembers used proofs in the store, which every worker shares."""
 
-    def __init__(self, store: Store, now: Callable[[], float], most: int = MOST) -> None:
-        store.register(_metadata)
+    def __init__(
+        self, store: Store, now: Callable[[], float], table: sa.Table, most: int = MOST
+    ) -> None:
+        store.register(table.metadata)
+        self._table = table
         self._store, self._now, self._most = store, now, most
         # When each holder's share was last looked at, and its uses since: holders are the
         # clients of the application, so there are few.
@@ -54,19 +58,19 @@ class Replays:
             with self._store.begin(durable=False) as connection:
                 self._sweep(connection, holder)
                 row = {"digest": digest, "ends": ends, "holder": holder}
-                connection.execute(_table.insert().values(row))
+                connection.execute(self._table.insert().values(row))
         except sa.exc.IntegrityError:
             return False
         return True
 
     def _sweep(self, connection: sa.Connection, holder: str) -> None:
-        now = self._now()
+        now, table = self._now(), self._table
         looked, uses = self._looked.get(holder, (float("-inf"), 0))
         if abs(now - looked) < _SWEEP_SECONDS and (uses + 1) % _SWEEP_USES:
             self._looked[holder] = looked, uses + 1
             return
-        connection.execute(_table.delete().where(_table.c.ends <= now - MARGIN))
-        number = sa.select(sa.func.count()).where(_table.c.holder == holder, _table.c.ends > now)
+        connection.execute(table.delete().where(table.c.ends <= now - MARGIN))
+        number = sa.select(sa.func.count()).where(table.c.holder == holder, table.c.ends > now)
         if connection.execute(number).scalar_one() >= self._most:
             self._looked.pop(holder, None)
             raise TooManyProofs

@@ -1,4 +1,4 @@
-"""The ``[plugins.oauth2]`` table: outside identity providers, and whether we issue ourselves."""
+"""The ``[plugins.oauth2]`` table: the identity providers whose tokens are accepted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from marshmallow import fields as plain
 
 from secureml import fields
 
-from .places import UrlRefused, pin, place
-from .server.settings import ServerTable
 from .signature import ALGORITHMS
+from .urls import UrlRefused, parse_url, pin
 
 DISCOVERY = "discovery"
 FILE = "file:"
@@ -159,7 +158,7 @@ class IssuerTable(Schema):
     def _an_address(self, value: str, **_words: Any) -> None:
         try:
             # A query has no place in an issuer (OpenID Connect Discovery, 3).
-            odd = "?" in place(value).target
+            odd = "?" in parse_url(value).target
         except UrlRefused:
             odd = True
         if odd:
@@ -192,23 +191,18 @@ class Config(Schema):
 
     issuers = plain.List(
         plain.Nested(IssuerTable),
-        load_default=list,
-        metadata={"description": "The identity providers whose tokens count."},
-    )
-    server = plain.Nested(
-        ServerTable,
-        load_default=None,
-        metadata={
-            "description": "Makes this an authorization server; without it, it is none.",
-            "enough": True,
-        },
+        required=True,
+        validate=validate.Length(
+            min=1, error="Write one table [[plugins.oauth2.issuers]] at least."
+        ),
+        metadata={"description": "The identity providers whose tokens are accepted."},
     )
     origins = plain.List(
         plain.String(validate=validate.Regexp(r"https://[a-z0-9.:\[\]-]{1,255}(?<!:443)\Z")),
         load_default=list,
         metadata={
             "description": "The addresses callers know this service by, such as "
-            "`https://ml.example.org`: DPoP proofs must name one. With `server`, its own is "
-            "one; without any, bound tokens are refused."
+            "`https://ml.example.org`: DPoP proofs must name one. Without any, tokens that are "
+            "bound to a key are refused."
         },
     )

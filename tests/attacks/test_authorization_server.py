@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from plugins.oauth2.server import passwords as passwords_module
-from plugins.oauth2.server.clients import CODE, DEVICE, REFRESH
+from plugins.oauth2_server import passwords as passwords_module
+from plugins.oauth2_server.clients import CODE, DEVICE, REFRESH
 from tests.oauth_app import (
     BACK,
     ISSUER,
@@ -351,7 +351,7 @@ def test_attack_a_scope_beyond_the_program(core, scope):
 
 
 def test_attack_a_scope_beyond_what_the_program_was_narrowed_to(core):
-    from plugins.oauth2.server.clients import MACHINE
+    from plugins.oauth2_server.clients import MACHINE
 
     auth = core.program(grants=[MACHINE], scopes=["predict"])
     assert refused(
@@ -511,13 +511,13 @@ def test_attack_a_consent_in_flight_outlives_the_password_it_came_of(core, monke
     assert core.sign_in().status_code == 303
     page = core.get(core.request())
     codes = core.server.engine.codes
-    real = codes.give
+    real = codes.issue
 
     def meanwhile(*given, **words):
         replace(core, end)
         return real(*given, **words)
 
-    monkeypatch.setattr(codes, "give", meanwhile)
+    monkeypatch.setattr(codes, "issue", meanwhile)
     answer = core.submit(page, core.request(), step="allow")
     assert emitted(answer)["error"] == "access_denied"
 
@@ -533,16 +533,16 @@ def test_attack_a_device_decision_in_flight_outlives_the_password_it_came_of(
     assert core.sign_in(address).status_code == 303
     page = core.get(address)
     devices = core.server.devices
-    real = devices.decide
+    real = devices.approve
 
     def meanwhile(*given, **words):
         replace(core, end)
         return real(*given, **words)
 
-    monkeypatch.setattr(devices, "decide", meanwhile)
+    monkeypatch.setattr(devices, "approve", meanwhile)
     answer = core.submit(page, address, step="allow", user_code=begun["user_code"])
     assert "was not connected" in answer.text
-    assert devices.look(begun["user_code"]) is not None
+    assert devices.lookup(begun["user_code"]) is not None
 
 
 def replace(core, end):
@@ -553,7 +553,7 @@ def replace(core, end):
         core.server.users.set_password("ann", f"{PASSWORD} new")
     else:
         core.server.users.remove("ann")
-    core.server.end_lent_by("ann")
+    core.server.end_delegations("ann")
 
 
 def test_attack_telling_known_people_from_unknown_ones(core, monkeypatch):
@@ -600,7 +600,7 @@ def test_attack_a_credential_in_the_address(core, name):
     """Refused before anything reads it: by then it stands in every log on the way."""
     for path in ("/v1/models", "/oauth2/token", "/oauth2/authorize"):
         assert core.http.post(f"{path}?{name}=x", base_url=SITE).status_code == 400
-        assert core.reason == "oauth2.in_url"
+        assert core.reason == "oauth2_server.in_url"
 
 
 def test_attack_the_whole_request_in_the_address_of_the_token_endpoint(core):
@@ -609,7 +609,7 @@ def test_attack_the_whole_request_in_the_address_of_the_token_endpoint(core):
         f"/oauth2/token?{urlencode(words)}", (core.machine, core.machine_secret), x="y"
     )
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_request")
-    assert core.reason == "oauth2.query"
+    assert core.reason == "oauth2_server.query"
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "text/plain", "multipart/form-data"])
@@ -747,7 +747,7 @@ def test_attack_a_replayed_proof(core, bound):
     shown = core.dpop(EC, jti="p-0")
     pair = bound_pair(core, bound)
     answer = core.refresh(pair["refresh_token"], auth=(), client_id=bound, headers={"DPoP": shown})
-    assert refused_proof(core, answer, "oauth2.dpop_replayed")
+    assert refused_proof(core, answer, "oauth2_server.dpop_replayed")
     text = pair["access_token"]
     once = core.dpop(EC, text, jti="p-3")
     assert core.ask(text, scheme="DPoP", DPoP=once).status_code == 200
@@ -772,7 +772,7 @@ def refused_proof(core, answer, reason):
 )
 def test_attack_a_proof_for_another_place_or_time(core, bound, changed, reason):
     answer = core.trade("x", auth=(), client_id=bound, headers={"DPoP": core.dpop(EC, **changed)})
-    assert refused_proof(core, answer, f"oauth2.{reason}")
+    assert refused_proof(core, answer, f"oauth2_server.{reason}")
 
 
 def test_attack_a_refresh_token_bound_to_a_key_used_with_another(core, bound):
@@ -809,7 +809,7 @@ def test_attack_consent_forged_by_another_site(core):
     ):
         answer = core.http.post(address, data=form, base_url=SITE)
         assert (answer.status_code, "Location" in answer.headers) == (403, False)
-    assert core.reason == "oauth2.foreign_form"
+    assert core.reason == "oauth2_server.foreign_form"
     assert core.happened("malicious_csrf")
     for headers in (
         {"Origin": "https://evil.example"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from oauth_app import OAuthApp
 
-from plugins.oauth2.server.passwords import Passwords
+from plugins.oauth2_server.passwords import Passwords
 from plugins.rate_limit.plugin import RateLimit
 from secureml import Plugin
 

@@ -33,7 +33,7 @@ from tests.outside_issuer import (
     header,
     http,
     jwks,
-    mint,
+    make_token,
     rsa,
     sign,
     table,
@@ -106,7 +106,7 @@ def houses():
 def core(houses, tmp_path):
     write_keys(tmp_path, EC, ED)
     made = houses(tmp_path, table())
-    assert made.ask(mint(scope="ml.read")).status_code == 200
+    assert made.ask(make_token(scope="ml.read")).status_code == 200
     return made
 
 
@@ -119,7 +119,7 @@ def test_an_unsigned_token(core, alg):
     payload = b64(json.dumps(claims()))
 
     assert core.refused(f"{head}.{payload}.") == "algorithm"
-    assert core.refused(f"{head}.{payload}.{mint().split('.')[2]}") == "algorithm"
+    assert core.refused(f"{head}.{payload}.{make_token().split('.')[2]}") == "algorithm"
 
 
 @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
@@ -150,8 +150,8 @@ def self_signed(key, **changed):
 
 
 def test_a_key_of_one_kind_under_the_id_of_another(core):
-    assert core.refused(mint(ED, header(alg="EdDSA", kid="ec-1"))) == "key_unknown"
-    assert core.refused(mint(EC, header(kid="ed-1"))) == "key_unknown"
+    assert core.refused(make_token(ED, header(alg="EdDSA", kid="ec-1"))) == "key_unknown"
+    assert core.refused(make_token(EC, header(kid="ed-1"))) == "key_unknown"
 
 
 # -- the header --------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_token_that_brings_its_own_key(core):
     """CVE-2018-0114, and Authlib before 1.6.9."""
     head = header(jwk=THEIRS.as_dict(private=False))
 
-    assert core.refused(mint(THEIRS, head)) == "header_brings_key"
+    assert core.refused(make_token(THEIRS, head)) == "header_brings_key"
 
 
 @pytest.mark.parametrize("member", ["jku", "x5u"])
@@ -169,12 +169,12 @@ def test_a_token_that_says_where_its_key_is(core, member):
     with Answering(http(json.dumps(jwks(THEIRS)))) as server:
         head = header(**{member: f"http://127.0.0.1:{server.port}/keys"})
 
-        assert core.refused(mint(THEIRS, head)) == "header_brings_key"
+        assert core.refused(make_token(THEIRS, head)) == "header_brings_key"
         assert server.asked == []
 
 
 def test_a_token_that_brings_a_certificate(core):
-    assert core.refused(mint(THEIRS, header(x5c=["MIIB"]))) == "header_brings_key"
+    assert core.refused(make_token(THEIRS, header(x5c=["MIIB"]))) == "header_brings_key"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_token_that_brings_a_certificate(core):
 )
 def test_a_token_that_changes_the_rules(core, words):
     head, payload = b64(json.dumps(header(**words))), b64(json.dumps(claims()))
-    signed = f"{head}.{payload}.{mint().split('.')[2]}"
+    signed = f"{head}.{payload}.{make_token().split('.')[2]}"
 
     assert core.refused(signed) == "header_brings_key"
 
@@ -214,24 +214,24 @@ def test_a_token_that_changes_the_rules(core, words):
     ],
 )
 def test_a_key_id_is_compared_and_nothing_else_is_done_with_it(core, kid):
-    assert core.refused(mint(THEIRS, header(kid=kid))) == "key_unknown"
-    assert core.refused(mint(EC, header(kid=kid))) == "key_unknown"
+    assert core.refused(make_token(THEIRS, header(kid=kid))) == "key_unknown"
+    assert core.refused(make_token(EC, header(kid=kid))) == "key_unknown"
 
 
 @pytest.mark.parametrize("kid", [0, True, ["ec-1"], {"ec-1": 1}, "k" * 300])
 def test_a_key_id_of_another_shape(core, kid):
-    assert core.refused(mint(head=header(kid=kid))) == "kid"
+    assert core.refused(make_token(head=header(kid=kid))) == "kid"
 
 
 def test_an_attackers_key_under_an_honest_id(core):
-    assert core.refused(mint(THEIRS)) == "signature"
+    assert core.refused(make_token(THEIRS)) == "signature"
 
 
 def test_a_token_without_a_key_id_where_there_is_a_choice(houses, tmp_path):
     write_keys(tmp_path, EC, EC_OTHER)
     core = houses(tmp_path, table())
 
-    assert core.refused(mint(head=header(kid=None))) == "key_unknown"
+    assert core.refused(make_token(head=header(kid=None))) == "key_unknown"
 
 
 # -- the claims --------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_a_token_without_a_key_id_where_there_is_a_choice(houses, tmp_path):
 
 @pytest.mark.parametrize("name", ["exp", "iat", "sub", "aud", "client_id"])
 def test_a_token_without_a_claim(core, name):
-    assert core.refused(mint(**{name: None})) == f"claim_{name}"
+    assert core.refused(make_token(**{name: None})) == f"claim_{name}"
 
 
 @pytest.mark.parametrize(
@@ -270,27 +270,27 @@ def test_a_token_without_a_claim(core, name):
     ],
 )
 def test_a_token_that_says_something_wrong(core, changed, reason):
-    assert core.refused(mint(**changed)) == reason
+    assert core.refused(make_token(**changed)) == reason
 
 
 @pytest.mark.parametrize(
     "typ", [None, "", "JWT", "id_token", "dpop+jwt", "logout+jwt", "secevent+jwt"]
 )
 def test_a_token_of_another_type(core, typ):
-    assert core.refused(mint(head=header(typ=typ))) == "type"
+    assert core.refused(make_token(head=header(typ=typ))) == "type"
 
 
 def test_one_of_several_audiences_is_us(core):
-    assert core.ask(mint(aud=["other", AUDIENCE], scope="ml.read")).status_code == 200
+    assert core.ask(make_token(aud=["other", AUDIENCE], scope="ml.read")).status_code == 200
 
 
 def test_an_issuer_that_differs_by_a_letter_is_nobody(core):
     for other in (ISSUER + "/", ISSUER + ".", ISSUER.upper(), ISSUER + "\u0000", ISSUER[:-1]):
-        assert core.refused(mint(iss=other)) == "no_credential"
+        assert core.refused(make_token(iss=other)) == "no_credential"
 
 
 def test_scopes_spelt_like_ours_grant_nothing(core):
-    assert core.ask(mint(scope="models:read predict *")).status_code == 403
+    assert core.ask(make_token(scope="models:read predict *")).status_code == 403
 
 
 # -- two issuers -------------------------------------------------------------------------
@@ -304,10 +304,10 @@ def test_two_issuers_with_one_key_id_are_not_mixed_up(houses, tmp_path):
     words = {"clients": {"their-app": "acme"}, "keys": "file:b.json", "name": "b"}
     core = houses(tmp_path, table(keys="file:a.json"), table(issuer=other, **words))
 
-    assert core.ask(mint(EC, scope="ml.read")).status_code == 200
-    assert core.ask(mint(THEIRS, iss=other, scope="ml.read")).status_code == 200
-    assert core.refused(mint(THEIRS)) == "signature"
-    assert core.refused(mint(EC, iss=other)) == "signature"
+    assert core.ask(make_token(EC, scope="ml.read")).status_code == 200
+    assert core.ask(make_token(THEIRS, iss=other, scope="ml.read")).status_code == 200
+    assert core.refused(make_token(THEIRS)) == "signature"
+    assert core.refused(make_token(EC, iss=other)) == "signature"
 
 
 def test_one_issuers_client_is_not_the_others(houses, tmp_path):
@@ -316,7 +316,7 @@ def test_one_issuers_client_is_not_the_others(houses, tmp_path):
     second = table(issuer=other, name="b", clients={"else": "acme"})
     core = houses(tmp_path, table(), second)
 
-    assert core.refused(mint(iss=other)) == "client_unmapped"
+    assert core.refused(make_token(iss=other)) == "client_unmapped"
 
 
 # -- the provider on the wire ------------------------------------------------------------
@@ -335,7 +335,9 @@ class Wire:
         self.server._answers = [http(json.dumps(words)), answer]
 
     def ask(self, key=EC, **changed):
-        return self.core.ask(mint(key, iss=self.issuer, scope="ml.read", **changed)).status_code
+        return self.core.ask(
+            make_token(key, iss=self.issuer, scope="ml.read", **changed)
+        ).status_code
 
 
 @pytest.fixture
@@ -405,7 +407,7 @@ def test_a_key_published_with_its_private_part(wire):
 def test_a_weak_key(wire):
     weak = rsa(2048, kid="rsa-1")
     wire.publish(jwks(weak))
-    token = mint(weak, header(alg="PS256", kid="rsa-1"), iss=wire.issuer, scope="ml.read")
+    token = make_token(weak, header(alg="PS256", kid="rsa-1"), iss=wire.issuer, scope="ml.read")
 
     assert wire.core.ask(token).status_code == 401
 
@@ -423,7 +425,7 @@ def test_a_storm_of_made_up_key_ids_is_one_fetch(wire):
     wire.publish(jwks(EC))
     before = len(wire.server.asked)
     for number in range(50):
-        token = mint(head=header(kid=f"made-up-{number}"), iss=wire.issuer)
+        token = make_token(head=header(kid=f"made-up-{number}"), iss=wire.issuer)
         wire.core.refused(token)
 
     assert len(wire.server.asked) - before <= 2  # metadata and keys, once
@@ -433,22 +435,22 @@ def test_a_storm_of_made_up_key_ids_is_one_fetch(wire):
 
 
 def test_a_token_too_long_to_be_one(core):
-    assert core.refused(mint(padding="x" * 8000)) == "too_long"
+    assert core.refused(make_token(padding="x" * 8000)) == "too_long"
 
 
 @pytest.mark.parametrize(
     "query", ["access_token={}", "a=1&access_token={}", "access%5ftoken={}", "jwt={}"]
 )
 def test_a_token_in_the_url(core, query):
-    answer = core.client.get(f"/v1/models?{query.format(mint(scope='ml.read'))}")
+    answer = core.client.get(f"/v1/models?{query.format(make_token(scope='ml.read'))}")
 
     assert answer.status_code == 400
     assert answer.get_json()["code"] == "credential_in_url"
-    assert core.client.get(f"/healthz?{query.format(mint())}").status_code == 400
+    assert core.client.get(f"/healthz?{query.format(make_token())}").status_code == 400
 
 
 def test_two_tokens_at_once(core):
-    token = mint(scope="ml.read")
+    token = make_token(scope="ml.read")
 
     assert core.refused(f"{token}, Bearer {token}") == "no_credential"
     assert core.refused(f"{token},{token}") == "no_credential"
@@ -456,7 +458,7 @@ def test_two_tokens_at_once(core):
 
 def test_a_refused_token_does_not_lend_its_place_to_a_good_one(core):
     """Nothing of what is cached is found by part of a token."""
-    good = mint(scope="ml.read")
+    good = make_token(scope="ml.read")
     assert core.ask(good).status_code == 200
     head, payload, signature = good.split(".")
 
@@ -472,7 +474,7 @@ def test_a_refused_token_does_not_lend_its_place_to_a_good_one(core):
 @given(data=st.data())
 def test_no_change_of_any_letter_goes_unseen(core, data):
     """A property: one letter, anywhere, replaced, added or taken away."""
-    token = mint(scope="ml.read")
+    token = make_token(scope="ml.read")
     place = data.draw(st.integers(0, len(token) - 1))
     letter = data.draw(st.sampled_from("ABCxyz019-_.=+/ "))
     kind = data.draw(st.sampled_from(["replace", "insert", "delete"]))

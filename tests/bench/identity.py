@@ -21,7 +21,7 @@ from plugins.client_certificates.certificate import from_der
 from plugins.client_certificates.plugin import ClientCertificates
 from plugins.jwt.plugin import Jwt
 from plugins.oauth2.plugin import OAuth2
-from plugins.oauth2.server.clients import MACHINE
+from plugins.oauth2_server.clients import MACHINE
 from secureml.testing import Harness
 from tests import outside_issuer
 from tests.made_certificates import Authority
@@ -83,13 +83,13 @@ def outside_ways(folder: Path) -> list[Way]:
     outside_issuer.write_keys(folder, outside_issuer.EC)
     table = {"issuers": [outside_issuer.table()], "origins": [outside_issuer.AUDIENCE]}
     plugin, holder = harness.build(OAuth2, table), ECKey.generate_key("P-256")
-    token = outside_issuer.mint(jti="bound", cnf={"jkt": holder.thumbprint()})
+    token = outside_issuer.token_issuer(jti="bound", cnf={"jkt": holder.thumbprint()})
     return [
         Way(
             "an outside issuer's token (ES256)",
             plugin,
             harness,
-            lambda number: bearer(outside_issuer.mint(jti=f"t-{number}")),
+            lambda number: bearer(outside_issuer.token_issuer(jti=f"t-{number}")),
         ),
         Way(
             "the same known and bound, a DPoP proof each",

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 SENT = ("client_secret", "refresh_token", "code", "password", "code_verifier", "device_code")
 GIVEN = ("access_token", "refresh_token", "device_code", "user_code")
-COMMANDS = ("oauth2 clients list", "oauth2 users list", "signing-keys list", "clients list")
+COMMANDS = (
+    "oauth2-server clients list",
+    "oauth2-server users list",
+    "signing-keys list",
+    "clients list",
+)
 
 
 class Secrets:

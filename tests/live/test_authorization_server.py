@@ -49,19 +49,23 @@ class Servers:
         instance.run("signing-keys", "rotate")
         for client in ("acme", "partner"):
             instance.run("clients", "add", client)
-        self.person = instance.run("oauth2", "users", "add", "ann", "--client", "acme")
+        self.resource_owner = instance.run(
+            "oauth2-server", "users", "add", "ann", "--client", "acme"
+        )
         self.served = Served(instance.folder, "--port", str(port))
         self.served.port = port
         self.ca = str(instance.folder / "tls/ca.crt")
 
     def _settings(self, text: str) -> str:
-        return text.replace('"api_keys",', '"api_keys", "jwt", "oauth2",', 1) + (
+        return text.replace('"api_keys",', '"api_keys", "jwt", "oauth2_server",', 1) + (
             f'\n[plugins.jwt]\nissuer = "{self.site}"\naudience = "ml"\n'
-            f'\n[plugins.oauth2.server]\nissuer = "{self.issuer}"\naudience = "{self.site}"\n'
+            f'\n[plugins.oauth2_server]\nissuer = "{self.issuer}"\naudience = "{self.site}"\n'
         )
 
     def program(self, *words: str) -> dict[str, Any]:
-        made: dict[str, Any] = self.instance.run("oauth2", "clients", "add", "partner", *words)
+        made: dict[str, Any] = self.instance.run(
+            "oauth2-server", "clients", "add", "partner", *words
+        )
         return made
 
     def statuses(self, token: str) -> list[int]:
@@ -103,7 +107,7 @@ class Browser:
         """Open an address, sign in where asked, answer the form; stop where we are sent away."""
         page = self._session.get(address, timeout=10)
         if 'value="sign-in"' in page.text:
-            person = self._application.person
+            person = self._application.resource_owner
             page = self._submit(
                 page, step="sign-in", name=person["name"], password=person["password"]
             )
@@ -133,7 +137,7 @@ def servers(
         Servers(prepared.copy(tmp_path_factory.mktemp("oauth") / "i"), free_port()),
         Secrets(),
     )
-    secrets.add("password", made.person["password"])
+    secrets.add("password", made.resource_owner["password"])
     try:
         made.served.ready()
         with secrets.overhearing(pytest.MonkeyPatch()):
@@ -298,10 +302,12 @@ def test_what_an_operator_ends_is_ended_in_both_workers(
     token = code_session(servers, program, browser).token["access_token"]
     assert servers.statuses(token) == [200, 200]
     if way == "clients revoke":
-        servers.instance.run("oauth2", "clients", "revoke", program["id"])
+        servers.instance.run("oauth2-server", "clients", "revoke", program["id"])
     elif way == "users remove":
-        servers.instance.run("oauth2", "users", "remove", "ann")
-        servers.person = servers.instance.run("oauth2", "users", "add", "ann", "--client", "acme")
+        servers.instance.run("oauth2-server", "users", "remove", "ann")
+        servers.resource_owner = servers.instance.run(
+            "oauth2-server", "users", "add", "ann", "--client", "acme"
+        )
     else:
         name = "partner" if way == "disable" else "acme"
         servers.instance.run("clients", "disable", name)
@@ -334,7 +340,7 @@ def test_a_rotated_secret_is_the_only_one_in_both_workers(servers: Servers) -> N
     program = servers.program("--grant", "client-credentials")
     old = servers.session(program)
     assert old.fetch_token(grant_type="client_credentials")
-    new = servers.instance.run("oauth2", "clients", "rotate", program["id"])
+    new = servers.instance.run("oauth2-server", "clients", "rotate", program["id"])
     for _ in range(6):
         with pytest.raises(Exception, match="invalid_client"):
             servers.session(program).fetch_token(grant_type="client_credentials")

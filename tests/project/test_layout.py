@@ -31,10 +31,10 @@ ADAPTERS = {
     "plugins/rate_limit/storage.py",
     "plugins/theft_guard/settings.py",
     "plugins/audit_log/settings.py",
-    # The same of the authorization server, and its routes for browsers.
-    "plugins/oauth2/server/settings.py",
-    "plugins/oauth2/server/server.py",
-    "plugins/oauth2/server/page_views.py",
+    # The same of the authorization server, its parts put together, and its routes for browsers.
+    "plugins/oauth2_server/settings.py",
+    "plugins/oauth2_server/server.py",
+    "plugins/oauth2_server/page_views.py",
 }
 
 

@@ -325,15 +325,15 @@ def test_a_waiver_waives_one_risk_and_no_other(write):
 
 
 def test_where_no_token_is_given_out_nothing_is_demanded_against_guessing(write):
-    check_production(write(f"{LEAST}[plugins.oauth2]\n"), SAFE | {"oauth2": 1})
+    check_production(write(LEAST), SAFE | {"oauth2": 1})
     check_production(write(LEAST), SAFE | {"jwt": 1, "brute_force": 1})
 
 
 def test_a_server_that_gives_out_tokens_for_passwords_slows_guessing(write):
-    serving = write(f"{LEAST}[plugins.oauth2.server]\nissuer = 'https://ml.example.org'\n")
+    found = write(LEAST)
     with pytest.raises(ConfigError, match="brute_force is not enabled"):
-        check_production(serving, SAFE | {"oauth2": 1})
-    check_production(serving, SAFE | {"oauth2": 1, "brute_force": 1})
+        check_production(found, SAFE | {"oauth2_server": 1})
+    check_production(found, SAFE | {"oauth2_server": 1, "brute_force": 1})
 
 
 def test_a_safe_set_and_every_set_in_development_may_run(write):

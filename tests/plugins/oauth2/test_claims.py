@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.oauth2.claims import (
+    InvalidToken,
     Rules,
     Token,
-    Unfit,
     bound_to,
     check_claims,
     check_header,
@@ -17,7 +17,7 @@ from plugins.oauth2.claims import (
     text,
 )
 from secureml.testing import START
-from tests.outside_issuer import AUDIENCE, ISSUER, b64, claims, header, mint
+from tests.outside_issuer import AUDIENCE, ISSUER, b64, claims, header, make_token
 
 RULES = Rules(
     ISSUER, frozenset({AUDIENCE, "ml"}), frozenset({"ES256", "EdDSA"}), frozenset({"at+jwt"}), 0, 0
@@ -36,7 +36,7 @@ def token(head=None, **changed):
 
 
 def refused(check, *words):
-    with pytest.raises(Unfit) as error:
+    with pytest.raises(InvalidToken) as error:
         check(*words)
     return error.value.reason
 
@@ -47,7 +47,7 @@ def test_a_whole_token_passes():
 
 
 def test_a_token_is_taken_apart():
-    taken = read(mint())
+    taken = read(make_token())
 
     assert taken.issuer == ISSUER
     assert (taken.algorithm, taken.kid) == ("ES256", "ec-1")

@@ -7,8 +7,8 @@ import json
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
-from plugins.oauth2.claims import Unfit
-from plugins.oauth2.dpop import Asked, check_proof
+from plugins.oauth2.claims import InvalidToken
+from plugins.oauth2.dpop import Expected, check_proof
 from secureml.testing import START
 from tests.outside_issuer import AUDIENCE, EC, EC_OTHER, ED, b64, forge, proof, rsa, sign
 
@@ -37,11 +37,11 @@ def asked(key=EC, **changed):
         "token": TOKEN,
         "thumbprint": key.thumbprint(),
     }
-    return Asked(**(words | changed))
+    return Expected(**(words | changed))
 
 
 def refused(text, request=None, now=START):
-    with pytest.raises(Unfit) as error:
+    with pytest.raises(InvalidToken) as error:
         check_proof(text, request or asked(), now)
     return error.value.reason
 
@@ -52,7 +52,7 @@ def head(key=EC, **changed):
 
 
 def test_the_example_of_the_standard_holds():
-    request = Asked(
+    request = Expected(
         "GET",
         "/protectedresource",
         {"https://resource.example.org"},

@@ -9,7 +9,7 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from plugins.oauth2.keys import Keys, trust
 from plugins.oauth2.signature import ALGORITHMS, signed_by
-from tests.outside_issuer import EC, EC_384, EC_OTHER, ED, b64, forge, header, mint, rsa, sign
+from tests.outside_issuer import EC, EC_384, EC_OTHER, ED, b64, forge, header, make_token, rsa, sign
 
 ALLOWED = ("ES256", "EdDSA", "PS256")
 
@@ -46,7 +46,7 @@ def test_a_key_verifies_what_it_signed_and_nothing_else(rsa_key):
     keys = trust([public(EC), public(ED), public(rsa_key)], ALLOWED, 2048)
 
     for key, alg in ((EC, "ES256"), (ED, "EdDSA"), (ED, "Ed25519"), (rsa_key, "PS256")):
-        token = mint(key, header(alg=alg, kid=key.kid))
+        token = make_token(key, header(alg=alg, kid=key.kid))
         name = "EdDSA" if alg == "Ed25519" else alg
         assert keys.pick(key.kid, name).verifies(token)
         assert not keys.pick(key.kid, name).verifies(token[:-4] + "AAAA")

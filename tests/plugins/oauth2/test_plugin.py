@@ -18,7 +18,7 @@ from tests.outside_issuer import (
     Answering,
     header,
     http,
-    mint,
+    make_token,
     proof,
     sign,
     table,
@@ -75,7 +75,7 @@ def refused(harness, plugin, token, scheme="Bearer", **more):
 
 
 def test_a_token_names_its_caller(harness, plugin):
-    assert named(harness, plugin, mint()) == Principal(
+    assert named(harness, plugin, make_token()) == Principal(
         client="acme",
         subject="user-7",
         scopes=frozenset({"predict"}),
@@ -89,7 +89,7 @@ def test_a_token_names_its_caller(harness, plugin):
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer  "])
 def test_the_scheme_has_no_case(harness, plugin, scheme):
-    assert named(harness, plugin, mint(), scheme) is not None
+    assert named(harness, plugin, make_token(), scheme) is not None
 
 
 @pytest.mark.parametrize(
@@ -112,17 +112,17 @@ def test_what_is_no_token_of_ours_is_someone_elses(harness, plugin, authorizatio
 
 @pytest.mark.parametrize("iss", ["https://other.example.org", None, 1, ["https://id.example.org"]])
 def test_another_issuers_token_is_someone_elses(harness, plugin, iss):
-    assert named(harness, plugin, mint(iss=iss)) is None
+    assert named(harness, plugin, make_token(iss=iss)) is None
 
 
 def test_every_refusal_says_the_same(harness, plugin):
     emitted = {
         (problem.code, problem.headers["WWW-Authenticate"])
         for problem in (
-            refused(harness, plugin, mint(exp=START - 100)),
-            refused(harness, plugin, mint(EC_OTHER)),
-            refused(harness, plugin, mint(client_id="stranger")),
-            refused(harness, plugin, mint(head=header(alg="none"))),
+            refused(harness, plugin, make_token(exp=START - 100)),
+            refused(harness, plugin, make_token(EC_OTHER)),
+            refused(harness, plugin, make_token(client_id="stranger")),
+            refused(harness, plugin, make_token(head=header(alg="none"))),
             refused(harness, plugin, "x" * 9000),
         )
     }
@@ -131,18 +131,18 @@ def test_every_refusal_says_the_same(harness, plugin):
 
 
 def test_the_log_learns_why(harness, plugin):
-    assert refused(harness, plugin, mint(exp=START - 100)).reason == "oauth2.expired"
-    assert refused(harness, plugin, mint(client_id="x")).reason == "oauth2.client_unmapped"
+    assert refused(harness, plugin, make_token(exp=START - 100)).reason == "oauth2.expired"
+    assert refused(harness, plugin, make_token(client_id="x")).reason == "oauth2.client_unmapped"
 
 
 def test_a_long_token_is_not_even_parsed(harness, plugin, monkeypatch):
     monkeypatch.setattr(module, "read", lambda _text: pytest.fail("it was parsed"))
 
-    assert refused(harness, plugin, mint() + "A" * 8192).reason == "oauth2.too_long"
+    assert refused(harness, plugin, make_token() + "A" * 8192).reason == "oauth2.too_long"
 
 
 def test_a_token_for_a_client_that_is_gone_or_off_is_refused(harness, plugin):
-    token = mint()
+    token = make_token()
     assert named(harness, plugin, token)
     harness.clients.set_enabled("acme", enabled=False)
 
@@ -154,13 +154,13 @@ def test_a_token_for_a_client_that_is_gone_or_off_is_refused(harness, plugin):
 def test_a_client_that_was_never_added_is_refused(harness, build):
     plugin = build(clients={"their-app": "nobody"})
 
-    assert refused(harness, plugin, mint()).reason == "oauth2.client_disabled"
+    assert refused(harness, plugin, make_token()).reason == "oauth2.client_disabled"
 
 
 def test_a_token_never_grants_more_than_its_client_has(harness, build):
     harness.clients.add("reader", scopes=["models:read"], models=["iris"])
     plugin = build(clients={"their-app": "reader"}, models=["iris", "wine"])
-    found = named(harness, plugin, mint(scope="ml.predict ml.read"))
+    found = named(harness, plugin, make_token(scope="ml.predict ml.read"))
 
     assert found.scopes == {"models:read"}
     assert found.models == {"iris"}
@@ -168,7 +168,7 @@ def test_a_token_never_grants_more_than_its_client_has(harness, build):
 
 @pytest.mark.parametrize("jti", [None, "a b", "x" * 65, 'a"\n', 7, "é"])
 def test_an_id_unfit_for_a_log_is_replaced(harness, plugin, jti):
-    credential = named(harness, plugin, mint(jti=jti)).credential
+    credential = named(harness, plugin, make_token(jti=jti)).credential
 
     assert credential.startswith("sha256:")
     assert len(credential) == 23
@@ -178,20 +178,20 @@ def test_an_id_unfit_for_a_log_is_replaced(harness, plugin, jti):
 
 
 def counted(monkeypatch):
-    calls, real = [], module.prove
-    monkeypatch.setattr(module, "prove", lambda *words: calls.append(1) or real(*words))
+    calls, real = [], module.verify
+    monkeypatch.setattr(module, "verify", lambda *words: calls.append(1) or real(*words))
     return calls
 
 
 def test_a_proven_token_is_not_proven_again(harness, plugin, monkeypatch):
-    calls, token = counted(monkeypatch), mint()
+    calls, token = counted(monkeypatch), make_token()
 
     assert named(harness, plugin, token) is named(harness, plugin, token)
     assert len(calls) == 1
 
 
 def test_the_cache_ends_with_the_token(harness, plugin):
-    token = mint()
+    token = make_token()
     named(harness, plugin, token)
     harness.clock.advance(330)
 
@@ -199,18 +199,18 @@ def test_the_cache_ends_with_the_token(harness, plugin):
 
 
 def test_the_cache_ends_with_the_keys(harness, plugin):
-    token = mint()
+    token = make_token()
     named(harness, plugin, token)
     write_keys(harness.folder, EC_OTHER)
-    plugin._providers[0].issuer.source.refresh()
+    plugin._providers[0].issuer.jwks.refresh()
 
     assert refused(harness, plugin, token).reason == "oauth2.key_unknown"
 
 
 def test_the_cache_outlives_a_refresh_that_changed_nothing(harness, plugin, monkeypatch):
-    calls, token = counted(monkeypatch), mint()
+    calls, token = counted(monkeypatch), make_token()
     named(harness, plugin, token)
-    plugin._providers[0].issuer.source.refresh()
+    plugin._providers[0].issuer.jwks.refresh()
     named(harness, plugin, token)
 
     assert len(calls) == 1
@@ -220,13 +220,13 @@ def test_refused_tokens_are_not_kept(harness, plugin, monkeypatch):
     """Strangers choose them."""
     kept = []
     monkeypatch.setattr(Entries, "keep", lambda self, *entry: kept.append(entry))
-    refused(harness, plugin, mint(EC_OTHER))
+    refused(harness, plugin, make_token(EC_OTHER))
 
     assert kept == []
 
 
 def test_keys_too_old_close_the_phase_for_proven_tokens_too(harness, build):
-    plugin, token = build(max_age="10m", leeway="0s"), mint(exp=START + 10_000)
+    plugin, token = build(max_age="10m", leeway="0s"), make_token(exp=START + 10_000)
     named(harness, plugin, token)
     (harness.folder / "jwks.json").unlink()
     harness.clock.advance(601)
@@ -237,7 +237,7 @@ def test_keys_too_old_close_the_phase_for_proven_tokens_too(harness, build):
 
 
 def test_a_store_that_is_away_closes_the_phase(harness, plugin):
-    token = mint()
+    token = make_token()
     named(harness, plugin, token)
     (harness.folder / "secureml.db").rename(harness.folder / "elsewhere.db")
 
@@ -248,7 +248,7 @@ def test_a_store_that_is_away_closes_the_phase(harness, plugin):
 
 
 def bound(**changed):
-    return mint(cnf={"jkt": EC_OTHER.thumbprint()}, **changed)
+    return make_token(cnf={"jkt": EC_OTHER.thumbprint()}, **changed)
 
 
 def test_a_bound_token_with_its_proof_names_its_caller(harness, build):
@@ -297,7 +297,7 @@ def test_a_bound_token_without_proof_is_refused_each_time(harness, build):
 
 
 def test_a_bearers_token_is_not_dressed_up(harness, build):
-    token = mint()
+    token = make_token()
 
     problem = refused(harness, build([AUDIENCE]), token, "DPoP", DPoP=proof(EC, token))
     assert problem.reason == "oauth2.not_bound"
@@ -312,7 +312,7 @@ def test_without_an_origin_bound_tokens_are_refused(harness, plugin):
 
 def test_a_token_bound_to_a_certificate_is_refused(harness, plugin):
     """RFC 8705: we are not shown the certificate, so nobody has checked."""
-    assert refused(harness, plugin, mint(cnf={"x5t#S256": "x"})).reason == "oauth2.binding"
+    assert refused(harness, plugin, make_token(cnf={"x5t#S256": "x"})).reason == "oauth2.binding"
 
 
 # -- in the phases ------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def test_the_challenge_names_what_is_taken(build):
 def test_a_token_that_lacks_the_right_learns_which(harness):
     """RFC 6750, 3.1."""
     loaded = [harness.load(OAuth2, {"issuers": [table()]}), harness.load(Scopes)]
-    asked = {"Authorization": f"Bearer {mint(scope='openid')}"}
+    asked = {"Authorization": f"Bearer {make_token(scope='openid')}"}
     answer = harness.app(loaded).test_client().get("/v1/models", headers=asked)
     loaded[0].plugin.close()
 
@@ -375,7 +375,7 @@ def test_an_issuer_that_is_away_from_the_start_is_no_401(harness, build):
         issuer = f"http://127.0.0.1:{server.port}"
         plugin = build(issuer=issuer, keys="discovery")
 
-        assert refused(harness, plugin, mint(iss=issuer)).code == "unavailable"
+        assert refused(harness, plugin, make_token(iss=issuer)).code == "unavailable"
 
 
 def test_closing_twice_is_nothing(build):

@@ -32,7 +32,7 @@ def test_a_key_file_is_read_at_the_start(host):
     write_keys(host.instance, EC)
     (made_one,) = made(host, table())
 
-    assert made_one.issuer.source.current().pick("ec-1", "ES256") is not None
+    assert made_one.issuer.jwks.current().pick("ec-1", "ES256") is not None
     assert made_one.fetch is None
 
 
@@ -41,7 +41,7 @@ def test_a_key_file_that_changed_is_read_again(host):
     (made_one,) = made(host, table())
     write_keys(host.instance, EC_OTHER)
 
-    assert made_one.issuer.source.renewed().pick("ec-2", "ES256") is not None
+    assert made_one.issuer.jwks.refreshed().pick("ec-2", "ES256") is not None
 
 
 def test_a_missing_key_file_stops_the_start(host):
@@ -112,9 +112,9 @@ def test_discovery_leads_to_the_keys(host):
         metadata = json.dumps({"issuer": issuer, "jwks_uri": f"{issuer}/keys"})
         server._answers = [http(metadata), http(json.dumps(jwks(EC)))]
         (made_one,) = made(host, table(issuer=issuer, keys="discovery"))
-        made_one.issuer.source.refresh()
+        made_one.issuer.jwks.refresh()
 
-        assert made_one.issuer.source.current().pick("ec-1", "ES256") is not None
+        assert made_one.issuer.jwks.current().pick("ec-1", "ES256") is not None
         assert server.asked == ["/.well-known/openid-configuration", "/keys"]
 
 
@@ -126,10 +126,10 @@ def test_keys_on_another_host_need_a_pin(host):
         keys._answers = [http(json.dumps(jwks(EC)))]
         words = table(issuer=issuer, keys="discovery")
         (unpinned,) = made(host, words)
-        unpinned.issuer.source.refresh()
-        assert not unpinned.issuer.source.reached
+        unpinned.issuer.jwks.refresh()
+        assert not unpinned.issuer.jwks.reached
         hosts = [f"127.0.0.1:{port}" for port in (server.port, keys.port)]
         (pinned,) = made(host, words | {"hosts": hosts})
-        pinned.issuer.source.refresh()
+        pinned.issuer.jwks.refresh()
 
-        assert pinned.issuer.source.reached
+        assert pinned.issuer.jwks.reached

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from plugins.oauth2 import replay
 from plugins.oauth2.replay import Replays, TooManyProofs
+from plugins.oauth2.store import PROOFS
 from secureml.state.store import Store
 from secureml.testing import START, Harness
 
@@ -26,7 +27,7 @@ def held(store):
 
 
 def test_a_proof_is_taken_once(harness):
-    replays = Replays(harness.store, harness.clock)
+    replays = Replays(harness.store, harness.clock, PROOFS)
 
     assert replays.first("a", START + 300, "acme")
     assert not replays.first("a", START + 300, "acme")
@@ -34,15 +35,15 @@ def test_a_proof_is_taken_once(harness):
 
 
 def test_another_worker_sees_it(harness, tmp_path):
-    assert Replays(harness.store, harness.clock).first("a", START + 300, "acme")
+    assert Replays(harness.store, harness.clock, PROOFS).first("a", START + 300, "acme")
     other = Store(f"sqlite:///{tmp_path / 'secureml.db'}")
 
-    assert not Replays(other, harness.clock).first("a", START + 300, "acme")
+    assert not Replays(other, harness.clock, PROOFS).first("a", START + 300, "acme")
     other.close()
 
 
 def test_of_many_at_once_one_is_first(harness):
-    replays = Replays(harness.store, harness.clock)
+    replays = Replays(harness.store, harness.clock, PROOFS)
     verdicts = []
     threads = [
         threading.Thread(target=lambda: verdicts.append(replays.first("a", START + 300, "acme")))
@@ -57,7 +58,7 @@ def test_of_many_at_once_one_is_first(harness):
 
 
 def test_old_proofs_are_forgotten_and_young_ones_are_not(harness):
-    replays = Replays(harness.store, harness.clock)
+    replays = Replays(harness.store, harness.clock, PROOFS)
     replays.first("old", START + 10, "acme")
     replays.first("young", START + 300, "acme")
     harness.clock.advance(11 + replay.MARGIN)
@@ -70,7 +71,7 @@ def test_old_proofs_are_forgotten_and_young_ones_are_not(harness):
 @pytest.mark.parametrize("ahead", [61.0, 301.0, 890.0])
 def test_attack_a_clock_set_forward_and_back_takes_no_proof_twice(harness, ahead):
     """What was swept while it was ahead would be good again."""
-    replays = Replays(harness.store, harness.clock)
+    replays = Replays(harness.store, harness.clock, PROOFS)
     assert replays.first("a", START + 300, "acme")
     harness.clock.advance(ahead)
     replays.first("b", START + ahead + 300, "acme")
@@ -79,14 +80,14 @@ def test_attack_a_clock_set_forward_and_back_takes_no_proof_twice(harness, ahead
 
 
 def test_proofs_kept_for_a_clock_set_back_are_of_nobodys_share(harness):
-    replays = Replays(harness.store, harness.clock, most=2)
+    replays = Replays(harness.store, harness.clock, PROOFS, most=2)
     for number in range(6):
         assert replays.first(f"{number}", harness.clock() + 50, "acme")
         harness.clock.advance(61)
 
 
 def test_a_full_memory_refuses_rather_than_forgets(harness):
-    replays = Replays(harness.store, harness.clock, most=2)
+    replays = Replays(harness.store, harness.clock, PROOFS, most=2)
     replays.first("a", START + 300, "acme")
     replays.first("b", START + 300, "acme")
     harness.clock.advance(61)
@@ -100,7 +101,7 @@ def test_a_full_memory_refuses_rather_than_forgets(harness):
 
 def test_attack_whoever_fills_its_share_stops_nobody_else(harness):
     """Each holder has a share of its own, in every worker, and a full one refuses its holder."""
-    replays = Replays(harness.store, harness.clock, most=20)
+    replays = Replays(harness.store, harness.clock, PROOFS, most=20)
 
     def flood():
         for number in range(50):
@@ -122,7 +123,7 @@ def test_attack_whoever_fills_its_share_stops_nobody_else(harness):
 def test_a_share_is_looked_at_after_so_many_uses_even_within_a_moment(harness, monkeypatch):
     """However fast it comes, what is kept has a bound."""
     monkeypatch.setattr(replay, "_SWEEP_USES", 10)
-    replays = Replays(harness.store, harness.clock, most=15)
+    replays = Replays(harness.store, harness.clock, PROOFS, most=15)
 
     def flood():
         for number in range(100):
@@ -136,7 +137,7 @@ def test_a_share_is_looked_at_after_so_many_uses_even_within_a_moment(harness, m
 
 def test_what_is_cached_elsewhere_stays(harness):
     """A used proof concerns no client and no key."""
-    replays = Replays(harness.store, harness.clock)
+    replays = Replays(harness.store, harness.clock, PROOFS)
     before = harness.store.versions()
     replays.first("a", START + 300, "acme")
 

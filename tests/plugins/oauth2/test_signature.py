@@ -7,18 +7,18 @@ import warnings
 import pytest
 
 from plugins.oauth2.signature import signed_by
-from tests.outside_issuer import EC, EC_OTHER, ED, b64, header, mint, sign
+from tests.outside_issuer import EC, EC_OTHER, ED, b64, header, make_token, sign
 
 
 def test_the_signer_is_told_from_anybody_else():
-    token = mint(EC)
+    token = make_token(EC)
 
     assert signed_by(token, EC)
     assert not signed_by(token, EC_OTHER)
 
 
 def test_every_flipped_bit_of_a_signature_is_seen():
-    head, payload, signature = mint(EC).split(".")
+    head, payload, signature = make_token(EC).split(".")
 
     for place in range(0, len(signature), 7):
         other = "A" if signature[place] != "A" else "B"
@@ -29,11 +29,11 @@ def test_every_flipped_bit_of_a_signature_is_seen():
 @pytest.mark.parametrize("signature", ["", "A", "=", "AAAA", b64(b"\0" * 64), "é", "A" * 2000])
 def test_a_signature_of_another_shape_is_none(signature):
     """All zeros too: CVE-2022-21449."""
-    assert not signed_by(mint(EC).rpartition(".")[0] + f".{signature}", EC)
+    assert not signed_by(make_token(EC).rpartition(".")[0] + f".{signature}", EC)
 
 
 def test_a_key_of_another_kind_is_a_no_and_not_a_fault():
-    assert not signed_by(mint(EC), ED)
+    assert not signed_by(make_token(EC), ED)
     assert not signed_by(sign(header(alg="EdDSA"), {}, ED), EC)
 
 

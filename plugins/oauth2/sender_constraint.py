@@ -1,0 +1,66 @@
+"""Who sent a request: the holder of the key a token is bound to, or whoever shows a bearer's.
+
+A proof counts once, in whichever worker it comes back (RFC 9449, 11.1). It is remembered only
+once it is known whose it is: of what strangers send, nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple, Protocol
+
+from . import dpop
+from .claims import InvalidToken
+
+
+class _Replays(Protocol):
+    def first(self, digest: str, ends: float, holder: str) -> bool: ...
+
+
+class HttpRequest(NamedTuple):
+    """A request as a proof covers it; ``proof`` is its DPoP header, "" without one."""
+
+    method: str
+    path: str
+    proof: str
+
+
+class SenderConstraint:
+    """Checks proofs for the addresses that are ours."""
+
+    def __init__(
+        self, origins: Collection[str], replays: _Replays, now: Callable[[], float]
+    ) -> None:
+        self.origins = frozenset(origins)
+        self._replays, self._now = replays, now
+
+    def check(
+        self, sent: HttpRequest, scheme: str, token: str, jkt: str | None, holder: str
+    ) -> None:
+        """Demand a proof for a token bound to a key: without, it would be a bearer's again.
+
+        ``holder`` is the client of the token, which has been proven.
+        """
+        if jkt is None:
+            if scheme == "dpop":
+                raise InvalidToken("not_bound")
+            return
+        if scheme != "dpop":
+            raise InvalidToken("bound_token_as_bearer")
+        self.spend(self._check_proof(sent, token, jkt), holder)
+
+    def key(self, sent: HttpRequest) -> dpop.Proof:
+        """Return what a request for tokens proves (RFC 9449, 5); raises Unfit.
+
+        Anybody can make such a proof: `spend` it once it is known who asks.
+        """
+        return self._check_proof(sent, None, None)
+
+    def spend(self, proof: dpop.Proof, holder: str) -> None:
+        """Use a proof up; raises Unfit where it was used before."""
+        if not self._replays.first(proof.digest, proof.ends, holder):
+            raise InvalidToken("dpop_replayed")
+
+    def _check_proof(self, sent: HttpRequest, token: str | None, jkt: str | None) -> dpop.Proof:
+        expected = dpop.Expected(sent.method, sent.path, self.origins, token, jkt)
+        return dpop.check_proof(sent.proof, expected, self._now())

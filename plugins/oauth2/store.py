@@ -1,0 +1,9 @@
+"""The one table of this plugin: proofs of possession that were used."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from .replay import columns
+
+PROOFS = sa.Table("oauth2_proofs", sa.MetaData(), *columns())

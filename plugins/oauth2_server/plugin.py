@@ -1,0 +1,212 @@
+"""OAuth 2.0 authorization server: issues access tokens to our own clients, and verifies them.
+
+Runs in ADMIT, where a token in a URL is refused even on a public route, in IDENTIFY, and in
+RESPOND. Only tokens that name our own issuer are judged here; one of them that does not hold
+gets one answer, whatever is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flask import Blueprint
+
+from secureml import (
+    Exchange,
+    Host,
+    Kind,
+    Plugin,
+    Principal,
+    Problem,
+    SigningFault,
+    StoreUnavailable,
+)
+from secureml.kit.token_cache import TokenCache, digest
+
+from . import dpop, metadata, page_views, views
+from .claims import MAX_TOKEN, InvalidToken, Token, read
+from .errors import ERRORS, FOREIGN_FORM
+from .families import FamilyEnded
+from .in_url import carries_credential
+from .opaque_tokens import REFRESH, SECRET
+from .replay import Replays, TooManyProofs
+from .request import ProofKey
+from .sender_constraint import HttpRequest, SenderConstraint
+from .server import build
+from .settings import Config
+from .store import PROOFS, TOPIC
+
+if TYPE_CHECKING:
+    import click
+    from werkzeug.datastructures import Headers
+
+# Whatever changes under one of these forgets every verified token.
+TOPICS = ("clients", TOPIC, "signing_keys")
+CHALLENGE = 'Bearer realm="secureml"'
+_DPOP = f'DPoP algs="{" ".join(dpop.ALGORITHMS)}"'
+
+
+class CachedToken(NamedTuple):
+    """A token that was verified: for whom, and bound to what key (its thumbprint)."""
+
+    principal: Principal
+    jkt: str | None
+
+
+class OAuth2Server(Plugin):
+    """Issues tokens, and names the caller whose token it issued."""
+
+    name = "oauth2_server"
+    schema = Config
+    proof_headers = ("DPoP",)
+    credential_header = "Authorization"
+    problems = (
+        *(Kind(f"oauth2_server.{word}", *error) for word, error in ERRORS.items()),
+        Kind("oauth2_server.foreign_form", *FOREIGN_FORM),
+    )
+
+    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
+        self._host = host
+        self._server = build(config, host)
+        self.issuers = [self._server.issuer]
+        origins = [*config["origins"], metadata.origin(self._server.issuer)]
+        self._sender = SenderConstraint(origins, Replays(host.store, host.now, PROOFS), host.now)
+        self._now = host.now
+        self._verified: TokenCache[CachedToken] = TokenCache(host.store.versions, TOPICS)
+        self.challenge = f"{CHALLENGE}, {_DPOP}"
+
+    def admit(self, exchange: Exchange) -> None:
+        """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
+        query: str = exchange.request.environ.get("QUERY_STRING", "")
+        if query and carries_credential(query, (REFRESH, SECRET)):
+            raise Problem("credential_in_url", reason="oauth2_server.in_url")
+
+    def identify(self, exchange: Exchange) -> Principal | None:
+        """Return whose token this is; None without a token of our own issuer."""
+        header: str = exchange.request.environ.get("HTTP_AUTHORIZATION", "")
+        scheme, _, token = header.partition(" ")
+        scheme, token = scheme.lower(), token.strip(" ")
+        if scheme not in ("bearer", "dpop"):
+            return None
+        try:
+            found = self._find(token)
+            if found is None:
+                return None
+            self._sender.check(
+                _http_request(exchange), scheme, token, found.jkt, found.principal.client
+            )
+        except InvalidToken as refused:
+            raise _unauthorized(scheme, refused.reason) from None
+        except (TooManyProofs, StoreUnavailable) as error:
+            # Nobody can tell now, and what was true a moment ago is no permission.
+            raise _unavailable(error) from error
+        return found.principal
+
+    def _find(self, token: str) -> CachedToken | None:
+        """Return whom a token names; a verified one costs a digest and a look at the store."""
+        if len(token) > MAX_TOKEN:
+            raise InvalidToken("too_long")
+        verified, key = self._verified.current(), digest(token)
+        found = verified.find(key, self._now())
+        if found is not None:
+            return found
+        unverified = read(token)
+        if unverified is None or unverified.issuer != self._server.issuer:
+            return None
+        found, ends = self._verify(unverified)
+        verified.keep(key, ends, found)
+        return found
+
+    def _verify(self, token: Token) -> tuple[CachedToken, float]:
+        try:
+            valid = self._server.resource.validate(token)
+        except FamilyEnded as ended:
+            raise InvalidToken(ended.reason) from None
+        owner = valid.client.owner
+        principal = Principal(
+            client=owner.name,
+            subject=valid.subject,
+            scopes=valid.scopes,
+            models=valid.models,
+            tier=owner.tier,
+            method=self.name,
+            credential=valid.jti,
+            expires=valid.ends,
+        )
+        return CachedToken(principal, valid.jkt), valid.ends
+
+    def _proof_key(self, exchange: Exchange) -> ProofKey | None:
+        """Return the key that a request for tokens proves, if it does."""
+        if "HTTP_DPOP" not in exchange.request.environ:
+            return None
+        try:
+            proof = self._sender.key(_http_request(exchange))
+        except InvalidToken as refused:
+            raise _bad_proof(refused) from None
+        return ProofKey(proof.thumbprint, lambda holder: self._spend(proof, holder))
+
+    def _spend(self, proof: dpop.Proof, holder: str) -> None:
+        try:
+            self._sender.spend(proof, holder)
+        except InvalidToken as refused:
+            raise _bad_proof(refused) from None
+        except TooManyProofs as error:
+            raise _unavailable(error) from error
+
+    def respond(self, exchange: Exchange, headers: Headers) -> None:
+        """Name the scope that a token lacks (RFC 6750, 3.1)."""
+        problem, principal, policy = exchange.problem, exchange.principal, exchange.policy
+        if problem is None or problem.code != "forbidden" or principal is None or policy is None:
+            return
+        if principal.method == self.name and policy.scope not in principal.scopes:
+            headers["WWW-Authenticate"] = (
+                f'{CHALLENGE}, error="insufficient_scope", scope="{policy.scope}"'
+            )
+
+    def ready(self) -> str | None:
+        """Return a word while no token can be signed."""
+        try:
+            self._host.signing.active()
+        except SigningFault:
+            return "no_signing_key"
+        except StoreUnavailable:
+            return "store_unavailable"
+        return None
+
+    def blueprint(self) -> Blueprint:
+        """Return the endpoints and pages of the authorization server."""
+        made = Blueprint("oauth2_server", __name__)
+        signing = self._host.signing
+        endpoints = views.Endpoints(self._server, self._proof_key, signing)
+        views.add(made, endpoints, self._server.issuer, signing.jwks)
+        page_views.add(made, page_views.BrowserFlow(self._server))
+        return made
+
+    def commands(self) -> click.Group:
+        """Return `secureml oauth2-server ...`."""
+        from .cli import CommandContext, group
+
+        return group(CommandContext(self._server, self._host.clients.get, self._host.emit))
+
+
+def _http_request(exchange: Exchange) -> HttpRequest:
+    request = exchange.request
+    return HttpRequest(request.method, request.path, request.environ.get("HTTP_DPOP", ""))
+
+
+def _bad_proof(refused: InvalidToken) -> Problem:
+    reason = f"oauth2_server.{refused.reason}"
+    return Problem("oauth2_server.invalid_dpop_proof", reason=reason)
+
+
+def _unavailable(error: Exception) -> Problem:
+    reason = f"oauth2_server.{type(error).__name__}"
+    return Problem("unavailable", reason=reason, headers={"Retry-After": "30"})
+
+
+def _unauthorized(scheme: str, reason: str) -> Problem:
+    """Return the one refusal of every token that does not hold: there is no oracle."""
+    challenge = f"{_DPOP}, " if scheme == "dpop" else f"{CHALLENGE}, "
+    headers = {"WWW-Authenticate": f'{challenge}error="invalid_token"'}
+    return Problem("unauthorized", reason=f"oauth2_server.{reason}", headers=headers)
