@@ -48,7 +48,7 @@ def line(exchange: Any) -> dict[str, Any]:
         "bytes_out": exchange.bytes_out,
         "rows": exchange.row_count,
         "milliseconds": round(exchange.elapsed_ns / 1e6, 3),
-        "phases": _at_phases(exchange.timings),
+        "phases": _by_phase(exchange.timings),
     }
     if exchange.model is not None:
         fields["model"] = exchange.model.name
@@ -79,7 +79,7 @@ def counted_line(event: Any, now: float) -> dict[str, Any]:
     }
 
 
-def _at_phases(timings: list[tuple[Any, str, int]]) -> dict[str, float]:
+def _by_phase(timings: list[tuple[Any, str, int]]) -> dict[str, float]:
     """Return milliseconds by phase, of all its plugins together, in the order of the phases."""
     spent: dict[str, int] = {}
     for phase, _, nanoseconds in timings:

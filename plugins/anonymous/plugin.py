@@ -1,6 +1,6 @@
 """Anonymous: names every caller "anonymous", so that running open takes a word.
 
-Stands in IDENTIFY; put it last, after the plugins that know real callers.
+Runs in IDENTIFY; put it last, after the plugins that know real callers.
 The production profile refuses it unless the risk is accepted by name.
 """
 

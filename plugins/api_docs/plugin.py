@@ -1,6 +1,6 @@
 """API docs: an OpenAPI 3.1 description at /openapi.json, made from the app that serves it.
 
-Stands in no phase. What is described is what the reader may do: a caller sees the routes its
+Runs in no phase. What is described is what the reader may do: a caller sees the routes its
 scopes allow and the models it may use, a stranger sees no model at all.
 """
 

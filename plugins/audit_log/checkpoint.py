@@ -18,13 +18,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from .folder import give
+from .segments import give
 
 _DOMAIN = b"secureml audit checkpoint\0"
 _RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
 
-class NoKey(ValueError):
+class InvalidKey(ValueError):
     """The bytes are no Ed25519 key in PEM."""
 
 
@@ -43,9 +43,9 @@ def private_key(pem: bytes) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError):
-        raise NoKey("this is no private key in PEM without a password") from None
+        raise InvalidKey("this is no private key in PEM without a password") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise NoKey("this is no Ed25519 key")
+        raise InvalidKey("this is no Ed25519 key")
     return key
 
 
@@ -59,7 +59,7 @@ def public_key(text: str) -> Ed25519PublicKey:
     try:
         return Ed25519PublicKey.from_public_bytes(_unb64(text))
     except ValueError:
-        raise NoKey("this is no Ed25519 public key in base64url") from None
+        raise InvalidKey("this is no Ed25519 public key in base64url") from None
 
 
 def sign(key: Ed25519PrivateKey, point: Checkpoint) -> bytes:
@@ -91,21 +91,21 @@ def latest(content: bytes, key: Ed25519PublicKey) -> tuple[Checkpoint | None, in
     Of several chains that of the last line counts: who begins a new one signs that at once.
     """
     lines = [(raw, point) for raw in content.splitlines() if (point := _point(raw))]
-    strange = len(content.splitlines()) - len(lines)
+    unsigned = len(content.splitlines()) - len(lines)
     # To check every signature would take a minute after a year: the last and the highest do.
     while lines and not _is_signed(lines[-1][0], key):
         lines.pop()
-        strange += 1
+        unsigned += 1
     if not lines:
-        return None, strange
+        return None, unsigned
     chain = lines[-1][1].chain
     lines.sort(key=lambda each: each[1].seq)
     for raw, point in reversed(lines):
         if not _is_signed(raw, key):
-            strange += 1
+            unsigned += 1
         elif point.chain == chain:
-            return point, strange
-    return None, strange
+            return point, unsigned
+    return None, unsigned
 
 
 def _names(found: dict[str, Any]) -> tuple[str, ...]:

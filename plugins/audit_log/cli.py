@@ -14,27 +14,27 @@ import click
 from secureml import fields, output
 
 from . import checkpoint as signed
-from . import line, reader
-from .desk import Desk
+from . import codec, reader
+from .chain_types import WrongChain, WrongKey
 from .reader import Filter
-from .told import WrongChain, WrongKey
+from .service import AuditService
 
-_at_desk = click.make_pass_decorator(Desk)
+_pass_service = click.make_pass_decorator(AuditService)
 
 
-def group(desk: Desk) -> click.Group:
+def group(service: AuditService) -> click.Group:
     """Return the commands over one chain."""
 
     @click.group("audit-log", commands=[verify, show, export, checkpoint, prune, start_new])
     @click.pass_context
     def audit_log(ctx: click.Context) -> None:
-        """Prove, read, export, sign and prune the audit log."""
-        ctx.obj = desk
+        """Verify, read, export, sign and prune the audit log."""
+        ctx.obj = service
 
     return audit_log
 
 
-class Moment(click.ParamType[str]):
+class TimeType(click.ParamType[str]):
     """A time in RFC 3339, or a duration before now such as 2h."""
 
     name = "time"
@@ -42,15 +42,15 @@ class Moment(click.ParamType[str]):
     def convert(self, value: Any, param: object, ctx: click.Context | None) -> str:
         try:
             if "-" not in value:
-                now = ctx.find_object(Desk).now() if ctx else 0.0  # type: ignore[union-attr]
-                return line.rfc3339(now - fields.seconds(value))
+                now = ctx.find_object(AuditService).now() if ctx else 0.0  # type: ignore[union-attr]
+                return codec.rfc3339(now - fields.seconds(value))
             moment = datetime.fromisoformat(value)
         except ValueError:
             raise click.BadParameter(f"{value[:40]!r}: 2026-01-31T09:30:00Z, or 2h") from None
-        return line.rfc3339(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
+        return codec.rfc3339(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
 
 
-class Span(click.ParamType[float]):
+class DurationType(click.ParamType[float]):
     """A duration such as 90d, in seconds."""
 
     name = "duration"
@@ -64,8 +64,8 @@ class Span(click.ParamType[float]):
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     for flag, kind, words in (
-        ("--until", Moment(), "Only before this time."),
-        ("--since", Moment(), "Only from this time on, or this long ago: 2h."),
+        ("--until", TimeType(), "Only before this time."),
+        ("--since", TimeType(), "Only from this time on, or this long ago: 2h."),
         ("--id", str, "Only this request."),
         ("--code", str, "Only this problem code."),
         ("--event", str, "Only events of this name."),
@@ -79,13 +79,15 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--checkpoints", type=click.Path(exists=True, path_type=Path), help="Their file.")
 @click.option("--public", metavar="KEY", help="Whose checkpoints count; base64url, as in them.")
 @output.json_option
-@_at_desk
-def verify(desk: Desk, checkpoints: Path | None, public: str | None, as_json: bool) -> None:
+@_pass_service
+def verify(
+    service: AuditService, checkpoints: Path | None, public: str | None, as_json: bool
+) -> None:
     """Walk the whole chain; name the first broken record and what was done to it."""
     try:
         key = signed.public_key(public) if public else None
-        report, point = desk.verify(checkpoints, key)
-    except (WrongKey, signed.NoKey) as error:
+        report, point = service.verify(checkpoints, key)
+    except (WrongKey, signed.InvalidKey) as error:
         raise click.ClickException(str(error)) from None
     data = {
         **dataclasses.asdict(report),
@@ -98,7 +100,7 @@ def verify(desk: Desk, checkpoints: Path | None, public: str | None, as_json: bo
         words += [f"agrees with the checkpoint of record {point.seq}"] if point else []
     else:
         where = f" ({broken.file} line {broken.line})" if broken.file else ""
-        words = [f"broken at record {broken.seq}{where}: {broken.done}, {broken.text}"]
+        words = [f"broken at record {broken.seq}{where}: {broken.kind}, {broken.text}"]
     output.emit(data, as_json, "\n".join(words + [f"note: {note}" for note in report.notes]))
     if broken is not None:
         raise click.exceptions.Exit(1)
@@ -108,10 +110,10 @@ def verify(desk: Desk, checkpoints: Path | None, public: str | None, as_json: bo
 @_filters
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True)
 @output.json_option
-@_at_desk
-def show(desk: Desk, /, count: int, as_json: bool, **wanted: str | None) -> None:
+@_pass_service
+def show(service: AuditService, /, count: int, as_json: bool, **wanted: str | None) -> None:
     """Show the last records that fit."""
-    last = list(deque(_chosen(desk, _wanted(wanted)), maxlen=count))
+    last = list(deque(_matching(service, _filter(wanted)), maxlen=count))
     lines = [output.record_line(record) for record in last]
     output.emit(last, as_json, "\n".join(lines) or "no such records")
 
@@ -121,12 +123,12 @@ def show(desk: Desk, /, count: int, as_json: bool, **wanted: str | None) -> None
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl")
 @click.option("--output", "place", type=click.Path(path_type=Path), help="Else stdout.")
 @output.json_option
-@_at_desk
+@_pass_service
 def export(
-    desk: Desk, /, form: str, place: Path | None, as_json: bool, **wanted: str | None
+    service: AuditService, /, form: str, place: Path | None, as_json: bool, **wanted: str | None
 ) -> None:
     """Write all records that fit, as JSON lines or as CSV without formulas."""
-    chosen = _chosen(desk, _wanted(wanted))
+    chosen = _matching(service, _filter(wanted))
     lines = reader.table(chosen) if form == "csv" else map(_json_line, chosen)
     if place is None:
         for words in lines:
@@ -144,31 +146,31 @@ def export(
 
 @click.command()
 @output.json_option
-@_at_desk
-def checkpoint(desk: Desk, as_json: bool) -> None:
+@_pass_service
+def checkpoint(service: AuditService, as_json: bool) -> None:
     """Sign the last record now."""
-    if desk.notary is None:
+    if service.signer is None:
         raise click.ClickException("there is no checkpoint_key in [plugins.audit_log]")
     try:
-        point = desk.notary.sign(desk.chain.head())
+        point = service.signer.sign(service.chain.head())
     except (WrongKey, WrongChain) as error:
         raise click.ClickException(str(error)) from None
-    desk.notary.close()
-    data = {**dataclasses.asdict(point), "public": signed.public_text(desk.notary.public())}
-    text = f"record {point.seq} is signed in {desk.notary.place} by {data['public']}"
+    service.signer.close()
+    data = {**dataclasses.asdict(point), "public": signed.public_text(service.signer.public())}
+    text = f"record {point.seq} is signed in {service.signer.place} by {data['public']}"
     output.emit(data, as_json, text)
 
 
 @click.command()
-@click.option("--older-than", type=Span(), required=True, help="Such as 365d.")
+@click.option("--older-than", type=DurationType(), required=True, help="Such as 365d.")
 @output.json_option
-@_at_desk
-def prune(desk: Desk, older_than: float, as_json: bool) -> None:
-    """Delete whole files of old records; what is left stays provable."""
-    report, _ = desk.verify()
+@_pass_service
+def prune(service: AuditService, older_than: float, as_json: bool) -> None:
+    """Delete whole files of old records; the rest can still be verified."""
+    report, _ = service.verify()
     if report.finding is not None:
         raise click.ClickException("the chain is broken; nothing is deleted: audit-log verify")
-    gone = desk.prune(older_than)
+    gone = service.prune(older_than)
     text = f"deleted {', '.join(gone)}" if gone else "no file is old enough"
     output.emit({"deleted": gone}, as_json, text)
 
@@ -176,21 +178,21 @@ def prune(desk: Desk, older_than: float, as_json: bool) -> None:
 @click.command("start-new")
 @click.option("--reason", required=True, help="Why; it stands in the first records.")
 @output.json_option
-@_at_desk
-def start_new(desk: Desk, reason: str, as_json: bool) -> None:
+@_pass_service
+def start_new(service: AuditService, reason: str, as_json: bool) -> None:
     """Begin another chain where this one is broken; its files are set aside, whole."""
-    head = desk.start_new(reason)
-    text = f"the chain {head.chain} begins; the files before it are in {desk.folder}/ended-..."
+    head = service.start_new(reason)
+    text = f"the chain {head.chain} begins; the files before it are in {service.folder}/ended-..."
     output.emit({"chain": head.chain, "seq": head.seq}, as_json, text)
 
 
-def _wanted(words: Mapping[str, str | None]) -> Filter:
+def _filter(words: Mapping[str, str | None]) -> Filter:
     return Filter(**{name: word for name, word in words.items() if word is not None})
 
 
-def _chosen(desk: Desk, wanted: Filter) -> Iterator[dict[str, Any]]:
-    return (record for record in desk.reader.after(0) if wanted.takes(record))
+def _matching(service: AuditService, wanted: Filter) -> Iterator[dict[str, Any]]:
+    return (record for record in service.reader.after(0) if wanted.matches(record))
 
 
 def _json_line(record: Mapping[str, Any]) -> str:
-    return line.dump(record) + "\n"
+    return codec.dump(record) + "\n"

@@ -18,9 +18,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import line
-from .folder import give
-from .keys import Keys
+from . import codec
+from .keyring import Keyring
+from .segments import give
 
 SLOT = 512  # bytes: what a disk writes at once, so a power cut leaves the old one or the new one
 HEAD, DISK, BREAK = "head", "disk", "break"
@@ -45,7 +45,7 @@ class Mark:
 class Marks:
     """All that the file says. ``there`` is False where there is no file."""
 
-    there: bool = False
+    exists: bool = False
     head: Mark | None = None
     on_disk: Mark | None = None
     broken: Mark | None = None
@@ -65,11 +65,11 @@ class HeadFile:
     Without a path there is no second place: nothing is written, and nothing is known.
     """
 
-    def __init__(self, path: Path | None, keys: Keys, boot: str) -> None:
+    def __init__(self, path: Path | None, keys: Keyring, boot: str) -> None:
         self.exists = path is not None
         path = path or Path(os.devnull)
-        self.path, self.boot, self._keys = path, boot, keys
-        self._place = str(path)
+        self.path, self.boot, self._keyring = path, boot, keys
+        self._location = str(path)
         self._handle, self._inode = -1, 0
 
     def write(
@@ -84,7 +84,7 @@ class HeadFile:
         places = _PLACES[kind]
         body = (
             f'{{"seq":{seq},"mac":"{mac}","chain":"{chain}","boot":"{self.boot}",'
-            f'"key":"{self._keys.id_of(key)}"'
+            f'"key":"{self._keyring.id_of(key)}"'
         ).encode("ascii")
         content = (body + _SEAL + _seal(key, kind, body) + b'"}').ljust(SLOT - 1) + b"\n"
         self._open()
@@ -101,12 +101,12 @@ class HeadFile:
         except FileNotFoundError:
             return Marks()
         head, on_disk, broken = (self._latest(content, kind) for kind in (HEAD, DISK, BREAK))
-        return Marks(there=True, head=head, on_disk=on_disk, broken=broken)
+        return Marks(exists=True, head=head, on_disk=on_disk, broken=broken)
 
     def is_in_place(self) -> bool:
         """Tell whether what was written to is still what bears the name."""
         try:
-            return self._handle >= 0 and os.stat(self._place).st_ino == self._inode  # noqa: PTH116
+            return self._handle >= 0 and os.stat(self._location).st_ino == self._inode  # noqa: PTH116
         except FileNotFoundError:
             return False
 
@@ -161,7 +161,7 @@ class HeadFile:
             return None
         try:
             told = json.loads(slot)
-            key = self._keys.named(told["key"])
+            key = self._keyring.named(told["key"])
             if key is None or not hmac.compare_digest(seal, _seal(key, kind, body)):
                 return None
             return Mark(int(told["seq"]), str(told["mac"]), told["chain"], told["boot"], key)
@@ -172,5 +172,5 @@ class HeadFile:
 def _seal(key: bytes, kind: str, body: bytes) -> bytes:
     # For this kind alone: what was marked as on the disk is no head.
     return (
-        hmac.digest(key, line.HEAD_DOMAIN + kind.encode() + b"\0" + body, "sha256").hex().encode()
+        hmac.digest(key, codec.HEAD_DOMAIN + kind.encode() + b"\0" + body, "sha256").hex().encode()
     )

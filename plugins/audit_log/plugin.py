@@ -1,7 +1,7 @@
 """Audit log: what happened, in a chain that shows whether anyone has changed it since.
 
-Stands in RECORD and is vital: what cannot be written down is not answered. Hears what
-commands tell, so a key issued by hand is in the same chain as the requests made with it.
+Runs in RECORD and is vital: a request that cannot be recorded is not answered. Events of
+commands are recorded too, so a key issued by hand is in the same chain as its requests.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin
 
 from . import checkpoint, record
 from .chain import Chain
-from .folder import files
-from .notary import Notary
+from .chain_types import LOG_BROKEN, ChainOptions, Head, WrongChain, WrongKey
+from .checkpoint_signer import CheckpointSigner, CheckpointTimer
 from .reader import Reader
+from .segments import files
 from .settings import ALL, NONE, Config
 from .syslog import Collector, Sender
-from .told import BROKEN, Head, Terms, WrongChain, WrongKey
-from .watch import Watch
 
 if TYPE_CHECKING:
     import click
@@ -43,43 +42,45 @@ class AuditLog(Plugin):
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._config, self._host = config, host
         self._key, self._former = _key(config["key"], "key", host), _former(config, host)
-        terms = Terms(config["rotate"], config["deadline"], config["fsync"])
+        terms = ChainOptions(config["rotate"], config["deadline"], config["fsync"])
         self._folder = host.instance / config["folder"]
-        self._second = _second(config, host)
-        self._chain = Chain(self._folder, self._key, host.now, terms, self._former, self._second)
+        self._head_path = _head_path(config, host)
+        self._chain = Chain(self._folder, self._key, host.now, terms, self._former, self._head_path)
         self._reader = Reader(self._folder)
-        self._notary = _notary(config, host, self._chain)
-        self._serving, self._watch = False, self._watcher()
+        self._signer = _signer(config, host, self._chain)
+        self._serving, self._timer = False, self._make_timer()
         self._requests: str = config["requests"]
         self._floor: int = config["free_space"]
         inputs = hmac.digest(self._key, b"inputs", "sha256")
         self._inputs = inputs if config["inputs"] else None
 
     def record(self, exchange: Exchange) -> None:
-        """Write down what happened and, where it is asked for, the request itself.
+        """Record the events and, with `requests`, the request itself.
 
-        Whatever is raised here withholds the answer.
+        An exception here withholds the answer.
         """
         for event in exchange.events_to_record:
             self._append(record.of_event(event, exchange))
         if exchange.counted:
-            return  # one of many: `hear` is told their number
-        if self._requests == ALL or (self._requests != NONE and record.worth_keeping(exchange)):
+            return  # `hear` gets their number
+        if self._requests == ALL or (
+            self._requests != NONE and record.is_refused_or_failed(exchange)
+        ):
             self._append(record.of_exchange(exchange, self._inputs))
 
     def on_event(self, event: Event) -> None:
-        """Write down what happened outside a request; raises where it cannot.
+        """Record an event from outside a request; raises OSError where it cannot be written.
 
-        What a command tells is signed at once: its process ends, and nobody may follow.
+        An event of a command is signed at once: its process ends before the timer would sign.
         """
         if event.name == REFUSALS and self._requests == NONE:
-            return  # numbers of what nobody wants to have written down
+            return  # numbers of requests that are not recorded
         head = self._append(record.of_event(event))
-        if self._notary is not None and not self._serving:
-            self._notary.settle(head)
+        if self._signer is not None and not self._serving:
+            self._signer.try_sign(head)
 
     def ready(self) -> str | None:
-        """Say that the log is broken, or the disk nearly full before answers are withheld."""
+        """Return why the server is not ready: a broken log, a wrong key, or too little space."""
         try:
             self._chain.head()
             if self._chain.marks().broken is not None:
@@ -87,32 +88,36 @@ class AuditLog(Plugin):
             if self._free() < self._floor:
                 return "audit_disk_nearly_full"
         except WrongKey:
-            return "audit_key_is_another"
+            return "audit_key_mismatch"
         except WrongChain:
-            return "audit_chain_is_another"
+            return "audit_chain_mismatch"
         except OSError:
             return "audit_log_unavailable"
         return None
 
     def measures(self) -> list[Measure]:
-        """Return how long the chain is, what the last checkpoint covers, and what space is left."""
+        """Return the length of the chain, how far it is signed, and the free space."""
         head = self._chain.head()
         found = [
             Measure("audit_records", head.seq, "Records in the chain."),
-            Measure("audit_free_bytes", self._free(), "Space left where the chain is."),
-            Measure("audit_free_floor_bytes", self._floor, "Space below which we are not ready."),
+            Measure("audit_free_bytes", self._free(), "Free space in the folder of the log."),
+            Measure(
+                "audit_free_floor_bytes",
+                self._floor,
+                "Free space below which the server is not ready.",
+            ),
             Measure(
                 "audit_log_broken",
                 float(self._chain.marks().broken is not None),
-                "1 where records are gone from the chain, else 0.",
+                "1 where records are missing from the chain, else 0.",
             ),
         ]
-        if self._notary is not None:
-            behind = head.seq - self._notary.covered()
+        if self._signer is not None:
+            behind = head.seq - self._signer.signed_up_to()
             found += [
                 Measure("audit_unsigned_records", behind, "Records after the last checkpoint."),
                 Measure(
-                    "audit_waiting_checkpoints", self._notary.waiting(), "Not at the collector yet."
+                    "audit_pending_checkpoints", self._signer.pending(), "Checkpoints not yet sent."
                 ),
             ]
         return found
@@ -120,69 +125,72 @@ class AuditLog(Plugin):
     def commands(self) -> click.Group:
         """Return `secureml audit-log ...`."""
         from .cli import group
-        from .desk import Desk
+        from .service import AuditService
 
-        keys, now = (self._key, self._chain, self._notary), self._host.now
-        return group(Desk(self._folder, *keys, now, self._former, self._second))
+        keys, now = (self._key, self._chain, self._signer), self._host.now
+        return group(AuditService(self._folder, *keys, now, self._former, self._head_path))
 
     def start_worker(self, threads: int) -> None:
-        """Go on with the current key, where the chain has a former one; sign as time passes.
+        """Switch to the current key, where the chain has a former one; start the signing timer.
 
-        Done by the server, and not by a command: a server that was started before the settings
-        changed could not go on behind it.
+        Only a server does this: a server that was started before the settings changed could not
+        continue the chain if a command switched the key.
         """
         del threads
         self._serving = True
         try:
             self._chain.renew()
         except OSError as error:
-            # As any record that cannot be written: answers are withheld, the server starts.
-            log.warning("the chain goes on with a former key (%s)", type(error).__name__)
-        self._say_broken()
-        if self._watch is not None:
-            self._watch.begin()
+            # As for any record that cannot be written: the server starts, answers are withheld.
+            log.warning(
+                "the audit log still uses a former key (%s); fix: make its folder writable",
+                type(error).__name__,
+            )
+        self._log_broken()
+        if self._timer is not None:
+            self._timer.start()
 
     def backup_order(self) -> list[Path]:
-        """Return what must be copied while others write, in the order that keeps it provable.
+        """Return the files to copy while others write, in an order that can be verified.
 
-        What knows of the chain goes first: the chain may then be ahead of it, never behind.
+        Head and checkpoints go first: the copied chain may be ahead of them, never behind.
         """
-        points = [self._notary.place] if self._notary is not None else []
-        return [self._second, *points, *files(self._folder)]
+        points = [self._signer.place] if self._signer is not None else []
+        return [self._head_path, *points, *files(self._folder)]
 
     def records(self, after: int) -> Iterator[dict[str, Any]]:
         """Return the records after that number, in order."""
         return self._reader.after(after)
 
     def close(self) -> None:
-        """Sign and force what is not yet, and release the files."""
-        if self._watch is not None and self._serving:
-            self._watch.end()
-        if self._notary is not None:
-            self._notary.close()
+        """Sign and flush the last records, and release the files."""
+        if self._timer is not None and self._serving:
+            self._timer.stop()
+        if self._signer is not None:
+            self._signer.close()
         self._chain.close()
 
     def _append(self, fields: dict[str, Any]) -> Head:
         head = self._chain.append(fields)
-        if self._notary is not None:
-            self._notary.look(head)
+        if self._signer is not None:
+            self._signer.maybe_sign(head)
         return head
 
-    def _watcher(self) -> Watch | None:
-        if self._notary is None:
+    def _make_timer(self) -> CheckpointTimer | None:
+        if self._signer is None:
             return None
         interval: float = self._config["checkpoint_interval"]
-        return Watch(self._chain, self._notary, interval, self._host.now)
+        return CheckpointTimer(self._chain, self._signer, interval, self._host.now)
 
-    def _say_broken(self) -> None:
-        """Have each start say that the log is broken, for as long as it is the same log."""
+    def _log_broken(self) -> None:
+        """Log at each start that the log is broken, until a new chain is started."""
         try:
             broken = self._chain.marks().broken
         except OSError as error:
-            log.error("the head of the audit log cannot be read (%s)", type(error).__name__)  # noqa: TRY400 - the name says it
+            log.error("the head of the audit log cannot be read (%s)", type(error).__name__)  # noqa: TRY400 - the type says it
             return
         if broken is not None:
-            log.error(BROKEN, self._folder, broken.seq)
+            log.error(LOG_BROKEN, self._folder, broken.seq)
 
     def _free(self) -> int:
         space = os.statvfs(self._folder)
@@ -207,7 +215,7 @@ def _former(config: Mapping[str, Any], host: Host) -> tuple[bytes, ...]:
     return tuple(_key(source, "former_keys", host) for source in config["former_keys"])
 
 
-def _second(config: Mapping[str, Any], host: Host) -> Path:
+def _head_path(config: Mapping[str, Any], host: Host) -> Path:
     folder: Path = host.instance / config["folder"]
     path: Path = host.instance / config["head_file"]
     if path.is_relative_to(folder):
@@ -220,7 +228,7 @@ def _second(config: Mapping[str, Any], host: Host) -> Path:
     return path
 
 
-def _notary(config: Mapping[str, Any], host: Host, chain: Chain) -> Notary | None:
+def _signer(config: Mapping[str, Any], host: Host, chain: Chain) -> CheckpointSigner | None:
     source = config["checkpoint_key"]
     if source is None:
         return None
@@ -230,13 +238,13 @@ def _notary(config: Mapping[str, Any], host: Host, chain: Chain) -> Notary | Non
         raise ConfigError(
             error.message, key="checkpoint_key", fix=error.fix, file=error.file
         ) from None
-    except checkpoint.NoKey as error:
+    except checkpoint.InvalidKey as error:
         raise ConfigError(
             str(error), key="checkpoint_key", fix="openssl genpkey -algorithm ed25519"
         ) from None
     place = host.instance / config["checkpoint_file"]
     every, sender = config["checkpoint_every"], _sender(config, host)
-    return Notary(key, place, every, host.now, sender, chain.force)
+    return CheckpointSigner(key, place, every, host.now, sender, chain.force)
 
 
 def _sender(config: Mapping[str, Any], host: Host) -> Sender | None:
@@ -246,7 +254,9 @@ def _sender(config: Mapping[str, Any], host: Host) -> Sender | None:
     authority = config["syslog_ca"]
     if authority is not None and not (host.instance / authority).is_file():
         raise ConfigError(
-            f"{authority} is not there", key="syslog_ca", fix="name a file with certificates in PEM"
+            f"the file {authority} does not exist",
+            key="syslog_ca",
+            fix="name a file with certificates in PEM",
         )
     trusted = str(host.instance / authority) if authority is not None else None
     return Sender(Collector(name.strip("[]"), int(port), trusted))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import line
-from .folder import files, first_of
+from . import codec
+from .segments import files, first_of
 
 COLUMNS = (
     "seq", "time", "event", "id", "foreign_id", "address", "client", "subject", "credential",
@@ -36,8 +36,8 @@ class Filter:
     since: str = ""
     until: str = ""
 
-    def takes(self, fields: Mapping[str, Any]) -> bool:
-        """Tell whether a record is wanted; times compare as text, they are all UTC."""
+    def matches(self, fields: Mapping[str, Any]) -> bool:
+        """Return whether a record is wanted; times compare as text, they are all UTC."""
         # Of refusals that were only counted the code is a fact of their number.
         said = {**(fields.get("facts") or {}), **fields}
         for name in ("client", "event", "code", "id"):
@@ -53,7 +53,7 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._place: tuple[int, Path, int] | None = None
+        self._location: tuple[int, Path, int] | None = None
 
     def after(self, seq: int) -> Iterator[dict[str, Any]]:
         """Return the records after that number, in order; a line that is none is passed over."""
@@ -64,15 +64,15 @@ class Reader:
             yield from self._file(path, seq)
 
     def _file(self, path: Path, seq: int) -> Iterator[dict[str, Any]]:
-        known = self._place
+        known = self._location
         with path.open("rb") as file:
             if known is not None and known[0] == seq and known[1] == path:
                 file.seek(known[2])
             for raw in file:
                 if not raw.endswith(b"\n"):
                     return  # somebody is writing it
-                found = line.read(raw[:-1])
-                self._place = (found.seq if found else seq, path, file.tell())
+                found = codec.read(raw[:-1])
+                self._location = (found.seq if found else seq, path, file.tell())
                 if found is not None and found.seq > seq:
                     yield found.fields
 

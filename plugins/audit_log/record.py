@@ -32,8 +32,8 @@ def name_of(status: int) -> str:
     return _BY_STATUS.get(status) or (REFUSED if status < 500 else FAILED)
 
 
-def worth_keeping(exchange: Any) -> bool:
-    """Tell whether a request was refused, would have been, or failed."""
+def is_refused_or_failed(exchange: Any) -> bool:
+    """Return whether a request was refused, would have been, or failed."""
     return bool(exchange.status >= 400 or exchange.refusal or exchange.observed)
 
 

@@ -7,7 +7,7 @@ from marshmallow import fields as plain
 
 from secureml import fields
 
-from .sync import WORDS
+from .durability import WORDS
 
 ALL, REFUSED, NONE = "all", "refused", "none"
 
@@ -54,7 +54,7 @@ class Config(Schema):
     deadline = fields.Duration(
         load_default=2.0,
         validate=validate.Range(0.001, 60),
-        metadata={"description": "How long a record waits for its turn before the answer is 503."},
+        metadata={"description": "How long a record waits for the lock before the answer is 503."},
     )
     rotate = fields.ByteSize(
         load_default=64 * 1024 * 1024,
@@ -118,7 +118,7 @@ class Config(Schema):
     syslog_ca = fields.InstancePath(
         load_default=None,
         metadata={
-            "description": "Whose certificates the collector's is proven by; else the system's.",
+            "description": "The CA certificates that verify the collector's; else the system's.",
             "example": "tls/collector-ca.pem",
         },
     )

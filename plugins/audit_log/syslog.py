@@ -17,8 +17,8 @@ from dataclasses import dataclass
 log = logging.getLogger("secureml.audit_log")
 
 PRIORITY = 13 * 8 + 5  # facility "log audit", severity notice
-KEPT = 1000  # checkpoints that wait for a collector that is away; each later one covers them
-PATIENCE = 5.0  # seconds for a connection, and between two attempts
+QUEUE_LIMIT = 1000  # checkpoints that wait for a collector that is away; each later one covers them
+TIMEOUT = 5.0  # seconds for a connection, and between two attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,67 +39,67 @@ def frame(text: str, time: str, name: str) -> bytes:
 class Sender:
     """Sends from a thread of its own, begun with the first message in each process."""
 
-    def __init__(self, collector: Collector, retry: float = PATIENCE) -> None:
+    def __init__(self, collector: Collector, retry: float = TIMEOUT) -> None:
         self._collector, self._retry = collector, retry
         self._name = socket.gethostname()[:255] or "-"
-        self._queue: deque[bytes] = deque(maxlen=KEPT)
-        self._some, self._stop = threading.Event(), threading.Event()
+        self._queue: deque[bytes] = deque(maxlen=QUEUE_LIMIT)
+        self._queued, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._pid = 0
 
     def send(self, line: bytes, time: str) -> None:
         """Take a checkpoint line to be sent."""
         if self._pid != os.getpid():
-            self._begin()
+            self._start()
         self._queue.append(frame(line.decode().strip(), time, self._name))
-        self._some.set()
+        self._queued.set()
 
-    def waiting(self) -> int:
+    def pending(self) -> int:
         """Return how many are not delivered yet."""
         return len(self._queue)
 
-    def close(self, seconds: float = PATIENCE) -> None:
+    def close(self, seconds: float = TIMEOUT) -> None:
         """Give what waits one more chance, for so long."""
         if self._thread is None or self._pid != os.getpid():
             return
         self._stop.set()
-        self._some.set()
+        self._queued.set()
         self._thread.join(seconds)
         self._pid = 0  # a later message begins anew
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         # What waited before a fork is the parent's to send.
-        self._queue = deque(maxlen=KEPT)
-        self._some, self._stop, self._pid = threading.Event(), threading.Event(), os.getpid()
+        self._queue = deque(maxlen=QUEUE_LIMIT)
+        self._queued, self._stop, self._pid = threading.Event(), threading.Event(), os.getpid()
         self._thread = threading.Thread(target=self._run, name="audit-syslog", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         while not (self._stop.is_set() and not self._queue):
-            self._some.wait()
-            self._some.clear()
+            self._queued.wait()
+            self._queued.clear()
             try:
                 self._deliver()
             except OSError as error:
                 log.warning("checkpoints wait for the collector (%s)", type(error).__name__)
                 if self._stop.wait(self._retry):
                     return
-                self._some.set()
+                self._queued.set()
 
     def _deliver(self) -> None:
         if not self._queue:
             return
-        trust = ssl.create_default_context(cafile=self._collector.authority)
-        trust.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = ssl.create_default_context(cafile=self._collector.authority)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         place = (self._collector.host, self._collector.port)
         with (
-            socket.create_connection(place, timeout=PATIENCE) as plain,
-            trust.wrap_socket(plain, server_hostname=self._collector.host) as wire,
+            socket.create_connection(place, timeout=TIMEOUT) as plain,
+            context.wrap_socket(plain, server_hostname=self._collector.host) as connection,
         ):
             while self._queue:
                 message = self._queue[0]
-                wire.sendall(message)
+                connection.sendall(message)
                 if self._queue and self._queue[0] is message:
                     self._queue.popleft()
             # Close_notify both ways: a collector that never read it is found out here.
-            wire.unwrap()
+            connection.unwrap()

@@ -17,9 +17,9 @@ from .series import OTHER, Series
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNKNOWN_ROUTE = "unknown"
-# From a refusal in the first phase to an answer that a client has given up on.
+# From a refusal at the first phase to an answer that a client has given up on.
 DURATIONS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-DOOR_DURATIONS = (0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0)
+PHASE_DURATIONS = (0.00001, 0.0001, 0.001, 0.01, 0.1, 1.0)
 _NANO = 1e-9
 
 
@@ -55,7 +55,7 @@ class Counts:
         self._phases = self._histogram(
             "phase_duration",
             "Time in each phase, in a sample of requests.",
-            DOOR_DURATIONS,
+            PHASE_DURATIONS,
             "phase",
         )
         self._rows = self._counter("rows", "Rows the models were asked about.", "model", "version")

@@ -1,6 +1,6 @@
 """Metrics: what the server does, in numbers for Prometheus.
 
-Stands in RECORD, where each request is counted, refused ones too. It is not vital: an answer
+Runs in RECORD, where each request is counted, refused ones too. It is not vital: an answer
 is not withheld because it could not be counted.
 """
 

@@ -1,6 +1,6 @@
 """Output rules: an answer is no finer than its caller may see.
 
-Stands in SHAPE. Probabilities to the last bit are what a copy of a model is trained from and
+Runs in SHAPE. Probabilities to the last bit are what a copy of a model is trained from and
 what tells whether a row was in its training data, so who needs labels only gets labels only.
 """
 

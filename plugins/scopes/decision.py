@@ -1,4 +1,4 @@
-"""May they do this? One decision, asked in the phase and by whoever wants it explained.
+"""May they do this? One decision, asked in AUTHORIZE and by whoever wants it explained.
 
 A right may be narrowed to a model or one version of it, and so may the models of a client;
 both must allow what is asked. Knows neither Flask nor the pipeline.

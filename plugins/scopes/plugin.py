@@ -1,6 +1,6 @@
 """Scopes: a caller does what its scopes and models say, and nothing else.
 
-Stands in AUTHORIZE. The demand is the route's own policy, so a new route cannot be
+Runs in AUTHORIZE. The demand is the route's own policy, so a new route cannot be
 forgotten here.
 """
 

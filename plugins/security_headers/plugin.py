@@ -1,6 +1,6 @@
 """Security headers: what a browser or cache may do with an answer.
 
-Stands in RESPOND. A view that says otherwise (a page with its own policy) keeps its word.
+Runs in RESPOND. A view that says otherwise (a page with its own policy) keeps its word.
 """
 
 from __future__ import annotations

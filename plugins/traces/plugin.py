@@ -1,6 +1,6 @@
 """Traces: one span a request with a child for each phase, sent to a collector by OpenTelemetry.
 
-Stands in RECORD. Off unless named, and not vital: a collector that is gone costs spans, never
+Runs in RECORD. Off unless named, and not vital: a collector that is gone costs spans, never
 an answer. Needs the libraries of the extra `otel`.
 """
 

@@ -1,8 +1,8 @@
 """Transport: who is at the other end, decided once, before anyone acts on it.
 
-Stands in ADMIT, first in the list: it believes forwarding headers only from the peers the
+Runs in ADMIT, first in the list: it believes forwarding headers only from the peers the
 operator names, answers only over HTTPS and only for the hosts the operator names (health checks
-for any). Stands in RESPOND, where pages of allowed origins are let read the answer.
+for any). Runs in RESPOND, where pages of allowed origins are let read the answer.
 """
 
 from __future__ import annotations

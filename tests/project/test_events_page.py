@@ -9,8 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from plugins.audit_log import proof, record
-from plugins.audit_log import told as log_told
+from plugins.audit_log import chain_types, record, verify
 from plugins.theft_guard.escalation import ACTIONS, FLAG
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -129,7 +128,13 @@ def test_no_fact_stands_there_that_nobody_tells():
 
 
 def test_the_events_of_the_audit_log_alone_are_those_it_writes():
-    own = {log_told.OPENED, log_told.CLOSED, log_told.TORN, log_told.CUT, proof.PRUNED}
-    own |= {log_told.HEAD_LOST, log_told.TAIL_LOST, log_told.BEGUN}
+    own = {
+        chain_types.OPENED,
+        chain_types.CLOSED,
+        chain_types.TORN,
+        chain_types.TRUNCATED,
+        verify.PRUNED,
+    }
+    own |= {chain_types.HEAD_LOST, chain_types.TAIL_LOST, chain_types.STARTED}
     by_status = {record.name_of(status) for status in range(200, 600)}
     assert page()[1] == own | by_status

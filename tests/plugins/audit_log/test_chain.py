@@ -11,36 +11,36 @@ from pathlib import Path
 
 import pytest
 
-from plugins.audit_log import folder, line
-from plugins.audit_log.chain import Chain, ChainBusy, Terms, WrongKey
+from plugins.audit_log import codec, segments
+from plugins.audit_log.chain import Chain, ChainBusy, ChainOptions, WrongKey
 
 KEY = b"k" * 32
 
 
 def chain(tmp_path: Path, **terms: object) -> Chain:
-    return Chain(tmp_path / "audit", KEY, lambda: 1_767_225_600.0, Terms(**terms))  # type: ignore[arg-type]
+    return Chain(tmp_path / "audit", KEY, lambda: 1_767_225_600.0, ChainOptions(**terms))  # type: ignore[arg-type]
 
 
 def records(tmp_path: Path) -> list[dict[str, object]]:
     return [
         json.loads(text)
-        for path in folder.files(tmp_path / "audit")
+        for path in segments.files(tmp_path / "audit")
         for text in path.read_text("ascii").splitlines()
     ]
 
 
 def assert_one_chain(tmp_path: Path) -> int:
-    previous, count, key = line.GENESIS, 0, KEY
-    for path in folder.files(tmp_path / "audit"):
+    previous, count, key = codec.GENESIS, 0, KEY
+    for path in segments.files(tmp_path / "audit"):
         for raw in path.read_bytes().splitlines():
-            found = line.read(raw)
+            found = codec.read(raw)
             if found is None:
                 continue
             count += 1
             if found.event == "audit_file_opened":
-                key = line.bind(KEY, found.fields["chain"])
+                key = codec.bind(KEY, found.fields["chain"])
             assert found.seq == count
-            assert found.mac == line.seal(key, previous, found.sealed)
+            assert found.mac == codec.seal(key, previous, found.sealed)
             previous = found.mac
     return count
 
@@ -68,18 +68,18 @@ def test_a_full_file_is_closed_and_the_next_carries_the_head(tmp_path: Path) -> 
     for n in range(40):
         (one if n % 3 else two).append({"event": "a_b", "n": n})
 
-    files = folder.files(tmp_path / "audit")
+    files = segments.files(tmp_path / "audit")
     assert len(files) > 5
     assert assert_one_chain(tmp_path) == 40 + 2 * len(files) - 1
     for path in files[1:]:
-        assert json.loads(path.read_text().splitlines()[0])["seq"] == folder.first_of(path)
+        assert json.loads(path.read_text().splitlines()[0])["seq"] == segments.first_of(path)
 
 
 def test_a_writer_killed_between_closing_and_opening_is_made_good(tmp_path: Path) -> None:
     audit = chain(tmp_path, rotate=300)
     audit.append({"event": "a_b"})
     audit.append({"event": "a_b"})
-    files = folder.files(tmp_path / "audit")
+    files = segments.files(tmp_path / "audit")
     assert len(files) == 2
     files[-1].unlink()
 
@@ -89,7 +89,7 @@ def test_a_writer_killed_between_closing_and_opening_is_made_good(tmp_path: Path
 
 def test_a_torn_line_is_closed_by_a_record_that_names_it(tmp_path: Path) -> None:
     chain(tmp_path).append({"event": "a_b"})
-    path = folder.files(tmp_path / "audit")[0]
+    path = segments.files(tmp_path / "audit")[0]
     whole = path.stat().st_size
     with path.open("ab") as file:
         file.write(b'{"seq":3,"time":"20')
@@ -104,36 +104,36 @@ def test_a_chain_that_was_cut_under_a_running_writer_says_so(tmp_path: Path) -> 
     audit = chain(tmp_path)
     for _ in range(5):
         audit.append({"event": "a_b"})
-    path = folder.files(tmp_path / "audit")[0]
+    path = segments.files(tmp_path / "audit")[0]
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
 
     audit.append({"event": "a_b"})
-    assert [r["event"] for r in records(tmp_path)][3:] == ["audit_chain_cut", "a_b"]
+    assert [r["event"] for r in records(tmp_path)][3:] == ["audit_chain_truncated", "a_b"]
     assert records(tmp_path)[3]["known_seq"] == 6
 
 
 def test_a_file_taken_away_is_begun_anew_and_told(tmp_path: Path) -> None:
     audit = chain(tmp_path)
     audit.append({"event": "a_b"})
-    folder.files(tmp_path / "audit")[0].unlink()
+    segments.files(tmp_path / "audit")[0].unlink()
 
     audit.append({"event": "a_b"})
-    assert [r["event"] for r in records(tmp_path)][1:] == ["audit_chain_cut", "a_b"]
+    assert [r["event"] for r in records(tmp_path)][1:] == ["audit_chain_truncated", "a_b"]
 
 
 def test_another_key_does_not_go_on_with_the_chain(tmp_path: Path) -> None:
     chain(tmp_path).append({"event": "a_b"})
-    before = folder.files(tmp_path / "audit")[0].read_bytes()
+    before = segments.files(tmp_path / "audit")[0].read_bytes()
 
     with pytest.raises(WrongKey):
         Chain(tmp_path / "audit", b"x" * 32, lambda: 0.0).append({"event": "a_b"})
-    assert folder.files(tmp_path / "audit")[0].read_bytes() == before
+    assert segments.files(tmp_path / "audit")[0].read_bytes() == before
 
 
 def test_a_chain_held_by_others_raises_at_the_deadline(tmp_path: Path) -> None:
     audit, other = chain(tmp_path, deadline=0.05), chain(tmp_path)
     audit.append({"event": "a_b"})
-    with other._turns.turn(), pytest.raises(ChainBusy):
+    with other._lock.acquire(), pytest.raises(ChainBusy):
         audit.append({"event": "a_b"})
     assert audit.append({"event": "a_b"}).seq == 3
 
@@ -141,8 +141,8 @@ def test_a_chain_held_by_others_raises_at_the_deadline(tmp_path: Path) -> None:
 def test_a_record_too_long_or_no_json_leaves_no_trace(tmp_path: Path) -> None:
     audit = chain(tmp_path)
     audit.append({"event": "a_b"})
-    with pytest.raises(line.LineTooLong):
-        audit.append({"event": "a_b", "long": "x" * line.LIMIT})
+    with pytest.raises(codec.LineTooLong):
+        audit.append({"event": "a_b", "long": "x" * codec.LIMIT})
     with pytest.raises(ValueError, match="JSON"):
         audit.append({"event": "a_b", "n": float("nan")})
     assert assert_one_chain(tmp_path) == 2
@@ -189,7 +189,7 @@ def _until_full(place: Path, room: int) -> None:
         return
     code = 1
     try:
-        audit = Chain(place, KEY, lambda: 1_767_225_600.0, Terms(rotate=2000, fsync="never"))
+        audit = Chain(place, KEY, lambda: 1_767_225_600.0, ChainOptions(rotate=2000, fsync="never"))
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
         failed = 0
         for _ in range(40):
@@ -222,18 +222,18 @@ def test_no_room_for_the_next_file_is_tried_again(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(folder, "create", full)
+        patched.setattr(segments, "create", full)
         for _ in range(3):
             with pytest.raises(OSError, match="space"):
                 audit.append({"event": "a_b"})
     audit.append({"event": "a_b", "recovered": True})
-    assert len(folder.files(tmp_path / "audit")) == 2
+    assert len(segments.files(tmp_path / "audit")) == 2
     assert [r["event"] for r in records(tmp_path)].count("audit_file_closed") == 1
     assert assert_one_chain(tmp_path) == len(records(tmp_path))
 
 
 def _write_many(place: str, count: int, who: int) -> None:
-    audit = Chain(Path(place), KEY, lambda: 1_767_225_600.0, Terms(2_000_000, 60.0, "never"))
+    audit = Chain(Path(place), KEY, lambda: 1_767_225_600.0, ChainOptions(2_000_000, 60.0, "never"))
     for n in range(count):
         audit.append({"event": "a_b", "who": who, "n": n})
 
@@ -250,7 +250,7 @@ def test_eight_processes_write_one_chain_of_100_000_records(tmp_path: Path) -> N
     for job in jobs:
         job.join(300)
         assert job.exitcode == 0
-    files = len(folder.files(tmp_path / "audit"))
+    files = len(segments.files(tmp_path / "audit"))
     assert assert_one_chain(tmp_path) == 100_000 + 2 * files - 1
     for who in range(8):
         assert [r["n"] for r in records(tmp_path) if r.get("who") == who] == list(range(12_500))

@@ -28,8 +28,8 @@ def test_a_checkpoint_that_was_changed_is_no_checkpoint() -> None:
 
 
 def test_a_key_of_another_kind_signs_no_checkpoints() -> None:
-    with pytest.raises(checkpoint.NoKey):
+    with pytest.raises(checkpoint.InvalidKey):
         checkpoint.private_key(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
     text = checkpoint.public_text(Ed25519PrivateKey.generate().public_key())
-    with pytest.raises(checkpoint.NoKey):
+    with pytest.raises(checkpoint.InvalidKey):
         checkpoint.public_key(text[:-4])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from plugins.audit_log import folder
+from plugins.audit_log import segments
 from plugins.audit_log.plugin import AuditLog
 from secureml import Event, signature
 from secureml.testing import Harness
@@ -41,13 +41,13 @@ def run(audit: AuditLog, *words: str) -> Result:
 
 
 def emitted(audit: AuditLog, *words: str) -> Any:
-    done = run(audit, *words, "--json")
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+    kind = run(audit, *words, "--json")
+    assert kind.exit_code == 0, kind.output
+    return json.loads(kind.stdout)
 
 
 def spoil(harness: Harness) -> None:
-    path = folder.files(harness.folder / "logs/audit")[0]
+    path = segments.files(harness.folder / "logs/audit")[0]
     path.write_bytes(path.read_bytes().replace(b'"acme"', b'"evil"'))
 
 
@@ -56,17 +56,17 @@ def test_a_whole_chain_ends_with_0_and_a_broken_one_with_1(
 ) -> None:
     assert emitted(audit, "verify")["ok"] is True
     spoil(harness)
-    done = run(audit, "verify")
-    assert done.exit_code == 1
-    assert "broken at record 2 (audit-000000000001.jsonl line 2): changed" in done.stdout
+    kind = run(audit, "verify")
+    assert kind.exit_code == 1
+    assert "broken at record 2 (audit-000000000001.jsonl line 2): changed" in kind.stdout
     found = json.loads(run(audit, "verify", "--json").stdout)
-    assert (found["ok"], found["finding"]["done"], found["finding"]["seq"]) == (False, "changed", 2)
+    assert (found["ok"], found["finding"]["kind"], found["finding"]["seq"]) == (False, "changed", 2)
 
 
 def test_a_cut_end_is_missed_after_a_checkpoint(harness: Harness, audit: AuditLog) -> None:
     point = emitted(audit, "checkpoint")
     assert emitted(audit, "verify")["checkpoint"] == point["seq"] == 3
-    path = folder.files(harness.folder / "logs/audit")[0]
+    path = segments.files(harness.folder / "logs/audit")[0]
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
 
     assert "truncated" in run(audit, "verify").stdout
@@ -91,9 +91,9 @@ def test_show_filters_and_lets_no_name_steer_the_terminal(audit: AuditLog) -> No
 def test_an_exported_table_holds_no_formula(harness: Harness, audit: AuditLog) -> None:
     for start in "=+-@\t\r\uff1d":
         audit.on_event(Event("a_b", f"{start}1+1"))
-    done = run(audit, "export", "--format", "csv", "--output", str(harness.folder / "t.csv"))
-    assert done.exit_code == 0, done.output
-    assert "10 records" in done.stdout
+    kind = run(audit, "export", "--format", "csv", "--output", str(harness.folder / "t.csv"))
+    assert kind.exit_code == 0, kind.output
+    assert "10 records" in kind.stdout
     with (harness.folder / "t.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["client"] for row in rows[2:]] == [
@@ -103,7 +103,7 @@ def test_an_exported_table_holds_no_formula(harness: Harness, audit: AuditLog) -
 
 
 def test_exported_lines_are_the_records_themselves(harness: Harness, audit: AuditLog) -> None:
-    path = folder.files(harness.folder / "logs/audit")[0]
+    path = segments.files(harness.folder / "logs/audit")[0]
     assert run(audit, "export").stdout == path.read_text()
     assert run(audit, "export", "--output", str(path)).exit_code == 1, "nothing is overwritten"
 
@@ -114,7 +114,7 @@ def test_old_files_go_and_what_is_left_is_provable(harness: Harness, audit: Audi
     harness.clock.advance(100 * 86400)
     for _ in range(300):
         audit.on_event(Event("a_b", "acme", {"fill": "x" * 200}))
-    before = len(folder.files(harness.folder / "logs/audit"))
+    before = len(segments.files(harness.folder / "logs/audit"))
 
     gone = emitted(audit, "prune", "--older-than", "90d")["deleted"]
     assert 0 < len(gone) < before
@@ -123,7 +123,7 @@ def test_old_files_go_and_what_is_left_is_provable(harness: Harness, audit: Audi
     assert report["first"] > 1
     assert emitted(audit, "prune", "--older-than", "90d")["deleted"] == []
 
-    folder.files(harness.folder / "logs/audit")[0].unlink()
+    segments.files(harness.folder / "logs/audit")[0].unlink()
     assert "dropped file" in run(audit, "verify").stdout
 
 
@@ -135,14 +135,14 @@ def test_a_broken_chain_is_not_pruned(harness: Harness, audit: AuditLog) -> None
 def test_a_broken_chain_is_ended_by_a_new_one_that_names_it(
     harness: Harness, audit: AuditLog
 ) -> None:
-    path = folder.files(harness.folder / "logs/audit")[0]
+    path = segments.files(harness.folder / "logs/audit")[0]
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
     assert "truncated" in run(audit, "verify").stdout
     assert run(audit, "start-new").exit_code == 2, "why is not a matter of taste"
     was = json.loads(run(audit, "verify", "--json").stdout)["chain"]
     made = emitted(audit, "start-new", "--reason", "logs were cleaned up")
     assert emitted(audit, "verify")["chain"] == made["chain"] != was
-    first = emitted(audit, "show", "--event", "audit_chain_begun")[0]["facts"]
+    first = emitted(audit, "show", "--event", "audit_chain_started")[0]["facts"]
     assert (first["chain"], first["reason"]) == (was, "logs were cleaned up")
     assert (harness.folder / "logs/audit" / first["set_aside"]).is_dir()
 
@@ -153,6 +153,6 @@ def test_attack_a_chain_begun_anew_without_the_checkpoint_key_is_found(
     """Who has the key of the log can seal another one; what was signed is of the one before."""
     emitted(audit, "checkpoint")
     audit._chain.start_new("nothing to see here")
-    done = run(audit, "verify")
-    assert done.exit_code == 1
-    assert "replaced, another chain was signed" in done.stdout
+    kind = run(audit, "verify")
+    assert kind.exit_code == 1
+    assert "replaced, another chain was signed" in kind.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plugins.audit_log.head_file import BREAK, DISK, HEAD, SLOT, HeadFile, Mark, boot_id
-from plugins.audit_log.keys import Keys
+from plugins.audit_log.keyring import Keyring
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 
@@ -19,7 +19,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def head_file(place: Path, key: bytes = KEY, *former: bytes, boot: str = "boot-1") -> HeadFile:
-    return HeadFile(place, Keys(key, former), boot)
+    return HeadFile(place, Keyring(key, former), boot)
 
 
 def test_what_was_marked_is_read_by_another_process_object(place: Path) -> None:
@@ -30,7 +30,7 @@ def test_what_was_marked_is_read_by_another_process_object(place: Path) -> None:
     found = head_file(place).read()
     assert found.head == Mark(3, "3" * 64, "chain", "boot-1", KEY)
     assert found.on_disk == Mark(2, "2" * 64, "chain", "boot-1", KEY)
-    assert (found.there, found.broken) == (True, None)
+    assert (found.exists, found.broken) == (True, None)
 
 
 def test_it_is_for_its_writer_alone_and_in_a_folder_of_its_own(place: Path) -> None:
@@ -41,11 +41,11 @@ def test_it_is_for_its_writer_alone_and_in_a_folder_of_its_own(place: Path) -> N
 
 
 def test_no_file_is_not_the_same_as_one_that_says_nothing(place: Path) -> None:
-    assert not head_file(place).read().there
+    assert not head_file(place).read().exists
     place.parent.mkdir()
     place.write_bytes(b"noise" * 1000)
     found = head_file(place).read()
-    assert (found.there, found.head) == (True, None)
+    assert (found.exists, found.head) == (True, None)
 
 
 def test_attack_a_mark_that_was_changed_is_none_and_the_one_before_it_stands(place: Path) -> None:

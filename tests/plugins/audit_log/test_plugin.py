@@ -11,7 +11,7 @@ from flask import Blueprint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.audit_log import checkpoint, folder, proof, record
+from plugins.audit_log import checkpoint, record, segments, verify
 from plugins.audit_log.plugin import AuditLog
 from secureml import (
     ConfigError,
@@ -55,7 +55,7 @@ def build(harness: Harness, **more: Any) -> AuditLog:
 def written(harness: Harness) -> list[dict[str, Any]]:
     lines = [
         json.loads(line)
-        for path in folder.files(harness.folder / "logs" / "audit")
+        for path in segments.files(harness.folder / "logs" / "audit")
         for line in path.read_text("ascii").splitlines()
     ]
     return lines[1:]
@@ -206,7 +206,7 @@ def test_a_chain_of_another_key_is_not_ready(harness: Harness) -> None:
     path = harness.folder / "keys" / "audit.key"
     path.write_bytes(b"x" * 32)
     audit = build(harness)
-    assert audit.ready() == "audit_key_is_another"
+    assert audit.ready() == "audit_key_mismatch"
     with pytest.raises(RuntimeError):
         audit.record(refused(harness))
 
@@ -224,11 +224,11 @@ def test_a_checkpoint_key_that_is_none_stops_the_start(harness: Harness) -> None
 
 def test_a_collector_without_its_authority_stops_the_start(harness: Harness) -> None:
     words = {"checkpoint_key": "file:keys/checkpoint.key", "syslog": "logs.example.org:6514"}
-    with pytest.raises(ConfigError, match="is not there"):
+    with pytest.raises(ConfigError, match="does not exist"):
         build(harness, **words, syslog_ca="tls/none.pem")
     with pytest.raises(ConfigError, match="syslog"):
         build(harness, syslog="logs.example.org")
-    assert build(harness, **words)._notary is not None
+    assert build(harness, **words)._signer is not None
 
 
 def test_checkpoints_are_signed_as_the_chain_grows(harness: Harness) -> None:
@@ -236,13 +236,13 @@ def test_checkpoints_are_signed_as_the_chain_grows(harness: Harness) -> None:
     (harness.folder / "logs").mkdir()
     for _ in range(13):
         audit.record(refused(harness))
-    assert audit._notary is not None
-    content = audit._notary.place.read_bytes()
-    point, strange = checkpoint.latest(content, audit._notary.public())
-    assert (point and point.seq, strange, len(content.splitlines())) == (10, 0, 2)
+    assert audit._signer is not None
+    content = audit._signer.place.read_bytes()
+    point, unsigned = checkpoint.latest(content, audit._signer.public())
+    assert (point and point.seq, unsigned, len(content.splitlines())) == (10, 0, 2)
     measured = {measure.name: measure.value for measure in audit.measures()}
     assert measured["audit_unsigned_records"] == 4
-    assert proof.verify(harness.folder / "logs" / "audit", KEY, point).finding is None
+    assert verify.verify(harness.folder / "logs" / "audit", KEY, point).finding is None
 
 
 def test_a_checkpoint_that_cannot_be_written_withholds_nothing(harness: Harness) -> None:
@@ -257,7 +257,7 @@ def test_a_checkpoint_that_cannot_be_written_withholds_nothing(harness: Harness)
     audit.record(refused(harness))
     point, _ = checkpoint.latest(
         (harness.folder / "nowhere" / "points").read_bytes(),
-        audit._notary.public(),  # type: ignore[union-attr]
+        audit._signer.public(),  # type: ignore[union-attr]
     )
     assert point is not None
     assert point.seq == 3, "it is made up for with the next record"
@@ -288,12 +288,12 @@ def test_any_text_in_any_field_stays_one_line_of_json(
     exchange.refusal = Refusal(None, reason, Problem(code, reason=reason))
     exchange.observed = [exchange.refusal] * 20
     exchange.events.append(Event("a_b", client, facts))
-    before = len(written(harness)) if folder.files(harness.folder / "logs" / "audit") else 0
+    before = len(written(harness)) if segments.files(harness.folder / "logs" / "audit") else 0
     audit.record(exchange)
     audit.close()
 
     assert len(written(harness)) == before + 2
-    assert proof.verify(harness.folder / "logs" / "audit", KEY).finding is None
+    assert verify.verify(harness.folder / "logs" / "audit", KEY).finding is None
 
 
 def test_a_server_with_a_new_key_goes_on_with_it_and_commands_prove_both_parts(harness):
@@ -311,8 +311,8 @@ def test_a_server_with_a_new_key_goes_on_with_it_and_commands_prove_both_parts(h
     server.on_event(Event("user_enabled", "acme"))
 
     place = harness.folder / "logs" / "audit"
-    assert len(folder.files(place)) == 2
-    report = proof.verify(place, b"n" * 64, None, [KEY])
+    assert len(segments.files(place)) == 2
+    report = verify.verify(place, b"n" * 64, None, [KEY])
     assert (report.finding, report.notes) == (None, [])
     assert server.ready() is None
 
@@ -348,7 +348,7 @@ def test_a_log_whose_end_was_cut_off_is_not_ready_and_each_start_says_so(harness
     for _ in range(5):
         audit.record(refused(harness))
     audit.close()
-    path = folder.files(harness.folder / "logs" / "audit")[0]
+    path = segments.files(harness.folder / "logs" / "audit")[0]
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
 
     assert build(harness).ready() == "audit_log_broken"
@@ -368,7 +368,7 @@ def test_another_instances_log_is_not_ready_and_not_written_to(harness):
     (harness.folder / "logs" / "audit").rename(harness.folder / "ours")
     (harness.folder / "theirs").rename(harness.folder / "logs" / "audit")
     audit = build(harness)
-    assert audit.ready() == "audit_chain_is_another"
+    assert audit.ready() == "audit_chain_mismatch"
     with pytest.raises(RuntimeError):
         audit.record(refused(harness))
 
@@ -377,13 +377,13 @@ def test_what_a_command_told_is_signed_before_it_ends_and_a_request_is_not_kept_
     (harness.folder / "logs").mkdir()
     audit = build(harness, checkpoint_key="file:keys/checkpoint.key")
     audit.on_event(Event("user_created", "acme"))
-    assert audit._notary.covered() == 2
+    assert audit._signer.signed_up_to() == 2
     audit.start_worker(4)
     audit.on_event(Event("user_disabled", "acme"))
     audit.record(refused(harness))
-    assert audit._notary.covered() == 2
+    assert audit._signer.signed_up_to() == 2
     audit.close()
-    assert audit._notary.covered() == 4, "and a worker that ends signs the rest"
+    assert audit._signer.signed_up_to() == 4, "and a worker that ends signs the rest"
 
 
 def test_what_knows_of_the_chain_is_copied_before_it(harness):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from plugins.audit_log import line, record
+from plugins.audit_log import codec, record
 from secureml import Event
 
 
@@ -63,4 +63,4 @@ def test_the_longest_record_fits_in_a_line() -> None:
         record.of_exchange(exchange, b"k"),
         record.of_event(Event("a_b", wide, facts), exchange),
     ):
-        assert len(line.encode(fields)) < line.LIMIT - 1000
+        assert len(codec.encode(fields)) < codec.LIMIT - 1000

@@ -35,8 +35,8 @@ class Listener:
             except OSError:
                 return
             try:
-                with self._context.wrap_socket(plain, server_side=True) as wire:
-                    while piece := wire.recv(65536):
+                with self._context.wrap_socket(plain, server_side=True) as connection:
+                    while piece := connection.recv(65536):
                         self.got += piece
                         self.came.set()
             except OSError:
@@ -73,7 +73,7 @@ def test_checkpoints_arrive(tls: Path) -> None:
     sender.close()
     listener.close()
     assert [f'{{"seq":{n}}}'.encode() in listener.got for n in range(3)] == [True] * 3
-    assert sender.waiting() == 0
+    assert sender.pending() == 0
 
 
 def test_a_collector_that_cannot_prove_its_name_gets_nothing(tls: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_collector_that_cannot_prove_its_name_gets_nothing(tls: Path) -> None:
     sender.close(1)
     listener.close()
     assert listener.got == b""
-    assert sender.waiting() == 1
+    assert sender.pending() == 1
 
 
 def test_what_waits_is_sent_when_the_collector_comes_back(tls: Path) -> None:
@@ -103,7 +103,7 @@ def test_what_waits_is_sent_when_the_collector_comes_back(tls: Path) -> None:
 def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syslog.Sender, "_deliver", lambda _: (_ for _ in ()).throw(OSError))
     sender = Sender(Collector("localhost", 1), retry=60.0)
-    for n in range(syslog.KEPT + 50):
+    for n in range(syslog.QUEUE_LIMIT + 50):
         sender.send(b"%d" % n, "t")
-    assert sender.waiting() == syslog.KEPT
+    assert sender.pending() == syslog.QUEUE_LIMIT
     sender.close(1)

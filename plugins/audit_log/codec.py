@@ -1,4 +1,4 @@
-"""One record as one line: how it is written, sealed and read back.
+"""Record codec: one record as one sealed line, written and read back.
 
 A line is a JSON object of ASCII bytes whose last member is ``mac``. What is sealed is the line
 without that member, after the mac of the record before it (HMAC-SHA256, RFC 2104), so a record
@@ -30,7 +30,7 @@ class LineTooLong(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is one: its members, and what its seal was made over."""
+    """A valid line: its members, and the bytes that its MAC covers."""
 
     fields: dict[str, Any]
     seq: int
@@ -45,7 +45,7 @@ def encode(fields: Mapping[str, Any]) -> str:
 
 
 def dump(fields: Mapping[str, Any]) -> str:
-    """Return a record as it stands in its line, mac and all."""
+    """Return a record as JSON, with its mac."""
     return _ENCODE(fields)
 
 
@@ -61,7 +61,7 @@ def seal(key: bytes, previous: str, canonical: bytes) -> str:
 
 
 def bind(key: bytes, chain: str) -> bytes:
-    """Return what seals the records of one chain, made from its key and its name.
+    """Derive the MAC key of one chain from its key and its name.
 
     Two chains with one key have different names, so no record of the one passes in the other. A
     chain that was begun before chains had names is sealed with the key itself.
@@ -82,7 +82,7 @@ def write(key: bytes, previous: str, seq: int, time: str, members: str) -> tuple
 
 
 def read(line: bytes) -> Line | None:
-    """Return what a line without its line feed says; None when it is not one of ours."""
+    """Decode a line without its line feed; None when it is not a valid record."""
     if line[-_TAIL : -_TAIL + len(_SEAL)] != _SEAL or line[-2:] != b'"}':
         return None
     try:
@@ -97,5 +97,5 @@ def read(line: bytes) -> Line | None:
 
 
 def key_id(key: bytes) -> str:
-    """Name a key without giving it away."""
+    """Return a public id of a key."""
     return sha256(b"secureml audit key\0" + key).hexdigest()[:16]

@@ -7,30 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from plugins.audit_log import sync
-from plugins.audit_log.sync import Sync
+from plugins.audit_log import durability
+from plugins.audit_log.durability import FsyncPolicy
 
 
 @pytest.fixture
 def forced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
-    monkeypatch.setattr(sync.os, "fdatasync", calls.append)
+    monkeypatch.setattr(durability.os, "fdatasync", calls.append)
     return calls
 
 
 def test_always_forces_each_record_and_never_none(forced: list[int]) -> None:
     for policy in ("always", "never"):
         for _ in range(3):
-            Sync(policy).after(7)
+            FsyncPolicy(policy).apply(7)
     assert forced == [7, 7, 7]
 
 
 def test_interval_forces_within_its_time_and_at_the_end(
     forced: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "EVERY", 0.01)
-    policy = Sync("interval")
-    policy.after(7)
+    monkeypatch.setattr(durability, "EVERY", 0.01)
+    policy = FsyncPolicy("interval")
+    policy.apply(7)
     deadline = os.times().elapsed + 5
     while not forced and os.times().elapsed < deadline:
         os.sched_yield()
@@ -43,10 +43,10 @@ def test_interval_forces_within_its_time_and_at_the_end(
 def test_a_file_let_go_is_forced_first_and_not_touched_after(
     forced: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "EVERY", 3600.0)
-    policy = Sync("interval")
-    policy.after(7)
-    policy.after(7, last=True)
+    monkeypatch.setattr(durability, "EVERY", 3600.0)
+    policy = FsyncPolicy("interval")
+    policy.apply(7)
+    policy.apply(7, last=True)
     policy.close()
     assert forced == [7]
 
@@ -55,4 +55,4 @@ def test_a_disk_that_fails_is_told_where_the_promise_is_always(tmp_path: Path) -
     handle = os.open(tmp_path, os.O_RDONLY)
     os.close(handle)
     with pytest.raises(OSError):
-        Sync("always").after(handle)
+        FsyncPolicy("always").apply(handle)

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
-from . import diagnosis, line
+from . import codec, tampering
+from .chain_types import CLOSED, HEAD_LOST, OPENED, TAIL_LOST, TRUNCATED, WrongKey
 from .checkpoint import Checkpoint
-from .diagnosis import Finding, Spot
-from .folder import files, first_of
 from .head_file import Marks
-from .judgement import believed, lost_with_the_power
-from .keys import Keys
-from .told import CLOSED, CUT, HEAD_LOST, OPENED, TAIL_LOST, WrongKey
+from .keyring import Keyring
+from .segments import files, first_of
+from .tampering import Finding, Position, lost_in_power_cut, trusted_mark
 
 PRUNED = "audit_pruned"
 
@@ -39,7 +38,7 @@ class Report:
 
 class _Broken(Exception):
     def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.done)
+        super().__init__(finding.kind)
         self.finding = finding
 
 
@@ -48,7 +47,7 @@ def verify(
     key: bytes,
     checkpoint: Checkpoint | None = None,
     former: Sequence[bytes] = (),
-    second: tuple[Marks, str] | None = None,
+    head_file: tuple[Marks, str] | None = None,
 ) -> Report:
     """Return what is found. Raises WrongKey when the chain was begun with another, OSError.
 
@@ -56,7 +55,7 @@ def verify(
     second place says of the chain, read before this is called, and the boot it was read in; None
     where that place is not to be asked.
     """
-    walk = _Walk(Keys(key, former), checkpoint, second)
+    walk = _Walk(Keyring(key, former), checkpoint, head_file)
     try:
         for path in files(folder):
             walk.file(path)
@@ -66,18 +65,18 @@ def verify(
     return walk.report
 
 
-def _opens(first: line.Line | None) -> TypeGuard[line.Line]:
+def _opens(first: codec.Line | None) -> TypeGuard[codec.Line]:
     return first is not None and first.event == OPENED
 
 
 class _Walk:
     def __init__(
-        self, keys: Keys, checkpoint: Checkpoint | None, second: tuple[Marks, str] | None
+        self, keys: Keyring, checkpoint: Checkpoint | None, head_file: tuple[Marks, str] | None
     ) -> None:
-        self._keys, self._key, self._checkpoint = keys, keys.current, checkpoint
-        self._second = second
+        self._keyring, self._key, self._checkpoint = keys, keys.current, checkpoint
+        self._head_path = head_file
         self._seal = keys.current  # made from the key and the chain's name
-        self._previous, self._event, self._kept = line.GENESIS, "", 1
+        self._previous, self._event, self._kept = codec.GENESIS, "", 1
         self._paths: list[Path] = []  # walked through
         self.report = Report()
 
@@ -89,19 +88,19 @@ class _Walk:
         self._enter(path, lines)
         offset = 0
         for number, raw in enumerate(lines):
-            if diagnosis.is_stump(raw, offset, lines[number + 1 : number + 2]):
+            if tampering.is_torn_line(raw, offset, lines[number + 1 : number + 2]):
                 self.report.notes.append(f"{path.name}: line {number + 1} was left unfinished")
             else:
-                self._line(Spot(path.name, number, tuple(lines[number : number + 66])))
+                self._line(Position(path.name, number, tuple(lines[number : number + 66])))
             offset += len(raw) + 1
         if unfinished:
             self.report.notes.append(f"{path.name}: the last line is unfinished")
         self.report.files += 1
 
     def _enter(self, path: Path, lines: list[bytes]) -> None:
-        first = line.read(lines[0]) if lines else None
+        first = codec.read(lines[0]) if lines else None
         report, begins = self.report, first_of(path)
-        key = self._keys.named(first.fields.get("key")) if _opens(first) else None
+        key = self._keyring.named(first.fields.get("key")) if _opens(first) else None
         if report.files == 0:
             report.first, report.last = begins, begins - 1
             if _opens(first):
@@ -111,9 +110,9 @@ class _Walk:
                     self._previous = str(first.fields.get("previous"))
         elif begins > report.last + 1:
             missing = f"records {report.last + 1} to {begins - 1} are missing"
-            done = "dropped file" if self._event == CLOSED else "deleted"
-            raise _Broken(Finding(path.name, 1, report.last + 1, done, missing))
-        elif key is not None and self._keys.runs_before(key, self._key):
+            kind = "dropped file" if self._event == CLOSED else "deleted"
+            raise _Broken(Finding(path.name, 1, report.last + 1, kind, missing))
+        elif key is not None and self._keyring.runs_before(key, self._key):
             text = "begun with an earlier key than the file before it"
             raise _Broken(Finding(path.name, 1, begins, "forged", text))
         self._key = key or self._key
@@ -121,37 +120,39 @@ class _Walk:
             self._name(path, str(first.fields.get("chain", "")))
 
     def _name(self, path: Path, chain: str) -> None:
-        """Believe a file to be of the chain it says; its seals are made with that name."""
+        """Take the chain's name from a file; its MACs are made with that name."""
         report = self.report
         if chain != report.chain and (report.files and (report.chain or not chain)):
             text = f"the file is of another chain ({chain or 'without a name'})"
             raise _Broken(Finding(path.name, 1, report.last + 1, "replaced", text))
         report.chain = chain
-        self._seal = line.bind(self._key, chain)
+        self._seal = codec.bind(self._key, chain)
 
-    def _line(self, spot: Spot) -> None:
+    def _line(self, spot: Position) -> None:
         report = self.report
-        found = line.read(spot.lines[0])
+        found = codec.read(spot.lines[0])
         expected = report.last + 1
         if (
             found is None
             or found.seq != expected
-            or found.mac != line.seal(self._seal, self._previous, found.sealed)
+            or found.mac != codec.seal(self._seal, self._previous, found.sealed)
         ):
-            raise _Broken(diagnosis.name(spot, self._seal, self._previous, expected, self._earlier))
-        self._heed(spot, found)
+            raise _Broken(
+                tampering.classify(spot, self._seal, self._previous, expected, self._earlier)
+            )
+        self._check_chain_event(spot, found)
         self._compare(spot, found)
         self._previous, self._event = found.mac, found.event
         report.last, report.records = expected, report.records + 1
 
-    def _heed(self, spot: Spot, found: line.Line) -> None:
-        """Take what a writer has told about the chain itself."""
+    def _check_chain_event(self, spot: Position, found: codec.Line) -> None:
+        """Evaluate a record about the chain itself."""
         known = found.fields.get("known_seq")
-        if found.event == CUT:
-            text = f"the writer knew record {known}, and it was gone"
+        if found.event == TRUNCATED:
+            text = f"the writer knew record {known}, and it was missing"
             raise _Broken(Finding(spot.file, spot.number + 1, found.seq, "truncated", text))
         if found.event == HEAD_LOST:
-            text = "the head in the second place was gone: before this, records may be missing"
+            text = "the head in the head file was gone: before this, records may be missing"
             raise _Broken(Finding(spot.file, spot.number + 1, found.seq, "unproven", text))
         if found.event == TAIL_LOST:
             self.report.notes.append(
@@ -162,13 +163,13 @@ class _Walk:
             facts = found.fields.get("facts") or {}
             self._kept = max(self._kept, int(facts.get("first_kept", 0)))
 
-    def _compare(self, spot: Spot, found: line.Line) -> None:
+    def _compare(self, spot: Position, found: codec.Line) -> None:
         where = (spot.file, spot.number + 1, found.seq, "replaced")
         point = self._checkpoint
         if point is not None and point.seq == found.seq and point.mac != found.mac:
             text = f"another record {point.seq} was signed at {point.time}"
             raise _Broken(Finding(*where, text))
-        head = self._second[0].head if self._second is not None else None
+        head = self._head_path[0].head if self._head_path is not None else None
         if head is not None and head.seq == found.seq and head.mac != found.mac:
             raise _Broken(Finding(*where, f"another record {head.seq} was written last"))
 
@@ -177,22 +178,22 @@ class _Walk:
         for path in reversed(self._paths):
             if first_of(path) <= seq:
                 for raw in path.read_bytes().split(b"\n"):
-                    found = line.read(raw)
+                    found = codec.read(raw)
                     if found is not None and found.seq == seq:
                         return raw
         return None
 
     def end(self) -> None:
-        """Ask what only the whole chain can answer: is it all there?"""
+        """Check the whole chain: are all records there?"""
         report, point = self.report, self._checkpoint
         if report.files and report.first > self._kept:
             text = f"records {self._kept} to {report.first - 1} are missing and were not pruned"
             raise _Broken(Finding("", 0, self._kept, "dropped file", text))
-        if report.files and self._key != self._keys.current:
+        if report.files and self._key != self._keyring.current:
             # Whoever has that key could have taken off what its successor sealed.
-            report.notes.append("it goes on with a former key until the server is started again")
-        if self._second is not None:
-            self._against_second(*self._second)
+            report.notes.append("the chain uses a former key until the server is restarted")
+        if self._head_path is not None:
+            self._compare_head(*self._head_path)
         if point is None:
             return
         if point.chain and report.chain and point.chain != report.chain:
@@ -202,12 +203,12 @@ class _Walk:
             text = f"records up to {point.seq} were signed at {point.time}; an older copy, or cut"
             raise _Broken(Finding("", 0, report.last + 1, "truncated", text))
 
-    def _against_second(self, marks: Marks, boot: str) -> None:
+    def _compare_head(self, marks: Marks, boot: str) -> None:
         """Hold the end of the log against the head that is kept elsewhere."""
-        report, head = self.report, believed(marks.head, self._key, self._keys)
+        report, head = self.report, trusted_mark(marks.head, self._key, self._keyring)
         if head is None:
-            if marks.there or (report.files and report.chain):
-                text = "no head of this chain is in the second place: its end may be cut off"
+            if marks.exists or (report.files and report.chain):
+                text = "no head of this chain is in the head file: its end may be cut off"
                 raise _Broken(Finding("", 0, report.last + 1, "unproven", text))
             return
         if report.files and report.chain and head.chain != report.chain:
@@ -215,7 +216,7 @@ class _Walk:
             raise _Broken(Finding("", 0, report.first, "replaced", text))
         if head.seq <= report.last:
             return
-        if lost_with_the_power(head, marks.on_disk, report.last, boot):
+        if lost_in_power_cut(head, marks.on_disk, report.last, boot):
             report.notes.append(
                 f"records {report.last + 1} to {head.seq} are missing: the machine went down "
                 "before they were on its disk"

@@ -1,4 +1,4 @@
-"""When written records are forced to the disk: after each, once a second, or never by us.
+"""When records are flushed to the disk (fdatasync): after each, each second, or never.
 
 Without it a record survives the death of every process, and not a power cut.
 """
@@ -15,10 +15,10 @@ EVERY = 1.0  # seconds between two forced writes with "interval"
 WORDS = ("always", "interval", "never")
 
 
-class Sync:
-    """One policy; unless it is ``never`` a thread of this process looks after the last records.
+class FsyncPolicy:
+    """One policy; unless it is ``never`` a thread of this process flushes the last records.
 
-    ``forced`` is told of the last record that is known to be on the disk, from that thread.
+    ``forced`` is called from that thread with the last record that is known to be on the disk.
     """
 
     def __init__(self, policy: str, forced: Callable[[Any], None] | None = None) -> None:
@@ -29,8 +29,8 @@ class Sync:
         self._handle = -1
         self._guard = threading.Lock()
 
-    def after(self, handle: int, *, last: bool = False, head: Any = None) -> None:
-        """Do what the policy says after the record ``head``; ``last`` before the file is let go."""
+    def apply(self, handle: int, *, last: bool = False, head: Any = None) -> None:
+        """Apply the policy after the record ``head``; ``last`` before the file is closed."""
         if self._policy == "never":
             return
         if self._policy == "always" or last:
@@ -43,18 +43,18 @@ class Sync:
             return
         self._handle, self._head = handle, head
         if self._pid != os.getpid():
-            self._begin()
+            self._start()
         if not self._wake.is_set():
             self._wake.set()
 
     def close(self) -> None:
-        """Force what is not yet on the disk."""
+        """Flush what is not yet on the disk."""
         with self._guard:
             if self._handle >= 0 and self._pid == os.getpid():
                 os.fdatasync(self._handle)
             self._handle = -1
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         self._pid, self._wake, self._guard = os.getpid(), threading.Event(), threading.Lock()
         threading.Thread(target=self._run, name="audit-sync", daemon=True).start()
 
@@ -69,7 +69,7 @@ class Sync:
                     if self._handle >= 0:
                         os.fdatasync(self._handle)
                 except OSError:
-                    # The file was let go meanwhile, and forced then.
+                    # The file was closed meanwhile, and flushed then.
                     self._handle = -1
                     head = None
             if head is not None and self._forced is not None:

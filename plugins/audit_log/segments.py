@@ -1,4 +1,4 @@
-"""The files of a chain: named by the number of their first record, opened, read from the end.
+"""Segment files: named by their first record, created, opened, appended to, read from the end.
 
 Knows no Flask and no SecureML.
 """
@@ -9,11 +9,12 @@ import errno
 import logging
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from . import line
+from . import codec
 
 log = logging.getLogger("secureml.audit_log")
 
@@ -25,16 +26,20 @@ _APPEND = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a file ends: its last whole line, and the stump after it if a writer was killed."""
+    """The end of a file: its last whole line, and the torn tail a killed writer left after it."""
 
-    last: line.Line | None
+    last: codec.Line | None
     size: int
-    stump: bytes
+    torn_tail: bytes
 
     def torn(self) -> dict[str, int | str]:
-        """Return what the record behind a stump tells of it."""
-        digest = sha256(self.stump).hexdigest()
-        return {"at": self.size - len(self.stump), "bytes": len(self.stump), "sha256": digest}
+        """Return the fields of the record about a torn tail."""
+        digest = sha256(self.torn_tail).hexdigest()
+        return {
+            "at": self.size - len(self.torn_tail),
+            "bytes": len(self.torn_tail),
+            "sha256": digest,
+        }
 
 
 def name_of(seq: int) -> str:
@@ -53,7 +58,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def make(folder: Path, mode: int = 0o750) -> None:
-    """Make the folder of a chain; what root makes belongs to the owner of the folder above."""
+    """Make the folder of a chain; made by root, it belongs to the owner of its parent."""
     if folder.is_dir():
         return
     folder.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -61,14 +66,14 @@ def make(folder: Path, mode: int = 0o750) -> None:
 
 
 def give(made: Path | int, folder: Path) -> None:
-    """Give what root has made to the owner of a folder: the service must be able to write it."""
+    """Chown what root has made to the owner of a folder: the service must be able to write it."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def open_lock(folder: Path) -> int:
-    """Open the file whose lock says who may write; only writers can.
+    """Open the lock file, which only writers can open.
 
     The folder, and a chain's files, may be open to readers, and a lock can be taken on whatever
     can be opened: a reader could hold up every answer. Raises OSError.
@@ -95,23 +100,23 @@ def open_file(path: Path) -> int:
 
 
 def without_empty(files: list[Path], time: str) -> list[Path]:
-    """Move files at the end without a record out of the way: each was made with one in it."""
+    """Rename files at the end that have no record: each was created with one."""
     while files and not has_record(files[-1]):
-        log.error("%s is empty: its records were taken away", files[-1])
+        log.error("%s has no records: they were removed; fix: secureml audit-log verify", files[-1])
         files[-1].rename(files[-1].with_name(f"{files[-1].name}.empty-{time.replace(':', '')}"))
         files = files[:-1]
     return files
 
 
 def has_record(path: Path) -> bool:
-    """Tell whether a file begins with a whole line that is a record."""
+    """Return whether a file begins with a whole line that is a record."""
     with path.open("rb") as file:
-        first = file.readline(line.LIMIT)
-    return first.endswith(b"\n") and line.read(first[:-1]) is not None
+        first = file.readline(codec.LIMIT)
+    return first.endswith(b"\n") and codec.read(first[:-1]) is not None
 
 
 def create(folder: Path, seq: int, content: bytes) -> Path:
-    """Make a file that is whole from its first moment. Raises OSError and leaves none."""
+    """Create a file atomically with its content. Raises OSError and leaves none."""
     made, path = folder / "next.tmp", folder / name_of(seq)
     handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
     try:
@@ -145,7 +150,7 @@ def set_aside(folder: Path, time: str) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """See that the names in a folder survive a power cut."""
+    """Flush a folder, so that its names survive a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -162,6 +167,71 @@ def read_end(handle: int, size: int) -> End:
         cut = block.rfind(b"\n") + 1
         begin = block.rfind(b"\n", 0, max(0, cut - 1)) + 1
         if start == 0 or (cut and begin):
-            whole = line.read(block[begin : cut - 1]) if cut else None
+            whole = codec.read(block[begin : cut - 1]) if cut else None
             return End(whole, size, block[cut:])
         step *= 4
+
+
+UNKNOWN = 0  # no file of ours is as small: its end is read again
+
+
+class OpenSegment:
+    """The segment being written, open or not; ``size`` is that of its known records, in bytes."""
+
+    def __init__(self) -> None:
+        self.handle, self.size = -1, UNKNOWN
+        self._path, self._inode = "", 0
+
+    def use(self, opened: int, path: Path, before_close: Callable[[int], None]) -> None:
+        """Go on with another file; ``let_go`` is called with the one before, before it is shut."""
+        if self.handle >= 0:
+            before_close(self.handle)
+            os.close(self.handle)
+        self.handle, self._path, self.size = opened, str(path), UNKNOWN
+        self._inode = os.fstat(opened).st_ino
+
+    def close(self) -> None:
+        """Close it."""
+        if self.handle >= 0:
+            os.close(self.handle)
+        self.handle = -1
+
+    def grown_to(self) -> int:
+        """Return its current size in bytes, -1 when the path is another file or none."""
+        if self.handle < 0:
+            return -1
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - for every record, half of Path.stat
+        except FileNotFoundError:
+            return -1
+        return found.st_size if found.st_ino == self._inode else -1
+
+    def add(self, content: bytes, then: Callable[[], None]) -> None:
+        """Append and call ``then``; where either raises OSError, both are undone."""
+        try:
+            written = os.write(self.handle, content)
+            if written != len(content):
+                # A disk that filled up in mid-line.
+                raise OSError(f"only {written} of {len(content)} bytes were written")
+            then()
+        except OSError:
+            self._undo()
+            raise
+        self.size += written
+
+    def _undo(self) -> None:
+        """Truncate a part of a line; on an append-only file the next writer records it."""
+        try:
+            if os.fstat(self.handle).st_size > self.size:
+                os.ftruncate(self.handle, self.size)
+        except OSError:
+            self.size = UNKNOWN
+
+    def end(self) -> End:
+        """Read its last record, and what follows it."""
+        return read_end(self.handle, os.fstat(self.handle).st_size)
+
+
+def first_line(handle: int) -> codec.Line | None:
+    """Return the record that opens a file."""
+    return codec.read(os.pread(handle, codec.LIMIT, 0).partition(b"\n")[0])

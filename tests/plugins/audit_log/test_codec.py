@@ -8,13 +8,13 @@ import json
 
 import pytest
 
-from plugins.audit_log import line
+from plugins.audit_log import codec
 
 KEY = b"k" * 32
 
 
 def made(members: str = '"event":"a_b"') -> bytes:
-    return line.write(KEY, line.GENESIS, 1, "2026-01-01T00:00:00.000Z", members)[0]
+    return codec.write(KEY, codec.GENESIS, 1, "2026-01-01T00:00:00.000Z", members)[0]
 
 
 def test_anyone_with_the_key_can_make_the_seal_from_the_description() -> None:
@@ -25,10 +25,10 @@ def test_anyone_with_the_key_can_make_the_seal_from_the_description() -> None:
 
 
 def test_what_is_written_is_read_back() -> None:
-    found = line.read(made().rstrip(b"\n"))
+    found = codec.read(made().rstrip(b"\n"))
     assert found is not None
     assert (found.seq, found.event) == (1, "a_b")
-    assert found.mac == line.seal(KEY, line.GENESIS, found.sealed)
+    assert found.mac == codec.seal(KEY, codec.GENESIS, found.sealed)
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_what_is_written_is_read_back() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_record_is_none(raw: bytes) -> None:
-    assert line.read(raw) is None
+    assert codec.read(raw) is None
 
 
 def test_time_is_utc_to_the_millisecond() -> None:
-    assert line.rfc3339(1_767_225_600.1259) == "2026-01-01T00:00:00.125Z"
+    assert codec.rfc3339(1_767_225_600.1259) == "2026-01-01T00:00:00.125Z"
 
 
 def test_a_key_is_named_without_its_digest() -> None:
-    assert line.key_id(KEY) != line.key_id(b"x" * 32)
-    assert not hashlib.sha256(KEY).hexdigest().startswith(line.key_id(KEY))
+    assert codec.key_id(KEY) != codec.key_id(b"x" * 32)
+    assert not hashlib.sha256(KEY).hexdigest().startswith(codec.key_id(KEY))

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from plugins.audit_log import folder, line, proof
-from plugins.audit_log.chain import CLOSED, OPENED, Chain, Terms, WrongKey
+from plugins.audit_log import codec, segments, verify
+from plugins.audit_log.chain import CLOSED, OPENED, Chain, ChainOptions, WrongKey
 from plugins.audit_log.checkpoint import Checkpoint
-from plugins.audit_log.keys import Keys
+from plugins.audit_log.keyring import Keyring
 
 FIRST, SECOND, THIRD = (letter * 32 for letter in (b"a", b"b", b"c"))
 
 
 def chain(place: Path, key: bytes, *former: bytes, **terms: int) -> Chain:
-    return Chain(place, key, lambda: 1_767_225_600.0, Terms(fsync="never", **terms), former)  # type: ignore[arg-type]
+    return Chain(place, key, lambda: 1_767_225_600.0, ChainOptions(fsync="never", **terms), former)  # type: ignore[arg-type]
 
 
 def write(place: Path, key: bytes, *former: bytes, count: int = 3) -> None:
@@ -28,7 +28,7 @@ def write(place: Path, key: bytes, *former: bytes, count: int = 3) -> None:
 
 
 def events(place: Path) -> list[dict[str, object]]:
-    found = [line.read(raw) for path in folder.files(place) for raw in path.read_bytes().split()]
+    found = [codec.read(raw) for path in segments.files(place) for raw in path.read_bytes().split()]
     return [each.fields for each in found if each is not None]
 
 
@@ -38,25 +38,25 @@ def test_a_change_of_key_ends_a_file_and_names_what_follows(tmp_path: Path) -> N
     names = [(each["event"], each.get("next_key"), each.get("key")) for each in events(tmp_path)]
     emitted = [each for each in names if each[0] in (OPENED, CLOSED)]
     assert emitted == [
-        (OPENED, None, line.key_id(FIRST)),
-        (CLOSED, line.key_id(SECOND), None),
-        (OPENED, None, line.key_id(SECOND)),
+        (OPENED, None, codec.key_id(FIRST)),
+        (CLOSED, codec.key_id(SECOND), None),
+        (OPENED, None, codec.key_id(SECOND)),
     ]
-    report = proof.verify(tmp_path, SECOND, None, [FIRST])
+    report = verify.verify(tmp_path, SECOND, None, [FIRST])
     assert (report.finding, report.records, report.notes) == (None, 9, [])
 
 
 def test_nothing_is_changed_while_the_key_is_the_same(tmp_path: Path) -> None:
     write(tmp_path, FIRST)
     assert not chain(tmp_path, FIRST).renew()
-    assert len(folder.files(tmp_path)) == 1
+    assert len(segments.files(tmp_path)) == 1
 
 
 def test_a_chain_of_three_keys_is_one(tmp_path: Path) -> None:
     write(tmp_path, FIRST)
     write(tmp_path, SECOND, FIRST)
     write(tmp_path, THIRD, FIRST, SECOND)
-    report = proof.verify(tmp_path, THIRD, None, [FIRST, SECOND])
+    report = verify.verify(tmp_path, THIRD, None, [FIRST, SECOND])
     assert (report.finding, report.files) == (None, 3)
 
 
@@ -69,10 +69,10 @@ def test_until_the_server_is_started_commands_go_on_with_the_key_it_knows(tmp_pa
     for n in range(6):
         serving.append({"event": "a_b", "n": n})
         command.append({"event": "c_d", "n": n})
-    assert len(folder.files(tmp_path)) > 2
-    report = proof.verify(tmp_path, SECOND, None, [FIRST])
+    assert len(segments.files(tmp_path)) > 2
+    report = verify.verify(tmp_path, SECOND, None, [FIRST])
     assert report.finding is None
-    assert report.notes == ["it goes on with a former key until the server is started again"]
+    assert report.notes == ["the chain uses a former key until the server is restarted"]
 
 
 def test_a_server_that_does_not_know_the_new_key_writes_nothing_behind_it(tmp_path: Path) -> None:
@@ -82,27 +82,27 @@ def test_a_server_that_does_not_know_the_new_key_writes_nothing_behind_it(tmp_pa
     for _ in range(2):
         with pytest.raises(WrongKey):
             old.append({"event": "a_b"})
-    assert proof.verify(tmp_path, SECOND, None, [FIRST]).finding is None
+    assert verify.verify(tmp_path, SECOND, None, [FIRST]).finding is None
 
 
 def test_without_the_former_key_its_part_is_nobodys(tmp_path: Path) -> None:
     write(tmp_path, FIRST)
     write(tmp_path, SECOND, FIRST)
     with pytest.raises(WrongKey):
-        proof.verify(tmp_path, SECOND)
+        verify.verify(tmp_path, SECOND)
     with pytest.raises(WrongKey):
-        proof.verify(tmp_path, THIRD, None, [SECOND])
+        verify.verify(tmp_path, THIRD, None, [SECOND])
 
 
 def test_when_the_part_of_a_key_is_pruned_the_key_is_wanted_no_more(tmp_path: Path) -> None:
     write(tmp_path, FIRST)
     write(tmp_path, SECOND, FIRST)
-    kept = folder.first_of(folder.files(tmp_path)[1])
+    kept = segments.first_of(segments.files(tmp_path)[1])
     chain(tmp_path, SECOND, FIRST).append(
-        {"event": proof.PRUNED, "facts": {"first_kept": kept, "files": 1}}
+        {"event": verify.PRUNED, "facts": {"first_kept": kept, "files": 1}}
     )
-    folder.files(tmp_path)[0].unlink()
-    assert proof.verify(tmp_path, SECOND).finding is None
+    segments.files(tmp_path)[0].unlink()
+    assert verify.verify(tmp_path, SECOND).finding is None
 
 
 @pytest.mark.parametrize("place", [1, 4], ids=["before", "at the end"])
@@ -112,24 +112,24 @@ def test_a_record_changed_by_who_has_the_former_key_is_found_behind_it(
     """The first record of the next key is sealed with the seal of the last one before it."""
     write(tmp_path, FIRST)
     write(tmp_path, SECOND, FIRST)
-    before = folder.files(tmp_path)[0]
-    lines = [line.read(raw) for raw in before.read_bytes().splitlines()]
-    previous, made = line.GENESIS, b""
+    before = segments.files(tmp_path)[0]
+    lines = [codec.read(raw) for raw in before.read_bytes().splitlines()]
+    previous, made = codec.GENESIS, b""
     assert lines[0] is not None
-    sealing = line.bind(FIRST, lines[0].fields["chain"])
+    sealing = codec.bind(FIRST, lines[0].fields["chain"])
     for number, found in enumerate(lines):
         assert found is not None
         fields = {k: v for k, v in found.fields.items() if k not in ("seq", "time", "mac")}
         if number == place:
             fields["forged"] = True
-        content, previous = line.write(
-            sealing, previous, found.seq, str(found.fields["time"]), line.encode(fields)
+        content, previous = codec.write(
+            sealing, previous, found.seq, str(found.fields["time"]), codec.encode(fields)
         )
         made += content
     before.write_bytes(made)
-    finding = proof.verify(tmp_path, SECOND, None, [FIRST]).finding
+    finding = verify.verify(tmp_path, SECOND, None, [FIRST]).finding
     assert finding is not None
-    assert finding.file == folder.files(tmp_path)[1].name
+    assert finding.file == segments.files(tmp_path)[1].name
 
 
 def test_a_file_written_with_a_former_key_behind_its_successor_is_forged(tmp_path: Path) -> None:
@@ -137,13 +137,13 @@ def test_a_file_written_with_a_former_key_behind_its_successor_is_forged(tmp_pat
     write(tmp_path, SECOND, FIRST)
     audit = chain(tmp_path, SECOND, FIRST)
     head = audit.head()
-    emitted = {"event": OPENED, "key": line.key_id(FIRST), "previous": head.mac}
-    content, _ = line.write(FIRST, head.mac, head.seq + 1, "2026-01-01T00:00:00.000Z",
-                            line.encode(emitted))  # fmt: skip
-    folder.create(tmp_path, head.seq + 1, content)
-    finding = proof.verify(tmp_path, SECOND, None, [FIRST]).finding
+    emitted = {"event": OPENED, "key": codec.key_id(FIRST), "previous": head.mac}
+    content, _ = codec.write(FIRST, head.mac, head.seq + 1, "2026-01-01T00:00:00.000Z",
+                            codec.encode(emitted))  # fmt: skip
+    segments.create(tmp_path, head.seq + 1, content)
+    finding = verify.verify(tmp_path, SECOND, None, [FIRST]).finding
     assert finding is not None
-    assert (finding.done, finding.seq) == ("forged", head.seq + 1)
+    assert (finding.kind, finding.seq) == ("forged", head.seq + 1)
 
 
 def test_the_part_of_the_new_key_taken_off_is_said_and_missed_by_a_checkpoint(
@@ -152,30 +152,30 @@ def test_the_part_of_the_new_key_taken_off_is_said_and_missed_by_a_checkpoint(
     write(tmp_path, FIRST)
     write(tmp_path, SECOND, FIRST)
     last = events(tmp_path)[-1]
-    folder.files(tmp_path)[1].unlink()
-    report = proof.verify(tmp_path, SECOND, None, [FIRST])
-    assert report.notes == ["it goes on with a former key until the server is started again"]
+    segments.files(tmp_path)[1].unlink()
+    report = verify.verify(tmp_path, SECOND, None, [FIRST])
+    assert report.notes == ["the chain uses a former key until the server is restarted"]
     point = Checkpoint(int(str(last["seq"])), str(last["mac"]), "then")
-    finding = proof.verify(tmp_path, SECOND, point, [FIRST]).finding
+    finding = verify.verify(tmp_path, SECOND, point, [FIRST]).finding
     assert finding is not None
-    assert finding.done == "truncated"
+    assert finding.kind == "truncated"
 
 
 def test_a_server_killed_between_two_keys_loses_nothing(tmp_path: Path) -> None:
     write(tmp_path, FIRST)
     audit = chain(tmp_path, SECOND, FIRST)
     audit.head()
-    audit._write(line.encode({"event": CLOSED, "next_key": line.key_id(SECOND)}), CLOSED)
+    audit._write(codec.encode({"event": CLOSED, "next_key": codec.key_id(SECOND)}), CLOSED)
     audit.close()  # and never came to begin the next file
     write(tmp_path, SECOND, FIRST)
-    report = proof.verify(tmp_path, SECOND, None, [FIRST])
+    report = verify.verify(tmp_path, SECOND, None, [FIRST])
     assert (report.finding, report.notes) == (None, [])
 
 
 def test_the_order_of_keys_is_the_order_in_which_they_sealed() -> None:
-    keys = Keys(THIRD, [FIRST, SECOND])
+    keys = Keyring(THIRD, [FIRST, SECOND])
     assert keys.runs_before(FIRST, SECOND)
     assert keys.runs_before(SECOND, THIRD)
     assert not keys.runs_before(THIRD, FIRST)
     assert not keys.runs_before(FIRST, FIRST)
-    assert keys.named(line.key_id(b"d" * 32)) is None
+    assert keys.named(codec.key_id(b"d" * 32)) is None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plugins.audit_log import folder, line, proof
-from plugins.audit_log.chain import Chain, Terms, WrongKey
+from plugins.audit_log import codec, segments, verify
+from plugins.audit_log.chain import Chain, ChainOptions, WrongKey
 from plugins.audit_log.checkpoint import Checkpoint
 
 KEY = b"k" * 32
@@ -21,7 +21,7 @@ def now() -> float:
 
 
 def write(place: Path, count: int = 10, **terms: int) -> Checkpoint:
-    chain = Chain(place, KEY, now, Terms(fsync="never", **terms))  # type: ignore[arg-type]
+    chain = Chain(place, KEY, now, ChainOptions(fsync="never", **terms))  # type: ignore[arg-type]
     for n in range(count):
         head = chain.append({"event": "a_b", "n": n})
     chain.close()
@@ -49,7 +49,7 @@ def inserted_copy(lines: Lines) -> Lines:
 
 
 def inserted_forgery(lines: Lines) -> Lines:
-    made, _ = line.write(b"x" * 32, "0" * 64, 5, "2026-01-01T00:00:00.000Z", '"event":"a_b"')
+    made, _ = codec.write(b"x" * 32, "0" * 64, 5, "2026-01-01T00:00:00.000Z", '"event":"a_b"')
     return [*lines[:4], made[:-1], *lines[4:]]
 
 
@@ -66,17 +66,17 @@ def moved_down(lines: Lines) -> Lines:
 
 
 def forged(lines: Lines) -> Lines:
-    done, previous = lines[:4], line.read(lines[3]).mac  # type: ignore[union-attr]
+    kind, previous = lines[:4], codec.read(lines[3]).mac  # type: ignore[union-attr]
     for seq in range(5, 8):
-        made, previous = line.write(
+        made, previous = codec.write(
             b"x" * 32, previous, seq, "2026-01-01T00:00:00.000Z", '"event":"a_b"'
         )
-        done.append(made[:-1])
-    return done
+        kind.append(made[:-1])
+    return kind
 
 
 @pytest.mark.parametrize(
-    ("tamper", "done"),
+    ("tamper", "kind"),
     [
         (changed, "changed"),
         (seal_changed, "changed"),
@@ -91,29 +91,29 @@ def forged(lines: Lines) -> Lines:
     ],
 )
 def test_tampering_is_found_where_it_was_done(
-    tmp_path: Path, tamper: Callable[[Lines], Lines], done: str
+    tmp_path: Path, tamper: Callable[[Lines], Lines], kind: str
 ) -> None:
     write(tmp_path)
-    path = folder.files(tmp_path)[0]
+    path = segments.files(tmp_path)[0]
     lines = tamper(path.read_bytes().splitlines())
     path.write_bytes(b"".join(raw + b"\n" for raw in lines))
 
-    found = proof.verify(tmp_path, KEY).finding
+    found = verify.verify(tmp_path, KEY).finding
     assert found is not None
-    assert (found.done, found.seq, found.line, found.file) == (done, 5, 5, path.name)
+    assert (found.kind, found.seq, found.line, found.file) == (kind, 5, 5, path.name)
 
 
 @pytest.mark.parametrize("at", range(11))
 def test_a_changed_byte_anywhere_in_a_record_is_found(tmp_path: Path, at: int) -> None:
     write(tmp_path)
-    path = folder.files(tmp_path)[0]
+    path = segments.files(tmp_path)[0]
     lines = path.read_bytes().splitlines(keepends=True)
     for byte in range(len(lines[at]) - 1):
         spoilt = bytearray(lines[at])
         spoilt[byte] ^= 1
         path.write_bytes(b"".join([*lines[:at], bytes(spoilt), *lines[at + 1 :]]))
         try:
-            found = proof.verify(tmp_path, KEY).finding
+            found = verify.verify(tmp_path, KEY).finding
         except WrongKey:
             continue  # the one record that names the key
         assert found is not None, byte
@@ -122,41 +122,41 @@ def test_a_changed_byte_anywhere_in_a_record_is_found(tmp_path: Path, at: int) -
 
 def test_an_untouched_chain_of_many_files_passes(tmp_path: Path) -> None:
     point = write(tmp_path, 60, rotate=700)
-    report = proof.verify(tmp_path, KEY, point)
+    report = verify.verify(tmp_path, KEY, point)
 
     assert report.finding is None
-    assert report.files == len(folder.files(tmp_path)) > 5
+    assert report.files == len(segments.files(tmp_path)) > 5
     assert (report.first, report.last, report.records) == (1, point.seq, point.seq)
 
 
 @pytest.mark.parametrize("which", [0, 3])
 def test_a_dropped_file_is_missed(tmp_path: Path, which: int) -> None:
     write(tmp_path, 60, rotate=700)
-    gone = folder.files(tmp_path)[which]
+    gone = segments.files(tmp_path)[which]
     gone.unlink()
 
-    found = proof.verify(tmp_path, KEY).finding
+    found = verify.verify(tmp_path, KEY).finding
     assert found is not None
-    assert (found.done, found.seq) == ("dropped file", folder.first_of(gone))
+    assert (found.kind, found.seq) == ("dropped file", segments.first_of(gone))
 
 
 def test_a_tail_cut_off_is_missed_by_the_checkpoint(tmp_path: Path) -> None:
     point = write(tmp_path)
-    path = folder.files(tmp_path)[0]
+    path = segments.files(tmp_path)[0]
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:6]))
 
-    assert proof.verify(tmp_path, KEY).finding is None, "nobody can tell without a checkpoint"
-    found = proof.verify(tmp_path, KEY, point).finding
+    assert verify.verify(tmp_path, KEY).finding is None, "nobody can tell without a checkpoint"
+    found = verify.verify(tmp_path, KEY, point).finding
     assert found is not None
-    assert (found.done, found.seq) == ("truncated", 7)
+    assert (found.kind, found.seq) == ("truncated", 7)
 
 
 def test_all_files_gone_is_missed_by_the_checkpoint(tmp_path: Path) -> None:
     point = write(tmp_path)
-    folder.files(tmp_path)[0].unlink()
-    found = proof.verify(tmp_path, KEY, point).finding
+    segments.files(tmp_path)[0].unlink()
+    found = verify.verify(tmp_path, KEY, point).finding
     assert found is not None
-    assert (found.done, found.seq) == ("truncated", 1)
+    assert (found.kind, found.seq) == ("truncated", 1)
 
 
 def test_an_older_copy_that_was_restored_and_written_on_is_told(tmp_path: Path) -> None:
@@ -168,33 +168,33 @@ def test_an_older_copy_that_was_restored_and_written_on_is_told(tmp_path: Path) 
     Chain(tmp_path / "a", KEY, now).append({"event": "c_d"})
     write(tmp_path / "a", 9)
 
-    found = proof.verify(tmp_path / "a", KEY, point).finding
+    found = verify.verify(tmp_path / "a", KEY, point).finding
     assert found is not None
-    assert (found.done, found.seq) == ("replaced", point.seq)
+    assert (found.kind, found.seq) == ("replaced", point.seq)
 
 
 def test_a_chain_cut_under_a_running_writer_is_told_without_a_checkpoint(tmp_path: Path) -> None:
     chain = Chain(tmp_path, KEY, now)
     for _ in range(5):
         chain.append({"event": "a_b"})
-    path = folder.files(tmp_path)[0]
+    path = segments.files(tmp_path)[0]
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     chain.append({"event": "a_b"})
 
-    found = proof.verify(tmp_path, KEY).finding
+    found = verify.verify(tmp_path, KEY).finding
     assert found is not None
-    assert (found.done, found.seq) == ("truncated", 4)
+    assert (found.kind, found.seq) == ("truncated", 4)
 
 
 def test_a_killed_writer_is_no_tampering(tmp_path: Path) -> None:
     write(tmp_path)
-    path = folder.files(tmp_path)[0]
-    made, _ = line.write(KEY, "0" * 64, 12, "2026-01-01T00:00:00.000Z", '"event":"a_b"')
-    for stump in (b'{"seq":12,"ti', b"{", made[:-1]):
-        path.write_bytes(path.read_bytes() + stump)
-        assert proof.verify(tmp_path, KEY).finding is None
+    path = segments.files(tmp_path)[0]
+    made, _ = codec.write(KEY, "0" * 64, 12, "2026-01-01T00:00:00.000Z", '"event":"a_b"')
+    for torn_tail in (b'{"seq":12,"ti', b"{", made[:-1]):
+        path.write_bytes(path.read_bytes() + torn_tail)
+        assert verify.verify(tmp_path, KEY).finding is None
         write(tmp_path, 2)
-    report = proof.verify(tmp_path, KEY)
+    report = verify.verify(tmp_path, KEY)
     assert report.finding is None
     assert len(report.notes) == 3
 
@@ -202,7 +202,7 @@ def test_a_killed_writer_is_no_tampering(tmp_path: Path) -> None:
 def test_the_wrong_key_is_told_apart_from_tampering(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(WrongKey):
-        proof.verify(tmp_path, b"x" * 32)
+        verify.verify(tmp_path, b"x" * 32)
 
 
 # -- a line that does not belong here: what it is ------------------------------------------------
@@ -211,53 +211,53 @@ def test_the_wrong_key_is_told_apart_from_tampering(tmp_path: Path) -> None:
 def foreign(place: Path, count: int, first: int) -> Lines:
     """Return records of another instance's chain under the same key, from one number on."""
     write(place, count)
-    return folder.files(place)[0].read_bytes().splitlines()[first - 1 :]
+    return segments.files(place)[0].read_bytes().splitlines()[first - 1 :]
 
 
 def said(place: Path) -> tuple[str, str]:
-    found = proof.verify(place, KEY).finding
+    found = verify.verify(place, KEY).finding
     assert found is not None
-    return found.done, found.text
+    return found.kind, found.text
 
 
 def put(place: Path, lines: Lines) -> None:
-    folder.files(place)[0].write_bytes(b"".join(raw + b"\n" for raw in lines))
+    segments.files(place)[0].write_bytes(b"".join(raw + b"\n" for raw in lines))
 
 
 @pytest.mark.parametrize("at", [6, 11])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_foreign_record_put_in_is_not_called_a_copy(tmp_path: Path, at: int, count: int) -> None:
     write(tmp_path / "ours")
-    ours = folder.files(tmp_path / "ours")[0].read_bytes().splitlines()
+    ours = segments.files(tmp_path / "ours")[0].read_bytes().splitlines()
     theirs = foreign(tmp_path / "theirs", 20, 4)[:count]
     put(tmp_path / "ours", [*ours[:at], *theirs, *ours[at:]])
-    done, text = said(tmp_path / "ours")
-    assert done == "inserted"
+    kind, text = said(tmp_path / "ours")
+    assert kind == "inserted"
     assert "was not written here: it says it is record 4, and record 4 is another" in text
 
 
 @pytest.mark.parametrize("at", [6, 11])
 def test_a_copy_is_called_one(tmp_path: Path, at: int) -> None:
     write(tmp_path)
-    lines = folder.files(tmp_path)[0].read_bytes().splitlines()
+    lines = segments.files(tmp_path)[0].read_bytes().splitlines()
     put(tmp_path, [*lines[:at], lines[3], *lines[at:]])
     assert said(tmp_path) == ("inserted", "a copy of record 4")
 
 
 def test_foreign_records_with_higher_numbers_are_no_gap(tmp_path: Path) -> None:
     write(tmp_path / "ours")
-    ours = folder.files(tmp_path / "ours")[0].read_bytes().splitlines()
+    ours = segments.files(tmp_path / "ours")[0].read_bytes().splitlines()
     theirs = foreign(tmp_path / "theirs", 40, 30)
     put(tmp_path / "ours", [*ours, *theirs])
-    done, text = said(tmp_path / "ours")
-    assert (done, "it says it is record 30" in text) == ("inserted", True)
+    kind, text = said(tmp_path / "ours")
+    assert (kind, "it says it is record 30" in text) == ("inserted", True)
     put(tmp_path / "ours", [*ours[:6], theirs[0], *ours[6:]])
     assert said(tmp_path / "ours")[0] == "inserted"
 
 
 def test_a_foreign_record_of_the_expected_number_is_not_ours(tmp_path: Path) -> None:
     write(tmp_path / "ours")
-    ours = folder.files(tmp_path / "ours")[0].read_bytes().splitlines()
+    ours = segments.files(tmp_path / "ours")[0].read_bytes().splitlines()
     theirs = foreign(tmp_path / "theirs", 20, 7)[:1]
     put(tmp_path / "ours", [*ours[:6], *theirs, *ours[6:]])
     assert said(tmp_path / "ours") == (
@@ -268,6 +268,6 @@ def test_a_foreign_record_of_the_expected_number_is_not_ours(tmp_path: Path) -> 
 
 def test_a_record_moved_up_by_several_places_is_called_swapped(tmp_path: Path) -> None:
     write(tmp_path)
-    lines = folder.files(tmp_path)[0].read_bytes().splitlines()
+    lines = segments.files(tmp_path)[0].read_bytes().splitlines()
     put(tmp_path, [*lines[:4], lines[8], *lines[4:8], *lines[9:]])
     assert said(tmp_path) == ("swapped", "record 9 stands before record 5")

@@ -1,7 +1,8 @@
-"""One writer at a time, among all threads and processes: who has the folder locked.
+"""One writer at a time, among all threads and processes: a mutex with a deadline.
 
-What is locked is a file that nobody but writers can open, looked at by its name again once it is
-locked: where it was swept away, who comes next would lock another. Knows no Flask and no SecureML.
+The lock is `flock` on a file that only writers can open. Once it is locked its inode is compared
+with the path: after the file was deleted, the next process would lock another file. Knows no
+Flask and no SecureML.
 """
 
 from __future__ import annotations
@@ -14,60 +15,62 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import folder as place
+from . import segments
 
 
 class ChainBusy(TimeoutError):
-    """Others held the chain until the deadline."""
+    """Another thread or process held the lock until the deadline."""
 
 
-class Turns:
-    """Takes turns in one folder; ``deadline`` is how long one is waited for, in seconds.
+class ChainLock:
+    """The lock of one folder; ``deadline`` is the longest wait for it, in seconds.
 
-    ``release`` is called where what was open must be let go of: at the end, and first of all in
-    a process that was forked, for the descriptors it shares with its parent.
+    ``release`` closes the open files: at the end, and first of all in a forked process, because
+    it shares their descriptors with its parent.
     """
 
     def __init__(self, folder: Path, deadline: float, release: Callable[[], None]) -> None:
         self._folder, self._deadline, self._release = folder, deadline, release
         self._threads = threading.Lock()
-        self._gate, self._pid = -1, 0
-        self._lock, self._inode = str(folder / place.LOCK), 0
+        self._descriptor, self._pid = -1, 0
+        self._lock, self._inode = str(folder / segments.LOCK), 0
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Be the only one; raises ChainBusy after the deadline, OSError without a folder."""
+    def acquire(self) -> Iterator[None]:
+        """Hold the lock; raises ChainBusy after the deadline, OSError without a folder."""
         until = time.monotonic() + self._deadline
         if not self._threads.acquire(timeout=self._deadline):
-            raise ChainBusy("the chain was held by this process until the deadline")
+            raise ChainBusy(
+                "another thread held the audit log until the deadline; fix: use a faster disk"
+            )
         try:
             self._enter(until)
             try:
                 yield
             finally:
-                fcntl.flock(self._gate, fcntl.LOCK_UN)
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         finally:
             self._threads.release()
 
     def close(self, first: Callable[[], None]) -> None:
-        """Do something last, and let go of everything; a later turn opens it again."""
+        """Call ``first``, then release everything; a later `acquire` opens it again."""
         with self._threads:
             first()
-            self._let_go()
+            self._release_all()
 
     def _enter(self, until: float) -> None:
         if self._pid != os.getpid():
             # After a fork the descriptors are shared, and a lock on them would be too.
-            self._let_go()
-            place.make(self._folder)
+            self._release_all()
+            segments.make(self._folder)
             self._pid = os.getpid()
         pause = 50e-6
         while True:
-            if self._gate < 0:
-                self._gate = place.open_lock(self._folder)
-                self._inode = os.fstat(self._gate).st_ino
+            if self._descriptor < 0:
+                self._descriptor = segments.open_lock(self._folder)
+                self._inode = os.fstat(self._descriptor).st_ino
             try:
-                fcntl.flock(self._gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= until:
                     raise ChainBusy(
@@ -77,7 +80,7 @@ class Turns:
             else:
                 if self._is_in_place():
                     return
-                self._shut_gate()
+                self._close_descriptor()
                 continue
             time.sleep(pause)
             pause = min(pause * 2, 0.002)
@@ -88,12 +91,12 @@ class Turns:
         except FileNotFoundError:
             return False
 
-    def _shut_gate(self) -> None:
-        if self._gate >= 0:
-            os.close(self._gate)
-        self._gate = -1
+    def _close_descriptor(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
 
-    def _let_go(self) -> None:
+    def _release_all(self) -> None:
         self._release()
-        self._shut_gate()
+        self._close_descriptor()
         self._pid = 0

@@ -1,7 +1,7 @@
-"""The keys of one chain: the one that seals from now on, and those that sealed before it.
+"""The keys of one chain: the current one, and the former ones.
 
-A former key proves what it sealed and nothing after: a chain never goes back to an earlier key,
-so whoever has got hold of one can write no record behind the first of its successor. Knows no
+A former key verifies its own records and nothing later: a chain never returns to an earlier key,
+so a stolen former key cannot write records after the first one of its successor. Knows no
 Flask and no SecureML.
 """
 
@@ -9,26 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import line
+from . import codec
 
 
-class Keys:
+class Keyring:
     """``former`` are in the order in which they sealed, the oldest first."""
 
     def __init__(self, current: bytes, former: Sequence[bytes] = ()) -> None:
         self.current = current
-        self._order = {line.key_id(key): key for key in (*former, current)}
+        self._order = {codec.key_id(key): key for key in (*former, current)}
         self._ids = {key: name for name, key in self._order.items()}
 
     def named(self, key_id: object) -> bytes | None:
-        """Return the key of that name, None where it is not ours."""
+        """Return the key of that id, None where it is unknown."""
         return self._order.get(str(key_id))
 
     def id_of(self, key: bytes) -> str:
-        """Return the name of one of these keys."""
+        """Return the id of one of these keys."""
         return self._ids[key]
 
     def runs_before(self, one: bytes, other: bytes) -> bool:
-        """Tell whether ``one`` sealed before ``other`` did."""
+        """Return whether ``one`` is an earlier key than ``other``."""
         order = list(self._order.values())
         return order.index(one) < order.index(other)
