@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flask import Blueprint, Flask
 
-from secureml import api, known_names
+from secureml import api, known_names, store_location
 from secureml.config_error import ConfigError
 from secureml.core import Core, build_core, load_models
 from secureml.flask_app import SecureFlask
@@ -162,5 +162,8 @@ def _announce(core: Core) -> None:
     for loaded in core.plugins:
         if loaded.observe:
             log.warning("%s only observes: it refuses nothing and changes no answer", loaded.name)
+    file = core.settings.store_file
+    if file is not None and (far := store_location.warning(file, core.settings.instance)):
+        log.warning("%s", far)
     for risk in sorted(core.settings.accept_risk):
         log.warning("accepted risk: %s", risk)

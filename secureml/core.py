@@ -13,9 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import sqlalchemy as sa
-
-from secureml import core_metrics, program_log, settings, trusted_paths
+from secureml import (
+    bind_check,
+    body_memory,
+    core_metrics,
+    distinct_secrets,
+    output_files,
+    program_log,
+    settings,
+    store_location,
+    trusted_paths,
+)
 from secureml import layout as instance_folder
 from secureml.config_error import ConfigError, did_you_mean
 from secureml.models.artifact.version_files import Artifact, ModelRefused
@@ -100,9 +108,13 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
     instance_folder.check_modes(found.instance)
     paths = TrustedPaths(trusted_paths.owners(found.instance))
     paths.check_instance(found.instance)
-    _check_store_place(found, paths)
+    body_memory.check(found)
+    if (store_file := found.store_file) is not None:
+        store_location.check(store_file, found.instance, found.file)
+        paths.check_above(store_file)
     references.configure(found.instance, found.secrets)
-    store = Store(found.store_url)
+    # `secureml init` alone makes a store; one that is missing is a fault everywhere else.
+    store = Store(found.store_url, must_exist=True)
     clients = Clients(store, now)
     signing = SigningKeys(store, found.instance / SIGNING_FOLDER, now, found.signing)
     verifiers: list[Callable[..., None]] = []
@@ -119,17 +131,14 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
         loader.check_plugin_set(plugins)
     except ConfigError as error:
         raise error.within(file=found.file) from None
+    bind_check.check(found, plugins)
+    output_files.check(found, plugins)
+    distinct_secrets.check(core)
     settings.check_production(found, {loaded.name: loaded for loaded in plugins})
     verifiers += [
         _vouching(loaded) for loaded in plugins if hasattr(loaded.plugin, "verify_artifact")
     ]
     return core
-
-
-def _check_store_place(found: Settings, paths: TrustedPaths) -> None:
-    url = sa.make_url(found.store_url)
-    if url.get_backend_name() == "sqlite":
-        paths.check_above(Path(url.database or "").absolute())
 
 
 def _folders_of(classes: Sequence[type]) -> list[Path]:

@@ -41,7 +41,7 @@ def ages(core: Core, now: float, *, managers: bool = True) -> list[SecretAge]:
     """
     base, oldest = core.settings.instance, core.settings.secrets.warn_age
     found = []
-    for table, key, source in _references(core):
+    for table, key, source in in_use(core):
         if not managers and source.reference.partition(":")[0] not in SCHEMES:
             continue
         age = _age(source, base, now)
@@ -58,7 +58,8 @@ def _age(source: SecretSource, base: Any, now: float) -> float | None:
     return None if changed is None else max(0.0, now - changed)
 
 
-def _references(core: Core) -> Iterator[tuple[str, str, SecretSource]]:
+def in_use(core: Core) -> Iterator[tuple[str, str, SecretSource]]:
+    """Yield table, key and source of every reference in the settings but former ones."""
     terms = core.settings.secrets
     if terms.vault is not None:
         for key in ("token", "role_id", "secret_id"):

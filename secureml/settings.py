@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from marshmallow import Schema, ValidationError
 
+from secureml import store_location
 from secureml.config_error import ConfigError, did_you_mean
 from secureml.pipeline.body import Limits
 from secureml.pipeline.refusal_log import RecordingPolicy
@@ -71,12 +72,20 @@ class Settings:
     recording: RecordingPolicy
     timeout: int
     nginx: str
+    bind: str
+    threads: int  # of all workers together
     plugin_tables: Mapping[str, Mapping[str, Any]]
 
     @property
     def file(self) -> str:
         """The settings file, as the operator knows it, for messages."""
         return str(self.instance / FILE)
+
+    @property
+    def store_file(self) -> Path | None:
+        """The file of a SQLite store; None for any other database."""
+        url = sa.make_url(self.store_url)
+        return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
     @property
     def production(self) -> bool:
@@ -220,7 +229,7 @@ def _freeze(
         plugins=tuple(root["plugins"]),
         accept_risk=frozenset(root["accept_risk"]),
         log_level=root["log_level"],
-        store_url=tables["store"]["url"] or _sqlite(instance / "secureml.db"),
+        store_url=store_location.url_of(tables["store"]["url"], instance),
         models_folder=instance / tables["models"]["folder"],
         models_allow=frozenset(tables["models"]["allow"]),
         body_limit=payload["body"],
@@ -230,15 +239,12 @@ def _freeze(
         recording=RecordingPolicy(**tables["recording"]),
         timeout=tables["server"]["timeout"],
         nginx=tables["server"]["nginx"],
+        bind=tables["server"]["bind"],
+        threads=tables["server"]["workers"] * tables["server"]["threads"],
         plugin_tables=MappingProxyType(
             {name: MappingProxyType(table) for name, table in plugin_tables.items()}
         ),
     )
-
-
-def _sqlite(path: Path) -> str:
-    # Not pasted together: a folder's name may hold what means something in a URL.
-    return sa.URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _takes_credentials(settings: Settings, enabled: Collection[str]) -> bool:

@@ -11,11 +11,15 @@ from ipaddress import ip_address
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from secureml.state.fields import ByteSize, Duration, InstancePath, StrictInteger
+from secureml.state.fields import ByteSize, Duration, InstancePath, StrictInteger, Writes
 from secureml.state.keypair import ALGORITHMS
 from secureml.state.secret_settings import SecretsTable
 from secureml.state.signing import Schedule
 
+# A body is held whole in memory while it is read, once as bytes and once as what JSON makes of it.
+# One of 64 MiB can take more than two gigabytes then (see `body_memory`); who has a table that
+# large asks about it in parts.
+LARGEST_BODY = 64 * 1024**2
 PROFILES = ("development", "production")
 
 
@@ -67,8 +71,9 @@ class StoreTable(Schema):
     url = fields.String(
         load_default="",
         metadata={
-            "description": "Empty for SQLite in the instance folder, or a "
-            "`postgresql+psycopg://` URL for several hosts."
+            "description": "Empty for `secureml.db` in the instance folder; "
+            "`sqlite:///store/secureml.db` for another file, relative to that folder; or a "
+            "`postgresql+psycopg://` URL for several hosts. `secureml init` alone makes the file."
         },
     )
 
@@ -78,6 +83,7 @@ class ModelsTable(Schema):
 
     folder = InstancePath(
         load_default="models",
+        writes=Writes(folder=True),
         metadata={"description": "The folder of sealed models, inside the instance folder."},
     )
     allow = fields.List(
@@ -96,7 +102,11 @@ class PayloadTable(Schema):
 
     body = ByteSize(
         load_default=1024 * 1024,
-        metadata={"description": "Largest request body; Nginx is told by `secureml nginx-conf`."},
+        validate=validate.Range(max=LARGEST_BODY),
+        metadata={
+            "description": "Largest request body, at most 64 MiB; Nginx is told by `secureml "
+            "nginx-conf`. Every thread may hold one, so what memory the machine has bounds it too."
+        },
     )
     depth = StrictInteger(
         load_default=8,
@@ -109,7 +119,9 @@ class PayloadTable(Schema):
         metadata={"description": "Most names in one object."},
     )
     string = ByteSize(
-        load_default=4096, metadata={"description": "Longest string, in bytes of UTF-8."}
+        load_default=4096,
+        validate=validate.Range(max=LARGEST_BODY),
+        metadata={"description": "Longest string, in bytes of UTF-8."},
     )
     gzip = fields.Boolean(
         load_default=False,
@@ -175,9 +187,12 @@ def _check_bind(text: str) -> None:
         raise ValidationError("This is no address that Gunicorn could listen on.") from None
     if match is None or int(match[3]) > 65535:
         raise ValidationError("There is no such port.")
-    if address.is_unspecified or not (address.is_private or address.is_loopback):
-        # Nginx, its TLS and its limits would be passed by.
-        raise ValidationError("The whole network could connect here and pass by Nginx.")
+    if not address.is_loopback:
+        # Nginx, its TLS and its limits would be passed by; Gunicorn's own settings refuse it too.
+        raise ValidationError("Whoever reaches this address could pass by Nginx: use 127.0.0.1.")
+
+
+NGINX_FOLDER = "/etc/nginx/deploy/nginx"
 
 
 class ServerTable(Schema):
@@ -197,8 +212,9 @@ class ServerTable(Schema):
         load_default="",
         validate=_check_bind,
         metadata={
-            "description": "Empty for a unix socket in `run/`, or `unix:/path`, or for an Nginx "
-            "on another machine a private address and a port such as `10.0.0.11:8000`.",
+            "description": "Empty for a unix socket in `run/`, or `unix:/path` in a folder that is "
+            "there, or this machine's own `127.0.0.1:8000`. `[plugins.transport] trusted` must "
+            "name what connects there: `unix`, or the network.",
             "example": "unix:/run/secureml/gunicorn.sock",
         },
     )
@@ -211,13 +227,14 @@ class ServerTable(Schema):
         },
     )
     nginx = fields.String(
-        load_default="/etc/nginx/deploy/nginx",
+        load_default=NGINX_FOLDER,
         validate=validate.Regexp(
             r"(/[^\0]*)?\Z", error="This is not the absolute path of a folder."
         ),
         metadata={
             "description": "The folder of Nginx's include files on a production machine, which "
-            "`secureml check` holds to these settings; empty where Nginx runs elsewhere."
+            "`secureml check` holds to these settings; another one than the default must be "
+            "there. Empty where Nginx runs elsewhere."
         },
     )
 

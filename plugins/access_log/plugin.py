@@ -29,6 +29,7 @@ class Config(Schema):
 
     file = fields.InstancePath(
         load_default="logs/access.log",
+        writes=fields.Writes(),
         metadata={"description": "Where lines go, inside the instance folder; `-` is stderr."},
     )
 

@@ -38,8 +38,11 @@ if TYPE_CHECKING:
 class Config(Schema):
     """The ``[plugins.api_keys]`` table."""
 
-    header = fields.HeaderName(
-        load_default="X-API-Key", metadata={"description": "The header that carries the key."}
+    header = fields.CredentialHeader(
+        load_default="X-API-Key",
+        metadata={
+            "description": "The header that carries the key; none that means something already."
+        },
     )
 
 

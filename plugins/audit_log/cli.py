@@ -17,7 +17,7 @@ from . import checkpoint as signed
 from . import codec, reader
 from .chain_types import WrongChain, WrongKey
 from .reader import Filter
-from .service import AuditService
+from .service import AuditService, BrokenChain
 
 _pass_service = click.make_pass_decorator(AuditService)
 
@@ -148,11 +148,18 @@ def export(
 @output.json_option
 @_pass_service
 def checkpoint(service: AuditService, as_json: bool) -> None:
-    """Sign the last record now."""
+    """Verify the whole chain, then sign its last record; sign nothing where it is broken."""
     if service.signer is None:
         raise click.ClickException("there is no checkpoint_key in [plugins.audit_log]")
     try:
-        point = service.signer.sign(service.chain.head())
+        point = service.sign(service.signer)
+    except BrokenChain as error:
+        raise click.ClickException(
+            f"the audit log is {error}; nothing is signed; fix: look at it with "
+            "`secureml audit-log verify`, put the missing records back from a backup, or keep the "
+            "files as evidence and begin another chain with "
+            "`secureml audit-log start-new --reason ...`"
+        ) from None
     except (WrongKey, WrongChain) as error:
         raise click.ClickException(str(error)) from None
     service.signer.close()

@@ -19,6 +19,10 @@ from .reader import Reader
 from .segments import files, first_of, sync_folder
 
 
+class BrokenChain(Exception):
+    """The chain is not as it was written, so nothing is signed."""
+
+
 @dataclass(frozen=True)
 class AuditService:
     """One chain and its keys; ``now`` is seconds since the epoch.
@@ -62,6 +66,21 @@ class AuditService:
         report = verify.verify(self.folder, self.key, point, self.former, head_file)
         report.notes += notes
         return report, point
+
+    def sign(self, signer: CheckpointSigner) -> checkpoint.Checkpoint:
+        """Sign the last record of a chain that is whole.
+
+        What is signed is what an auditor trusts: a log that was cut must not get a signature
+        that agrees with it. Raises BrokenChain, WrongKey, WrongChain, OSError.
+        """
+        # Before the chain is opened: that would record in it what is missing.
+        report, _ = self.verify()
+        if report.finding is not None:
+            raise BrokenChain(f"broken at record {report.finding.seq}: {report.finding.kind}")
+        head = self.chain.head()
+        if head.seq < report.last or self.chain.marks().broken is not None:
+            raise BrokenChain(f"records after record {head.seq} were taken away just now")
+        return signer.sign(head)
 
     def prune(self, older_than: float) -> list[str]:
         """Delete files with only older records (``older_than`` in seconds), after a record of it.

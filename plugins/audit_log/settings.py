@@ -25,6 +25,7 @@ class Config(Schema):
     )
     folder = fields.InstancePath(
         load_default="logs/audit",
+        writes=fields.Writes(folder=True),
         metadata={
             "description": "Where the chain is, inside the instance folder, on a local disk."
         },
@@ -81,9 +82,9 @@ class Config(Schema):
             "example": "file:keys/audit-checkpoint.key",
         },
     )
-    checkpoint_file = plain.String(
+    checkpoint_file = fields.AnyPath(
         load_default="logs/audit-checkpoints.jsonl",
-        validate=validate.Length(1, 4096),
+        writes=fields.Writes(),
         metadata={
             "description": "Where checkpoints go; best on another machine's disk. "
             "A relative path is inside the instance folder."
@@ -91,6 +92,7 @@ class Config(Schema):
     )
     head_file = fields.InstancePath(
         load_default="store/audit-head",
+        writes=fields.Writes(),
         metadata={
             "description": "Where the number and seal of the last record are kept as well, so "
             "that a log whose end was cut off is missed: inside the instance folder, and not "

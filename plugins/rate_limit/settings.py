@@ -41,7 +41,7 @@ class NetworkField(plain.Field[str]):
         return str(fields.Cidr().deserialize(value))
 
 
-class PathField(plain.Field[str]):
+class PathField(fields.AnyPath):
     """A path: inside the instance folder, or absolute, for instance on a tmpfs."""
 
     expects = "a path, relative to the instance folder or absolute, and without .. in it"
@@ -170,6 +170,7 @@ class Config(Schema):
     )
     counters = PathField(
         load_default="counters.db",
+        writes=fields.Writes(beside=(*fields.DATABASE.beside, ".concurrency", ".failures")),
         metadata={
             "description": "The file of counters of windows shorter than a day; it may be on a "
             "tmpfs. The locks of `at once` are in a file beside it."
@@ -177,6 +178,7 @@ class Config(Schema):
     )
     budgets = PathField(
         load_default="budgets.db",
+        writes=fields.DATABASE,
         metadata={
             "description": "The file of counters that must survive a restart: windows of a day or "
             "more. Not on a tmpfs."

@@ -96,6 +96,7 @@ class Transport(Plugin):
         self._token = _token(config["edge_token"], host)
         # By the list alone nobody is proven: whoever may open the socket could say anything.
         self.verifies_proxy = self._token is not None and bool(config["trusted"])
+        self.believed_peers = () if config["direct"] else tuple(config["trusted"])
         self._trust = Trust(
             unix="unix" in config["trusted"],
             networks=networks,

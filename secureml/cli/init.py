@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from pathlib import Path
@@ -40,10 +39,11 @@ checkpoint_key = "file:keys/audit-checkpoint.key"
 """
 
 # SQLite writes beside its file, so in production it gets a folder of its own: the service may
-# then write there and into logs/, and nowhere else.
+# then write there and into logs/, and nowhere else. The path is relative to the instance folder: an
+# absolute one would lead a restored copy in another folder to the store of the first.
 STORE = """
 [store]
-url = {url}
+url = "sqlite:///{folder}/secureml.db"
 
 [plugins.rate_limit]
 counters = "{folder}/counters.db"
@@ -99,7 +99,7 @@ def init(context: CommandContext, profile: str, hosts: tuple[str, ...], as_json:
         text += _store(instance)
     if write_new(instance / "secureml.toml", text.encode(), 0o640):
         made.append("secureml.toml")
-    made += _first_signing_key(instance)
+    made += _store_and_first_key(instance)
     emit(
         {"instance": str(instance), "made": made},
         as_json,
@@ -109,14 +109,9 @@ def init(context: CommandContext, profile: str, hosts: tuple[str, ...], as_json:
 
 def _store(instance: Path) -> str:
     """Make the folder of the store and return the table that names it."""
-    import sqlalchemy as sa
-
     folder = instance / STORE_FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    url = sa.URL.create("sqlite", database=str(folder / "secureml.db"))
-    # What JSON quotes, TOML reads.
-    quoted = json.dumps(url.render_as_string(), ensure_ascii=False)
-    return STORE.format(url=quoted, folder=STORE_FOLDER)
+    return STORE.format(folder=STORE_FOLDER)
 
 
 def _keys(instance: Path) -> list[str]:
@@ -142,24 +137,34 @@ def _keys(instance: Path) -> list[str]:
     return made
 
 
-def _first_signing_key(instance: Path) -> list[str]:
-    """Make the key that signs tokens, unless this instance has had one already."""
-    from secureml import settings
+def _store_and_first_key(instance: Path) -> list[str]:
+    """Make the store and the key that signs tokens, unless this instance has them already."""
+    from secureml import settings, store_location
     from secureml.state.signing import SigningKeys
     from secureml.state.store import Store, StoreUnavailable
 
     found = settings.read(instance)
+    made = []
+    if (file := found.store_file) is not None:
+        store_location.check_own(file, instance, found.file)
+        made += [] if file.exists() else [_within(file, instance)]
     store = Store(found.store_url)
     ring = SigningKeys(store, instance / settings.SIGNING_FOLDER, time.time, found.signing)
     try:
-        return [] if ring.list() else [f"{settings.SIGNING_FOLDER}/{ring.rotate().kid}.pem"]
+        if not ring.list():
+            made.append(f"{settings.SIGNING_FOLDER}/{ring.rotate().kid}.pem")
     except StoreUnavailable as error:
         raise ConfigError(
             str(error),
             file=str(instance / settings.FILE),
             table="store",
             key="url",
-            fix="mend it, then run: secureml signing-keys rotate",
+            fix="correct the place of the store, then run `secureml init` again",
         ) from None
     finally:
         store.close()
+    return made
+
+
+def _within(file: Path, instance: Path) -> str:
+    return str(file.relative_to(instance) if file.is_relative_to(instance) else file)

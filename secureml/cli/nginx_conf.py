@@ -7,6 +7,7 @@ one file is made from the settings, and `secureml check` compares what lies wher
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,13 @@ from secureml.cli.main import CommandContext
 from secureml.cli.nginx_files import APPLICATION, application_conf, bracketed, served_hosts
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
+from secureml.settings_schema import NGINX_FOLDER
 
 if TYPE_CHECKING:
     from secureml.settings import Settings
+
+
+log = logging.getLogger("secureml")
 
 
 @click.command("nginx-conf")
@@ -47,7 +52,8 @@ def _check_application(settings: Settings, file: Path) -> None:
     expected = application_conf(settings)
     found = _read(file)
     if found is None:
-        # Nothing is installed there yet, or another folder is: what is shipped is what holds.
+        _say_missing(settings, file)
+        # Nothing is installed there yet: what is shipped is what will hold.
         found = (Path(__file__).resolve().parents[2] / "deploy/nginx" / APPLICATION).read_text()
     missing = [line for line in _directives(expected) if line not in _directives(found)]
     extra = [line for line in _directives(found) if line not in _directives(expected)]
@@ -61,6 +67,20 @@ def _check_application(settings: Settings, file: Path) -> None:
         fix=f"write it again: `secureml nginx-conf > {file}`, then `systemctl reload nginx`; where "
         'Nginx runs elsewhere, take the file there and write [server] nginx = ""',
     )
+
+
+def _say_missing(settings: Settings, file: Path) -> None:
+    """Refuse a folder that was named and is not Nginx's; of the default one, note it."""
+    what = "there is no such file, so nothing here can be held to what Nginx does"
+    fix = (
+        f"write it: `secureml nginx-conf > {file}`; name the folder of Nginx's includes; or write "
+        'nginx = "" where Nginx runs elsewhere'
+    )
+    index = {"table": "server", "key": "nginx", "file": settings.file}
+    error = ConfigError(f"{file}: {what}", fix=fix, **index)
+    if settings.nginx.rstrip("/") != NGINX_FOLDER:
+        raise error
+    log.info("%s", error)  # what is shipped is compared then
 
 
 def _check_names(settings: Settings, file: Path) -> None:

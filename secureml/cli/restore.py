@@ -12,6 +12,8 @@ import os
 import pwd
 import shutil
 import tempfile
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -48,13 +50,57 @@ def restore(context: CommandContext, file: Path, instance_only: bool, as_json: b
                 _add_headers(staging / entry.name, entry, owners)
             kept = [] if instance_only else _restore_outside(staging / "outside")
             (staging / "instance").replace(instance)
-    data = {"instance": str(instance), "made": manifest.made, "kept": kept}
+    warnings = _elsewhere(instance, Path(manifest.instance))
+    data = {"instance": str(instance), "made": manifest.made, "kept": kept, "warnings": warnings}
     lines = [f"{instance}: as it was at {manifest.made}"]
     lines += [f"kept: {path}" for path in kept]
     lines += [f"not in it: {what}" for what in manifest.missing]
-    if str(instance) != manifest.instance:
-        lines.append(f"it was saved from {manifest.instance}: look for that path in secureml.toml")
+    lines += [f"warning: {warning}" for warning in warnings]
     emit({**data, "missing": list(manifest.missing)}, as_json, "\n".join([*lines, NEXT]))
+
+
+def _elsewhere(instance: Path, saved_from: Path) -> list[str]:
+    """Return what to say of each setting that leads back to the folder it was saved from.
+
+    And of a store outside the folder: two instances would use it.
+    """
+    from secureml import settings, store_location
+
+    file = instance / settings.FILE
+    words = []
+    try:
+        written = tomllib.loads(file.read_text("utf-8"))
+        if instance != saved_from:
+            words = [
+                f"{file}: {target}: {text!r} leads to {saved_from}, where this was saved from; "
+                f"fix: write the path of what is in {instance}"
+                for target, text in _texts(written, "")
+                if _leads_into(text, saved_from)
+            ]
+        store = settings.read(instance).store_file
+    except (OSError, ValueError, ConfigError) as error:
+        return [*words, f"the settings cannot be read ({error}): mend them, then `secureml check`"]
+    far = store and store_location.warning(store, instance)
+    return [*words, f"{file}: {far}"] if far else words
+
+
+def _texts(value: object, target: str) -> Iterator[tuple[str, str]]:
+    """Return every text in settings with its place, as ``[table] key``."""
+    if isinstance(value, str):
+        table, _, key = target.rpartition(".")
+        yield f"[{table}] {key}", value
+    elif isinstance(value, dict):
+        for word, inner in value.items():
+            yield from _texts(inner, f"{target}.{word}" if target else word)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner, target)
+
+
+def _leads_into(text: str, folder: Path) -> bool:
+    """Tell whether a text is a path in a folder, bare or behind a word such as ``file:``."""
+    before, found, behind = text.partition(str(folder))
+    return bool(found) and before[-1:] in ("", ":", "/") and behind[:1] in ("", "/")
 
 
 def _owners(manifest: archive.Manifest) -> dict[str, int]:

@@ -15,6 +15,7 @@ from typing import Any
 from marshmallow import RAISE, ValidationError
 
 from secureml.config_error import ConfigError, did_you_mean
+from secureml.pipeline.declared_outputs import written_by
 from secureml.pipeline.phases import NEVER_OBSERVED, REFUSING, Phase
 from secureml.pipeline.plugin import Host, Plugin, phases_of
 from secureml.pipeline.plugin_class import check_class, check_made
@@ -22,6 +23,7 @@ from secureml.pipeline.plugin_errors import import_fault, missing_class, raised
 from secureml.pipeline.randomness import check_randomness
 from secureml.pipeline.references import Reference, references
 from secureml.pipeline.settings_errors import invalid_table
+from secureml.state.fields import Writes
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 MODES = ("enforce", "observe")
@@ -31,12 +33,14 @@ MODES = ("enforce", "observe")
 class LoadedPlugin:
     """A plugin ready to run in its phases; ``observe`` turns its refusals into log lines.
 
-    ``references`` are the names of clients, models and the like in its table.
+    ``references`` are the names of clients, models and the like in its table, ``written`` the
+    keys, paths and kinds of what it writes.
     """
 
     plugin: Plugin
     observe: bool
     references: tuple[Reference, ...] = ()
+    written: tuple[tuple[str, str, Writes], ...] = ()
 
     @property
     def name(self) -> str:
@@ -125,6 +129,7 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
         schema = cls.schema(unknown=RAISE)
         config = schema.load(words)
         named = tuple(references(schema, words, name))
+        written = tuple(written_by(schema, config))
     except ValidationError as error:
         extra_keys = ("mode",) if _may_observe(cls) else ()
         raise invalid_table(error, name, schema, words, extra_keys) from None
@@ -136,7 +141,7 @@ def _construct(cls: type[Plugin], table: Mapping[str, Any], host: Host) -> Loade
         check_randomness(plugin)
     except BaseException as error:
         raise raised(cls.name, f"{cls.__name__}.__init__", cls, error) from error
-    return LoadedPlugin(plugin, mode == "observe", named)
+    return LoadedPlugin(plugin, mode == "observe", named, written)
 
 
 def _may_observe(cls: type[Plugin]) -> bool:

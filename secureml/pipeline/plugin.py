@@ -111,6 +111,9 @@ class Plugin:
     identifies_by_connection: ClassVar[bool] = False
     # Whether this plugin settles `Exchange.edge_proven`; set on the instance where it varies.
     verifies_proxy: bool = False
+    # Whom it believes of those who connect: "unix" and networks; set on the instance. Where it
+    # names some, [server] bind must be where they can connect. Empty: it does not decide that.
+    believed_peers: Sequence[str] = ()
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         """Take the checked table; open no socket, thread or database handle here."""

@@ -25,8 +25,11 @@ class StoreUnavailable(Exception):
     problem_code = "unavailable"
 
 
-def engine_for(url: sa.URL) -> sa.Engine:
-    """Return an engine that waits for nothing longer than BUSY_SECONDS; opens it at first use."""
+def engine_for(url: sa.URL, *, must_exist: bool = False) -> sa.Engine:
+    """Return an engine that waits for nothing longer than BUSY_SECONDS; opens it at first use.
+
+    Without ``must_exist`` a SQLite file that is not there is made.
+    """
     if url.get_backend_name() != "sqlite":
         words = _deadlines() if url.get_backend_name() == "postgresql" else {}
         pool = {"pool_pre_ping": True, "pool_timeout": BUSY_SECONDS}
@@ -35,7 +38,7 @@ def engine_for(url: sa.URL) -> sa.Engine:
             event.listen(engine, "begin", _begin_postgresql)
         return engine
     path = Path(url.database or "")
-    _make_file(path)
+    _demand_file(path, must_exist=must_exist)
     engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS, creator=lambda: connect(path))
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
@@ -48,10 +51,15 @@ def _deadlines() -> dict[str, Any]:
     return {"connect_timeout": 5, "tcp_user_timeout": limit, "options": options}
 
 
-def _make_file(path: Path) -> None:
-    # Made by us, so that there is no moment in which its mode is the umask's choice.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    mode = stat.S_IMODE(path.stat().st_mode)
+def _demand_file(path: Path, *, must_exist: bool) -> None:
+    # An empty store knows of no client, key or revocation: it must not take the place of one that
+    # was moved away or misspelt. Where one is made, it is made by us, so that there is no moment
+    # in which its mode is the umask's choice.
+    os.close(os.open(path, os.O_RDWR | (0 if must_exist else os.O_CREAT), 0o600))
+    found = path.stat()
+    if must_exist and not found.st_size:
+        raise StoreUnavailable("the file of the store is empty")
+    mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
         raise StoreUnavailable(f"mode {mode:04o} lets others into the store; fix: chmod 600 {path}")
 

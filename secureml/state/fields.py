@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from marshmallow import ValidationError
 from marshmallow import fields as plain
 
+from secureml.state import reserved_headers
 from secureml.state.scopes import RIGHT
 from secureml.state.secrets.references import SecretSource, is_reference, literal_refused
 
@@ -111,6 +113,19 @@ class HeaderName(_Text):
     """An HTTP header name. Underscores are refused: a proxy and WSGI read them differently."""
 
     shape, kind = _HEADER, "a header name such as X-API-Key"
+
+
+class CredentialHeader(HeaderName):
+    """The name of a header that carries a credential, and has no other meaning."""
+
+    kind = "a header name such as X-API-Key, of a header that nothing else uses"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        name = super()._deserialize(value, attr, data, **kwargs)
+        why = reserved_headers.meaning_of(name)
+        if why:
+            raise ValidationError(f"This header has a meaning of its own: {why}.")
+        return name
 
 
 class HostName(plain.Field[str]):
@@ -222,23 +237,52 @@ class Cidr(plain.Field[Any]):
             raise ValidationError("This is not a network such as 10.0.0.0/8.") from None
 
 
-class InstancePath(plain.Field[str]):
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """That a server or command writes what a path names, so that it must be nothing else's.
+
+    ``folder`` where all below it is written as well; ``beside`` are endings of further files
+    that are made next to it.
+    """
+
+    folder: bool = False
+    beside: tuple[str, ...] = ()
+
+
+# What SQLite makes beside a database.
+DATABASE = Writes(beside=("-wal", "-shm", "-journal"))
+
+
+class AnyPath(plain.Field[str]):
+    """A path, relative to the instance folder or absolute; ``writes`` where we write there."""
+
+    expects = 'a path, such as "logs/lines.jsonl"'
+
+    def __init__(self, *, writes: Writes | None = None, **words: Any) -> None:
+        super().__init__(**words)
+        self.writes = writes
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if not isinstance(value, str) or not 0 < len(value) <= 4096 or "\0" in value:
+            raise ValidationError("This must be a path.")
+        return value
+
+
+class InstancePath(AnyPath):
     """A path inside the instance folder: relative, and never up and out of it."""
 
     expects = "a path inside the instance folder, written relative to it"
     default_is_example = True
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        if not isinstance(value, str) or not value or "\0" in value:
-            raise ValidationError("This is not a path.")
-        path = PurePosixPath(value)
+        path = PurePosixPath(super()._deserialize(value, attr, data, **kwargs))
         if path.is_absolute():
             raise ValidationError(
                 "This is an absolute path, and only one inside the instance folder may stand here."
             )
         if ".." in path.parts:
             raise ValidationError("This path leads out of the instance folder.")
-        return value
+        return str(value)
 
 
 class SecretRef(plain.Field[SecretSource]):

@@ -69,8 +69,11 @@ class Snapshot(threading.local):
 class Store:
     """Tables for the core and for plugins, transactions, and the counters of what changed."""
 
-    def __init__(self, url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._url = sa.make_url(url)
+    def __init__(
+        self, url: str, *, must_exist: bool = False, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Open nothing yet. With ``must_exist`` a SQLite file that is missing is never made."""
+        self._url, self._must_exist = sa.make_url(url), must_exist
         self._monotonic = monotonic
         self._metadata = [_core]
         self._lock = threading.Lock()
@@ -187,7 +190,7 @@ class Store:
         with self._lock:
             if self._engine is None or self._watch is None or self._pid != os.getpid():
                 # Handles made before a fork are the parent's: they are left, never closed.
-                engine = engine_for(self._url)
+                engine = engine_for(self._url, must_exist=self._must_exist)
                 _make_tables(engine, self._metadata)
                 self._watch = _watch(self._url, engine, self._monotonic)
                 self._engine, self._pid = engine, os.getpid()

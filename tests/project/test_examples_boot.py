@@ -125,7 +125,7 @@ def test_the_example_starts_with_the_comment_signs_removed(instance: Path) -> No
     # Managers of secrets are asked at the start, and none is here.
     tables["secrets"] = {k: v for k, v in tables["secrets"].items() if not isinstance(v, dict)}
     tables["plugins"]["transport"]["trusted"] = ["unix"]  # by default nobody is: it cannot start
-    (instance / "secureml.db").touch(0o600)
+    (instance / "store" / "secureml.db").rename(instance / "secureml.db")
     (instance / "secureml.toml").write_text(toml(tables))
     create_app(instance)
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from secureml.app import create_app
 from secureml.cli.main import CommandContext, secureml
+from secureml.settings import read
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 INSTANCE = "/var/lib/secureml"
@@ -40,7 +41,9 @@ def test_init_gives_the_store_a_folder_of_its_own(instance: Path) -> None:
     assert stat.S_IMODE((store / "secureml.db").stat().st_mode) == 0o600
     assert not (instance / "secureml.db").exists()
     url = tomllib.loads((instance / "secureml.toml").read_text("utf-8"))["store"]["url"]
-    assert sa.make_url(url).database == str(store / "secureml.db")
+    # Relative: a copy of the folder elsewhere must use its own.
+    assert url == "sqlite:///store/secureml.db"
+    assert sa.make_url(read(instance).store_url).database == str(store / "secureml.db")
 
 
 def test_a_second_init_leaves_all_of_it_alone(instance: Path) -> None:

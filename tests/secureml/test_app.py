@@ -297,13 +297,60 @@ def test_a_module_that_a_model_imported_is_looked_at_for_the_other_names_of_it(s
 
 def test_nothing_is_opened_before_the_first_request(site):
     """Gunicorn loads the app and forks; what is open cannot cross."""
-    (site / "secureml.db").unlink()
     app = create_app(site)
-    assert not (site / "secureml.db").exists()
     links = (link for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
     assert not any(str(link.readlink()).startswith(str(site / "secureml.db")) for link in links)
     assert app.test_client().get("/readyz", base_url="https://localhost").status_code == 200
-    assert (site / "secureml.db").exists()
+    app.extensions["secureml"].close()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "secureml.db is not there"),
+        ("sqlite:///stroe/secureml.db", "there is no folder {site}/stroe"),
+        ("sqlite:///secureml.dbb", "did you mean 'secureml.db'?"),
+        ("sqlite:////nowhere/at/all/x.db", "/nowhere/at/all/x.db was looked for"),
+        ("sqlite:///models", "models is no file"),
+        ("sqlite:///empty.db", "empty.db is empty"),
+        ("sqlite:///:memory:", ":memory: is not there"),
+    ],
+)
+def test_attack_a_store_that_is_not_there_stops_the_start_and_none_is_made(site, url, says):
+    """An empty one knows of no revocation."""
+    if not url:
+        (site / "secureml.db").rename(site / "away")
+    (site / "empty.db").touch(0o600)
+    with (site / "secureml.toml").open("a") as file:
+        file.write(f'\n[store]\nurl = "{url}"\n')
+    before = sorted(site.rglob("*"))
+    said = refusal(site)
+    assert says.format(site=site) in said
+    assert f"{site / 'secureml.toml'}: [store] url: there is no store: " in said
+    assert "`secureml init`" in said
+    assert sorted(site.rglob("*")) == before
+
+
+def test_attack_the_store_of_another_instance_is_not_used(site, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(site, other)
+    with (site / "secureml.toml").open("a") as file:
+        file.write(f'\n[store]\nurl = "sqlite:///{other}/secureml.db"\n')
+    said = refusal(site)
+    assert f"in another instance folder ({other})" in said
+    assert 'fix: url = "sqlite:///secureml.db"' in said
+
+
+def test_a_store_outside_the_instance_folder_is_told_at_each_start(site, tmp_path, caplog):
+    place = tmp_path / "elsewhere" / "kept.db"
+    place.parent.mkdir(mode=0o700)
+    (site / "secureml.db").rename(place)
+    with (site / "secureml.toml").open("a") as file:
+        file.write(f'\n[store]\nurl = "sqlite:///{place}"\n')
+    create_app(site).extensions["secureml"].close()
+    (line,) = [r.message for r in caplog.records if "outside the instance folder" in r.message]
+    assert str(place) in line
+    assert 'url = "sqlite:///store/kept.db"' in line
 
 
 # -- one model that is refused --------------------------------------------------------------------

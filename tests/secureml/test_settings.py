@@ -142,6 +142,10 @@ def test_the_database_lies_in_the_folder_whatever_its_name(tmp_path, name):
         (f"{LEAST}[server]\nbind = '0.0.0.0:8000'\n", "server", "bind"),
         (f"{LEAST}[server]\nbind = '[::]:8000'\n", "server", "bind"),
         (f"{LEAST}[server]\nbind = '8.8.8.8:8000'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = '10.0.0.11:8000'\n", "server", "bind"),
+        (f"{LEAST}[server]\nbind = '[fd00::1]:8000'\n", "server", "bind"),
+        (f"{LEAST}[payload]\nbody = '65MiB'\n", "payload", "body"),
+        (f"{LEAST}[payload]\nstring = '1GiB'\n", "payload", "string"),
         (f"{LEAST}[server]\nbind = '127.0.0.1:65536'\n", "server", "bind"),
         (f"{LEAST}[server]\nbind = '127.0.0.1'\n", "server", "bind"),
         (f"{LEAST}[server]\nbind = ':8000'\n", "server", "bind"),
@@ -290,9 +294,7 @@ def test_a_waiver_of_a_guard_that_is_not_there_is_refused(write, word):
     assert "risk" in refusal(write, f"{LEAST}accept_risk = ['{word}']\n").message
 
 
-@pytest.mark.parametrize(
-    "bind", ["unix:/run/x.sock", "127.0.0.1:8000", "10.0.0.11:1", "[fd00::1]:9"]
-)
+@pytest.mark.parametrize("bind", ["unix:/run/x.sock", "127.0.0.1:8000", "127.8.0.1:1", "[::1]:9"])
 def test_an_address_that_only_nginx_can_reach_may_be_bound(write, bind):
     write(f"{LEAST}[server]\nbind = '{bind}'\n")
 
@@ -339,3 +341,26 @@ def test_a_server_that_gives_out_tokens_for_passwords_slows_guessing(write):
 def test_a_safe_set_and_every_set_in_development_may_run(write):
     check_production(write(LEAST), SAFE)
     check_production(write(f"{LEAST}profile = 'development'\n"), {"anonymous": 1})
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("sqlite:///store/kept.db", "{folder}/store/kept.db"),
+        ("sqlite:///./kept.db", "{folder}/kept.db"),
+        ("sqlite:////srv/kept.db", "/srv/kept.db"),
+    ],
+)
+def test_the_place_of_a_store_does_not_depend_on_where_a_command_is_typed(
+    write, tmp_path, monkeypatch, url, place
+):
+    monkeypatch.chdir("/")
+    found = write(f"{LEAST}[store]\nurl = '{url}'\n")
+    assert str(found.store_file) == place.format(folder=tmp_path)
+
+
+def test_a_url_of_postgresql_stays_as_it_is_written(write):
+    pytest.importorskip("psycopg")
+    url = "postgresql+psycopg://me:pass%40word@db.example.org/ml"
+    found = write(f"{LEAST}[store]\nurl = '{url}'\n")
+    assert (found.store_url, found.store_file) == (url, None)

@@ -317,10 +317,18 @@ def test_attack_two_keys_at_once_are_nobodys(harness, plugin, key):
         )
 
 
-def test_where_authorization_is_the_header_a_key_may_have_its_scheme(harness, plugin, key):
-    by_header = harness.build(ApiKeys, {"header": "Authorization"})
-    for value in (key, f"ApiKey {key}"):
-        assert asked_by(harness, by_header, Authorization=value).client == "acme"
+@pytest.mark.parametrize(
+    "name",
+    ["Host", "cookie", "Content-Type", "content-length", "Authorization", "Proxy-Authorization",
+     "Connection", "Transfer-Encoding", "X-Forwarded-For", "X-SecureML-Edge", "X-Request-ID",
+     "Origin", "If-Match", "Accept", "Sec-Fetch-Site", "DPoP"],
+)  # fmt: skip
+def test_attack_a_key_is_not_looked_for_in_a_header_that_means_something_else(harness, name):
+    """It would be lost on the way, written down, or taken for something else."""
+    with pytest.raises(ConfigError, match="has a meaning of its own") as refused:
+        harness.build(ApiKeys, {"header": name})
+    assert (refused.value.table, refused.value.key) == ("plugins.api_keys", "header")
+    assert "X-API-Key" in refused.value.fix
 
 
 def test_the_ages_of_keys_that_are_good_are_measured(harness, plugin):

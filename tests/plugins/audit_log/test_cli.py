@@ -41,9 +41,9 @@ def run(audit: AuditLog, *words: str) -> Result:
 
 
 def emitted(audit: AuditLog, *words: str) -> Any:
-    kind = run(audit, *words, "--json")
-    assert kind.exit_code == 0, kind.output
-    return json.loads(kind.stdout)
+    done = run(audit, *words, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
 
 
 def spoil(harness: Harness) -> None:
@@ -56,9 +56,9 @@ def test_a_whole_chain_ends_with_0_and_a_broken_one_with_1(
 ) -> None:
     assert emitted(audit, "verify")["ok"] is True
     spoil(harness)
-    kind = run(audit, "verify")
-    assert kind.exit_code == 1
-    assert "broken at record 2 (audit-000000000001.jsonl line 2): changed" in kind.stdout
+    done = run(audit, "verify")
+    assert done.exit_code == 1
+    assert "broken at record 2 (audit-000000000001.jsonl line 2): changed" in done.stdout
     found = json.loads(run(audit, "verify", "--json").stdout)
     assert (found["ok"], found["finding"]["kind"], found["finding"]["seq"]) == (False, "changed", 2)
 
@@ -91,9 +91,9 @@ def test_show_filters_and_lets_no_name_steer_the_terminal(audit: AuditLog) -> No
 def test_an_exported_table_holds_no_formula(harness: Harness, audit: AuditLog) -> None:
     for start in "=+-@\t\r\uff1d":
         audit.on_event(Event("a_b", f"{start}1+1"))
-    kind = run(audit, "export", "--format", "csv", "--output", str(harness.folder / "t.csv"))
-    assert kind.exit_code == 0, kind.output
-    assert "10 records" in kind.stdout
+    done = run(audit, "export", "--format", "csv", "--output", str(harness.folder / "t.csv"))
+    assert done.exit_code == 0, done.output
+    assert "10 records" in done.stdout
     with (harness.folder / "t.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["client"] for row in rows[2:]] == [
@@ -153,6 +153,53 @@ def test_attack_a_chain_begun_anew_without_the_checkpoint_key_is_found(
     """Who has the key of the log can seal another one; what was signed is of the one before."""
     emitted(audit, "checkpoint")
     audit._chain.start_new("nothing to see here")
-    kind = run(audit, "verify")
-    assert kind.exit_code == 1
-    assert "replaced, another chain was signed" in kind.stdout
+    done = run(audit, "verify")
+    assert done.exit_code == 1
+    assert "replaced, another chain was signed" in done.stdout
+
+
+def cut(harness: Harness) -> None:
+    path = segments.files(harness.folder / "logs/audit")[-1]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def emptied(harness: Harness) -> None:
+    for path in segments.files(harness.folder / "logs/audit"):
+        path.write_bytes(b"")
+
+
+def removed(harness: Harness) -> None:
+    for path in segments.files(harness.folder / "logs/audit"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("harm", [cut, spoil, emptied, removed])
+@pytest.mark.parametrize("opened", [True, False], ids=["by us", "by a new process"])
+def test_attack_a_log_that_is_not_whole_gets_no_signature(
+    harness: Harness, audit: AuditLog, harm: Any, opened: bool
+) -> None:
+    """Whoever cut it would have the signature that agrees with it."""
+    points = harness.folder / "logs/audit-checkpoints.jsonl"
+    before = points.read_bytes()
+    audit.close()
+    before = points.read_bytes()
+    harm(harness)
+    if not opened:
+        words = {"key": "file:keys/audit.key", "checkpoint_key": "file:keys/checkpoint.key"}
+        audit = harness.build(AuditLog, words)
+    done = run(audit, "checkpoint")
+    assert done.exit_code == 1
+    assert "nothing is signed" in done.stderr
+    assert "audit-log start-new" in done.stderr
+    assert points.read_bytes() == before
+    assert run(audit, "verify").exit_code == 1
+
+
+def test_after_a_new_chain_is_begun_there_is_something_to_sign_again(
+    harness: Harness, audit: AuditLog
+) -> None:
+    cut(harness)
+    assert run(audit, "checkpoint").exit_code == 1
+    assert run(audit, "start-new", "--reason", "the end was cut off").exit_code == 0
+    point = emitted(audit, "checkpoint")
+    assert emitted(audit, "verify")["checkpoint"] == point["seq"]

@@ -312,3 +312,52 @@ def test_no_group_is_listed_under_two_names(type_command, demo_instance):
     assert "  rate-limit " in out
     assert "  limits " not in out
     assert type_command("limits", "--help", "--instance", demo_instance).code == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "clients list",
+        "clients add acme",
+        "api-keys list",
+        "signing-keys list",
+        "signing-keys rotate",
+        "audit-log verify",
+        "rate-limit bans list",
+        "models list",
+        "phases",
+        "routes",
+        "check",
+        "backup {folder}/../b.tar.gz",
+    ],
+)
+def test_attack_no_command_makes_a_store_where_there_is_none(type_command, fresh_instance, line):
+    """It would answer as if there were no client, no key and no revocation."""
+    (fresh_instance / "secureml.db").rename(fresh_instance / "away.db")
+    words = line.format(folder=fresh_instance).split()
+    said = type_command(*words, "--instance", fresh_instance)
+    assert (said.code, said.out) == (2, "")
+    assert f"there is no store: {fresh_instance / 'secureml.db'} is not there" in said.err
+    assert not (fresh_instance / "secureml.db").exists()
+
+
+def test_a_store_that_is_gone_is_made_again_by_init_and_said(type_command, fresh_instance):
+    (fresh_instance / "secureml.db").rename(fresh_instance / "away.db")
+    said = type_command("init", "--json", "--instance", fresh_instance)
+    assert said.code == 0, said.err
+    assert "secureml.db" in json.loads(said.out)["made"]
+    said = type_command("clients", "list", "--instance", fresh_instance)
+    assert (said.code, said.err) == (0, "")
+
+
+def test_attack_init_leaves_the_store_of_another_instance_alone(
+    type_command, fresh_instance, tmp_path
+):
+    other = tmp_path / "other"
+    assert type_command("init", "--instance", other).code == 0
+    with (fresh_instance / "secureml.toml").open("a") as file:
+        file.write(f'\n[store]\nurl = "sqlite:///{other}/secureml.db"\n')
+    before = (other / "secureml.db").read_bytes()
+    said = type_command("init", "--instance", fresh_instance)
+    assert (said.code, "in another instance folder" in said.err) == (2, True)
+    assert (other / "secureml.db").read_bytes() == before

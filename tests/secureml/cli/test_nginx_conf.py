@@ -81,10 +81,29 @@ def test_an_include_edited_by_hand_is_refused(site):
     assert "Nginx has client_max_body_size 0" in refused(read(site)).message
 
 
-def test_where_no_file_lies_what_is_shipped_is_taken_to_hold(site):
+def test_before_nginx_is_installed_what_is_shipped_is_compared_and_that_is_said(
+    site, monkeypatch, caplog
+):
+    monkeypatch.setattr("secureml.cli.nginx_conf.NGINX_FOLDER", str(site / "none"))
+    caplog.set_level("INFO", "secureml")
+    check_agreement(read(site, nginx=site / "none"))
+    (line,) = [record.message for record in caplog.records]
+    assert f"[server] nginx: {site / 'none' / 'application.conf'}: there is no such file" in line
+    late = read(site, "[server]\ntimeout = 120\n", nginx=site / "none")
+    assert "125s" in refused(late).message
+
+
+@pytest.mark.parametrize("named", ["none", "nginx", "nginx/names.conf"])
+def test_attack_a_folder_that_is_not_nginxs_does_not_turn_the_comparison_off(site, named):
+    """A misspelt one: every setting would agree with nothing."""
     (site / "nginx/application.conf").unlink()
-    check_agreement(read(site))
-    assert "125s" in refused(read(site, "[server]\ntimeout = 120\n")).message
+    emitted = refused(read(site, nginx=site / named))
+    assert (emitted.file, emitted.table, emitted.key) == (
+        str(site / "secureml.toml"),
+        "server",
+        "nginx",
+    )
+    assert str(site / named / "application.conf") in emitted.message
 
 
 def test_a_file_that_cannot_be_read_is_no_agreement(site):
@@ -122,9 +141,11 @@ def test_the_command_prints_the_file(type_command, fresh_instance):
 
 
 def test_check_refuses_what_the_two_do_not_agree_on(type_command, fresh_instance, tmp_path):
+    (tmp_path / "nginx").mkdir()
+    (tmp_path / "nginx/application.conf").write_bytes((SHIPPED / "application.conf").read_bytes())
     file = fresh_instance / "secureml.toml"
     text = file.read_text().replace('"development"', '"production"')
-    file.write_text(f'{text}\n[server]\ntimeout = 120\nnginx = "{tmp_path / "none"}"\n')
+    file.write_text(f'{text}\n[server]\ntimeout = 120\nnginx = "{tmp_path / "nginx"}"\n')
     said = type_command("check", "--instance", fresh_instance)
     assert said.code == 2
     assert said.err.count("\n") == 1

@@ -160,3 +160,68 @@ def test_an_owner_this_machine_does_not_know_stops_it_with_the_line_that_makes_o
     done = type_command("restore", file, "--instance", tmp_path / "again")
     assert (done.code, "fix: useradd --system" in done.err) == (2, True)
     assert not (tmp_path / "again").exists()
+
+
+def with_lines(instance, *lines):
+    with (instance / "secureml.toml").open("a") as file:
+        file.write("\n".join(("", *lines, "")))
+
+
+def test_a_restored_copy_in_another_folder_has_a_store_of_its_own(tmp_path, type_command):
+    """What is revoked in one of them must not depend on the other."""
+    site, place, file = tmp_path / "site", tmp_path / "again", tmp_path / "backup.tar.gz"
+    words = ("--profile", "production", "--host", "ml.example.org")
+    assert type_command("init", *words, "--instance", site).code == 0
+    assert type_command("clients", "add", "acme", "--instance", site).code == 0
+    assert type_command("backup", file, "--instance", site).code == 0
+    done = type_command("restore", file, "--json", "--instance", place)
+    assert (done.code, json.loads(done.out)["warnings"]) == (0, [])
+    assert type_command("clients", "add", "other", "--instance", place).code == 0
+    names = [
+        {row["name"] for row in json.loads(type_command("clients", "list", "--json",
+                                                        "--instance", folder).out)}
+        for folder in (site, place)
+    ]  # fmt: skip
+    assert names == [{"acme"}, {"acme", "other"}]
+    site.rename(tmp_path / "gone")
+    assert type_command("clients", "list", "--instance", place).code == 0
+
+
+def test_attack_a_restored_copy_does_not_write_into_the_store_of_the_first(
+    fresh_instance, tmp_path, type_command
+):
+    """As saved from settings with an absolute path: said by restore, and refused by all others."""
+    file, place = tmp_path / "backup.tar.gz", tmp_path / "again"
+    with_lines(fresh_instance, "[store]", f'url = "sqlite:///{fresh_instance}/secureml.db"')
+    assert type_command("backup", file, "--instance", fresh_instance).code == 0
+    done = type_command("restore", file, "--instance", place)
+    assert done.code == 0, done.err
+    assert f"[store] url: 'sqlite:///{fresh_instance}/secureml.db' leads to" in done.out
+    for line in (["check"], ["clients", "add", "acme"]):
+        said = type_command(*line, "--instance", place)
+        assert said.code == 2
+        assert f"in another instance folder ({fresh_instance})" in said.err
+        assert 'fix: url = "sqlite:///secureml.db"' in said.err
+    fresh_instance.rename(tmp_path / "gone")
+    said = type_command("check", "--instance", place)
+    assert (said.code, "there is no store" in said.err) == (2, True)
+
+
+def test_every_setting_that_leads_back_to_the_first_folder_is_named(
+    fresh_instance, tmp_path, type_command
+):
+    file, place = tmp_path / "backup.tar.gz", tmp_path / "again"
+    settings = fresh_instance / "secureml.toml"
+    text = settings.read_text().replace('"file:keys/audit.key"',
+                                        f'"file:{fresh_instance}/keys/audit.key"')  # fmt: skip
+    settings.write_text(f'{text}checkpoint_file = "{fresh_instance}/logs/points.jsonl"\n')
+    assert type_command("backup", file, "--instance", fresh_instance).code == 0
+    done = type_command("restore", file, "--json", "--instance", place)
+    warnings = json.loads(done.out)["warnings"]
+    assert [text.split(": ")[1] for text in warnings] == [
+        "[plugins.audit_log] key",
+        "[plugins.audit_log] checkpoint_file",
+    ]
+    assert all(f"leads to {fresh_instance}" in text for text in warnings)
+    again = type_command("restore", file, "--json", "--instance", tmp_path / f"{place.name}-2")
+    assert len(json.loads(again.out)["warnings"]) == 2

@@ -111,12 +111,14 @@ def test_check_says_what_a_plugin_lacks(shell):
     assert "jwt is not ready: no_signing_key" in shell("check --json")["warnings"]
 
 
-def test_check_survives_a_store_that_is_away(shell):
-    """It may be back by the time of the start; until then requests fail closed."""
+def test_check_stops_where_there_is_no_store(shell):
+    """A start would be refused as well: what is missing is not made in passing."""
     settings = shell.instance / "secureml.toml"
     settings.write_text(settings.read_text() + '\n[store]\nurl = "sqlite:////nowhere/x.db"\n')
 
-    assert any("store cannot be asked" in line for line in shell("check --json")["warnings"])
+    said = json.loads(shell("check --json", code=2))
+    assert said["ok"] is False
+    assert "[store] url: there is no store: /nowhere/x.db was looked for" in said["error"]
 
 
 def test_a_schedule_that_cannot_be_is_refused(shell):

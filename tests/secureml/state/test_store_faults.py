@@ -255,3 +255,21 @@ def test_any_file_name_is_a_file_name(tmp_path, name):
     with closing(Store(sa.URL.create("sqlite", database=str(tmp_path / name)))) as store:
         Clients(store, lambda: 1.0).add("acme")
     assert (tmp_path / name).stat().st_size > 0
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["missing", "empty"])
+def test_attack_a_worker_does_not_make_the_store_that_was_taken_away(path, left):
+    """A new process would else find an empty store in place of the clients and revocations."""
+    with closing(Store(f"sqlite:///{path}")) as made:
+        Clients(made, lambda: 1.0).add("acme")
+    path.rename(path.with_suffix(".old"))
+    if left is not None:
+        path.touch(0o600)
+    with closing(Store(f"sqlite:///{path}", must_exist=True)) as store:
+        with pytest.raises(StoreUnavailable):
+            store.version("clients")
+        with pytest.raises(StoreUnavailable):
+            Clients(store, lambda: 1.0).add("other")
+        assert path.exists() is (left is not None)
+        path.with_suffix(".old").rename(path)
+        assert [client.name for client in Clients(store, lambda: 1.0).list()] == ["acme"]

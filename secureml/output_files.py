@@ -1,0 +1,107 @@
+"""Every file and folder that a setting makes us write, held against all the others.
+
+A log that is written into the store's file destroys it; one among the models is a version that
+fails. So fields say that what they name is written (``writes``), the core adds what it writes
+itself, and two that would meet stop the start.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from secureml import store_location
+from secureml.config_error import ConfigError
+from secureml.state.fields import DATABASE, Writes
+
+if TYPE_CHECKING:
+    from secureml.pipeline.loader import LoadedPlugin
+    from secureml.settings import Settings
+
+# What the instance folder holds that no setting moves; all but the first are folders.
+_OURS = ("secureml.toml", "keys", "model_integrity", "tls", "nginx", "run/metrics")
+_SOCKETS = ("run/gunicorn.sock", "run/http.sock", "run/status.sock")
+
+
+class Written(NamedTuple):
+    """One place that is written: where, how, and which setting says so (none: we always do)."""
+
+    path: Path
+    writes: Writes
+    table: str = ""
+    key: str = ""
+
+    @property
+    def name(self) -> str:
+        """The setting, or the place where it is always the same."""
+        return f"[{self.table}] {self.key}" if self.table else f"{self.path.name!r} of the instance"
+
+    def files(self) -> list[Path]:
+        """Return the place as the system sees it, and what is made beside it."""
+        real = Path(os.path.realpath(self.path))
+        return [real, *(real.with_name(real.name + end) for end in self.writes.beside)]
+
+
+def check(settings: Settings, plugins: Sequence[LoadedPlugin]) -> None:
+    """Raise ConfigError where two places that are written meet, or one is another instance's."""
+    found = [*_core(settings), *_of_plugins(settings, plugins)]
+    for each in found:
+        other = store_location.other_instance(each.path, settings.instance)
+        if other is not None:
+            raise _refused(each, settings, f"{each.path} lies in another instance folder ({other})")
+    for first, second in combinations(found, 2):
+        said, meets = (second, first) if second.table else (first, second)
+        if _meet(first, second):
+            raise _refused(
+                said, settings, f"{said.path} would be written over or into {meets.name}"
+            )
+
+
+def _core(settings: Settings) -> Iterator[Written]:
+    instance, file, folder = settings.instance, Writes(), Writes(folder=True)
+    for name in _OURS:
+        yield Written(instance / name, file if name == _OURS[0] else folder)
+    for name in _SOCKETS:
+        if settings.bind != f"unix:{instance / name}" or name != _SOCKETS[0]:
+            yield Written(instance / name, file)
+    if settings.store_file is not None:
+        yield Written(settings.store_file, DATABASE, "store", "url")
+    yield Written(settings.models_folder, folder, "models", "folder")
+    if settings.bind.startswith("unix:"):
+        yield Written(Path(settings.bind.removeprefix("unix:")), file, "server", "bind")
+
+
+def _of_plugins(settings: Settings, plugins: Sequence[LoadedPlugin]) -> Iterator[Written]:
+    for loaded in plugins:
+        for key, path, writes in loaded.written:
+            yield Written(settings.instance / path, writes, f"plugins.{loaded.name}", key)
+
+
+def _meet(first: Written, second: Written) -> bool:
+    ones, others = first.files(), second.files()
+    for one in ones:
+        for other in others:
+            if one == other or other in one.parents or one in other.parents:
+                return True
+    # Two names of one file: a hard link is no path that could be seen.
+    return _same_file(ones[0], others[0])
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False  # one of them is not there yet
+
+
+def _refused(each: Written, settings: Settings, what: str) -> ConfigError:
+    return ConfigError(
+        what,
+        file=settings.file,
+        table=each.table,
+        key=each.key,
+        fix="name a place that nothing else uses, such as one of its own in logs/",
+    )
