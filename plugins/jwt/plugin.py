@@ -28,11 +28,11 @@ from secureml import (
     fields,
     intersect,
 )
+from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken
 from secureml.kit.token_cache import TokenCache, digest
 
 from .families import TOPIC, Families, FamilyEnded
-from .in_url import carries_token
 from .issuer import LONGEST_ACCESS, TokenIssuer, VerifiedToken
 from .tokens import ACCESS, REFRESH, TokenPolicy, is_jws
 from .views import TokenService, blueprint
@@ -46,6 +46,9 @@ CHALLENGE = 'Bearer realm="secureml"'
 _TOPICS = ("clients", "signing_keys", TOPIC)
 # What another plugin's callers were named by, when it has ended: nothing traded for it goes on.
 _CREDENTIAL_ENDED = ("authn_key_revoked", "authn_certificate_ended")
+
+
+_IN_QUERY = ("access_token=", "refresh_token=")  # parameters meant for tokens
 
 
 class Config(Schema):
@@ -96,15 +99,15 @@ class Config(Schema):
         load_default=lambda: ["api_keys"],
         validate=validate.Length(min=1),
         metadata={
-            "description": "The plugins whose callers may trade for tokens; never `jwt` or "
-            "`oauth2`, whose callers show tokens."
+            "description": "The plugins whose callers may trade for tokens; never `jwt`, "
+            "`oauth2` or `oauth2_server`, whose callers present tokens."
         },
     )
 
     @validates("traded")
     def _no_tokens(self, value: list[str], **_words: Any) -> None:
         # A stolen one could be kept alive, and one that is bound to a key would be set free.
-        if {"jwt", "oauth2"} & set(value):
+        if {"jwt", "oauth2", "oauth2_server"} & set(value):
             raise ValidationError("A token cannot be traded for a token.")
 
 
@@ -136,7 +139,7 @@ class Jwt(Plugin):
     def admit(self, exchange: Exchange) -> None:
         """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
         query: str = exchange.request.environ.get("QUERY_STRING", "")
-        if query and carries_token(query):
+        if query and carries_credential(query, parameters=_IN_QUERY):
             raise Problem("credential_in_url", reason="jwt.in_url")
 
     def identify(self, exchange: Exchange) -> Principal | None:

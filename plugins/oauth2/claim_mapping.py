@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .claims import InvalidToken, text
+from secureml.kit.jwt_claims import InvalidToken, text_claim
 
 ALL = frozenset({"*"})
 
@@ -34,7 +34,7 @@ class ClaimMapping:
         """Return our client's name, or raise Unfit."""
         if self.client is not None:
             return self.client
-        ours = self.clients.get(text(claims, self.client_claim))
+        ours = self.clients.get(text_claim(claims, self.client_claim))
         if ours is None:
             raise InvalidToken("client_unmapped")
         return ours

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from secureml.kit.access_token import bound_to, check_claims, check_header
+from secureml.kit.jwt_claims import InvalidToken, TokenRequirements, UnverifiedToken
+from secureml.kit.public_key import TrustedKey
+
 from .claim_mapping import ClaimMapping
-from .claims import InvalidToken, Rules, Token, bound_to, check_claims, check_header
 from .jwks_cache import JwksCache, KeysUnavailable
 from .keys import Keys
-from .public_key import TrustedKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Issuer:
     """An identity provider whose tokens may open our phases."""
 
     name: str
-    rules: Rules
+    rules: TokenRequirements
     mapping: ClaimMapping
     jwks: JwksCache
 
@@ -35,7 +37,7 @@ class VerifiedClaims(NamedTuple):
     jkt: str | None
 
 
-def verify(token: Token, issuer: Issuer, now: float) -> VerifiedClaims:
+def verify(token: UnverifiedToken, issuer: Issuer, now: float) -> VerifiedClaims:
     """Return what the token says, or raise Unfit; KeysUnavailable when nobody can tell."""
     check_header(token, issuer.rules)
     keys, key = _key(token, issuer, now)
@@ -45,7 +47,7 @@ def verify(token: Token, issuer: Issuer, now: float) -> VerifiedClaims:
     return VerifiedClaims(token.claims, keys, float(token.claims["exp"]), bound_to(token.claims))
 
 
-def _key(token: Token, issuer: Issuer, now: float) -> tuple[Keys, TrustedKey]:
+def _key(token: UnverifiedToken, issuer: Issuer, now: float) -> tuple[Keys, TrustedKey]:
     try:
         keys = issuer.jwks.current()
         key = keys.pick(token.kid, token.algorithm)

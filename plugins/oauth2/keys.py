@@ -12,8 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .claims import MAX_TEXT, canonical
-from .public_key import KeyRefused, TrustedKey, check_strength, fitting, is_private, public_key
+from secureml.kit.jwt_claims import MAX_TEXT, canonical_algorithm
+from secureml.kit.public_key import (
+    KeyRefused,
+    TrustedKey,
+    check_strength,
+    fitting,
+    is_private,
+    public_key,
+)
 
 MAX_KEYS = 100
 # Normal in an honest set: keys for other purposes. Anything else dropped is worth a look.
@@ -79,7 +86,7 @@ def _algorithm(entry: Mapping[str, Any], able: tuple[str, ...], allowed: frozens
         raise KeyRefused("purpose")
     if "verify" not in operations:
         raise KeyRefused("purpose")
-    said = canonical(entry["alg"]) if "alg" in entry else None
+    said = canonical_algorithm(entry["alg"]) if "alg" in entry else None
     possible = [alg for alg in able if alg in allowed and said in (None, alg)]
     if len(possible) > 1:
         # An RSA key that does not say, where the settings allow both paddings.

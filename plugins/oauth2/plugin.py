@@ -20,18 +20,19 @@ from secureml import (
     StoreUnavailable,
     intersect,
 )
+from secureml.kit import dpop
+from secureml.kit.access_token import MAX_TOKEN, parse
+from secureml.kit.credential_in_url import carries_credential
+from secureml.kit.jwt_claims import InvalidToken, text_claim
+from secureml.kit.proof_replay import Replays, TooManyProofs
+from secureml.kit.sender_constraint import HttpRequest, SenderConstraint
 from secureml.kit.token_cache import TokenCache, digest
 
-from . import dpop
 from .cached_token import CachedToken
-from .claims import MAX_TOKEN, InvalidToken, read, text
-from .in_url import carries_credential
 from .issuer import Issuer, verify
 from .issuer import VerifiedClaims as Outside
 from .jwks_cache import JwksRefresher, KeysUnavailable
 from .providers import provider, providers
-from .replay import Replays, TooManyProofs
-from .sender_constraint import HttpRequest, SenderConstraint
 from .settings import Config
 from .store import PROOFS
 
@@ -107,7 +108,7 @@ class OAuth2(Plugin):
         return found
 
     def _verify(self, token: str, key: bytes) -> CachedToken | None:
-        taken = read(token)
+        taken = parse(token)
         issuer = self._issuers.get(taken.issuer) if taken is not None else None
         if taken is None or issuer is None:
             return None
@@ -125,7 +126,7 @@ class OAuth2(Plugin):
         plain_id = isinstance(jti, str) and _JTI.fullmatch(jti)
         return Principal(
             client=client.name,
-            subject=text(claims, "sub"),
+            subject=text_claim(claims, "sub"),
             # A token never holds more than its client does now.
             scopes=intersect(client.scopes, issuer.mapping.scopes_of(claims)),
             models=issuer.mapping.models_of(client.models),

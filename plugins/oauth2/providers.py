@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from secureml import ConfigError, Host
+from secureml.kit.jwt_claims import TokenRequirements
 
 from .claim_mapping import ClaimMapping
-from .claims import Rules
 from .discovery import KeysRefused, key_entries, locate
 from .fetch import MAX_BYTES, Fetcher
 from .issuer import Issuer
@@ -66,13 +66,13 @@ def provider(table: Mapping[str, Any], host: Host) -> Provider:
 
 
 def _issuer(table: Mapping[str, Any], jwks: JwksCache) -> Issuer:
-    rules = Rules(
+    rules = TokenRequirements(
         issuer=table["issuer"],
         audiences=frozenset(table["audience"]),
         algorithms=frozenset(table["algorithms"]),
         types=frozenset(word.lower() for word in table["types"]),
-        leeway=table["leeway"],
-        early=table["leeway"],
+        expiry_leeway=table["leeway"],
+        clock_skew=table["leeway"],
     )
     mapping = ClaimMapping(
         client=table["client"],

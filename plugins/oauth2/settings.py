@@ -8,8 +8,8 @@ from marshmallow import Schema, ValidationError, validate, validates, validates_
 from marshmallow import fields as plain
 
 from secureml import fields
+from secureml.kit.jws_signature import ALGORITHMS
 
-from .signature import ALGORITHMS
 from .urls import UrlRefused, parse_url, pin
 
 DISCOVERY = "discovery"

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from .replay import columns
+from secureml.kit.proof_replay import columns
 
 PROOFS = sa.Table("oauth2_proofs", sa.MetaData(), *columns())

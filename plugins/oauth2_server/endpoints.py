@@ -13,7 +13,9 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 
-from .claims import InvalidToken, read
+from secureml.kit.access_token import parse
+from secureml.kit.jwt_claims import InvalidToken
+
 from .client import ActiveClient
 from .credentials import BASIC, NONE, POST
 from .families import Families, Family, FamilyEnded
@@ -54,7 +56,7 @@ class Finder:
         try:
             if text.startswith(REFRESH):
                 return ActiveToken(self._families.find_by_refresh_digest(digest(text)), None)
-            token = read(text)
+            token = parse(text)
             if token is None:
                 return None
             valid = self._resource.validate(token)

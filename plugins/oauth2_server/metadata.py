@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from secureml.kit.dpop import ALGORITHMS
+
 from .clients import GRANTS
 from .credentials import BASIC, NONE, POST
-from .dpop import ALGORITHMS
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 AUTHORIZE = "/oauth2/authorize"

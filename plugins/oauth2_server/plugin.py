@@ -22,17 +22,19 @@ from secureml import (
     SigningFault,
     StoreUnavailable,
 )
+from secureml.kit import dpop
+from secureml.kit.access_token import MAX_TOKEN, parse
+from secureml.kit.credential_in_url import carries_credential
+from secureml.kit.jwt_claims import InvalidToken, UnverifiedToken
+from secureml.kit.proof_replay import Replays, TooManyProofs
+from secureml.kit.sender_constraint import HttpRequest, SenderConstraint
 from secureml.kit.token_cache import TokenCache, digest
 
-from . import dpop, metadata, page_views, views
-from .claims import MAX_TOKEN, InvalidToken, Token, read
+from . import metadata, page_views, views
 from .errors import ERRORS, FOREIGN_FORM
 from .families import FamilyEnded
-from .in_url import carries_credential
 from .opaque_tokens import REFRESH, SECRET
-from .replay import Replays, TooManyProofs
 from .request import ProofKey
-from .sender_constraint import HttpRequest, SenderConstraint
 from .server import build
 from .settings import Config
 from .store import PROOFS, TOPIC
@@ -111,14 +113,14 @@ class OAuth2Server(Plugin):
         found = verified.find(key, self._now())
         if found is not None:
             return found
-        unverified = read(token)
+        unverified = parse(token)
         if unverified is None or unverified.issuer != self._server.issuer:
             return None
         found, ends = self._verify(unverified)
         verified.keep(key, ends, found)
         return found
 
-    def _verify(self, token: Token) -> tuple[CachedToken, float]:
+    def _verify(self, token: UnverifiedToken) -> tuple[CachedToken, float]:
         try:
             valid = self._server.resource.validate(token)
         except FamilyEnded as ended:

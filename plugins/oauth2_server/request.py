@@ -16,7 +16,7 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from .users import User
 
 # What happened, in the words of `secureml.Event`: name, local client, facts.
-Note = Callable[..., None]
+AddEvent = Callable[..., None]
 
 
 class ProofKey(NamedTuple):
@@ -41,7 +41,7 @@ class RequestData:
     parameters: Mapping[str, str]
     authorization: str
     key: ProofKey | None
-    note: Note
+    add_event: AddEvent
     address: str = ""
 
 
@@ -51,7 +51,7 @@ class OAuth2Request(AuthlibRequest):
     def __init__(self, data: RequestData, user: User | None = None) -> None:
         super().__init__(data.method, data.uri, headers={"Authorization": data.authorization})
         self.payload = BasicOAuth2Payload(dict(data.parameters))
-        self.source, self.note = data, data.note
+        self.source, self.add_event = data, data.add_event
         self.thumbprint = None if data.key is None else data.key.thumbprint
         self.user = user
         # The family that a code, device code or refresh token stands for; None for a machine.

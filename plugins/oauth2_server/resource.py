@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .claims import InvalidToken, Token
+from secureml.kit.jwt_claims import InvalidToken, UnverifiedToken
+
 from .client import ActiveClient, ActiveClients
 from .families import Families, Family
 from .resource_owners import ResourceOwners
@@ -46,7 +47,7 @@ class Resource:
         self._tokens, self._families = tokens, families
         self._active_clients, self._resource_owners = active_clients, resource_owners
 
-    def validate(self, token: Token) -> ValidToken:
+    def validate(self, token: UnverifiedToken) -> ValidToken:
         """Return what a token is worth; raises Unfit or Ended."""
         claims = self._tokens.read(token)
         family = self._families.require_active(claims.family, claims.jti)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
-from .replay import columns
+from secureml.kit.proof_replay import columns
 
 TOPIC = "oauth2_server"
 PROOFS = sa.Table("oauth2_server_proofs", sa.MetaData(), *columns())

@@ -15,8 +15,15 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey, OKPKey
 
-from .claims import InvalidToken, Rules, Token, bound_to, check_claims, check_header, moment, text
-from .signature import sign, signed_by
+from secureml.kit.access_token import bound_to, check_claims, check_header
+from secureml.kit.jws_signature import sign, signed_by
+from secureml.kit.jwt_claims import (
+    InvalidToken,
+    TokenRequirements,
+    UnverifiedToken,
+    text_claim,
+    time_claim,
+)
 
 TYPE = "at+jwt"
 ALGORITHMS = ("ES256", "EdDSA")
@@ -88,13 +95,13 @@ class Tokens:
         self, issuer: str, audience: str, lifetime: float, ring: Ring, now: Callable[[], float]
     ) -> None:
         self.issuer, self.audience, self.lifetime = issuer, audience, lifetime
-        self._rules = Rules(
+        self._rules = TokenRequirements(
             issuer,
             frozenset({audience}),
             frozenset(ALGORITHMS),
             frozenset({TYPE}),
-            leeway=0.0,
-            early=CLOCK_SET_BACK,
+            expiry_leeway=0.0,
+            clock_skew=CLOCK_SET_BACK,
         )
         self._ring, self._now = ring, now
         self._ready: dict[tuple[str, bool], ECKey | OKPKey] = {}
@@ -120,12 +127,12 @@ class Tokens:
         signer = self._joserfc(key.kid, key.algorithm, key.private, private=True)
         return sign(header, json.dumps(claims, separators=(",", ":")).encode(), signer)
 
-    def read(self, token: Token) -> TokenClaims:
+    def read(self, token: UnverifiedToken) -> TokenClaims:
         """Return what a token says once it is proven; raises Unfit."""
         if token.header.keys() != _HEADER:
             raise InvalidToken("header")
         if token.header["typ"] != TYPE:
-            raise InvalidToken("type")
+            raise InvalidToken("typ")
         check_header(token, self._rules)
         key = self._ring.public(token.kid or "")
         # A key is for one algorithm; what the token says cannot change which.
@@ -139,16 +146,16 @@ class Tokens:
 
     def _claims(self, claims: Mapping[str, Any], key_ends: float) -> TokenClaims:
         for name in ("jti", "sid"):
-            if not _ID.fullmatch(text(claims, name)):
-                raise InvalidToken(f"claim_{name}")
-        issued = moment(claims, "iat")
+            if not _ID.fullmatch(text_claim(claims, name)):
+                raise InvalidToken(name)
+        issued = time_claim(claims, "iat")
         # So a lifetime that was shortened holds for tokens that are out already.
-        ends = min(moment(claims, "exp"), issued + self.lifetime, key_ends)
+        ends = min(time_claim(claims, "exp"), issued + self.lifetime, key_ends)
         if ends <= self._now():
             raise InvalidToken("too_old")
         return TokenClaims(
-            text(claims, "client_id"),
-            text(claims, "sub"),
+            text_claim(claims, "client_id"),
+            text_claim(claims, "sub"),
             frozenset(str(claims.get("scope", "")).split()),
             claims["sid"],
             claims["jti"],

@@ -56,6 +56,11 @@ class UnverifiedToken:
         """How it says it is signed, by the one name of the algorithm."""
         return canonical_algorithm(self.header.get("alg"))
 
+    @property
+    def kid(self) -> str | None:
+        """Which key it says signed it; check the header first."""
+        return self.header.get("kid")
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRequirements:

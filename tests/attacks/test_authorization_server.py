@@ -767,7 +767,7 @@ def refused_proof(core, answer, reason):
         ({"htu": "https://evil.example/oauth2/token"}, "dpop_address"),
         ({"htm": "GET"}, "dpop_method"),
         ({"iat": 1}, "dpop_time"),
-        ({"jti": None}, "claim_jti"),
+        ({"jti": None}, "jti"),
     ],
 )
 def test_attack_a_proof_for_another_place_or_time(core, bound, changed, reason):

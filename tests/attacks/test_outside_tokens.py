@@ -118,8 +118,8 @@ def test_an_unsigned_token(core, alg):
     head = b64(json.dumps(header(alg=alg)))
     payload = b64(json.dumps(claims()))
 
-    assert core.refused(f"{head}.{payload}.") == "algorithm"
-    assert core.refused(f"{head}.{payload}.{make_token().split('.')[2]}") == "algorithm"
+    assert core.refused(f"{head}.{payload}.") == "alg"
+    assert core.refused(f"{head}.{payload}.{make_token().split('.')[2]}") == "alg"
 
 
 @pytest.mark.parametrize("alg", ["HS256", "HS384", "HS512"])
@@ -135,12 +135,12 @@ def test_a_mac_with_the_public_key(core, alg, form):
         "empty": b"",
     }[form]
 
-    assert core.refused(forge(header(alg=alg), claims(), secret)) == "algorithm"
+    assert core.refused(forge(header(alg=alg), claims(), secret)) == "alg"
 
 
 @pytest.mark.parametrize("alg", ["ES384", "ES512", "RS256", "PS256", "EdDSA", "Ed25519", "ES256K"])
 def test_a_good_signature_under_another_name(core, alg):
-    assert core.refused(self_signed(EC, alg=alg)) in ("algorithm", "key_unknown", "signature")
+    assert core.refused(self_signed(EC, alg=alg)) in ("alg", "key_unknown", "signature")
 
 
 def self_signed(key, **changed):
@@ -161,7 +161,7 @@ def test_a_token_that_brings_its_own_key(core):
     """CVE-2018-0114, and Authlib before 1.6.9."""
     head = header(jwk=THEIRS.as_dict(private=False))
 
-    assert core.refused(make_token(THEIRS, head)) == "header_brings_key"
+    assert core.refused(make_token(THEIRS, head)) == "header"
 
 
 @pytest.mark.parametrize("member", ["jku", "x5u"])
@@ -169,12 +169,12 @@ def test_a_token_that_says_where_its_key_is(core, member):
     with Answering(http(json.dumps(jwks(THEIRS)))) as server:
         head = header(**{member: f"http://127.0.0.1:{server.port}/keys"})
 
-        assert core.refused(make_token(THEIRS, head)) == "header_brings_key"
+        assert core.refused(make_token(THEIRS, head)) == "header"
         assert server.asked == []
 
 
 def test_a_token_that_brings_a_certificate(core):
-    assert core.refused(make_token(THEIRS, header(x5c=["MIIB"]))) == "header_brings_key"
+    assert core.refused(make_token(THEIRS, header(x5c=["MIIB"]))) == "header"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_token_that_changes_the_rules(core, words):
     head, payload = b64(json.dumps(header(**words))), b64(json.dumps(claims()))
     signed = f"{head}.{payload}.{make_token().split('.')[2]}"
 
-    assert core.refused(signed) == "header_brings_key"
+    assert core.refused(signed) == "header"
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_token_without_a_key_id_where_there_is_a_choice(houses, tmp_path):
 
 @pytest.mark.parametrize("name", ["exp", "iat", "sub", "aud", "client_id"])
 def test_a_token_without_a_claim(core, name):
-    assert core.refused(make_token(**{name: None})) == f"claim_{name}"
+    assert core.refused(make_token(**{name: None})) == f"{name}"
 
 
 @pytest.mark.parametrize(
@@ -247,19 +247,19 @@ def test_a_token_without_a_claim(core, name):
     [
         ({"exp": START - 30}, "expired"),
         ({"exp": 0}, "expired"),
-        ({"exp": str(START + 300)}, "claim_exp"),
-        ({"exp": 1e300}, "claim_exp"),
-        ({"iat": START + 31}, "issued_in_future"),
-        ({"nbf": START + 31}, "not_yet"),
-        ({"aud": "https://other.example.org"}, "audience"),
-        ({"aud": ["https://other.example.org", AUDIENCE + "/"]}, "audience"),
-        ({"aud": [AUDIENCE, 7]}, "claim_aud"),
-        ({"aud": {AUDIENCE: 1}}, "claim_aud"),
-        ({"aud": []}, "audience"),
-        ({"sub": ""}, "claim_sub"),
-        ({"sub": ["user-7"]}, "claim_sub"),
+        ({"exp": str(START + 300)}, "exp"),
+        ({"exp": 1e300}, "exp"),
+        ({"iat": START + 31}, "iat"),
+        ({"nbf": START + 31}, "nbf"),
+        ({"aud": "https://other.example.org"}, "aud"),
+        ({"aud": ["https://other.example.org", AUDIENCE + "/"]}, "aud"),
+        ({"aud": [AUDIENCE, 7]}, "aud"),
+        ({"aud": {AUDIENCE: 1}}, "aud"),
+        ({"aud": []}, "aud"),
+        ({"sub": ""}, "sub"),
+        ({"sub": ["user-7"]}, "sub"),
         ({"client_id": "acme"}, "client_unmapped"),
-        ({"client_id": ["their-app"]}, "claim_client_id"),
+        ({"client_id": ["their-app"]}, "client_id"),
         ({"scope": {"ml.read": 1}}, "claim_scope"),
         ({"nonce": "n"}, "not_an_access_token"),
         ({"at_hash": "h"}, "not_an_access_token"),
@@ -277,7 +277,7 @@ def test_a_token_that_says_something_wrong(core, changed, reason):
     "typ", [None, "", "JWT", "id_token", "dpop+jwt", "logout+jwt", "secevent+jwt"]
 )
 def test_a_token_of_another_type(core, typ):
-    assert core.refused(make_token(head=header(typ=typ))) == "type"
+    assert core.refused(make_token(head=header(typ=typ))) == "typ"
 
 
 def test_one_of_several_audiences_is_us(core):
@@ -463,7 +463,7 @@ def test_a_refused_token_does_not_lend_its_place_to_a_good_one(core):
     head, payload, signature = good.split(".")
 
     assert core.refused(f"{head}.{payload}.{signature[:-4]}AAAA") == "signature"
-    assert core.refused(f"{head}.{payload}.{signature}=") == "signature"
+    assert core.refused(f"{head}.{payload}.{signature}=") == "no_credential"  # no compact JWS
     assert core.refused(f"{head}.{payload}.") == "signature"
     assert core.ask(good).status_code == 200
 

@@ -113,7 +113,7 @@ def test_the_logic_of_a_plugin_knows_neither_flask_nor_the_application(folder):
         if source.name in THIN or str(source.relative_to(CHECKOUT)) in ADAPTERS:
             continue
         for name in imported(source):
-            assert name.startswith("secureml.kit.") or not is_ours_or_flask(name), (
+            assert f"{name}.".startswith("secureml.kit.") or not is_ours_or_flask(name), (
                 f"{source}: {name}"
             )
 
@@ -123,7 +123,7 @@ def test_the_kit_knows_neither_flask_nor_the_application():
         for name in imported(source):
             if (source.name, name) == ("command_types.py", "secureml.state"):
                 continue  # a command line reads scopes and durations as the settings do
-            assert name.startswith("secureml.kit.") or not is_ours_or_flask(name), (
+            assert f"{name}.".startswith("secureml.kit.") or not is_ours_or_flask(name), (
                 f"{source}: {name}"
             )
 

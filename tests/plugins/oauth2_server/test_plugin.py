@@ -80,8 +80,8 @@ def test_every_refusal_is_the_same_and_only_the_log_learns_why(core):
 
 
 def test_a_verified_token_is_not_verified_again(core, monkeypatch):
-    token, calls, real = core.machine_token()["access_token"], [], module.read
-    monkeypatch.setattr(module, "read", lambda text: calls.append(1) or real(text))
+    token, calls, real = core.machine_token()["access_token"], [], module.parse
+    monkeypatch.setattr(module, "parse", lambda text: calls.append(1) or real(text))
 
     assert identify(core, token) is identify(core, token)
     assert len(calls) == 1

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.oauth2_server.claims import InvalidToken, read
 from plugins.oauth2_server.clients import MACHINE
 from plugins.oauth2_server.resource import _both
 from plugins.oauth2_server.tokens import NewToken
+from secureml.kit.access_token import parse
+from secureml.kit.jwt_claims import InvalidToken
 
 
 def validate(core, text):
-    return core.server.resource.validate(read(text))
+    return core.server.resource.validate(parse(text))
 
 
 def test_rights_and_models_are_those_all_of_them_hold(core):

@@ -42,7 +42,7 @@ def test_without_a_signing_key_nothing_is_used_up(tmp_path):
 
 
 def test_a_replay_store_that_is_full_is_503(core, monkeypatch):
-    from plugins.oauth2_server.replay import TooManyProofs
+    from secureml.kit.proof_replay import TooManyProofs
 
     def full(*_words):
         raise TooManyProofs

@@ -7,8 +7,8 @@ import json
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
-from plugins.oauth2.claims import InvalidToken
-from plugins.oauth2.dpop import Expected, check_proof
+from secureml.kit.dpop import Expected, check_proof
+from secureml.kit.jwt_claims import InvalidToken
 from secureml.testing import START
 from tests.outside_issuer import AUDIENCE, EC, EC_OTHER, ED, b64, forge, proof, rsa, sign
 
@@ -98,17 +98,17 @@ def test_an_rsa_proof_fits_under_the_limits():
         ({"htu": "/v1/models"}, "dpop_address"),
         ({"htu": "https://[::1/v1/models"}, "dpop_address"),
         ({"htu": f"{AUDIENCE}/%ff"}, "dpop_address"),
-        ({"iat": None}, "claim_iat"),
-        ({"iat": "now"}, "claim_iat"),
+        ({"iat": None}, "iat"),
+        ({"iat": "now"}, "iat"),
         ({"iat": START - 300}, "dpop_time"),
         ({"iat": START + 61}, "dpop_time"),
         ({"ath": None}, "dpop_other_token"),
         ({"ath": "x"}, "dpop_other_token"),
         ({"ath": 1}, "dpop_other_token"),
-        ({"jti": None}, "claim_jti"),
-        ({"jti": ""}, "claim_jti"),
-        ({"jti": 1}, "claim_jti"),
-        ({"jti": "x" * 256}, "claim_jti"),
+        ({"jti": None}, "jti"),
+        ({"jti": ""}, "jti"),
+        ({"jti": 1}, "jti"),
+        ({"jti": "x" * 256}, "jti"),
     ],
 )
 def test_each_claim_is_demanded(changed, reason):

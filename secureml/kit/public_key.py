@@ -10,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from .signature import signed_by
+from secureml.kit.jws_signature import signed_by
 
 MAX_RSA_BITS = 8192  # beyond it, checking one signature is work enough to be an attack
 _RSA_TEXT = MAX_RSA_BITS // 6 + 8

@@ -7,9 +7,9 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from plugins.oauth2 import replay
-from plugins.oauth2.replay import Replays, TooManyProofs
 from plugins.oauth2.store import PROOFS
+from secureml.kit import proof_replay as replay
+from secureml.kit.proof_replay import Replays, TooManyProofs
 from secureml.state.store import Store
 from secureml.testing import START, Harness
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.oauth2.in_url import carries_credential
+from secureml.kit.credential_in_url import carries_credential
 
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJodHRwcyJ9.c2lnbmF0dXJl"
 # What the searches replace: right, and quadratic.
@@ -99,3 +99,9 @@ def test_attack_a_long_query_costs_time_in_proportion(piece):
         return min(found)
 
     assert best(320_000) < 80 * max(best(20_000), 1e-4)
+
+
+def test_parameters_of_another_kind_are_named_by_the_caller():
+    ours = ("access_token=",)
+    assert carries_credential("access_token=x", parameters=ours)
+    assert not carries_credential("client_secret=x", parameters=ours)

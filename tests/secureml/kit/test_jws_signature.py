@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from plugins.oauth2.signature import signed_by
+from secureml.kit.jws_signature import signed_by
 from tests.outside_issuer import EC, EC_OTHER, ED, b64, header, make_token, sign
 
 

@@ -10,20 +10,23 @@ from itertools import pairwise
 from string import ascii_letters, digits
 from urllib.parse import unquote
 
-_PARAMETERS = ("access_token=", "refresh_token=", "client_secret=")
+PARAMETERS = ("access_token=", "refresh_token=", "client_secret=")
 _SECRET_LENGTH = 43  # what follows a prefix: 256 bits in base64url
 _BEGIN = "eyJ"  # what a JSON object begins with in base64url
 _LETTERS = ascii_letters + digits + "-_"
 
 
-def carries_credential(query: str, prefixes: tuple[str, ...] = ()) -> bool:
+def carries_credential(
+    query: str, prefixes: tuple[str, ...] = (), parameters: tuple[str, ...] = PARAMETERS
+) -> bool:
     """Tell whether a query holds a token or a secret, or a parameter meant for one.
 
-    ``prefixes`` are those of opaque tokens and secrets, which are found under any name.
+    ``prefixes`` are those of opaque tokens and secrets, which are found under any name;
+    ``parameters`` end in "=".
     """
     if "%" in query:
         query = unquote(query)
-    if any(name in query and f"&{name}" in f"&{query}" for name in _PARAMETERS):
+    if any(name in query and f"&{name}" in f"&{query}" for name in parameters):
         return True
     if any(_has_text(query, prefix) for prefix in prefixes):
         return True

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
-from plugins.oauth2.public_key import (
+from secureml.kit.public_key import (
     MAX_RSA_BITS,
     KeyRefused,
     TrustedKey,

@@ -14,8 +14,16 @@ from urllib.parse import unquote, urlsplit
 
 from joserfc.util import urlsafe_b64encode
 
-from .claims import MAX_TOKEN, InvalidToken, Token, moment, read, text
-from .public_key import KeyRefused, TrustedKey, check_strength, fitting, is_private, public_key
+from secureml.kit.access_token import MAX_TOKEN, parse
+from secureml.kit.jwt_claims import InvalidToken, UnverifiedToken, text_claim, time_claim
+from secureml.kit.public_key import (
+    KeyRefused,
+    TrustedKey,
+    check_strength,
+    fitting,
+    is_private,
+    public_key,
+)
 
 ALGORITHMS = ("ES256", "ES384", "EdDSA", "PS256")
 WINDOW = 300.0  # seconds a proof is good for
@@ -50,7 +58,7 @@ class Proof(NamedTuple):
 
 def check_proof(proof: str, expected: Expected, now: float) -> Proof:
     """Return a proof that holds for this request and token, or raise Unfit."""
-    token = read(proof) if len(proof) <= MAX_TOKEN else None
+    token = parse(proof) if len(proof) <= MAX_TOKEN else None
     if token is None:
         raise InvalidToken("dpop_malformed")
     key = _key(token)
@@ -69,11 +77,11 @@ def check_proof(proof: str, expected: Expected, now: float) -> Proof:
     if expected.token is not None and claims.get("ath") != _digest(expected.token):
         raise InvalidToken("dpop_other_token")
     issued = _issued(claims, now)
-    name = hashlib.sha256(f"{thumbprint}\0{text(claims, 'jti')}".encode()).hexdigest()
+    name = hashlib.sha256(f"{thumbprint}\0{text_claim(claims, 'jti')}".encode()).hexdigest()
     return Proof(name, issued + WINDOW, thumbprint)
 
 
-def _key(token: Token) -> TrustedKey:
+def _key(token: UnverifiedToken) -> TrustedKey:
     """Return the key the proof itself brings: here, and only here, a token may do that."""
     header = token.header
     if header.get("typ") != "dpop+jwt" or not _REFUSED.isdisjoint(header):
@@ -106,7 +114,7 @@ def _same_address(htu: Any, expected: Expected) -> bool:
 
 
 def _issued(claims: Mapping[str, Any], now: float) -> float:
-    issued = moment(claims, "iat")
+    issued = time_claim(claims, "iat")
     if not now - WINDOW < issued <= now + SKEW:
         raise InvalidToken("dpop_time")
     return issued

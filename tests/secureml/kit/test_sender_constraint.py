@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.oauth2.claims import InvalidToken
-from plugins.oauth2.replay import Replays
-from plugins.oauth2.sender_constraint import HttpRequest, SenderConstraint
 from plugins.oauth2.store import PROOFS
+from secureml.kit.jwt_claims import InvalidToken
+from secureml.kit.proof_replay import Replays
+from secureml.kit.sender_constraint import HttpRequest, SenderConstraint
 from secureml.testing import START, Harness
 from tests.outside_issuer import AUDIENCE, EC, EC_OTHER, proof
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
-from . import dpop
-from .claims import InvalidToken
+from secureml.kit import dpop
+from secureml.kit.jwt_claims import InvalidToken
 
 
 class _Replays(Protocol):

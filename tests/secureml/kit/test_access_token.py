@@ -6,21 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.oauth2.claims import (
-    InvalidToken,
-    Rules,
-    Token,
-    bound_to,
-    check_claims,
-    check_header,
-    read,
-    text,
-)
+from secureml.kit.access_token import bound_to, check_claims, check_header, parse
+from secureml.kit.jwt_claims import InvalidToken, TokenRequirements, UnverifiedToken, text_claim
 from secureml.testing import START
 from tests.outside_issuer import AUDIENCE, ISSUER, b64, claims, header, make_token
 
-RULES = Rules(
-    ISSUER, frozenset({AUDIENCE, "ml"}), frozenset({"ES256", "EdDSA"}), frozenset({"at+jwt"}), 0, 0
+RULES = TokenRequirements(
+    ISSUER, frozenset({AUDIENCE, "ml"}), frozenset({"ES256", "EdDSA"}), frozenset({"at+jwt"})
 )
 
 EMPTY = b64("{}")
@@ -32,7 +24,7 @@ LONG_NUMBER = '{"exp": ' + "9" * 5000 + "}"
 
 
 def token(head=None, **changed):
-    return Token("", head or header(), claims(**changed))
+    return UnverifiedToken("", head or header(), claims(**changed))
 
 
 def refused(check, *words):
@@ -47,7 +39,7 @@ def test_a_whole_token_passes():
 
 
 def test_a_token_is_taken_apart():
-    taken = read(make_token())
+    taken = parse(make_token())
 
     assert taken.issuer == ISSUER
     assert (taken.algorithm, taken.kid) == ("ES256", "ec-1")
@@ -77,12 +69,12 @@ def test_a_token_is_taken_apart():
     ],
 )
 def test_what_is_no_token_is_read_as_none(text):
-    assert read(text) is None
+    assert parse(text) is None
 
 
 @given(st.text(max_size=200))
 def test_no_text_at_all_makes_reading_fail(text):
-    assert read(text) is None or isinstance(read(text), Token)
+    assert parse(text) is None or isinstance(parse(text), UnverifiedToken)
 
 
 @pytest.mark.parametrize("member", ["jwk", "jku", "x5u", "x5c", "crit", "b64", "zip"])
@@ -90,14 +82,14 @@ def test_no_text_at_all_makes_reading_fail(text):
 def test_a_header_that_brings_a_key_or_changes_the_rules_is_refused(member, value):
     head = header() | {member: value}
 
-    assert refused(check_header, token(head), RULES) == "header_brings_key"
+    assert refused(check_header, token(head), RULES) == "header"
 
 
 @pytest.mark.parametrize(
     "alg", ["none", "HS256", "RS256", "ES384", "es256", "", 1, None, ["ES256"]]
 )
 def test_an_algorithm_outside_the_list_is_refused(alg):
-    assert refused(check_header, token(header(alg=alg)), RULES) == "algorithm"
+    assert refused(check_header, token(header(alg=alg)), RULES) == "alg"
 
 
 def test_ed25519_is_the_new_name_of_eddsa():
@@ -107,7 +99,7 @@ def test_ed25519_is_the_new_name_of_eddsa():
 
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "dpop+jwt", "id+jwt", "at+jwt ", "", 1, None])
 def test_another_type_is_refused(typ):
-    assert refused(check_header, token(header(typ=typ)), RULES) == "type"
+    assert refused(check_header, token(header(typ=typ)), RULES) == "typ"
 
 
 def test_the_type_is_compared_without_case():
@@ -122,17 +114,17 @@ def test_a_key_id_is_a_short_text(kid):
 
 @pytest.mark.parametrize("iss", [None, "", ISSUER + "/", ISSUER.upper(), [ISSUER], 1])
 def test_another_issuer_is_refused(iss):
-    assert refused(check_claims, token(iss=iss), RULES, START) == "issuer"
+    assert refused(check_claims, token(iss=iss), RULES, START) == "iss"
 
 
 @pytest.mark.parametrize("aud", ["other", ["other"], [], "", AUDIENCE + "/"])
 def test_another_audience_is_refused(aud):
-    assert refused(check_claims, token(aud=aud), RULES, START) == "audience"
+    assert refused(check_claims, token(aud=aud), RULES, START) == "aud"
 
 
 @pytest.mark.parametrize("aud", [None, 1, {"a": AUDIENCE}, [AUDIENCE, 1], [[AUDIENCE]]])
 def test_an_audience_of_another_shape_is_refused(aud):
-    assert refused(check_claims, token(aud=aud), RULES, START) == "claim_aud"
+    assert refused(check_claims, token(aud=aud), RULES, START) == "aud"
 
 
 def test_one_of_several_audiences_is_enough():
@@ -142,12 +134,12 @@ def test_one_of_several_audiences_is_enough():
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
 @pytest.mark.parametrize("value", ["1", True, [], -1, 2**53 + 2, 10**400, float("inf")])
 def test_a_time_is_a_sensible_number(name, value):
-    assert refused(check_claims, token(**{name: value}), RULES, START) == f"claim_{name}"
+    assert refused(check_claims, token(**{name: value}), RULES, START) == f"{name}"
 
 
 @pytest.mark.parametrize("name", ["exp", "iat", "sub"])
 def test_a_missing_claim_is_refused(name):
-    assert refused(check_claims, token(**{name: None}), RULES, START) == f"claim_{name}"
+    assert refused(check_claims, token(**{name: None}), RULES, START) == f"{name}"
 
 
 @pytest.mark.parametrize(
@@ -155,8 +147,8 @@ def test_a_missing_claim_is_refused(name):
     [
         ({"exp": START}, "expired"),
         ({"exp": START - 1}, "expired"),
-        ({"iat": START + 1}, "issued_in_future"),
-        ({"nbf": START + 1}, "not_yet"),
+        ({"iat": START + 1}, "iat"),
+        ({"nbf": START + 1}, "nbf"),
     ],
 )
 def test_the_moment_must_be_right_to_the_second(changed, reason):
@@ -164,16 +156,18 @@ def test_the_moment_must_be_right_to_the_second(changed, reason):
 
 
 def test_a_leeway_widens_both_ends_and_no_more():
-    rules = Rules(ISSUER, RULES.audiences, RULES.algorithms, RULES.types, 30, 30)
+    rules = TokenRequirements(
+        ISSUER, RULES.audiences, RULES.algorithms, RULES.types, expiry_leeway=30, clock_skew=30
+    )
 
     check_claims(token(exp=START - 29, iat=START + 30, nbf=START + 30), rules, START)
     assert refused(check_claims, token(exp=START - 30), rules, START) == "expired"
-    assert refused(check_claims, token(iat=START + 31), rules, START) == "issued_in_future"
+    assert refused(check_claims, token(iat=START + 31), rules, START) == "iat"
 
 
 @pytest.mark.parametrize("sub", ["", "x" * 256, "a\nb", 7, ["a"]])
 def test_a_subject_is_a_printable_text(sub):
-    assert refused(check_claims, token(sub=sub), RULES, START) == "claim_sub"
+    assert refused(check_claims, token(sub=sub), RULES, START) == "sub"
 
 
 @pytest.mark.parametrize("mark", ["nonce", "at_hash", "c_hash", "s_hash", "events"])
@@ -207,5 +201,5 @@ def test_a_binding_we_cannot_check_is_not_passed_over(cnf):
 
 
 def test_a_text_is_handed_out_only_whole():
-    assert text({"sub": "a"}, "sub") == "a"
-    assert refused(text, {}, "azp") == "claim_azp"
+    assert text_claim({"sub": "a"}, "sub") == "a"
+    assert refused(text_claim, {}, "azp") == "azp"

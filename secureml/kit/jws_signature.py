@@ -9,7 +9,8 @@ from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
-from .claims import MAX_TOKEN, canonical
+from secureml.kit.access_token import MAX_TOKEN
+from secureml.kit.jwt_claims import canonical_algorithm
 
 ALGORITHMS = ("ES256", "ES384", "EdDSA", "PS256", "RS256")
 
@@ -38,7 +39,7 @@ class _Registry(JWSRegistry):
     max_payload_length = MAX_TOKEN
 
     def get_alg(self, name: str) -> Any:  # the library's own type for it is not exported
-        if canonical(name) not in ALGORITHMS:
+        if canonical_algorithm(name) not in ALGORITHMS:
             raise UnsupportedAlgorithmError(name)
         return self.algorithms[name]
 
