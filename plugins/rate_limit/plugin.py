@@ -289,13 +289,10 @@ def _key_function(rule: Rule) -> Callable[[], str]:
 
     def key() -> str:
         exchange: Exchange = g.exchange
-        principal = exchange.principal
+        who = exchange.principal
+        client, tier = (who.client, who.tier) if who else ("", "")
         facts = RequestFacts(
-            exchange.client_address,
-            principal.client if principal else "",
-            principal.tier if principal else "",
-            exchange.route,
-            exchange.model_name,
+            exchange.client_address, client, tier, exchange.route, exchange.model_name
         )
         return apply_rule(rule, facts).key
 

@@ -127,6 +127,8 @@ def _bounds(rule: validate.Range | validate.Length, field: Any) -> str:
     written = getattr(field, "written", str)
     if most is None:
         return f"of at least {written(least)}"
+    if least is None:
+        return f"of at most {written(most)}"
     return f"from {written(least)} to {written(most)}"
 
 

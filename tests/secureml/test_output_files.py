@@ -37,7 +37,7 @@ def refusal(instance):
         ("access_log", 'file = "logs/audit/audit-000000000001.jsonl"', "audit_log] folder"),
         ("access_log", 'file = "logs/audit-checkpoints.jsonl"', "checkpoint_file"),
         ("access_log", 'file = "store/audit-head"', "[plugins.audit_log] head_file"),
-        ("access_log", 'file = "counters.db.slots"', "[plugins.rate_limit] counters"),
+        ("access_log", 'file = "counters.db.concurrency"', "[plugins.rate_limit] counters"),
         ("access_log", 'file = "secureml.toml"', "secureml.toml"),
         ("access_log", 'file = "keys/signing/x.pem"', "keys"),
         ("access_log", 'file = "run/gunicorn.sock"', "gunicorn.sock"),

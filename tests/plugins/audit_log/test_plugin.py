@@ -86,7 +86,7 @@ def test_the_setting_says_which_requests_are_written(
     audit = build(harness, requests=requests)
     answered = harness.exchange(principal=SOMEONE)
     answered.status = 200
-    answered.note("authn_token_reuse", family="f")
+    answered.add_event("authn_token_reuse", family="f")
     audit.record(answered)
     audit.record(refused(harness))
 

@@ -68,7 +68,7 @@ def event(found: FoundLog, marks: Marks, known: Head = NOTHING) -> str:
 
 
 @pytest.mark.parametrize(
-    ("found", "marks", "told"),
+    ("found", "marks", "message"),
     [
         (here(5), Marks(exists=True, head=mark(5)), ""),
         (here(6), Marks(exists=True, head=mark(5)), ""),
@@ -85,8 +85,8 @@ def event(found: FoundLog, marks: Marks, known: Head = NOTHING) -> str:
         (here(4, head_file=False), Marks(), ""),
     ],
 )
-def test_what_is_told(found: FoundLog, marks: Marks, emitted: str) -> None:
-    assert event(found, marks) == emitted
+def test_what_is_told(found: FoundLog, marks: Marks, message: str) -> None:
+    assert event(found, marks) == message
 
 
 def test_what_we_saw_ourselves_counts_where_the_mark_is_gone_or_older() -> None:

@@ -7,7 +7,7 @@ from token_app import TABLE, TokenApp
 
 from plugins.jwt.plugin import Jwt
 from secureml import ConfigError, Event, Plugin, Principal, Problem, StoreUnavailable
-from secureml.pipeline.events import tell
+from secureml.pipeline.events import emit
 from secureml.state.signing import Schedule
 from secureml.testing import START, Harness
 
@@ -337,7 +337,7 @@ def test_a_key_is_not_called_ended_while_its_tokens_are_not(tmp_path, monkeypatc
 
     monkeypatch.setattr(core.jwt._families, "end_origin", away)
     with pytest.raises(StoreUnavailable):
-        tell([core.jwt], Event("authn_key_revoked", "acme", {"credential": "k"}))
+        emit([core.jwt], Event("authn_key_revoked", "acme", {"credential": "k"}))
 
 
 def test_what_was_traded_for_a_rotated_key_ends_with_the_overlap(tmp_path):

@@ -20,7 +20,7 @@ from secureml.models.serving.registry import Registry
 from secureml.pipeline.loader import LoadedPlugin
 from secureml.pipeline.pipeline import Pipeline
 from secureml.pipeline.problems import Catalogue
-from secureml.pipeline.refusal_log import Refusals, Terms
+from secureml.pipeline.refusal_log import RecordingPolicy, Refusals
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 EVERY = ["coarsen", "throttle", "hold"]
@@ -104,7 +104,7 @@ def test_who_only_observes_neither_withholds_the_batch_nor_coarsens_it(serve, no
     pipeline = Pipeline(
         [LoadedPlugin(service.guard, observe=True)],
         Catalogue(TheftGuard.problems),
-        refusals=Refusals(lambda event: None, lambda: 0.0, Terms(20)),
+        refusals=Refusals(lambda event: None, lambda: 0.0, RecordingPolicy(20)),
     )
     exchange = service.prepare(nonsense(100))
     answer = target.handle.predict(exchange.read_rows())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 # Says in which thread it runs; /wait answers only after /go was asked, at the latest after 30 s.
 # /compute takes a twentieth of a second of the processor, /ask as long to hear from somebody else;
 # what those take is never forgiven where the file "unforgiving" lies in the folder.

@@ -46,7 +46,7 @@ def test_honest_members_answer_as_before():
 
 @pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "csr_array", "csc_array"])
 @pytest.mark.parametrize(
-    ("places", "starts"),
+    ("indices", "starts"),
     [([0, 3], [0, 1, 2, 2]), ([0, -1], [0, 1, 2, 2]), ([0, 1], [0, 9, 2, 2]), ([], [0, 9, 0, 0])],
     ids=["beyond", "before", "falling", "falling to nothing"],
 )
