@@ -104,7 +104,7 @@ class Lifecycle:
         if not worker.recorded[_END_RECORDED]:
             self._unrecorded.append(worker.pid)
         worker.recorded.close()
-        if "prometheus_client" in sys.modules:  # else nothing has been counted
+        if _counts():
             from prometheus_client import multiprocess  # noqa: PLC0415 - it may not be installed
 
             multiprocess.mark_process_dead(worker.place)  # type: ignore[no-untyped-call]
@@ -114,7 +114,7 @@ class Lifecycle:
     def post_fork(self, server: Any, worker: Any) -> None:
         """Have the worker count in the files of its place, before anything is counted."""
         del server
-        if COUNTERS in os.environ and "prometheus_client" in sys.modules:
+        if _counts():
             from prometheus_client import values  # noqa: PLC0415 - it may not be installed
 
             values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
@@ -157,6 +157,11 @@ class Lifecycle:
         if _record(core, "sys_crash" if code else "sys_shutdown", worker.pid):
             worker.recorded[_END_RECORDED] = 1
         core.close()
+
+
+def _counts() -> bool:
+    """Return whether a plugin counts with prometheus_client, which is loaded before the fork."""
+    return COUNTERS in os.environ and "prometheus_client" in sys.modules
 
 
 def _core_of(worker: Any) -> Any:

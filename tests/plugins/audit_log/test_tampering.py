@@ -113,4 +113,4 @@ def test_a_kernel_that_names_no_boot_excuses_nothing() -> None:
 def test_a_new_chain_tells_of_the_one_before_it_what_is_known() -> None:
     assert previous_chain(None) == {}
     assert previous_chain(mark(7)) == {"chain": "c", "last_seq": 7, "last_mac": "m"}
-    assert Loss().emitted == {}
+    assert Loss().told == {}

@@ -136,7 +136,7 @@ def test_the_log_learns_why(harness, plugin):
 
 
 def test_a_long_token_is_not_even_parsed(harness, plugin, monkeypatch):
-    monkeypatch.setattr(module, "read", lambda _text: pytest.fail("it was parsed"))
+    monkeypatch.setattr(module, "parse", lambda _text: pytest.fail("it was parsed"))
 
     assert refused(harness, plugin, make_token() + "A" * 8192).reason == "oauth2.too_long"
 
