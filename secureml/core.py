@@ -77,7 +77,7 @@ class Core:
             if hasattr(loaded.plugin, "start_worker"):
                 # Gunicorn says it and ends: a control that could not begin is not done without.
                 call_extra(loaded.plugin, "start_worker", threads)
-        # Told here: a start opens nothing that a worker could not inherit.
+        # Emitted here: a start opens nothing that a worker could not inherit.
         for name, refused in self.models.refused().items():
             version = self.models.pointed(name) or ""
             event = Event("model_refused", "", {"model": name, "version": version,

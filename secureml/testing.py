@@ -59,7 +59,7 @@ class Clock:
 
 @dataclass
 class Harness:
-    """A folder, a clock, and everything the core lends a plugin.
+    """A folder, a clock, and everything the core hands a plugin.
 
     ``in_full`` refusals of one subject are written one by one in a minute, and then counted.
     """
@@ -78,7 +78,7 @@ class Harness:
         self.generator = ProcessGenerator(lambda: np.random.default_rng(self.seed))
 
     def host(self, name: str) -> Host:
-        """Return what the core would lend a plugin of that name."""
+        """Return what the core would hand a plugin of that name."""
         return Host(
             name,
             self.folder,

@@ -228,13 +228,13 @@ class Chain:
     def _compare(self, marks: Marks, known: Head, *, fresh: bool) -> None:
         """Record which records the marks, and this process, know to be missing."""
         here = FoundLog(self._found, self._name, self._key, fresh, self._marks)
-        verdict = find_loss(here, marks, known, self._keyring)
-        if verdict.event == TAIL_LOST:
-            log.error("records up to %(known_seq)d were lost in a power cut", verdict.told)
-            self._append_chain_event(TAIL_LOST, verdict.told)
-        elif verdict.event:
-            self._record_truncation(verdict.event, verdict.told)
-        if verdict.event in (TRUNCATED, TAIL_LOST):
+        loss = find_loss(here, marks, known, self._keyring)
+        if loss.event == TAIL_LOST:
+            log.error("records up to %(known_seq)d were lost in a power cut", loss.told)
+            self._append_chain_event(TAIL_LOST, loss.told)
+        elif loss.event:
+            self._record_truncation(loss.event, loss.told)
+        if loss.event in (TRUNCATED, TAIL_LOST):
             os.fdatasync(self._file.handle)
             self._mark(DISK, self._head, back=True)
         if self._marks.exists and not self._name:

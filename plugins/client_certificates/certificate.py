@@ -118,7 +118,7 @@ def dns_name(text: str) -> str | None:
 
 
 def authority_state(der: bytes, now: float) -> tuple[str, float]:
-    """Say why a certificate cannot vouch for others now, "" where it can; and when it ends."""
+    """Say why a certificate cannot certify others now, "" where it can; and when it ends."""
     try:
         found = x509.load_der_x509_certificate(der)
         basic = found.extensions.get_extension_for_class(x509.BasicConstraints).value

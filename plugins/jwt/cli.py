@@ -105,7 +105,7 @@ def _public(family: TokenFamily) -> dict[str, Any]:
     return {
         "id": family.id,
         "client": family.client,
-        "state": "standing" if family.revoked is None else "revoked",
+        "state": "active" if family.revoked is None else "revoked",
         "scopes": sorted(family.scopes),
         "origin": family.origin,
         "refresh": family.current,

@@ -74,7 +74,7 @@ class Counts:
         )
         self._callers = self._counter(
             "authentications",
-            "Requests whose caller is known, by the plugin that vouches.",
+            "Requests whose caller is known, by the plugin that identified the caller.",
             "plugin",
         )
         self._events = self._counter(

@@ -1,6 +1,6 @@
 """Model integrity: nothing is unpickled that no trusted key has signed.
 
-Vouches for a model's bytes before any of them is interpreted. The signature covers the
+Verifies a model's bytes before any of them is interpreted. The signature covers the
 model and its card together, so neither can be exchanged for another's.
 """
 

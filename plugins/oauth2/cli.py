@@ -67,10 +67,10 @@ def examine(provider: Provider) -> dict[str, Any]:
     except (FetchFailed, KeysRefused) as fault:
         report["faults"].append(str(fault))
         return report
-    for verdict in provider.trust(entries).verdicts:
-        report["keys"].append({**verdict._asdict(), "trusted": not verdict.rule})
-        if verdict.rule and verdict.rule not in HARMLESS:
-            report["faults"].append(f"key_{verdict.rule}")
+    for decision in provider.trust(entries).decisions:
+        report["keys"].append({**decision._asdict(), "trusted": not decision.rule})
+        if decision.rule and decision.rule not in HARMLESS:
+            report["faults"].append(f"key_{decision.rule}")
     if not any(key["trusted"] for key in report["keys"]):
         report["faults"].append("no_trusted_key")
     return report
@@ -105,7 +105,7 @@ def _told(report: Mapping[str, Any]) -> str:
     lines = [f"issuer    {report['issuer']}"]
     lines += [f"{word:<9} {report[word]}" for word in ("metadata", "jwks_uri") if word in report]
     for key in report["keys"]:
-        verdict = "trusted" if key["trusted"] else f"dropped: {key['rule']}"
-        lines.append(f"key       {key['kid'] or '-'}  {key['kty']} {key['alg'] or '-'}  {verdict}")
+        decision = "trusted" if key["trusted"] else f"dropped: {key['rule']}"
+        lines.append(f"key       {key['kid'] or '-'}  {key['kty']} {key['alg'] or '-'}  {decision}")
     lines += [f"fault     {fault}" for fault in report["faults"]]
     return "\n".join(lines)

@@ -108,9 +108,9 @@ class JwksCache:
 
     def _log(self, keys: Keys) -> None:
         log.info("issuer %s: %d keys are trusted", self.name, len(keys.trusted))
-        for verdict in keys.verdicts:
-            if verdict.rule and verdict.rule not in HARMLESS:
-                log.warning("issuer %s: key %r is dropped: %s", self.name, *verdict[::3])
+        for decision in keys.decisions:
+            if decision.rule and decision.rule not in HARMLESS:
+                log.warning("issuer %s: key %r is dropped: %s", self.name, *decision[::3])
 
     def _pause(self) -> float:
         # A provider in trouble is asked less and less, and holds up fewer callers.

@@ -27,7 +27,7 @@ MAX_KEYS = 100
 HARMLESS = frozenset({"purpose", "algorithm"})
 
 
-class ValidationReport(NamedTuple):
+class KeyDecision(NamedTuple):
     """What became of one published key; ``rule`` is "" when it is trusted."""
 
     kid: str
@@ -41,7 +41,7 @@ class Keys:
     """The believed keys of one issuer. Equal when the same keys are believed."""
 
     trusted: tuple[TrustedKey, ...]
-    verdicts: tuple[ValidationReport, ...] = field(default=(), compare=False)
+    decisions: tuple[KeyDecision, ...] = field(default=(), compare=False)
 
     def pick(self, kid: str | None, alg: str) -> TrustedKey | None:
         """Return the key a token means; without ``kid`` only where there is no choice."""
@@ -50,7 +50,7 @@ class Keys:
 
 
 def trust(published: Iterable[Any], algorithms: Iterable[str], rsa_bits: int) -> Keys:
-    """Return the keys of a JWK Set (RFC 7517) that are believed, with a verdict on each."""
+    """Return the keys of a JWK Set (RFC 7517) that are believed, with a decision on each."""
     allowed = frozenset(algorithms)
     read: list[TrustedKey | KeyRefused] = []
     leaked: set[bytes] = set()
@@ -100,7 +100,7 @@ def _settle(entries: list[Any], read: list[TrustedKey | KeyRefused], leaked: set
     """Drop the twins of leaked keys, and every key whose id names two; keep equal ones once."""
     distinct = {item.identity: item for item in read if isinstance(item, TrustedKey)}
     kids = Counter(key.kid for key in distinct.values() if key.kid is not None)
-    trusted, verdicts = [], []
+    trusted, decisions = [], []
     for entry, item in zip(entries, read, strict=True):
         rule = str(item) if isinstance(item, KeyRefused) else ""
         if isinstance(item, TrustedKey):
@@ -110,12 +110,12 @@ def _settle(entries: list[Any], read: list[TrustedKey | KeyRefused], leaked: set
                 rule = "kid_twice"
             elif distinct[item.identity] is item:
                 trusted.append(item)
-        verdicts.append(_verdict(entry, item, rule))
+        decisions.append(_decision(entry, item, rule))
     trusted.sort(key=lambda key: (key.kid or "", key.identity))
-    return Keys(tuple(trusted), tuple(verdicts))
+    return Keys(tuple(trusted), tuple(decisions))
 
 
-def _verdict(entry: Any, item: TrustedKey | KeyRefused, rule: str) -> ValidationReport:
+def _decision(entry: Any, item: TrustedKey | KeyRefused, rule: str) -> KeyDecision:
     words = entry if isinstance(entry, dict) else {}
     alg = item.alg if isinstance(item, TrustedKey) else words.get("alg", "")
-    return ValidationReport(str(words.get("kid", "")), str(words.get("kty", "")), str(alg), rule)
+    return KeyDecision(str(words.get("kid", "")), str(words.get("kty", "")), str(alg), rule)

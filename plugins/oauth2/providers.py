@@ -131,7 +131,7 @@ def _prime(jwks: JwksCache, load: Callable[[], Keys], path: Path) -> None:
             fix="write a JWK Set there, mode 0640",
         ) from None
     if not found.trusted:
-        rules = ", ".join(sorted({verdict.rule for verdict in found.verdicts})) or "it is empty"
+        rules = ", ".join(sorted({decision.rule for decision in found.decisions})) or "it is empty"
         raise ConfigError(
             f"no key of this set is believed: {rules}",
             key="issuers.keys",

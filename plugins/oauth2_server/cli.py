@@ -149,7 +149,7 @@ def list_clients(context: CommandContext, client: str | None, as_json: bool) -> 
 def rotate(context: CommandContext, client_id: str, as_json: bool) -> None:
     """Give a program another secret; the old one ends at once.
 
-    So do the tokens it was traded for; what people have lent the program goes on.
+    So do the tokens it was traded for; what people have granted the program goes on.
     """
     try:
         made, secret = context.server.clients.rotate(client_id)
@@ -178,7 +178,7 @@ def revoke(context: CommandContext, client_id: str, as_json: bool) -> None:
 
 @click.command("add")
 @click.argument("name")
-@click.option("--client", required=True, help="Whose rights this person may lend.")
+@click.option("--client", required=True, help="Whose rights this person may grant.")
 @click.option("--prompt", is_flag=True, help="Ask for a password instead of making one.")
 @output.json_option
 @_with_context
@@ -213,9 +213,9 @@ def list_users(context: CommandContext, as_json: bool) -> None:
 @output.json_option
 @_with_context
 def new_password(context: CommandContext, name: str, prompt: bool, as_json: bool) -> None:
-    """Give a person another password, sign them out everywhere, and end what they lent.
+    """Give a person another password, sign them out everywhere, and end what they granted.
 
-    Whoever knew the old one may have lent it.
+    Whoever knew the old one may have granted it.
     """
     password, server = _password(prompt), context.server
     try:

@@ -39,7 +39,7 @@ class ActiveClient:
     """One OAuth client with the rights it has at this moment."""
 
     record: OAuthClient
-    owner: Any  # a HouseClient
+    owner: Any  # a client of the core
 
     @property
     def rights(self) -> frozenset[str]:

@@ -97,8 +97,8 @@ class Codes:
             if not still(connection):
                 return None
             connection.execute(_table.delete().where(_table.c.kept <= now))
-            lent = sa.and_(_table.c.subject == subject, _table.c.oauth_client == oauth_client)
-            surplus = sa.select(_table.c.digest).where(lent).order_by(_table.c.kept.desc())
+            granted = sa.and_(_table.c.subject == subject, _table.c.oauth_client == oauth_client)
+            surplus = sa.select(_table.c.digest).where(granted).order_by(_table.c.kept.desc())
             old = connection.execute(surplus.offset(MOST - 1)).scalars().all()
             if old:
                 connection.execute(_table.delete().where(_table.c.digest.in_(old)))

@@ -150,10 +150,10 @@ class Devices:
                 raise DeviceRefused("invalid_grant")
             if row.state == "used":
                 raise DeviceRefused("invalid_grant", row.family)
-            verdict, values = self._poll_result(row)
+            refusal, values = self._poll_result(row)
             connection.execute(_table.update().where(which).values(values))
-        if verdict:
-            raise DeviceRefused(verdict)
+        if refusal:
+            raise DeviceRefused(refusal)
         return _device(row)
 
     def end_all(self, subject: str) -> list[str]:

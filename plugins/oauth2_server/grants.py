@@ -93,7 +93,7 @@ class MachineGrant(_Grant, ClientCredentialsGrant):
 
 
 class CodeGrant(_Grant, AuthorizationCodeGrant):
-    """Authorization code: a person lends rights to a program."""
+    """Authorization code: a person grants rights to a program."""
 
     GRANT_TYPE = CODE
 
@@ -235,7 +235,7 @@ class RefreshGrant(_Grant, RefreshTokenGrant):
             raise InvalidScopeError()
 
     def authenticate_user(self, refresh_token: Family) -> User:
-        """Return who agreed; somebody else who bears the name by now has lent nothing."""
+        """Return who agreed; somebody else who bears the name by now has granted nothing."""
         user = self.resource_owner(refresh_token.subject)
         if not delegated_by(user, refresh_token):
             raise InvalidGrantError()

@@ -60,7 +60,7 @@ class TokenIssuer:
             grant=spec.grant,
             scopes=spec.scopes,
             jkt=request.thumbprint,
-            # A clock may have been set back since the person came: what they lend is younger.
+            # A clock may have been set back since the person came: what they grant is younger.
             created=now if spec.user is None else max(now, spec.user.created),
             expires=now + life,
             current=None if refresh is None else digest(refresh),

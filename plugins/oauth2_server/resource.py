@@ -88,12 +88,12 @@ class Resource:
         rights, models = client.rights, frozenset(client.owner.models)
         if user is None:
             return rights, models
-        lent = self._resource_owners.models(user)
-        return rights & self._resource_owners.rights(user), _both(models, lent)
+        granted = self._resource_owners.models(user)
+        return rights & self._resource_owners.rights(user), _both(models, granted)
 
 
 def delegated_by(user: User, family: Family) -> bool:
-    """Tell whether this very person lent it: who bears the name of one who left has not."""
+    """Tell whether this very person granted it: who bears the name of one who left has not."""
     return user.created <= family.created
 
 

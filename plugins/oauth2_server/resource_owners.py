@@ -1,4 +1,4 @@
-"""Who may lend rights, and which: a person stands while they and their local client do."""
+"""Who may grant rights, and which: a person stands while they and their local client do."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class ResourceOwners:
         return user if owner is not None and owner.enabled else None
 
     def rights(self, user: User) -> frozenset[str]:
-        """Return what a person may lend now."""
+        """Return what a person may grant now."""
         owner = self._owner(user.client)
         return owner.scopes if owner is not None else frozenset()
 
     def models(self, user: User) -> frozenset[str]:
-        """Return the models a person may lend now."""
+        """Return the models a person may grant now."""
         owner = self._owner(user.client)
         return owner.models if owner is not None else frozenset()
 

@@ -1,4 +1,4 @@
-"""People who may lend their client's rights to a program: a name and a hashed password.
+"""People who may grant their client's rights to a program: a name and a hashed password.
 
 Records are cached until the store says that one changed, so a person who was removed is gone,
 with every token in their name, at the next request of every worker.
@@ -35,7 +35,7 @@ class UserFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One person; ``client`` is whose rights they may lend."""
+    """One person; ``client`` is whose rights they may grant."""
 
     name: str
     client: str
@@ -96,7 +96,7 @@ class Users:
         return bool(connection.execute(theirs.with_for_update()).scalar() == user.password)
 
     def remove(self, name: str) -> None:
-        """Forget a person, and end whatever they lent."""
+        """Forget a person, and end whatever they granted."""
         self._write(_table.delete().where(_table.c.name == name), name)
 
     def _write(self, statement: sa.Update | sa.Delete, name: str) -> None:

@@ -63,7 +63,7 @@ class ClientState:
 
     ``values`` and the attributes named ``..._view`` are memoryviews for single numbers: Python
     reads and writes one in a tenth of the time that NumPy takes. Making them all costs as much
-    as judging a row, so a `ClientState` is kept as long as its record is mapped.
+    as assessing a row, so a `ClientState` is kept as long as its record is mapped.
     """
 
     def __init__(self, records: Any) -> None:

@@ -14,7 +14,7 @@ Numbers = np.ndarray[Any, Any]
 
 
 class FeatureSpace:
-    """Encodes rows by the card and measures them; ``likeness`` is the core's measure of a card.
+    """Encodes rows by the card and measures them; ``typicality`` is the core's measure of a card.
 
     ``width`` is the number of encoded columns. Callables, so that a measurement costs no call more:
 
@@ -53,13 +53,13 @@ class ReferenceProfile:
 
     def __init__(self, reference: Any) -> None:
         self.columns = len(reference.bins)
-        self.mahalanobis: tuple[float, ...] = reference.strange
+        self.mahalanobis: tuple[float, ...] = reference.mahalanobis
         self.nearest: tuple[float, ...] = reference.near
-        self.class_distances: tuple[tuple[float, ...], ...] = reference.apart
+        self.class_distances: tuple[tuple[float, ...], ...] = reference.class_distances
         self.changed: float = reference.changed
         self.margins: tuple[float, ...] | None = reference.margins
         self.tails: tuple[float, ...] = reference.outer
         self.central: tuple[float, ...] = reference.inner
         self.collisions: float = reference.collides
-        self.rayleigh: tuple[float, ...] | None = reference.slant
-        self.step: tuple[float, ...] | None = reference.stride
+        self.rayleigh: tuple[float, ...] | None = reference.rayleigh
+        self.step: tuple[float, ...] | None = reference.step_rayleigh

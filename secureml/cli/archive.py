@@ -284,6 +284,6 @@ def _not_whole(file: Path, why: str) -> ConfigError:
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Lend a folder for copies, closed to others, on the disk where the archive goes."""
+    """Yield a folder for copies, closed to others, on the disk where the archive goes."""
     with tempfile.TemporaryDirectory(prefix=".secureml-backup-", dir=folder) as made:
         yield Path(made)

@@ -180,7 +180,7 @@ def remove(context: CommandContext, model: str, whole: bool, as_json: bool) -> N
     registry = registry_of(context)
     registry.check_removable(name, version if sign else None)
     versions = [version] if sign else registry.versions(name)
-    # Told first: what is gone could not be put back if it cannot be recorded.
+    # Emitted first: what is gone could not be put back if it cannot be recorded.
     for each in versions:
         emit_event(context, "model_removed", model=name, version=each)
     registry.remove(name, version if sign else None)

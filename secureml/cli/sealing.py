@@ -196,7 +196,7 @@ def emit_event(context: CommandContext, event: str, **facts: str) -> None:
 
 
 def registry_of(context: CommandContext) -> Registry:
-    """Return the registry, with the plugins that vouch where this machine has settings."""
+    """Return the registry, with the plugins that verify models where this machine has settings."""
     from secureml.models.serving.registry import Registry
 
     if _has_settings(context):

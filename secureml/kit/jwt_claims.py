@@ -39,7 +39,7 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
-    """A token taken apart; nobody has vouched for a word of it."""
+    """A token taken apart; nothing in it is verified."""
 
     text: str
     header: Mapping[str, Any]

@@ -14,13 +14,13 @@ WIDTH = 64  # most columns rows are compared by; wider rows are folded into so m
 RING = 128  # how many recent rows a new one is compared with
 MARGINS = (0.01, 0.02, 0.05, 0.1, 0.2)
 STRANGE = (0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0)
-SLANT = (0.8, 0.9, 0.95, 0.99)
+RAYLEIGH_LEVELS = (0.8, 0.9, 0.95, 0.99)
 SHARES = (0.5, 0.9, 0.95, 0.99)
 NEAR = (0.002, 0.01, 0.02, 0.05, 0.1)
 DECILES = tuple(level / 10 for level in range(1, 10))
 BINS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 
-NEWER = frozenset({"slant", "stride"})  # what cards of before do not have
+NEWER = frozenset({"rayleigh", "step_rayleigh"})  # what cards of before do not have
 
 Numbers = tuple[float, ...]
 
@@ -32,12 +32,12 @@ class Reference:
     ``numbers`` and ``words`` are the columns compared, as places in the card's features;
     ``skipped`` those that are not. ``centre`` and ``scale`` belong to ``numbers``.
     ``bins`` are quantile edges (levels BINS) of each compared number.
-    ``mean`` and ``whiten`` give the Mahalanobis distance of an encoded row, ``strange`` its
+    ``mean`` and ``whiten`` give the Mahalanobis distance of an encoded row, ``mahalanobis`` its
     quantiles (levels STRANGE) on rows that were not used for them.
-    ``slant`` are quantiles (levels SLANT) of its square over the square of the plain distance, on
-    such rows, too: how far a row lies in directions that real rows hardly take. ``stride`` is the
-    same of the step from a row to its nearest of RING others. Both are None in cards that were
-    sealed before there were such measures.
+    ``rayleigh`` are quantiles (levels RAYLEIGH_LEVELS) of its square over the square of the
+    plain distance, on such rows, too: how far a row lies in directions that real rows hardly
+    take. ``step_rayleigh`` is the same of the step from a row to its nearest of RING others.
+    Both are None in cards that were sealed before there were such measures.
     ``near`` are quantiles (levels NEAR) of the distance to the nearest of RING other rows,
     ``apart`` for each class the deciles of that to rows answered alike.
     ``changed`` is the share of columns in which a row differs from its nearest, at 2 %.
@@ -56,16 +56,16 @@ class Reference:
     bins: tuple[Numbers, ...]
     mean: Numbers
     whiten: tuple[Numbers, ...]
-    strange: Numbers
+    mahalanobis: Numbers
     near: Numbers
-    apart: tuple[Numbers, ...]
+    class_distances: tuple[Numbers, ...]
     changed: float
     margins: Numbers | None
     outer: Numbers
     inner: Numbers
     collides: float
-    slant: Numbers | None = None
-    stride: Numbers | None = None
+    rayleigh: Numbers | None = None
+    step_rayleigh: Numbers | None = None
 
 
 def read_reference(raw: Any, width: int) -> Reference:
@@ -85,11 +85,15 @@ def read_reference(raw: Any, width: int) -> Reference:
         all(_finite(edges, len(BINS)) for edges in found.bins),
         0 < columns <= WIDTH and _finite(found.mean, columns),
         len(found.whiten) == columns and all(_finite(row, columns) for row in found.whiten),
-        _finite(found.strange, len(STRANGE)) and _finite(found.near, len(NEAR)),
-        len(found.apart) > 0 and all(_finite(row, len(DECILES)) for row in found.apart),
+        _finite(found.mahalanobis, len(STRANGE)) and _finite(found.near, len(NEAR)),
+        len(found.class_distances) > 0
+        and all(_finite(row, len(DECILES)) for row in found.class_distances),
         found.margins is None or _finite(found.margins, len(MARGINS)),
         _finite(found.outer, len(SHARES)) and _finite(found.inner, len(SHARES)),
-        all(one is None or _finite(one, len(SLANT)) for one in (found.slant, found.stride)),
+        all(
+            one is None or _finite(one, len(RAYLEIGH_LEVELS))
+            for one in (found.rayleigh, found.step_rayleigh)
+        ),
         _finite((found.changed, found.collides), 2),
     )
     if not all(rules):

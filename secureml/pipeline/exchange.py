@@ -38,7 +38,7 @@ class Principal:
     """Who asks and how we know.
 
     ``client`` is the named owner, ``subject`` the end user where a token names one (else
-    the client again), ``method`` the plugin that vouches, ``credential`` the id of the key
+    the client again), ``method`` the plugin that identified it, ``credential`` the id of the key
     or token: never a secret. ``scopes`` and ``models`` may be narrowed, see `rights`.
     ``expires`` is when that credential ends by itself, in epoch seconds; None where it never
     does. Whatever is given out for it must end no later.

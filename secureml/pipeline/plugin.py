@@ -1,4 +1,4 @@
-"""What a plugin is, and what the core lends it.
+"""What a plugin is, and what the core hands it.
 
 A plugin runs in a phase by defining a method of that name, so the base class defines
 none: presence is participation. How its shape is checked stands in `shape`.
@@ -48,7 +48,7 @@ EXTRAS = frozenset(
 
 @dataclass(frozen=True)
 class Host:
-    """What the core lends a plugin; nothing in it opens anything before it is used.
+    """What the core hands a plugin; nothing in it opens anything before it is used.
 
     ``folder`` is the plugin's own place in the instance folder; it may not exist yet.
     ``now`` returns seconds since the epoch (UTC).

@@ -2,7 +2,7 @@
 
 The application is made once and then forked: a generator made in a constructor is copied with
 its state, and each worker draws the same numbers from it. Noise that comes twice can be
-subtracted. So such a generator stops the start, and the host lends one for each process.
+subtracted. So such a generator stops the start, and the host makes one for each process.
 """
 
 from __future__ import annotations

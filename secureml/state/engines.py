@@ -72,7 +72,7 @@ def connect(path: Path) -> sqlite3.Connection:
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,  # the driver's habit of starting transactions late; see _begin
-        check_same_thread=False,  # the pool lends a connection to one thread at a time
+        check_same_thread=False,  # the pool gives a connection to one thread at a time
     )
 
 
@@ -89,7 +89,7 @@ def _begin(connection: sa.Connection) -> None:
     if options.get("reads", False):
         connection.exec_driver_sql("BEGIN")
         return
-    # Said at each write, because connections are lent in turn.
+    # Said at each write, because connections are shared in turn.
     level = "NORMAL" if options.get("hasty", False) else "FULL"
     connection.exec_driver_sql(f"PRAGMA synchronous={level}")
     # A writer takes its lock at once: two that read first and then write would deadlock.

@@ -14,7 +14,7 @@ from secureml.config_error import ConfigError
 from secureml.state.fields import Duration, SecretRef
 from secureml.state.secrets.aws import AwsOptions
 from secureml.state.secrets.bounded_body import check_url
-from secureml.state.secrets.references import SecretOptions, Terms, is_local
+from secureml.state.secrets.references import RefreshPolicy, SecretOptions, is_local
 from secureml.state.secrets.vault import VaultOptions
 
 
@@ -133,7 +133,7 @@ class SecretsTable(Schema):
 def options(table: Mapping[str, Any], instance: Path) -> SecretOptions:
     """Return what a checked ``[secrets]`` table says."""
     return SecretOptions(
-        Terms(table["refresh"], table["overlap"], table["max_age"]),
+        RefreshPolicy(table["refresh"], table["overlap"], table["max_age"]),
         table["warn_age"],
         _vault(table["vault"], instance) if table["vault"] else None,
         AwsOptions(**table["aws"]) if table["aws"] else None,

@@ -125,9 +125,10 @@ def test_a_plugin_that_raises_fails_as_the_page_says(case, fresh_instance, row, 
     harness = Harness(fresh_instance)
     table = table_of(cls, fresh_instance)
     promised = failures_table.answer_of(case.caller)
-    if case.place == "vouch":
+    if case.place == "verify_artifact":
         harness.models = type(harness.models)(
-            fresh_instance / "models", [broken(cls, "vouch", table, harness).plugin.verify_artifact]
+            fresh_instance / "models",
+            [broken(cls, "verify_artifact", table, harness).plugin.verify_artifact],
         )
         with pytest.raises(Frail):
             harness.models.load_all()
@@ -144,11 +145,11 @@ def test_a_plugin_that_raises_fails_as_the_page_says(case, fresh_instance, row, 
         answer = observed(promised, app, "/readyz" if case.place == "ready" else PREDICT, row)
         if case.place == "measures":
             assert events.measures([guilty.plugin]) == []
-        if case.place == "hear" and cls.vital:
+        if case.place == "on_event" and cls.vital:
             with pytest.raises(Frail):
                 events.emit([guilty.plugin], events.Event("user_updated"))
             return
-        if case.place == "hear":
+        if case.place == "on_event":
             events.emit([guilty.plugin], events.Event("user_updated"))
     if case.place == "render":
         assert set(answer.json) == {"code", "id"}

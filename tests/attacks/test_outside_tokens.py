@@ -89,8 +89,8 @@ class Core:
 
 
 @pytest.fixture
-def houses():
-    """Houses that are closed at the end."""
+def applications():
+    """Applications that are closed at the end."""
     built = []
 
     def make(folder, *tables):
@@ -103,9 +103,9 @@ def houses():
 
 
 @pytest.fixture
-def core(houses, tmp_path):
+def core(applications, tmp_path):
     write_keys(tmp_path, EC, ED)
-    made = houses(tmp_path, table())
+    made = applications(tmp_path, table())
     assert made.ask(make_token(scope="ml.read")).status_code == 200
     return made
 
@@ -227,9 +227,9 @@ def test_an_attackers_key_under_an_honest_id(core):
     assert core.refused(make_token(THEIRS)) == "signature"
 
 
-def test_a_token_without_a_key_id_where_there_is_a_choice(houses, tmp_path):
+def test_a_token_without_a_key_id_where_there_is_a_choice(applications, tmp_path):
     write_keys(tmp_path, EC, EC_OTHER)
-    core = houses(tmp_path, table())
+    core = applications(tmp_path, table())
 
     assert core.refused(make_token(head=header(kid=None))) == "key_unknown"
 
@@ -296,13 +296,13 @@ def test_scopes_spelt_like_ours_grant_nothing(core):
 # -- two issuers -------------------------------------------------------------------------
 
 
-def test_two_issuers_with_one_key_id_are_not_mixed_up(houses, tmp_path):
+def test_two_issuers_with_one_key_id_are_not_mixed_up(applications, tmp_path):
     """Each token is judged by the keys of the issuer it names, whatever its key id."""
     write_keys(tmp_path, EC, name="a.json")
     write_keys(tmp_path, THEIRS, name="b.json")
     other = "https://other.example.org"
     words = {"clients": {"their-app": "acme"}, "keys": "file:b.json", "name": "b"}
-    core = houses(tmp_path, table(keys="file:a.json"), table(issuer=other, **words))
+    core = applications(tmp_path, table(keys="file:a.json"), table(issuer=other, **words))
 
     assert core.ask(make_token(EC, scope="ml.read")).status_code == 200
     assert core.ask(make_token(THEIRS, iss=other, scope="ml.read")).status_code == 200
@@ -310,11 +310,11 @@ def test_two_issuers_with_one_key_id_are_not_mixed_up(houses, tmp_path):
     assert core.refused(make_token(EC, iss=other)) == "signature"
 
 
-def test_one_issuers_client_is_not_the_others(houses, tmp_path):
+def test_one_issuers_client_is_not_the_others(applications, tmp_path):
     write_keys(tmp_path, EC)
     other = "https://other.example.org"
     second = table(issuer=other, name="b", clients={"else": "acme"})
-    core = houses(tmp_path, table(), second)
+    core = applications(tmp_path, table(), second)
 
     assert core.refused(make_token(iss=other)) == "client_unmapped"
 
@@ -325,9 +325,9 @@ def test_one_issuers_client_is_not_the_others(houses, tmp_path):
 class Wire:
     """A provider whose answers are chosen; every token is minted for it."""
 
-    def __init__(self, server, houses, folder, **changed):
+    def __init__(self, server, applications, folder, **changed):
         self.server, self.issuer = server, f"http://127.0.0.1:{server.port}"
-        self.core = houses(folder, table(issuer=self.issuer, keys="discovery", **changed))
+        self.core = applications(folder, table(issuer=self.issuer, keys="discovery", **changed))
 
     def publish(self, keys, **metadata):
         words = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"} | metadata
@@ -341,9 +341,9 @@ class Wire:
 
 
 @pytest.fixture
-def wire(houses, tmp_path):
+def wire(applications, tmp_path):
     with Answering(b"") as server:
-        yield Wire(server, houses, tmp_path)
+        yield Wire(server, applications, tmp_path)
 
 
 def test_an_honest_provider_is_believed(wire):

@@ -15,7 +15,7 @@ from live_serving import Instance, command, until
 
 from secureml.state.secrets import references
 from secureml.state.secrets.aws import AwsOptions
-from secureml.state.secrets.references import SecretOptions, SecretSource, Terms
+from secureml.state.secrets.references import RefreshPolicy, SecretOptions, SecretSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,7 +187,7 @@ def test_an_aws_secret_rotates_under_the_one_who_follows_it(
     moto: str, aws: str, tmp_path: Path
 ) -> None:
     """By the thread alone; both values match, then the manager goes away and comes back."""
-    terms = SecretOptions(Terms(refresh=0.1), aws=AwsOptions("eu-central-1", moto))
+    terms = SecretOptions(RefreshPolicy(refresh=0.1), aws=AwsOptions("eu-central-1", moto))
     references.configure(tmp_path, terms)
     live = SecretSource(f"aws:{aws}#token").watch(tmp_path)
     try:

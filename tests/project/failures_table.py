@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_AT_A_DOOR = re.compile(r"^\| `(\w+)` \| `?(\w+)`? \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+_IN_A_PHASE = re.compile(r"^\| `(\w+)` \| `?(\w+)`? \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 _ANYTHING = re.compile(
     r'^\| <a id="(\w+)"></a>([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$', re.MULTILINE
 )
 
 
-class AtADoor(NamedTuple):
+class InAPhase(NamedTuple):
     """A plugin that raises in a phase or in an extra."""
 
     plugin: str
@@ -36,9 +36,9 @@ def _page() -> str:
     return (CHECKOUT / "docs" / "failures.md").read_text("utf-8")
 
 
-def at_phases() -> list[AtADoor]:
+def at_phases() -> list[InAPhase]:
     """Return the first table."""
-    return [AtADoor(*row) for row in _AT_A_DOOR.findall(_page())]
+    return [InAPhase(*row) for row in _IN_A_PHASE.findall(_page())]
 
 
 def anything() -> list[Anything]:

@@ -15,13 +15,13 @@ from plugins.theft_guard.escalation import ACTIONS, FLAG
 CHECKOUT = Path(__file__).resolve().parents[2]
 EMITTERS = frozenset({"add_event", "Event", "emit", "told", "emit_event", "_record"})
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
-# Told with a name that is put together.
+# Emitted with a name that is put together.
 THEFT = {f"model_theft_{level}" for level in (FLAG, *ACTIONS, "cleared")}
 # Helpers that add facts: of the commands of models, and of what Gunicorn is told.
 ADDED = {"emit_event": {"model", "version"}, "_record": {"pid"}}
 
 
-class Told(NamedTuple):
+class Emission(NamedTuple):
     """One place in the source that tells an event; facts are those written there."""
 
     name: str
@@ -40,11 +40,11 @@ def names_in(node: ast.expr, constants: dict[str, str]) -> list[str]:
     return []
 
 
-def told_by(call: ast.Call, constants: dict[str, str]) -> list[Told]:
+def emissions_of(call: ast.Call, constants: dict[str, str]) -> list[Emission]:
     """Return what a call tells, if it does."""
     function = call.func
     word = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    # A helper of the models' commands has the desk for its first word.
+    # A helper of the models' commands has the context for its first argument.
     given = [name for arg in call.args[:2] for name in names_in(arg, constants)]
     names = [name for name in given if NAME.fullmatch(name)]
     if word not in EMITTERS or not names:
@@ -58,11 +58,11 @@ def told_by(call: ast.Call, constants: dict[str, str]) -> list[Told]:
         whole = isinstance(table, ast.Dict)
         if isinstance(table, ast.Dict):
             facts |= {key.value for key in table.keys if isinstance(key, ast.Constant)}
-    return [Told(name, frozenset(facts), whole) for name in names]
+    return [Emission(name, frozenset(facts), whole) for name in names]
 
 
 @cache
-def told() -> tuple[Told, ...]:
+def emissions() -> tuple[Emission, ...]:
     """Return every place that tells something."""
     found = []
     for folder in ("secureml", "plugins", "deploy"):
@@ -80,7 +80,7 @@ def told() -> tuple[Told, ...]:
                 if isinstance(target, ast.Name) and target.id.isupper()
             }
             calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-            found += [one for call in calls for one in told_by(call, constants)]
+            found += [one for call in calls for one in emissions_of(call, constants)]
     return tuple(found)
 
 
@@ -101,26 +101,26 @@ def page() -> tuple[dict[str, set[str]], set[str]]:
 
 def test_the_source_tells_what_it_is_known_to_tell():
     """A search that finds nothing proves nothing."""
-    names = {one.name for one in told()}
+    names = {one.name for one in emissions()}
     assert {"authn_token_reuse", "user_disabled", "model_chosen", "authn_login_fail_max"} <= names
 
 
 def test_every_event_that_is_told_stands_on_the_page_and_no_other():
-    names = {one.name for one in told()} | THEFT
+    names = {one.name for one in emissions()} | THEFT
     assert sorted(names - set(page()[0])) == [], "add to docs/events.md"
     assert sorted(set(page()[0]) - names) == [], "docs/events.md knows what nobody tells"
 
 
 def test_every_fact_that_is_told_stands_beside_its_event():
     facts = page()[0]
-    missing = {one.name: sorted(one.facts - facts[one.name]) for one in told()}
+    missing = {one.name: sorted(one.facts - facts[one.name]) for one in emissions()}
     assert {name: words for name, words in missing.items() if words} == {}
 
 
 def test_no_fact_stands_there_that_nobody_tells():
     written: defaultdict[str, set[str]] = defaultdict(set)
-    open_ended = {one.name for one in told() if not one.whole}
-    for one in told():
+    open_ended = {one.name for one in emissions() if not one.whole}
+    for one in emissions():
         written[one.name] |= one.facts
     for name, facts in page()[0].items():
         if name not in open_ended and name not in THEFT:

@@ -512,7 +512,7 @@ def test_a_limit_on_a_route_that_is_not_there_stops_the_start(site):
     ("name", "says"),
     [("Vouching", "vouching returned False; it must raise"), ("Failing", "failing failed to look")],
 )
-def test_who_vouches_for_a_model_by_accident_vouches_for_none(site, name, says):
+def test_a_plugin_that_verifies_models_by_accident_verifies_none(site, name, says):
     add(site, f"site_plugins:{name}")
     line = refusal(site)
     assert "model breast-cancer version 1" in line

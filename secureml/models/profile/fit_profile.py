@@ -28,9 +28,9 @@ from secureml.models.reference_profile import (
     DECILES,
     MARGINS,
     NEAR,
+    RAYLEIGH_LEVELS,
     RING,
     SHARES,
-    SLANT,
     STRANGE,
     Reference,
 )
@@ -79,7 +79,7 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
         whiten=tuple(map(_short, whiten)),
         **_held_out(encoded),
         near=near,
-        apart=apart,
+        class_distances=apart,
         changed=changed,
         margins=_margins(card, estimator, read, between),
         outer=(0.0,) * len(SHARES),
@@ -142,20 +142,23 @@ def _whitening(encoded: Rows) -> tuple[Rows, Rows]:
 
 
 def _held_out(encoded: Rows) -> dict[str, tuple[float, ...]]:
-    """Return quantiles of strangeness, slant and stride; no row had a part in its own measure."""
-    strange, slant, stride = (np.empty(len(encoded)) for _ in range(3))
+    """Return quantiles of the Mahalanobis distance, the Rayleigh quotient and that of a step.
+
+    No row had a part in its own measure.
+    """
+    strange, rayleigh, step_rayleigh = (np.empty(len(encoded)) for _ in range(3))
     for fold in range(_FOLDS):
         out = np.arange(len(encoded)) % _FOLDS == fold
         rows, others = encoded[out], encoded[~out]
         mean, whiten = _whitening(others)
         squares = squared(rows - mean, whiten)
-        strange[out], slant[out] = np.sqrt(squares[0]), rayleigh_quotient(*squares)
+        strange[out], rayleigh[out] = np.sqrt(squares[0]), rayleigh_quotient(*squares)
         gaps = np.linalg.norm(rows[:, None] - others[None, :RING], axis=2)
-        stride[out] = rayleigh_quotient(*squared(rows - others[gaps.argmin(axis=1)], whiten))
+        step_rayleigh[out] = rayleigh_quotient(*squared(rows - others[gaps.argmin(axis=1)], whiten))
     return {
-        "strange": _short(np.quantile(strange, STRANGE)),
-        "slant": _short(np.quantile(slant, SLANT)),
-        "stride": _short(np.quantile(stride, SLANT)),
+        "mahalanobis": _short(np.quantile(strange, STRANGE)),
+        "rayleigh": _short(np.quantile(rayleigh, RAYLEIGH_LEVELS)),
+        "step_rayleigh": _short(np.quantile(step_rayleigh, RAYLEIGH_LEVELS)),
     }
 
 

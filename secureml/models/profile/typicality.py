@@ -135,7 +135,7 @@ class Typicality:
         return self._encoder(rows)
 
     def mahalanobis(self, encoded: Rows, centre: Rows | None = None) -> tuple[Rows, Rows]:
-        """Return the Mahalanobis distance of each row, and its slant.
+        """Return the Mahalanobis distance of each row, and its Rayleigh quotient.
 
         ``centre`` stands in for the table's mean.
         """
@@ -147,7 +147,7 @@ class Typicality:
         return np.sqrt(far), rayleigh_quotient(far, plain)
 
     def mahalanobis_one(self, row: Rows, centre: Rows | None = None) -> tuple[float, float]:
-        """Return what `strangeness` does, of a single row, (width,), as numbers."""
+        """Return what `mahalanobis` does, of a single row, (width,), as numbers."""
         return self.rayleigh_one(row - (self._mean if centre is None else centre))
 
     def rayleigh_one(self, away: Rows) -> tuple[float, float]:
@@ -176,7 +176,10 @@ def squared(away: Rows, whiten: Rows) -> tuple[Rows, Rows]:
 
 
 def rayleigh_quotient(far: Rows, plain: Rows) -> Rows:
-    """Return the slant: large where a row deviates as real rows do not, however little it does."""
+    """Return the Rayleigh quotient: large where a row deviates as real rows do not.
+
+    However little it deviates: it is about the direction alone.
+    """
     found: Rows = far / np.maximum(plain, LEAST)
     return found
 

@@ -33,7 +33,7 @@ from secureml.models.card import Card
 from secureml.models.rules.file import read_rules
 from secureml.models.sealing.build_card import Learned, learn_model
 from secureml.models.serving.registry import Registry, check_name
-from secureml.models.serving.verification import Voucher, prove
+from secureml.models.serving.verification import Verifier, prove
 from secureml.models.unpickling.advice import check_requested
 from secureml.models.unpickling.allowlist import allowed_names, builtin_names, never
 from secureml.models.unpickling.decompression import unpack
@@ -74,14 +74,14 @@ class Order:
 class SealTarget:
     """Where it is sealed, and what the start that will load it demands.
 
-    ``allow`` and ``vouchers`` are that start's own, ``settings_file`` is where its list stands.
+    ``allow`` and ``verifiers`` are that start's own, ``settings_file`` is where its list stands.
     """
 
     root: Path
     key: Ed25519PrivateKey
     now: Callable[[], float]
     allow: frozenset[str] = frozenset()
-    verifiers: Sequence[Voucher] = ()
+    verifiers: Sequence[Verifier] = ()
     settings_file: str = ""
 
 

@@ -16,22 +16,22 @@ from pathlib import Path
 from secureml.models.artifact.version_files import Artifact, ModelRefused, read_artifact
 from secureml.models.card import Card
 from secureml.models.serving.handle import ModelHandle
-from secureml.models.serving.verification import Voucher, prove
+from secureml.models.serving.verification import Verifier, prove
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 class Registry:
-    """Sealed models under one folder; the vouchers judge an artifact before it is unpickled."""
+    """Sealed models under one folder; the verifiers judge an artifact before it is unpickled."""
 
     def __init__(
         self,
         root: Path,
-        verifiers: Sequence[Voucher] = (),
+        verifiers: Sequence[Verifier] = (),
         extra_allowed: frozenset[str] = frozenset(),
     ) -> None:
-        # Kept, not copied: the plugins that vouch are built after the registry.
+        # Kept, not copied: the plugins that verify models are built after the registry.
         self._root, self.verifiers, self.extra_allowed = root, verifiers, extra_allowed
         self._serving: dict[str, ModelHandle] = {}
         self._refused: dict[str, ModelRefused] = {}

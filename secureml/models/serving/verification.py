@@ -1,6 +1,6 @@
 """The one path from bytes on disk to a model that may answer, check by check.
 
-The order is the promise: who vouches for the bytes, whether card and model belong together
+The order is the promise: which plugin verifies the bytes, whether card and model belong together
 and whether this environment is the card's are all settled before the pickle is opened; the
 answers are settled before the model is handed out.
 """
@@ -27,13 +27,13 @@ from secureml.models.unpickling.allowlist import allowed_names
 from secureml.models.unpickling.reader import load_estimator
 from secureml.models.unpickling.requested_names import Requested
 
-Voucher = Callable[[Artifact], None]
+Verifier = Callable[[Artifact], None]
 _RESEAL = "seal the model again in this environment"
 _TOLERANCE = 1e-9
 
 
 def prove(
-    artifact: Artifact, verifiers: Sequence[Voucher] = (), extra: frozenset[str] = frozenset()
+    artifact: Artifact, verifiers: Sequence[Verifier] = (), extra: frozenset[str] = frozenset()
 ) -> ModelHandle:
     """Return the model ready to answer; raises ModelRefused naming the first failed check."""
     try:

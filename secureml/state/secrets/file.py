@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from secureml.config_error import ConfigError
-from secureml.state.secrets.live import LiveSecret, Terms
+from secureml.state.secrets.live import LiveSecret, RefreshPolicy
 from secureml.state.secrets.local_sources import Mark, mark_of, read_file
 
 FILE_LOOK = 1.0  # seconds between two looks at a file
@@ -22,7 +22,7 @@ class FileSecret(LiveSecret):
         name: str,
         path: Path,
         scheme: str,
-        options: Terms,
+        options: RefreshPolicy,
         monotonic: Callable[[], float],
         now: Callable[[], float],
     ) -> None:
@@ -68,7 +68,7 @@ class FileSecret(LiveSecret):
                 reading, mark = read_file(self._path, self._scheme)
             except (OSError, ConfigError):
                 return False
-            # What another party already uses has been written to its end.
+            # What another process already uses has been written to its end.
             if not reading.secret.matches(offered):
                 return False
             self._mark = mark

@@ -19,7 +19,7 @@ log = logging.getLogger("secureml.secrets")
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RefreshPolicy:
     """What the operator allows, in seconds: between readings, for the old value, without news."""
 
     refresh: float = 60.0
@@ -39,7 +39,7 @@ class LiveSecret:
     """One secret in use. This class alone never looks again: for what cannot change (``env:``)."""
 
     def __init__(
-        self, name: str, first: Reading, options: Terms, monotonic: Callable[[], float]
+        self, name: str, first: Reading, options: RefreshPolicy, monotonic: Callable[[], float]
     ) -> None:
         self._name, self._options, self._monotonic = name, options, monotonic
         self._state = _State(first.secret, None, -inf, inf)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import inf
 
 from secureml.config_error import ConfigError
-from secureml.state.secrets.live import LiveSecret, Terms
+from secureml.state.secrets.live import LiveSecret, RefreshPolicy
 from secureml.state.secrets.value import Reading
 
 # Not the process's own generator: a thread that draws from it would disturb whoever seeded it.
@@ -26,7 +26,7 @@ class PolledSecret(LiveSecret):
         self,
         name: str,
         read: Callable[[], Reading],
-        options: Terms,
+        options: RefreshPolicy,
         monotonic: Callable[[], float],
         chance: Callable[[], float] = _chance,
     ) -> None:

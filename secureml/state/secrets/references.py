@@ -15,18 +15,18 @@ from pathlib import Path
 from secureml.config_error import ConfigError
 from secureml.state.secrets import aws, local_sources, vault
 from secureml.state.secrets.file import FileSecret
-from secureml.state.secrets.live import LiveSecret, Terms
+from secureml.state.secrets.live import LiveSecret, RefreshPolicy
 from secureml.state.secrets.polled import PolledSecret
 from secureml.state.secrets.value import Reading, Secret, SecretUnavailable
 
 __all__ = [
     "LiveSecret",
     "Reading",
+    "RefreshPolicy",
     "Secret",
     "SecretOptions",
     "SecretSource",
     "SecretUnavailable",
-    "Terms",
     "configure",
     "is_local",
     "is_reference",
@@ -40,7 +40,7 @@ _SCHEMES = (*local_sources.SCHEMES, "vault", "aws")
 class SecretOptions:
     """The checked ``[secrets]`` table; a manager without a table of its own is None."""
 
-    live: Terms = field(default_factory=Terms)
+    live: RefreshPolicy = field(default_factory=RefreshPolicy)
     warn_age: float = 90 * 86400.0
     vault: vault.VaultOptions | None = None
     aws: aws.AwsOptions | None = None

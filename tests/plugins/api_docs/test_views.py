@@ -11,8 +11,8 @@ from secureml import Kind, Plugin, public, requires
 
 def admin():
     """Return a route for operators alone."""
-    views = Blueprint("desk", __name__)
-    views.get("/admin")(requires("admin")(lambda: {"desk": 1}))
+    views = Blueprint("admin", __name__)
+    views.get("/admin")(requires("admin")(lambda: {"admin": 1}))
     return views
 
 

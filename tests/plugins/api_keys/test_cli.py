@@ -35,43 +35,43 @@ class CommandContext:
 
 
 @pytest.fixture
-def desk(tmp_path):
+def context(tmp_path):
     made = CommandContext(tmp_path)
     yield made
     made.harness.store.close()
 
 
-def test_a_key_is_issued_for_ninety_days_unless_said(desk):
-    made = desk.run("issue", "acme")
+def test_a_key_is_issued_for_ninety_days_unless_said(context):
+    made = context.run("issue", "acme")
     assert set(made) == {"key", "id", "client", "expires"}
     assert made["id"] == made["key"][4:16]
     assert made["expires"] == "2026-04-01T00:00:00Z"
-    desk.harness.clock.advance(90 * DAY - 1)
-    assert desk.state(made["key"]) == "active"
-    desk.harness.clock.advance(1)
-    assert desk.state(made["key"]) == "expired"
+    context.harness.clock.advance(90 * DAY - 1)
+    assert context.state(made["key"]) == "active"
+    context.harness.clock.advance(1)
+    assert context.state(made["key"]) == "expired"
 
 
-def test_the_default_is_said_in_the_help(desk):
-    assert "default: 90d" in " ".join(desk.type("issue", "--help").stdout.split())
+def test_the_default_is_said_in_the_help(context):
+    assert "default: 90d" in " ".join(context.type("issue", "--help").stdout.split())
 
 
-def test_never_is_possible_and_takes_the_word(desk):
-    assert desk.run("issue", "acme", "--expires", "never")["expires"] is None
-    assert "good until revoked" in desk.type("issue", "acme", "--expires", "never").stdout
+def test_never_is_possible_and_takes_the_word(context):
+    assert context.run("issue", "acme", "--expires", "never")["expires"] is None
+    assert "good until revoked" in context.type("issue", "acme", "--expires", "never").stdout
 
 
-def test_for_people_the_key_stands_on_a_line_of_its_own(desk):
-    first, second = desk.type("issue", "acme").stdout.splitlines()
-    assert desk.state(first) == "active"
+def test_for_people_the_key_stands_on_a_line_of_its_own(context):
+    first, second = context.type("issue", "acme").stdout.splitlines()
+    assert context.state(first) == "active"
     assert "shown this once" in second
 
 
-def test_a_key_is_shown_once_and_never_again(desk):
-    made = [desk.run("issue", "acme")["key"] for _ in range(2)]
-    made.append(desk.run("rotate", made[0][4:16])["key"])
+def test_a_key_is_shown_once_and_never_again(context):
+    made = [context.run("issue", "acme")["key"] for _ in range(2)]
+    made.append(context.run("rotate", made[0][4:16])["key"])
     said = [
-        desk.type(*words).output
+        context.type(*words).output
         for words in (
             ["list"],
             ["list", "--json"],
@@ -83,16 +83,16 @@ def test_a_key_is_shown_once_and_never_again(desk):
     ]
     for key in made:
         assert not any(key[17:] in text for text in said)
-        assert desk.plugin._keyring.find(key)[0].digest not in "".join(said)
+        assert context.plugin._keyring.find(key)[0].digest not in "".join(said)
 
 
-def test_the_list_says_what_there_is_to_know(desk):
-    assert desk.run("list") == []
-    assert desk.type("list").stdout == "no keys yet\n"
-    made = desk.run("issue", "acme", "--scope", "predict")
-    assert desk.run("list", "--client", "acme") == desk.run("list")
-    assert desk.run("list", "--client", "other") == []
-    assert desk.run("list") == [
+def test_the_list_says_what_there_is_to_know(context):
+    assert context.run("list") == []
+    assert context.type("list").stdout == "no keys yet\n"
+    made = context.run("issue", "acme", "--scope", "predict")
+    assert context.run("list", "--client", "acme") == context.run("list")
+    assert context.run("list", "--client", "other") == []
+    assert context.run("list") == [
         {
             "id": made["id"],
             "client": "acme",
@@ -104,37 +104,40 @@ def test_the_list_says_what_there_is_to_know(desk):
             "successor": None,
         }
     ]
-    desk.harness.clock.advance(90 * DAY)
-    assert [row["state"] for row in desk.run("list")] == ["expired"]
+    context.harness.clock.advance(90 * DAY)
+    assert [row["state"] for row in context.run("list")] == ["expired"]
 
 
-def test_a_rotation_shows_the_new_key_and_lets_the_old_one_run_out(desk):
-    old = desk.run("issue", "acme")
-    new = desk.run("rotate", old["id"], "--overlap", "1h")
-    assert (desk.state(old["key"]), desk.state(new["key"])) == ("active", "active")
-    desk.harness.clock.advance(3600)
-    assert (desk.state(old["key"]), desk.state(new["key"])) == ("expired", "active")
-    rows = {row["id"]: row for row in desk.run("list")}
+def test_a_rotation_shows_the_new_key_and_lets_the_old_one_run_out(context):
+    old = context.run("issue", "acme")
+    new = context.run("rotate", old["id"], "--overlap", "1h")
+    assert (context.state(old["key"]), context.state(new["key"])) == ("active", "active")
+    context.harness.clock.advance(3600)
+    assert (context.state(old["key"]), context.state(new["key"])) == ("expired", "active")
+    rows = {row["id"]: row for row in context.run("list")}
     assert rows[old["id"]]["successor"] == new["id"]
 
 
-def test_without_an_overlap_said_it_is_a_day(desk):
-    old = desk.run("issue", "acme")
-    desk.run("rotate", old["id"])
-    desk.harness.clock.advance(DAY - 1)
-    assert desk.state(old["key"]) == "active"
-    desk.harness.clock.advance(1)
-    assert desk.state(old["key"]) == "expired"
+def test_without_an_overlap_said_it_is_a_day(context):
+    old = context.run("issue", "acme")
+    context.run("rotate", old["id"])
+    context.harness.clock.advance(DAY - 1)
+    assert context.state(old["key"]) == "active"
+    context.harness.clock.advance(1)
+    assert context.state(old["key"]) == "expired"
 
 
-def test_a_revocation_says_when(desk):
-    made = desk.run("issue", "acme")
-    assert desk.run("revoke", made["id"]) == {"id": made["id"], "revoked": "2026-01-01T00:00:00Z"}
-    assert desk.state(made["key"]) == "revoked"
+def test_a_revocation_says_when(context):
+    made = context.run("issue", "acme")
+    assert context.run("revoke", made["id"]) == {
+        "id": made["id"],
+        "revoked": "2026-01-01T00:00:00Z",
+    }
+    assert context.state(made["key"]) == "revoked"
 
 
-def test_a_scope_beyond_the_client_is_noted_and_gains_nothing(desk):
-    done = desk.type("issue", "acme", "--scope", "admin", "--scope", "predict")
+def test_a_scope_beyond_the_client_is_noted_and_gains_nothing(context):
+    done = context.type("issue", "acme", "--scope", "admin", "--scope", "predict")
     assert done.exit_code == 0
     assert done.stderr == "note: acme itself does not hold admin\n"
 
@@ -149,9 +152,9 @@ def test_a_scope_beyond_the_client_is_noted_and_gains_nothing(desk):
         (["rotate", "x" * 12, "--overlap", "never"], "an overlap ends"),
     ],
 )
-def test_a_fault_is_one_line_and_for_scripts_it_is_json(desk, words, says):
+def test_a_fault_is_one_line_and_for_scripts_it_is_json(context, words, says):
     for json_too in (False, True):
-        done = desk.type(*words, *["--json"] * json_too)
+        done = context.type(*words, *["--json"] * json_too)
         assert done.exit_code in (1, 2)
         assert done.stdout == ""
         assert not isinstance(done.exception, Exception)
@@ -160,7 +163,7 @@ def test_a_fault_is_one_line_and_for_scripts_it_is_json(desk, words, says):
             assert done.stderr.count("\n") == 1
         else:
             assert says in done.stderr
-    assert desk.run("list") == []
+    assert context.run("list") == []
 
 
 @pytest.mark.parametrize(
@@ -175,16 +178,16 @@ def test_a_fault_is_one_line_and_for_scripts_it_is_json(desk, words, says):
         ["--scope", ""],
     ],
 )
-def test_a_word_that_makes_no_sense_makes_no_key(desk, words):
-    done = desk.type("issue", "acme", *words)
+def test_a_word_that_makes_no_sense_makes_no_key(context, words):
+    done = context.type("issue", "acme", *words)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert desk.run("list") == []
+    assert context.run("list") == []
 
 
-def test_a_store_that_cannot_be_asked_is_one_line(desk, tmp_path):
-    desk.run("issue", "acme")
+def test_a_store_that_cannot_be_asked_is_one_line(context, tmp_path):
+    context.run("issue", "acme")
     (tmp_path / "secureml.db").unlink()
-    done = desk.type("list")
+    done = context.type("list")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: the store cannot be asked")
     assert done.stderr.count("\n") == 1

@@ -78,7 +78,7 @@ def test_checkpoints_arrive(tls: Path) -> None:
 
 def test_a_collector_that_cannot_prove_its_name_gets_nothing(tls: Path) -> None:
     listener = Listener(tls)
-    sender = Sender(Collector("localhost", listener.port), retry=0.01)  # nobody vouches for it
+    sender = Sender(Collector("localhost", listener.port), retry=0.01)  # no authority signed it
     sender.send(b"{}", "t")
     sender.close(1)
     listener.close()

@@ -30,11 +30,11 @@ class Peer(Plugin):
 
 
 class Core:
-    def __init__(self, folder, *, desk=False, **table):
+    def __init__(self, folder, *, context=False, **table):
         self.harness = Harness(folder)
-        classes = (Peer, ApiKeys, Scopes, Errors, *([CommandContext] if desk else []))
+        classes = (Peer, ApiKeys, Scopes, Errors, *([CommandContext] if context else []))
         loaded = [self.harness.load(cls) for cls in classes]
-        self.desk = loaded[-1].plugin
+        self.context = loaded[-1].plugin
         self.plugin = self.harness.load(BruteForce, table or None)
         loaded.insert(1, self.plugin)
         self._ring = loaded[2].plugin._keyring
@@ -56,7 +56,7 @@ class Core:
         return self.http.get("/v1/models", headers=headers)
 
     def sign(self, name, password="wrong", address=HOME, headers=None, **more):
-        """Fill in the form of the desk."""
+        """Fill in the form of the context."""
         form = {"name": name, "password": password, **more}
         return self.http.post(
             "/sign-in", data=form, headers={"X-Test-Address": address, **(headers or {})}
@@ -155,13 +155,13 @@ def test_a_sign_in_that_failed_counts_for_the_name_that_was_tried(core):
 class CommandContext(Plugin):
     """A sign-in page and a token endpoint, as `oauth2` has them: forms that anybody may send."""
 
-    name = "desk"
+    name = "context"
 
     def __init__(self, config, host):
         self.asked = 0
 
     def blueprint(self):
-        views = Blueprint("desk", __name__)
+        views = Blueprint("context", __name__)
 
         @views.post("/sign-in", endpoint="sign_in")
         @public(form=True)
@@ -179,38 +179,38 @@ class CommandContext(Plugin):
 
 
 @pytest.fixture
-def desk(tmp_path):
-    folder = tmp_path / "desk"
+def context(tmp_path):
+    folder = tmp_path / "context"
     folder.mkdir()
-    made = Core(folder, desk=True)
+    made = Core(folder, context=True)
     yield made
     made.harness.store.close()
 
 
-def test_a_name_in_a_form_that_was_guessed_at_waits_before_the_password_is_looked_at(desk):
+def test_a_name_in_a_form_that_was_guessed_at_waits_before_the_password_is_looked_at(context):
     """The form is read at VALIDATE: no slow hash is spent on somebody who must wait."""
-    assert [desk.sign("ann").status_code for _ in range(6)] == [403] * 6
-    assert desk.desk.asked == 6
-    refused = desk.sign("ann", "right")
+    assert [context.sign("ann").status_code for _ in range(6)] == [403] * 6
+    assert context.context.asked == 6
+    refused = context.sign("ann", "right")
     assert (refused.status_code, refused.json["code"]) == (429, "brute_force.wait")
-    assert desk.desk.asked == 6
-    assert desk.sign("bob", "right").status_code == 200
-    assert desk.sign("ann", "right", address=AWAY).status_code == 200
-    desk.clock.advance(1)
-    assert desk.sign("ann", "right").status_code == 200
+    assert context.context.asked == 6
+    assert context.sign("bob", "right").status_code == 200
+    assert context.sign("ann", "right", address=AWAY).status_code == 200
+    context.clock.advance(1)
+    assert context.sign("ann", "right").status_code == 200
 
 
-def test_attack_names_by_the_hundred_at_the_sign_in_wait_as_one_address(desk):
-    assert [desk.sign(f"user-{n}").status_code for n in range(21)] == [403] * 21
-    assert desk.sign("user-21").status_code == 429
+def test_attack_names_by_the_hundred_at_the_sign_in_wait_as_one_address(context):
+    assert [context.sign(f"user-{n}").status_code for n in range(21)] == [403] * 21
+    assert context.sign("user-21").status_code == 429
 
 
-def test_who_signed_in_here_lately_does_not_wait_for_its_neighbours(desk):
-    assert desk.sign("ann", "right").status_code == 200
+def test_who_signed_in_here_lately_does_not_wait_for_its_neighbours(context):
+    assert context.sign("ann", "right").status_code == 200
     for number in range(25):
-        desk.sign(f"user-{number}")
-    assert desk.sign("ann", "right").status_code == 200
-    assert desk.sign("bob", "right").status_code == 429
+        context.sign(f"user-{number}")
+    assert context.sign("ann", "right").status_code == 200
+    assert context.sign("bob", "right").status_code == 429
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_who_signed_in_here_lately_does_not_wait_for_its_neighbours(desk):
         ({}, {"X-API-Key": "sml_{}_x"}),
     ],
 )
-def test_attack_a_guess_hidden_behind_another_name(desk, form, headers):
+def test_attack_a_guess_hidden_behind_another_name(context, form, headers):
     """Every name of a request counts: one that changes does not hide the one that stays."""
     for number in range(6):
         basic = base64.b64encode(f"junk-{number}:x".encode()).decode()
@@ -230,8 +230,8 @@ def test_attack_a_guess_hidden_behind_another_name(desk, form, headers):
             for name, text in headers.items()
         }
         more = {name: text.format(number) for name, text in form.items()}
-        assert desk.sign("ann", headers=words, **more).status_code == 403
-    assert desk.sign("ann", "right").status_code == 429
+        assert context.sign("ann", headers=words, **more).status_code == 403
+    assert context.sign("ann", "right").status_code == 429
 
 
 def test_attack_names_that_were_only_claimed_are_not_remembered(core):

@@ -37,13 +37,20 @@ class CommandContext:
 
 
 @pytest.fixture
-def desk(harness, tmp_path):
+def context(harness, tmp_path):
     return CommandContext(harness, tmp_path)
 
 
-def test_a_certificate_is_bound_and_shown_by_its_thumbprint(desk, leaf):
-    made = desk.run(
-        "add", "acme", "--certificate", desk.file(leaf), "--label", "nightly", "--scope", "predict"
+def test_a_certificate_is_bound_and_shown_by_its_thumbprint(context, leaf):
+    made = context.run(
+        "add",
+        "acme",
+        "--certificate",
+        context.file(leaf),
+        "--label",
+        "nightly",
+        "--scope",
+        "predict",
     )
     assert made == {
         "id": made["id"],
@@ -58,27 +65,27 @@ def test_a_certificate_is_bound_and_shown_by_its_thumbprint(desk, leaf):
         "expires": "2026-04-01T00:00:00Z",
         "ended": None,
     }
-    assert desk.finds(leaf) == "acme"
-    assert desk.run("list") == [made]
+    assert context.finds(leaf) == "acme"
+    assert context.run("list") == [made]
 
 
-def test_a_name_is_bound_under_its_authority(desk, authority, leaf):
-    ca = desk.file(authority.own, "ca")
-    made = desk.run("add", "acme", "--subject-dns", "Batch.example.org", "--authority", ca)
+def test_a_name_is_bound_under_its_authority(context, authority, leaf):
+    ca = context.file(authority.own, "ca")
+    made = context.run("add", "acme", "--subject-dns", "Batch.example.org", "--authority", ca)
     assert (made["kind"], made["subject"]) == ("dns", "batch.example.org")
     assert made["authority"] == thumbprint(authority.own.der)
-    assert desk.finds(authority.sign()) == "acme"
-    said = desk.type("list").stdout
+    assert context.finds(authority.sign()) == "acme"
+    said = context.type("list").stdout
     assert f"batch.example.org signed by {thumbprint(authority.own.der)}" in said
 
 
-def test_ending_is_at_once_and_is_told(desk, leaf):
-    made = desk.run("add", "acme", "--certificate", desk.file(leaf))
-    assert desk.run("end", made["id"]) == {"id": made["id"], "ended": "2026-01-01T00:00:00Z"}
-    assert desk.finds(leaf) == "ended"
-    assert desk.run("list", "--client", "acme")[0]["state"] == "revoked"
-    assert desk.run("list", "--client", "other") == []
-    assert [(event.name, event.client, dict(event.facts)) for event in desk.harness.emitted] == [
+def test_ending_is_at_once_and_is_told(context, leaf):
+    made = context.run("add", "acme", "--certificate", context.file(leaf))
+    assert context.run("end", made["id"]) == {"id": made["id"], "ended": "2026-01-01T00:00:00Z"}
+    assert context.finds(leaf) == "ended"
+    assert context.run("list", "--client", "acme")[0]["state"] == "revoked"
+    assert context.run("list", "--client", "other") == []
+    assert [(event.name, event.client, dict(event.facts)) for event in context.harness.emitted] == [
         (
             "authn_certificate_bound",
             "acme",
@@ -88,10 +95,10 @@ def test_ending_is_at_once_and_is_told(desk, leaf):
     ]
 
 
-def test_for_people_it_is_one_line_each(desk, leaf):
-    assert desk.type("list").stdout == "no certificates yet\n"
-    desk.type("add", "acme", "--certificate", desk.file(leaf), "--label", "nightly")
-    (line,) = desk.type("list").stdout.splitlines()
+def test_for_people_it_is_one_line_each(context, leaf):
+    assert context.type("list").stdout == "no certificates yet\n"
+    context.type("add", "acme", "--certificate", context.file(leaf), "--label", "nightly")
+    (line,) = context.type("list").stdout.splitlines()
     assert "acme" in line
     assert line.endswith(f"{thumbprint(leaf.der)} until 2026-04-01T00:00:00Z nightly")
 
@@ -111,48 +118,50 @@ def test_for_people_it_is_one_line_each(desk, leaf):
         ["--certificate", "CRT", "--label", "x" * 201],
     ],
 )
-def test_words_that_make_no_sense_are_exit_code_2_and_bind_nothing(desk, leaf, words):
-    file = desk.file(leaf)
-    done = desk.type("add", "acme", *(file if word == "CRT" else word for word in words))
+def test_words_that_make_no_sense_are_exit_code_2_and_bind_nothing(context, leaf, words):
+    file = context.file(leaf)
+    done = context.type("add", "acme", *(file if word == "CRT" else word for word in words))
     assert done.exit_code == 2
-    assert desk.run("list") == []
-    assert desk.harness.emitted == []
+    assert context.run("list") == []
+    assert context.harness.emitted == []
 
 
-def test_what_cannot_be_bound_is_exit_code_1_and_one_line(desk, authority, leaf):
-    key = leaf.write(desk.folder, "leaf")[1]
-    both = desk.folder / "both.crt"
+def test_what_cannot_be_bound_is_exit_code_1_and_one_line(context, authority, leaf):
+    key = leaf.write(context.folder, "leaf")[1]
+    both = context.folder / "both.crt"
     both.write_bytes(leaf.pem + authority.own.pem)
     faults = {
-        "there is no client 'nobody'": ["nobody", "--certificate", desk.file(leaf)],
+        "there is no client 'nobody'": ["nobody", "--certificate", context.file(leaf)],
         "one certificate in PEM": ["acme", "--certificate", key],
-        "has expired": ["acme", "--certificate", desk.file(authority.sign(days=(-9, -1)), "old")],
+        "has expired": [
+            "acme", "--certificate", context.file(authority.sign(days=(-9, -1)), "old"),
+        ],
         "not for clients": [
-            "acme", "--certificate", desk.file(authority.sign(usage=SERVER_AUTH), "server"),
+            "acme", "--certificate", context.file(authority.sign(usage=SERVER_AUTH), "server"),
         ],
         "no certificate of an authority": [
-            "acme", "--subject-dns", "a.org", "--authority", desk.file(leaf, "again"),
+            "acme", "--subject-dns", "a.org", "--authority", context.file(leaf, "again"),
         ],
     }  # fmt: skip
     faults |= {"does not hold one": ["acme", "--certificate", both]}
     for said, words in faults.items():
-        done = desk.type("add", *words)
+        done = context.type("add", *words)
         assert done.exit_code == 1, words
         assert said in done.stderr
         assert done.stderr.count("\n") == 1
-    assert desk.run("list") == []
-    assert desk.type("end", "x").exit_code == 1
+    assert context.run("list") == []
+    assert context.type("end", "x").exit_code == 1
 
 
-def test_a_certificate_of_another_client_is_not_taken_over(desk, leaf):
-    desk.harness.clients.add("other")
-    desk.run("add", "acme", "--certificate", desk.file(leaf))
-    done = desk.type("add", "other", "--certificate", desk.file(leaf))
+def test_a_certificate_of_another_client_is_not_taken_over(context, leaf):
+    context.harness.clients.add("other")
+    context.run("add", "acme", "--certificate", context.file(leaf))
+    done = context.type("add", "other", "--certificate", context.file(leaf))
     assert (done.exit_code, "bound to acme already" in done.stderr) == (1, True)
-    assert desk.finds(leaf) == "acme"
+    assert context.finds(leaf) == "acme"
 
 
-def test_an_expired_binding_is_listed_as_such(desk, leaf):
-    desk.run("add", "acme", "--certificate", desk.file(leaf))
-    desk.harness.clock.advance(91 * DAY)
-    assert desk.run("list")[0]["state"] == "expired"
+def test_an_expired_binding_is_listed_as_such(context, leaf):
+    context.run("add", "acme", "--certificate", context.file(leaf))
+    context.harness.clock.advance(91 * DAY)
+    assert context.run("list")[0]["state"] == "expired"

@@ -107,7 +107,7 @@ def test_the_list_shows_what_stands_and_no_token(core, run):
     pair = core.pair(scope="predict")
     (row,) = run("list --client acme --json")
     assert run("list --client other --json") == []
-    assert (row["client"], row["state"], row["scopes"]) == ("acme", "standing", ["predict"])
+    assert (row["client"], row["state"], row["scopes"]) == ("acme", "active", ["predict"])
     assert row["origin"] == core.key.split("_")[1]
     said = run("list") + json.dumps(row)
     assert not any(

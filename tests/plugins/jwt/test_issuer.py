@@ -1,4 +1,4 @@
-"""The mint: pairs are issued, proven, refreshed once and taken back."""
+"""The token issuer: pairs are issued, verified, refreshed once and revoked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from secureml.kit.jwt_claims import InvalidToken
 
 @pytest.fixture
 def issuer(core):
-    """A mint inside its app."""
+    """A token issuer inside its app."""
     with core.app.test_request_context():
         yield core.jwt._issuer
 

@@ -28,7 +28,7 @@ def test_a_key_is_traded_for_a_pair(core):
 
 
 def test_the_right_to_trade_is_not_handed_on(core):
-    """A token cannot mint tokens: it lacks the scope, and its method is not among the traded."""
+    """A token cannot issue tokens: it lacks the scope, and its method is not among the traded."""
     token = core.pair()["access_token"]
     answer = core.http.post("/v1/auth/token", json={}, headers={"Authorization": f"Bearer {token}"})
 

@@ -274,7 +274,7 @@ def test_tls_with_the_operators_own_authority(certificate):
         assert over_tls(server, certificate / "ca.pem") == b"{}"
 
 
-def test_a_certificate_nobody_vouches_for_is_refused(certificate):
+def test_a_certificate_of_no_known_authority_is_refused(certificate):
     with Answering(http("{}"), tls=serving(certificate)) as server:
         assert over_tls(server, None) == "tls"
 

@@ -19,7 +19,7 @@ def public(key, **members):
 
 
 def rules(*entries, algorithms=ALLOWED, bits=2048):
-    return [verdict.rule for verdict in trust(entries, algorithms, bits).verdicts]
+    return [decision.rule for decision in trust(entries, algorithms, bits).decisions]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_a_key_verifies_what_it_signed_and_nothing_else(rsa_key):
 def test_a_key_that_is_none_is_dropped_alone(entry):
     keys = trust([entry, public(EC_OTHER)], ALLOWED, 2048)
 
-    assert keys.verdicts[0].rule == "malformed"
+    assert keys.decisions[0].rule == "malformed"
     assert [key.kid for key in keys.trusted] == ["ec-2"]
 
 
@@ -152,7 +152,7 @@ def test_an_rsa_key_has_one_padding(rsa_key):
 def test_one_id_for_two_keys_names_neither():
     keys = trust([public(EC), public(EC_OTHER, kid="ec-1"), public(ED)], ALLOWED, 2048)
 
-    assert [verdict.rule for verdict in keys.verdicts] == ["kid_twice", "kid_twice", ""]
+    assert [decision.rule for decision in keys.decisions] == ["kid_twice", "kid_twice", ""]
     assert keys.pick("ec-1", "ES256") is None
 
 

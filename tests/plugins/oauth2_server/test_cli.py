@@ -107,7 +107,7 @@ def test_a_person_with_a_password_that_was_made(type_it, core):
 
 
 def test_a_new_password_ends_whatever_the_old_one_lent(type_it, core):
-    """Tokens, refresh tokens, codes and devices: whoever knew the old one may have lent them."""
+    """Tokens, refresh tokens, codes and devices: whoever knew the old one may have granted them."""
     pair, code = core.pair(), core.code()
     program = core.device_program()
     begun = core.post("/oauth2/device_authorization", client_id=program).json
@@ -131,13 +131,13 @@ def test_a_new_password_ends_whatever_the_old_one_lent(type_it, core):
 
 
 def test_a_new_secret_ends_what_the_old_one_was_traded_for(type_it, core):
-    """And not what people lent the program."""
+    """And not what people granted the program."""
     token = core.machine_token()["access_token"]
     type_it("clients", "rotate", core.machine)
     assert core.ask(token).status_code == 401
-    lent = core.pair()["access_token"]
+    granted = core.pair()["access_token"]
     type_it("clients", "rotate", core.web)
-    assert core.ask(lent).status_code == 200
+    assert core.ask(granted).status_code == 200
 
 
 def test_a_person_with_a_password_of_their_own(type_it, core):

@@ -216,10 +216,10 @@ def test_attack_taking_back_token_by_token_fills_no_table(families, made, harnes
 
 def test_what_a_secret_was_traded_for_ends_without_what_people_lent(families, made):
     families.open(made("machine", grant="client_credentials", subject=""))
-    families.open(made("lent"))
+    families.open(made("granted"))
     assert families.end_all(oauth_client="oc_1", grant="client_credentials") == 1
     assert ended(families.require_active, "machine", "j") == "family_revoked"
-    assert families.require_active("lent", "j")
+    assert families.require_active("granted", "j")
 
 
 def test_who_takes_back_its_own_by_the_hundred_ends_nothing_of_others(

@@ -72,7 +72,7 @@ def test_a_refresh_with_no_right_left_gives_nothing_and_spends_nothing(core, ask
 
 
 def test_a_clock_set_back_since_a_person_came_costs_them_no_token(core):
-    """Else whatever they lend would be another's of the same name, for ever."""
+    """Else whatever they grant would be another's of the same name, for ever."""
     core.server.users.add("bob", "acme", PASSWORD)
     core.clock.advance(-3)
     assert core.sign_in(name="bob").status_code == 303

@@ -1,4 +1,4 @@
-"""Who may lend, and what."""
+"""Who may grant, and what."""
 
 from __future__ import annotations
 

@@ -58,19 +58,21 @@ class Reference:
 
     def alone(self, row, encoded, margin, centre):
         known, bins = self.known, self.ruler.bins(row, encoded)[0].tolist()
-        median, (most, almost) = known.strange[2], known.strange[4:6]
+        median, (most, almost) = known.mahalanobis[2], known.mahalanobis[4:6]
         edges = (most, almost, 2 * almost - median)
-        found, (strange, slant) = {}, (float(v[0]) for v in self.ruler.mahalanobis(encoded))
-        tame = beyond(-strange, (-known.strange[1], -known.strange[0]))
+        found, (strange, rayleigh) = {}, (float(v[0]) for v in self.ruler.mahalanobis(encoded))
+        tame = beyond(-strange, (-known.mahalanobis[1], -known.mahalanobis[0]))
         found["mahalanobis"] = beyond(strange, edges)
-        found["rayleigh"] = beyond(slant, known.slant)
+        found["rayleigh"] = beyond(rayleigh, known.rayleigh)
         if centre is not None:
             moved, rayleigh_quotient = (
                 float(v[0]) for v in self.ruler.mahalanobis(encoded, centre)
             )
             if found["mahalanobis"] or found["rayleigh"]:
                 found["mahalanobis"] = min(found["mahalanobis"], beyond(moved, edges))
-                found["rayleigh"] = min(found["rayleigh"], beyond(rayleigh_quotient, known.slant))
+                found["rayleigh"] = min(
+                    found["rayleigh"], beyond(rayleigh_quotient, known.rayleigh)
+                )
         outer = sum(b in (0, 7) for b in bins) / len(bins)
         inner = sum(b in (3, 4) for b in bins) / len(bins)
         found["tails"] = beyond(outer - 1e-7, known.outer[2:])
@@ -97,12 +99,12 @@ class Reference:
             close = max(close, 1)
         found |= {"nearest": close, "label_flip": int(close > 0 and answer != label)}
         step = self.ruler.rayleigh((row - other)[None])[1]
-        edges = (self.known.stride[0], self.known.stride[2])
+        edges = (self.known.step_rayleigh[0], self.known.step_rayleigh[2])
         short = gaps[place] < self.known.near[4]
         found["step"] = beyond(float(step[0]), edges) if short else 0
         alike = [g for g, a in zip(gaps, self.labels[-128:], strict=True) if a == label]
         if alike:
-            found["prada"] = beyond(min(alike), self.known.apart[label])
+            found["prada"] = beyond(min(alike), self.known.class_distances[label])
         return found
 
     def drift(self, many):

@@ -6,7 +6,7 @@ import pytest
 
 from secureml import ConfigError, settings
 from secureml.state.secrets.aws import AwsOptions
-from secureml.state.secrets.references import SecretOptions, Terms
+from secureml.state.secrets.references import RefreshPolicy, SecretOptions
 from secureml.state.secrets.vault import VaultOptions
 
 ROOT = '[secureml]\nplugins = ["anonymous"]\n'
@@ -25,7 +25,9 @@ def refusal(folder, text):
 
 def test_without_a_table_there_are_defaults_and_no_manager(tmp_path):
     """A minute, ten minutes, a day, ninety days."""
-    assert read(tmp_path) == SecretOptions(Terms(60.0, 600.0, 86400.0), 90 * 86400.0, None, None)
+    assert read(tmp_path) == SecretOptions(
+        RefreshPolicy(60.0, 600.0, 86400.0), 90 * 86400.0, None, None
+    )
 
 
 def test_everything_may_be_said(tmp_path):
@@ -52,7 +54,7 @@ endpoint_url = "https://vpce.example.org"
 """,
     )
 
-    assert found.live == Terms(5.0, 0.0, 3600.0)
+    assert found.live == RefreshPolicy(5.0, 0.0, 3600.0)
     assert found.warn_age == 30 * 86400.0
     assert found.vault == VaultOptions(
         "https://vault.example.org:8200",

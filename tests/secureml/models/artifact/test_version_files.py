@@ -47,7 +47,7 @@ def test_each_file_is_opened_exactly_once(version, monkeypatch):
     assert sorted(opened) == sorted([str(version), "model.joblib", "card.json", "signature.json"])
 
 
-def test_a_missing_signature_is_none_and_left_to_whoever_vouches(version):
+def test_a_missing_signature_is_none_and_left_to_the_verifiers(version):
     (version / "signature.json").unlink()
 
     assert read(version).signature_bytes is None

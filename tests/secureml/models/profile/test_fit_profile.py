@@ -41,12 +41,12 @@ def test_a_card_without_one_has_no_key_for_it(card):
 
 def test_a_card_of_before_slants_is_read_and_spelled_as_it_was(card):
     raw = json.loads(card.to_json())
-    del raw["reference"]["slant"], raw["reference"]["stride"]
+    del raw["reference"]["rayleigh"], raw["reference"]["step_rayleigh"]
     text = json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
 
-    assert Card.from_json(text).reference.slant is None
+    assert Card.from_json(text).reference.rayleigh is None
     assert Card.from_json(text).to_json() == text
-    raw["reference"]["slant"] = None
+    raw["reference"]["rayleigh"] = None
     with pytest.raises(ModelRefused):
         Card.from_json(json.dumps(raw, sort_keys=True, separators=(",", ":")).encode())
 
@@ -56,10 +56,10 @@ def test_small_noise_in_the_middle_slants_though_it_is_not_strange(card, cancer)
     ruler = Typicality(card, card.reference)
     chance, encoded = np.random.default_rng(0), ruler.encode(cancer.data)
     noise = encoded.mean(axis=0) + chance.normal(0, 0.05, (200, 30)) * encoded.std(axis=0)
-    strange, slant = ruler.mahalanobis(noise)
+    strange, rayleigh = ruler.mahalanobis(noise)
 
-    assert (strange > card.reference.strange[4]).mean() < 0.05
-    assert (slant > card.reference.slant[3]).mean() > 0.9
+    assert (strange > card.reference.mahalanobis[4]).mean() < 0.05
+    assert (rayleigh > card.reference.rayleigh[3]).mean() > 0.9
 
 
 def test_an_empty_reference_is_another_spelling_and_refused(card):
@@ -81,13 +81,13 @@ def test_an_empty_reference_is_another_spelling_and_refused(card):
         {"bins": []},
         {"mean": []},
         {"whiten": [[1.0]]},
-        {"strange": [1.0]},
+        {"mahalanobis": [1.0]},
         {"near": None},
-        {"apart": []},
+        {"class_distances": []},
         {"margins": [1.0]},
         {"outer": ["a"] * 4},
-        {"slant": [1.0]},
-        {"stride": "ab"},
+        {"rayleigh": [1.0]},
+        {"step_rayleigh": "ab"},
         {"collides": True},
         {"surplus": 1},
     ],
@@ -107,25 +107,25 @@ def test_no_row_of_the_table_is_in_it(card, cancer):
 
 def test_held_out_rows_are_as_strange_as_the_card_says_and_noise_is_not(card, cancer):
     ruler = Typicality(card, card.reference)
-    usual, slant = ruler.mahalanobis(ruler.encode(cancer.data))
+    usual, rayleigh = ruler.mahalanobis(ruler.encode(cancer.data))
     chance = np.random.default_rng(0)
     low, high = cancer.data.min(axis=0), cancer.data.max(axis=0)
     noise, rayleigh_quotient = ruler.mahalanobis(ruler.encode(chance.uniform(low, high, (200, 30))))
 
-    assert (usual > card.reference.strange[5]).mean() < 0.02
-    assert (noise > card.reference.strange[5]).mean() > 0.9
-    assert (slant > card.reference.slant[3]).mean() < 0.03
-    assert (rayleigh_quotient > card.reference.slant[3]).mean() > 0.9
+    assert (usual > card.reference.mahalanobis[5]).mean() < 0.02
+    assert (noise > card.reference.mahalanobis[5]).mean() > 0.9
+    assert (rayleigh > card.reference.rayleigh[3]).mean() < 0.03
+    assert (rayleigh_quotient > card.reference.rayleigh[3]).mean() > 0.9
 
 
-def test_a_little_noise_is_a_stride_that_real_rows_are_not_apart_by(card, cancer):
+def test_a_little_noise_is_a_step_that_real_rows_do_not_differ_by(card, cancer):
     ruler, chance = Typicality(card, card.reference), np.random.default_rng(0)
     noise = chance.normal(0, 0.1, (200, 30)) * ruler.encode(cancer.data).std(axis=0)
     others = ruler.encode(cancer.data)
     steps = others[:200] - others[200:400]
 
-    assert (ruler.rayleigh(noise)[1] > card.reference.stride[2]).mean() > 0.9
-    assert (ruler.rayleigh(steps)[1] > card.reference.stride[2]).mean() < 0.05
+    assert (ruler.rayleigh(noise)[1] > card.reference.step_rayleigh[2]).mean() > 0.9
+    assert (ruler.rayleigh(steps)[1] > card.reference.step_rayleigh[2]).mean() < 0.05
     assert ruler.rayleigh_one(noise[0])[1] == pytest.approx(ruler.rayleigh(noise[:1])[1][0])
     assert ruler.rayleigh_one(noise[0] * 0)[1] == 0
 

@@ -204,7 +204,7 @@ def test_pointers_can_be_put_back(two):
     assert two.pointers("model") == before == {"current": "1", "previous": None}
 
 
-def test_vouchers_added_after_the_registry_was_made_are_heard(two, tmp_path):
+def test_verifiers_added_after_the_registry_was_made_are_heard(two, tmp_path):
     verifiers = []
     registry = Registry(tmp_path / "models", verifiers)
     stranger = signature.generate_key().public_key()

@@ -85,7 +85,7 @@ def test_one_changed_byte_anywhere_is_refused_before_the_pickle_is_opened(
     assert opened == []
 
 
-def test_without_a_voucher_a_changed_model_still_fails_its_digest(artifact, opened):
+def test_without_a_verifier_a_changed_model_still_fails_its_digest(artifact, opened):
     changed = replace(artifact, model_bytes=flip(artifact.model_bytes, 500))
 
     assert refuse(changed).check == "digest"
@@ -192,14 +192,14 @@ def test_probabilities_that_vanished_are_refused(artifact, recard):
     assert refuse(recard(golden=replace(golden, probabilities=None))).check == "golden"
 
 
-def test_no_signature_is_for_the_voucher_to_judge(artifact, verify_artifact):
+def test_no_signature_is_for_the_verifier_to_judge(artifact, verify_artifact):
     unsigned = replace(artifact, signature_bytes=None)
 
     assert refuse(unsigned, verify_artifact).check == "signature"
     assert prove(unsigned)
 
 
-def test_the_first_voucher_that_refuses_ends_it(artifact, opened):
+def test_the_first_verifier_that_refuses_ends_it(artifact, opened):
     def never(_):
         raise ModelRefused("signature", "no", "no")
 

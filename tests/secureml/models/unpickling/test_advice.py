@@ -88,7 +88,7 @@ def test_where_there_are_settings_the_line_to_write_is_told_whole():
 
 
 def test_a_module_that_is_not_found_is_told_with_the_path_to_set_before_anything_is_allowed():
-    """Told to allow it alone, an operator met the same file again: it "does not exist"."""
+    """An operator who allowed it alone met the same file again: it "does not exist"."""
     emitted = refusal("ourfeatures.Ratio", settings="/etc/secureml.toml")
 
     assert (

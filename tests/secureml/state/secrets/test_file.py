@@ -9,7 +9,7 @@ import pytest
 
 from secureml import ConfigError, SecretUnavailable
 from secureml.state.secrets.file import FILE_LOOK, FileSecret
-from secureml.state.secrets.live import Terms
+from secureml.state.secrets.live import RefreshPolicy
 from secureml.state.secrets.value import Secret
 from secureml.testing import Clock
 
@@ -23,7 +23,7 @@ class Watched:
         # Long after the file was written, as it is for a server that starts.
         self.wall = Clock(self.path.stat().st_ctime + 3600)
         self.live = FileSecret(
-            "file:token", self.path, "file", Terms(max_age=3600), self.time, self.wall
+            "file:token", self.path, "file", RefreshPolicy(max_age=3600), self.time, self.wall
         )
 
     def write(self, content, mode=0o600):
@@ -128,7 +128,7 @@ def test_a_change_within_the_tick_of_the_start_is_seen(watched):
 
 @pytest.mark.parametrize("spoil", ["gone", "open", "empty", "folder"])
 def test_a_file_that_is_spoilt_leaves_the_last_value_until_it_is_too_old(watched, spoil, caplog):
-    """Told once; then refused, then healed without a restart."""
+    """Reported once; then refused, then healed without a restart."""
     watched.later()
     if spoil == "open":
         watched.write(b"two", mode=0o644)
@@ -164,7 +164,7 @@ def test_while_the_file_is_gone_no_offer_is_taken(watched):
 def test_a_file_that_cannot_be_read_at_the_start_stops_it(tmp_path):
     """There is no last value to go on with."""
     with pytest.raises(ConfigError):
-        FileSecret("file:x", tmp_path / "x", "file", Terms(), Clock(), Clock())
+        FileSecret("file:x", tmp_path / "x", "file", RefreshPolicy(), Clock(), Clock())
 
 
 def test_while_one_thread_looks_the_others_go_on(watched):

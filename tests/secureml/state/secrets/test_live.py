@@ -8,15 +8,15 @@ from timeit import repeat
 import pytest
 
 from secureml import SecretUnavailable
-from secureml.state.secrets.live import LiveSecret, Terms
+from secureml.state.secrets.live import LiveSecret, RefreshPolicy
 from secureml.state.secrets.value import Reading, Secret
 from secureml.testing import Clock
 
 
-class Told(LiveSecret):
+class Fed(LiveSecret):
     """Adopts what it is told, as a subclass does after it has looked."""
 
-    def tell(self, value):
+    def feed(self, value):
         self._adopt(Secret(value), self._monotonic())
 
     def fail(self, why):
@@ -30,7 +30,9 @@ def clock():
 
 @pytest.fixture
 def live(clock):
-    return Told("file:x", Reading(Secret(b"one"), None), Terms(overlap=600, max_age=3600), clock)
+    return Fed(
+        "file:x", Reading(Secret(b"one"), None), RefreshPolicy(overlap=600, max_age=3600), clock
+    )
 
 
 def test_what_cannot_change_serves_for_ever(live, clock):
@@ -42,7 +44,7 @@ def test_what_cannot_change_serves_for_ever(live, clock):
 
 def test_both_values_match_until_the_overlap_ends(live, clock):
     """Two sides need not change in the same instant."""
-    live.tell(b"two")
+    live.feed(b"two")
 
     assert live.current() == Secret(b"two")
     assert live.matches_any(b"two")
@@ -55,8 +57,8 @@ def test_both_values_match_until_the_overlap_ends(live, clock):
 
 def test_only_one_value_is_remembered(live):
     """Rotating twice is how a leaked value is put out at once."""
-    live.tell(b"two")
-    live.tell(b"three")
+    live.feed(b"two")
+    live.feed(b"three")
 
     assert not live.matches_any(b"one")
     assert live.matches_any(b"two")
@@ -64,9 +66,9 @@ def test_only_one_value_is_remembered(live):
 
 def test_reading_the_same_value_again_is_no_rotation(live, clock):
     """The overlap of an earlier one goes on to its own end."""
-    live.tell(b"two")
+    live.feed(b"two")
     clock.advance(300)
-    live.tell(b"two")
+    live.feed(b"two")
 
     assert live.matches_any(b"one")
     clock.advance(300)
@@ -75,8 +77,8 @@ def test_reading_the_same_value_again_is_no_rotation(live, clock):
 
 def test_without_overlap_the_old_value_is_gone_at_once(clock):
     """For those who want it so."""
-    live = Told("file:x", Reading(Secret(b"one"), None), Terms(overlap=0), clock)
-    live.tell(b"two")
+    live = Fed("file:x", Reading(Secret(b"one"), None), RefreshPolicy(overlap=0), clock)
+    live.feed(b"two")
 
     assert not live.matches_any(b"one")
 
@@ -89,7 +91,7 @@ def test_nothing_else_matches(live, offered):
 
 def test_a_value_nobody_confirmed_for_too_long_is_refused(live, clock):
     """Fail closed: it may have been taken back a day ago."""
-    live.tell(b"two")
+    live.feed(b"two")
     clock.advance(3600)
     assert live.matches_any(b"two")
     clock.advance(0.1)
@@ -106,7 +108,7 @@ def test_an_outage_is_logged_once_and_its_end_lets_the_next_be_logged(live, capl
     live.fail("away")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
-    live.tell(b"two")
+    live.feed(b"two")
     live.fail("away")
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 2
     assert b"two".decode() not in caplog.text
@@ -114,7 +116,7 @@ def test_an_outage_is_logged_once_and_its_end_lets_the_next_be_logged(live, capl
 
 def test_asking_costs_less_than_two_microseconds():
     """It stands in the way of every request; the least of many runs is the cost itself."""
-    live = LiveSecret("env:X", Reading(Secret(b"x" * 43), None), Terms(), lambda: 0.0)
+    live = LiveSecret("env:X", Reading(Secret(b"x" * 43), None), RefreshPolicy(), lambda: 0.0)
 
     assert min(repeat(live.current, number=2000, repeat=20)) / 2000 < 2e-6
     assert live._due == inf

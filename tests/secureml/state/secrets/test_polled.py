@@ -8,12 +8,12 @@ import threading
 import pytest
 
 from secureml import ConfigError, SecretUnavailable
-from secureml.state.secrets.live import Terms
+from secureml.state.secrets.live import RefreshPolicy
 from secureml.state.secrets.polled import WAKE, PolledSecret
 from secureml.state.secrets.value import Reading, Secret
 from secureml.testing import Clock
 
-FOREVER = Terms(refresh=10**6, max_age=3 * 10**6)
+FOREVER = RefreshPolicy(refresh=10**6, max_age=3 * 10**6)
 
 
 class Manager:
@@ -70,7 +70,7 @@ def test_no_thread_runs_before_the_first_use(follow):
 
 def test_a_rotation_is_found_by_the_thread_alone(follow, manager):
     """No request waits for the manager."""
-    live = follow(Terms(refresh=0.01, max_age=3600))
+    live = follow(RefreshPolicy(refresh=0.01, max_age=3600))
     live.current()
     manager.value = b"two"
     assert manager.was_asked()
@@ -83,7 +83,7 @@ def test_a_rotation_is_found_by_the_thread_alone(follow, manager):
 def test_a_manager_that_is_away_leaves_the_last_value_until_it_is_too_old(follow, manager, caplog):
     """Then everybody is refused, and healed by its return."""
     clock = Clock(0.0)
-    live = follow(Terms(max_age=3600), clock)
+    live = follow(RefreshPolicy(max_age=3600), clock)
     manager.fault = ConfigError("Vault cannot be read (ConnectTimeout)")
     clock.advance(3600)
     live._turn()
@@ -113,7 +113,7 @@ def test_a_fault_nobody_foresaw_does_not_end_the_following(follow, manager, capl
 def test_a_worker_without_work_since_the_start_asks_before_it_believes(follow, manager, slept):
     """Its value is old only because nobody came; a rotation since then is a fact for it too."""
     clock = Clock(0.0)
-    live = follow(Terms(refresh=60, overlap=0, max_age=3600), clock)
+    live = follow(RefreshPolicy(refresh=60, overlap=0, max_age=3600), clock)
     manager.value = b"two"
     clock.advance(slept)
 
@@ -124,7 +124,7 @@ def test_a_worker_without_work_since_the_start_asks_before_it_believes(follow, m
 def test_while_the_manager_is_away_such_a_worker_goes_on_with_what_it_has(follow, manager):
     """Until that is too old."""
     clock = Clock(0.0)
-    live = follow(Terms(refresh=60, max_age=3600), clock)
+    live = follow(RefreshPolicy(refresh=60, max_age=3600), clock)
     manager.fault = ConfigError("Vault cannot be read (ConnectTimeout)")
     clock.advance(3600)
     assert live.current() == Secret(b"one")
@@ -150,13 +150,13 @@ def test_a_wrong_offer_brings_the_next_question_forward_but_not_at_any_rate(foll
 
 def test_workers_do_not_ask_together(follow):
     """A fifth earlier, a fifth later."""
-    assert follow(Terms(refresh=60), chance=lambda: 0.0)._pause() == pytest.approx(48)
-    assert follow(Terms(refresh=60), chance=lambda: 1.0)._pause() == pytest.approx(72)
+    assert follow(RefreshPolicy(refresh=60), chance=lambda: 0.0)._pause() == pytest.approx(48)
+    assert follow(RefreshPolicy(refresh=60), chance=lambda: 1.0)._pause() == pytest.approx(72)
 
 
 def test_a_fork_starts_a_thread_of_its_own(follow, manager):
     """Even where a thread of the parent held the lock in the moment of the fork."""
-    live = follow(Terms(refresh=0.01, max_age=3600))
+    live = follow(RefreshPolicy(refresh=0.01, max_age=3600))
     live.current()
     read_end, write_end = os.pipe()
     with live._lock:
@@ -191,4 +191,4 @@ def test_a_secret_that_cannot_be_read_at_the_start_stops_it(manager):
     """There is no last value to go on with."""
     manager.fault = ConfigError("Vault forbids reading kv/x")
     with pytest.raises(ConfigError, match="forbids"):
-        PolledSecret("vault:kv/x#y", manager, Terms(), Clock())
+        PolledSecret("vault:kv/x#y", manager, RefreshPolicy(), Clock())

@@ -18,10 +18,10 @@ from secureml.state.secrets.live import LiveSecret
 from secureml.state.secrets.local_sources import LARGEST
 from secureml.state.secrets.polled import PolledSecret
 from secureml.state.secrets.references import (
+    RefreshPolicy,
     Secret,
     SecretOptions,
     SecretSource,
-    Terms,
     is_local,
     is_reference,
 )
@@ -142,7 +142,7 @@ def managed(tmp_path, stub):
         }
     )
     options = SecretOptions(
-        Terms(refresh=3600, overlap=600, max_age=86400),
+        RefreshPolicy(refresh=3600, overlap=600, max_age=86400),
         vault=VaultOptions(stub.url, token="file:secret"),
         aws=AwsOptions("eu-central-1", stub.url),
     )
@@ -201,8 +201,8 @@ def test_the_period_may_be_said_where_it_is_watched(managed):
     """Else it is the instance's."""
     source = SecretSource("vault:kv/edge#token")
 
-    assert source.watch(managed)._options == Terms(3600, 600, 86400)
-    assert source.watch(managed, 5.0)._options == Terms(5.0, 600, 86400)
+    assert source.watch(managed)._options == RefreshPolicy(3600, 600, 86400)
+    assert source.watch(managed, 5.0)._options == RefreshPolicy(5.0, 600, 86400)
 
 
 def test_a_literal_is_not_watched(tmp_path):
