@@ -1,6 +1,6 @@
 """API keys: a caller proves who it is with a key it was handed once.
 
-Stands in ADMIT, where a key in a URL is refused even on a public route, and in IDENTIFY. A
+Runs in ADMIT, where a key in a URL is refused even on a public route, and in IDENTIFY. A
 request without the header is someone else's to name. Unknown, expired, revoked and mistyped
 keys get one answer: there is no oracle.
 """

@@ -1,7 +1,7 @@
 """Client certificates: a caller proves who it is with a key, in the TLS handshake itself.
 
 Nginx does the handshake, and so the proof; what it says of it is believed only from an Nginx
-that has proven itself with the edge token. Stands in ADMIT, where anybody else's word of a
+that has proven itself with the edge token. Runs in ADMIT, where anybody else's word of a
 certificate is refused; in IDENTIFY, behind the plugins that read a header; and in AUTHORIZE,
 where a certificate beside another credential must be the same client's.
 """

@@ -1,6 +1,6 @@
 """Input rules: a question the model was not trained for is not asked.
 
-Stands in VALIDATE. The model's signed card says how many columns there are, what they
+Runs in VALIDATE. The model's signed card says how many columns there are, what they
 are called, what they hold, how far training went and which rules rows keep; this plugin
 holds requests to it. Values never appear in a refusal, only where they stood and which rule
 they broke.

@@ -1,6 +1,6 @@
 """Tokens of our own: an API key is traded for a short token that can be taken back.
 
-Stands in ADMIT, where a token in a URL is refused even on a public route, in IDENTIFY, and
+Runs in ADMIT, where a token in a URL is refused even on a public route, in IDENTIFY, and
 in RESPOND. A bearer token that says someone else issued it is someone else's to judge; every
 other one is proven here or refused with one answer, whatever was wrong with it.
 """

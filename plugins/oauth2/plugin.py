@@ -1,6 +1,6 @@
 """OAuth 2.0 resource server: access tokens of outside identity providers name the caller.
 
-Stands in ADMIT, where a token in a URL is refused even on a public route, in IDENTIFY, and in
+Runs in ADMIT, where a token in a URL is refused even on a public route, in IDENTIFY, and in
 RESPOND. A token of an issuer that is not in the settings is someone else's to judge; one of
 an issuer that is gets one answer for whatever is wrong with it.
 """

@@ -179,7 +179,7 @@ def check_plugin_set(plugins: Sequence[LoadedPlugin]) -> None:
     ):
         if not any(phase in phases_of(loaded.plugin) for loaded in plugins):
             raise ConfigError(
-                f"no plugin stands at {phase.name}", table="secureml", key="plugins", fix=fix
+                f"no plugin runs in {phase.name}", table="secureml", key="plugins", fix=fix
             )
     renderers = [loaded.name for loaded in plugins if hasattr(loaded.plugin, "render")]
     if len(renderers) > 1:
@@ -212,7 +212,7 @@ def _check_order(plugins: Sequence[LoadedPlugin]) -> None:
 
 
 def _check_ends(phase: Phase, in_phase: Sequence[LoadedPlugin]) -> None:
-    """Refuse a phase at which one stands in the middle that must be the first, or the last."""
+    """Refuse a phase in which a plugin that must be the first or the last is in the middle."""
     for number, loaded in enumerate(in_phase):
         if phase.value in loaded.plugin.first_at and number > 0:
             raise ConfigError(

@@ -1,7 +1,7 @@
 """The eight phases, their order, and what each kind of route skips.
 
 This file is the only place where order is written down.
-Inside a phase, plugins stand in the order of the operator's ``plugins`` list.
+Inside a phase, plugins run in the order of the operator's ``plugins`` list.
 """
 
 from __future__ import annotations

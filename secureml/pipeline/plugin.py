@@ -1,7 +1,7 @@
 """What a plugin is, and what the core hands it.
 
 A plugin runs in a phase by defining a method of that name, so the base class defines
-none: presence is participation. How its shape is checked stands in `shape`.
+none: presence is participation. How the class is checked is in `plugin_class`.
 """
 
 from __future__ import annotations
@@ -120,5 +120,5 @@ class Plugin:
 
 
 def phases_of(plugin: type[Plugin] | Plugin) -> tuple[Phase, ...]:
-    """Return the phases a plugin stands at, in the order of the pipeline."""
+    """Return the phases a plugin runs in, in the order of the pipeline."""
     return tuple(phase for phase in Phase if hasattr(plugin, phase.value))

@@ -96,7 +96,7 @@ BAD = {
     ),
     "nobody at IDENTIFY": (
         lambda i: change(i, '"api_keys", ', ""),
-        ["secureml.toml: [secureml] plugins: no plugin stands at IDENTIFY"],
+        ["secureml.toml: [secureml] plugins: no plugin runs in IDENTIFY"],
     ),
     "a table without its plugin": (
         lambda i: change(i, '"transport", ', ""),

@@ -1,6 +1,6 @@
 """Opening hours: the model answers while someone is there to answer for it.
 
-Stands in LIMIT.
+Runs in LIMIT.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Noise: probabilities are told with a little noise, so that they teach less.
 
-Stands in SHAPE.
+Runs in SHAPE.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Signed requests: a machine of ours is known by the HMAC it puts on what it sends.
 
-Stands in IDENTIFY.
+Runs in IDENTIFY.
 """
 
 from __future__ import annotations
