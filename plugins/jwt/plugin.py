@@ -28,6 +28,7 @@ from secureml import (
     fields,
     intersect,
 )
+from secureml.kit.bearer import missing_scope_challenge
 from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken
 from secureml.kit.token_cache import TokenCache, digest
@@ -197,13 +198,9 @@ class Jwt(Plugin):
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
-        problem, principal, policy = exchange.problem, exchange.principal, exchange.policy
-        if problem is None or problem.code != "forbidden" or principal is None or policy is None:
-            return
-        if principal.method == self.name and policy.scope not in principal.scopes:
-            headers["WWW-Authenticate"] = (
-                f'{CHALLENGE}, error="insufficient_scope", scope="{policy.scope}"'
-            )
+        challenge = missing_scope_challenge(exchange, self.name, CHALLENGE)
+        if challenge is not None:
+            headers["WWW-Authenticate"] = challenge
 
     def ready(self) -> str | None:
         """Return why no token can be issued now, if so."""

@@ -22,6 +22,7 @@ from secureml import (
 )
 from secureml.kit import dpop
 from secureml.kit.access_token import MAX_TOKEN, parse
+from secureml.kit.bearer import missing_scope_challenge, split_authorization
 from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken, text_claim
 from secureml.kit.proof_replay import Replays, TooManyProofs
@@ -78,10 +79,10 @@ class OAuth2(Plugin):
     def identify(self, exchange: Exchange) -> Principal | None:
         """Return whose token this is; None without one, or where no issuer of ours is named."""
         header: str = exchange.request.environ.get("HTTP_AUTHORIZATION", "")
-        scheme, _, token = header.partition(" ")
-        scheme, token = scheme.lower(), token.strip(" ")
-        if scheme not in ("bearer", "dpop"):
+        presented = split_authorization(header, ("bearer", "dpop"))
+        if presented is None:
             return None
+        scheme, token = presented
         try:
             named = self._name(token)
             if named is not None:
@@ -138,13 +139,9 @@ class OAuth2(Plugin):
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
-        problem, principal, policy = exchange.problem, exchange.principal, exchange.policy
-        if problem is None or problem.code != "forbidden" or principal is None or policy is None:
-            return
-        if principal.method == self.name and policy.scope not in principal.scopes:
-            headers["WWW-Authenticate"] = (
-                f'{CHALLENGE}, error="insufficient_scope", scope="{policy.scope}"'
-            )
+        challenge = missing_scope_challenge(exchange, self.name, CHALLENGE)
+        if challenge is not None:
+            headers["WWW-Authenticate"] = challenge
 
     def ready(self) -> str | None:
         """Return a word while an issuer's keys were never fetched; asking starts the fetching."""

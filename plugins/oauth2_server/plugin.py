@@ -24,6 +24,7 @@ from secureml import (
 )
 from secureml.kit import dpop
 from secureml.kit.access_token import MAX_TOKEN, parse
+from secureml.kit.bearer import missing_scope_challenge, split_authorization
 from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken, UnverifiedToken
 from secureml.kit.proof_replay import Replays, TooManyProofs
@@ -87,10 +88,10 @@ class OAuth2Server(Plugin):
     def identify(self, exchange: Exchange) -> Principal | None:
         """Return whose token this is; None without a token of our own issuer."""
         header: str = exchange.request.environ.get("HTTP_AUTHORIZATION", "")
-        scheme, _, token = header.partition(" ")
-        scheme, token = scheme.lower(), token.strip(" ")
-        if scheme not in ("bearer", "dpop"):
+        presented = split_authorization(header, ("bearer", "dpop"))
+        if presented is None:
             return None
+        scheme, token = presented
         try:
             found = self._find(token)
             if found is None:
@@ -158,13 +159,9 @@ class OAuth2Server(Plugin):
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Name the scope that a token lacks (RFC 6750, 3.1)."""
-        problem, principal, policy = exchange.problem, exchange.principal, exchange.policy
-        if problem is None or problem.code != "forbidden" or principal is None or policy is None:
-            return
-        if principal.method == self.name and policy.scope not in principal.scopes:
-            headers["WWW-Authenticate"] = (
-                f'{CHALLENGE}, error="insufficient_scope", scope="{policy.scope}"'
-            )
+        challenge = missing_scope_challenge(exchange, self.name, CHALLENGE)
+        if challenge is not None:
+            headers["WWW-Authenticate"] = challenge
 
     def ready(self) -> str | None:
         """Return a word while no token can be signed."""
