@@ -83,13 +83,13 @@ def outside_ways(folder: Path) -> list[Way]:
     outside_issuer.write_keys(folder, outside_issuer.EC)
     table = {"issuers": [outside_issuer.table()], "origins": [outside_issuer.AUDIENCE]}
     plugin, holder = harness.build(OAuth2, table), ECKey.generate_key("P-256")
-    token = outside_issuer.token_issuer(jti="bound", cnf={"jkt": holder.thumbprint()})
+    token = outside_issuer.make_token(jti="bound", cnf={"jkt": holder.thumbprint()})
     return [
         Way(
             "an outside issuer's token (ES256)",
             plugin,
             harness,
-            lambda number: bearer(outside_issuer.token_issuer(jti=f"t-{number}")),
+            lambda number: bearer(outside_issuer.make_token(jti=f"t-{number}")),
         ),
         Way(
             "the same known and bound, a DPoP proof each",

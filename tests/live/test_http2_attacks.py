@@ -66,7 +66,7 @@ def send(line: Http2, case: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module", params=["Debian's", "current"])
-def servers(
+def versions(
     request: pytest.FixtureRequest,
     servers: Servers,
     tool: Callable[[str, str], str],
@@ -85,9 +85,9 @@ def servers(
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_request_is_answered_or_refused_once(
-    servers: tuple[Edge, Gunicorn, bool], name: str
+    versions: tuple[Edge, Gunicorn, bool], name: str
 ) -> None:
-    edge, gunicorn, current = servers
+    edge, gunicorn, current = versions
     case, before = CASES[name], len(gunicorn.seen())
     expected = (current and case.get("nginx_current")) or case["nginx"]
     with closing(Http2(edge)) as line:
@@ -119,10 +119,10 @@ LARGE = [(":method", "POST"), *NORMAL[1:3], (":path", "/large")]
     ids=["declared", "declared and asked for", "never declared"],
 )
 def test_a_body_above_the_limit_is_a_problem_in_our_words(
-    servers: tuple[Edge, Gunicorn, bool], sent: list[tuple[str, str]]
+    versions: tuple[Edge, Gunicorn, bool], sent: list[tuple[str, str]]
 ) -> None:
     """Nginx measures it anew at the address of its refusal, and there would word it itself."""
-    edge, gunicorn, _ = servers
+    edge, gunicorn, _ = versions
     before = len(gunicorn.seen())
     with closing(Http2(edge)) as line:
         line.send(line.headers(1, sent, end=False))
