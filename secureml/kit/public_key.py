@@ -78,12 +78,28 @@ def fitting(kty: str, curve: str) -> tuple[str, ...]:
 
 
 def check_strength(key: Key, least_bits: int) -> None:
-    """Raise KeyRefused for an RSA key that is too small, too large or of a tiny exponent."""
+    """Raise KeyRefused for an RSA key too small, too large, of a tiny exponent, or of ROCA."""
     if not isinstance(key, RSAKey):
         return
     numbers = key.public_key.public_numbers()
     if not least_bits <= numbers.n.bit_length() <= MAX_RSA_BITS or numbers.e < _LEAST_EXPONENT:
         raise KeyRefused("weak")
+    if _is_roca(numbers.n):
+        raise KeyRefused("weak")
+
+
+# What primes of the flawed library (CVE-2017-15361) leave when divided by each small prime p: a
+# power of 65537. So does their product, which of a sound key is true once in some 10^8.
+_ROCA = {
+    p: frozenset(pow(65537, n, p) for n in range(p))
+    for p in range(3, 168, 2)
+    if all(p % divisor for divisor in range(3, p, 2))
+}
+
+
+def _is_roca(modulus: int) -> bool:
+    """Return whether a modulus has the mark of keys that can be factored (Nemec et al., 2017)."""
+    return all(modulus % p in powers for p, powers in _ROCA.items())
 
 
 def is_private(jwk: Mapping[str, Any]) -> bool:

@@ -27,12 +27,10 @@ from secureml.models.artifact import signature
 from secureml.models.rows.text import clean
 from secureml.models.sealing import packaging
 from secureml.testing import START, Harness
+from tests.corpora import JSON, NO_JSON
 from tests.naughty import NAUGHTY
 
-CORPUS = Path(os.environ.get("SECUREML_JSON_CORPUS", "../shared/data/json_parsing/test_parsing"))
-needs_corpus = pytest.mark.skipif(
-    not CORPUS.is_dir(), reason="no JSON corpus: point SECUREML_JSON_CORPUS at its test_parsing"
-)
+needs_corpus = pytest.mark.skipif(JSON is None, reason=NO_JSON)
 PREDICT = "/v1/models/notes/predict"
 RULES = """
 [[rules]]
@@ -116,7 +114,7 @@ def test_a_naughty_string_is_text_where_text_is_asked_for_and_refused_elsewhere(
 @needs_corpus
 def test_no_file_of_the_corpus_is_answered_or_breaks_the_server(client):
     """Broken JSON is a 400; sound JSON is not a question of this model's, hence 422."""
-    files = sorted(CORPUS.glob("*.json"))
+    files = sorted(JSON.glob("*.json"))
     wrong = []
     for file in files:
         status = post(client, file.read_bytes()).status_code
@@ -129,7 +127,7 @@ def test_no_file_of_the_corpus_is_answered_or_breaks_the_server(client):
 @needs_corpus
 def test_sound_json_of_the_corpus_is_read_where_a_text_stands(client):
     """Strings of the corpus arrive as the text they are, or are refused as no text."""
-    for file in sorted(CORPUS.glob("y_*.json")):
+    for file in sorted(JSON.glob("y_*.json")):
         body = b'{"instances": [[1.5, "x", ' + file.read_bytes().strip() + b"]]}"
         expected = {200} if isinstance(json.loads(file.read_bytes()), str) else {400, 422}
         assert post(client, body).status_code in expected, file.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import pytest
-from joserfc.jwk import ECKey, OctKey, OKPKey
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from secureml.kit.public_key import (
     MAX_RSA_BITS,
@@ -122,3 +122,25 @@ def test_a_trusted_key_verifies_its_own_signatures_and_is_equal_however_it_was_m
     assert one.verifies(make_token(EC))
     assert not one.verifies(make_token(EC_OTHER))
     assert "key=" not in repr(one)
+
+
+def test_attack_a_key_of_the_flawed_library_is_weak():
+    """ROCA (CVE-2017-15361): primes of the form k * M + (65537 ** a mod M), as its chips made."""
+    from secureml.kit import public_key as module
+
+    small = [p for p in range(2, 702) if all(p % d for d in range(2, p))]
+    product = 1
+    for p in small:
+        product *= p
+
+    def flawed(seed):
+        return next(
+            candidate
+            for k in range(seed, seed + 100_000)
+            if pow(2, (candidate := k * product + pow(65537, 7 * seed, product)) - 1, candidate)
+            == 1
+        )
+
+    assert module._is_roca(flawed(3) * flawed(5))
+    sound = [RSAKey.generate_key(2048).public_key.public_numbers().n for _ in range(3)]
+    assert not any(module._is_roca(n) for n in sound)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 
 from secureml.pipeline.body import Limits, read_form, read_json
 from secureml.pipeline.problems import Problem
+from tests.corpora import JSON, NO_JSON
 
 LIMITS = Limits()
 
@@ -144,10 +143,7 @@ def test_no_near_json_text_raises_anything_but_a_problem(text):
     code_of(text.encode())
 
 
-CORPUS = Path(os.environ.get("SECUREML_JSON_CORPUS", "../shared/data/json_parsing/test_parsing"))
-needs_corpus = pytest.mark.skipif(
-    not CORPUS.is_dir(), reason="no JSON corpus: point SECUREML_JSON_CORPUS at its test_parsing"
-)
+needs_corpus = pytest.mark.skipif(JSON is None, reason=NO_JSON)
 
 
 @needs_corpus
@@ -156,7 +152,7 @@ def test_the_corpus_of_broken_json_is_refused_and_of_sound_json_accepted():
     stricter = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
     wrong = [
         path.name
-        for path in sorted(CORPUS.glob("[ny]_*.json"))
+        for path in sorted(JSON.glob("[ny]_*.json"))
         if bool(code_of(path.read_bytes(), Limits(depth=512)))
         is (path.name.startswith("y_") and path.name not in stricter)
     ]
