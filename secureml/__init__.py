@@ -1,4 +1,4 @@
-"""SecureML: a scikit-learn model behind eight phases.
+"""SecureML: a scikit-learn model behind eight phases of checks.
 
 This is the plugin author's whole vocabulary; nothing else is public.
 Names that need scikit-learn are loaded when first asked for, so that commands which do

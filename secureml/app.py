@@ -1,4 +1,4 @@
-"""The start, told from top to bottom. Any step may stop it with one line; none may open a phase.
+"""The start, from top to bottom. Any step may stop it with one line; none may open anything.
 
 Nothing here opens a socket, thread or database handle: Gunicorn loads the app once and
 forks, so everything that cannot cross a fork is opened on first use.
@@ -35,7 +35,7 @@ def create_app(
     now: Callable[[], float] = time.time,
     warn: bool = True,
 ) -> Flask:
-    """Return the app behind all its phases, or raise ConfigError with the fix.
+    """Return the app with all its phases, or raise ConfigError with the fix.
 
     Without ``warn`` nothing is logged of names that match no client or model: `secureml check`
     says it itself.

@@ -136,7 +136,7 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
     distinct_secrets.check(core)
     settings.check_production(found, {loaded.name: loaded for loaded in plugins})
     verifiers += [
-        _vouching(loaded) for loaded in plugins if hasattr(loaded.plugin, "verify_artifact")
+        _verifier_of(loaded) for loaded in plugins if hasattr(loaded.plugin, "verify_artifact")
     ]
     return core
 
@@ -191,7 +191,7 @@ def _demand_models_folder(found: Settings) -> None:
     )
 
 
-def _vouching(loaded: LoadedPlugin) -> Callable[..., None]:
+def _verifier_of(loaded: LoadedPlugin) -> Callable[..., None]:
     def verify_artifact(artifact: Artifact) -> None:
         """Have the plugin look; raises ModelRefused for whatever it raises, or returns."""
         try:

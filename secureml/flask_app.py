@@ -50,7 +50,7 @@ class SecureFlask(Flask):
     """Flask, with two differences: a Result passes the SHAPE phase before it is an answer, and
     all phases see the store as it was when the first of them looked.
 
-    ``glance`` is what the store is looked at through during one request.
+    ``snapshot`` is what the store is looked at through during one request.
     """
 
     def __init__(self, pipeline: Pipeline, snapshot: AbstractContextManager[None]) -> None:
@@ -59,7 +59,7 @@ class SecureFlask(Flask):
         self.pipeline, self._glance = pipeline, snapshot
         # What is not found is not kept: only names of models make many addresses of one route.
         self._find = lru_cache(_ADDRESSES)(self._match)
-        # Flask would answer OPTIONS by itself, past every phase.
+        # Flask would answer OPTIONS by itself, past every check.
         self.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
         # An API does not redirect: a doubled or missing slash is another address.
         self.url_map.merge_slashes = False

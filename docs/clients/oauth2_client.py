@@ -68,7 +68,7 @@ def person(issuer: str, redirect: str) -> dict[str, object]:
     client.fetch_token(authorization_response=back, state=state, code_verifier=verifier)
     seen = models(client, issuer)
     client.refresh_token()
-    models(client, issuer)  # the next pair opens the same phase
+    models(client, issuer)  # the next pair is accepted as well
     client.revoke_token(server["revocation_endpoint"], token=client.token["refresh_token"])
     return seen
 

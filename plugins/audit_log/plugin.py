@@ -62,7 +62,7 @@ class AuditLog(Plugin):
         for event in exchange.events_to_record:
             self._append(record.of_event(event, exchange))
         if exchange.counted:
-            return  # `hear` gets their number
+            return  # `on_event` gets their number
         if self._requests == ALL or (
             self._requests != NONE and record.is_refused_or_failed(exchange)
         ):

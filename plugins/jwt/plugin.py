@@ -119,7 +119,7 @@ class Jwt(Plugin):
     schema = Config
     challenge = CHALLENGE
     credential_header = "Authorization"
-    # A command that ends a key is not done before the tokens of that key are: see `hear`.
+    # A command that ends a key is not done before the tokens of that key are: see `on_event`.
     vital = True
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:

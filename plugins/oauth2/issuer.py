@@ -17,7 +17,7 @@ from .keys import Keys
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """An identity provider whose tokens may open our phases."""
+    """An identity provider whose tokens we accept."""
 
     name: str
     rules: TokenRequirements

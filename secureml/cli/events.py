@@ -1,6 +1,6 @@
 """``secureml events tail``: what happens, as it is written down, for a person at a terminal.
 
-The records come from the enabled plugin that has `recall`; the core keeps none of its own.
+The records come from the enabled plugin that has `records`; the core keeps none of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a rule of a card is made of: plain data, so that nothing in it can be run.
 
-`rule_text` reads these from a rule's text, `rulebook` asks them of rows.
+`rules.parser` reads these from a rule's text, `rules.rulebook` evaluates them on rows.
 """
 
 from __future__ import annotations

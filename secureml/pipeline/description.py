@@ -42,9 +42,9 @@ class Route:
 class AppDescription:
     """Everything a client may build on.
 
-    ``carriers`` are the headers that credentials travel in; ``open_to_all`` tells that somebody
-    without any is named as well, ``identifies_by_connection`` that a client certificate names
-    its holder.
+    ``credential_headers`` are those that credentials travel in; ``open_to_all`` tells that
+    somebody without any is named as well, ``identifies_by_connection`` that a client certificate
+    names its holder.
     """
 
     routes: tuple[Route, ...]

@@ -49,9 +49,9 @@ class Measure:
 
 
 def emit(plugins: Iterable[Any], event: Event) -> None:
-    """Let every plugin that has ears hear an event, the vital ones first.
+    """Hand an event to every plugin that has ``on_event``, the vital ones first.
 
-    A vital plugin that cannot write it down raises, and so the change that it tells of is not
+    A vital plugin that cannot write it down raises, and so the change it is about is not
     called done; the others are logged and passed over.
     """
     for plugin in sorted((p for p in plugins if hasattr(p, "on_event")), key=lambda p: not p.vital):
@@ -59,7 +59,7 @@ def emit(plugins: Iterable[Any], event: Event) -> None:
             plugin.on_event(event)
         except BaseException as error:
             why = contained(error)
-            log.exception("%s failed to hear %s", plugin.name, event.name, exc_info=why)
+            log.exception("%s failed at the event %s", plugin.name, event.name, exc_info=why)
             if plugin.vital:
                 raise why from why.__cause__
 

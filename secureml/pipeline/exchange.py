@@ -2,8 +2,8 @@
 
 Facts that two plugins need are fields here, so that plugins need not know one another.
 The pipeline writes; plugins read. The exceptions are methods: the peer, which ``transport``
-settles once (a second attempt is a fault of ours and fails the request), `allow_origin`, what is
-told with `note` and `warn`, and `replace_rows`.
+sets once (a second attempt is a fault of ours and fails the request), `allow_origin`, what is
+written with `add_event` and `add_warning`, and `replace_rows`.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class Exchange:
     ``timings`` holds (phase, plugin, nanoseconds), one entry per step taken.
     ``route`` is the rule as written in the app, "" for an unknown path: bounded, so it
     may label a metric, unlike the path.
-    ``events`` are what happened beside the answer, written with `note`.
-    ``notices`` are what the caller is told beside a prediction, written with `warn`: at most
+    ``events`` are what happened beside the answer, written with `add_event`.
+    ``warnings`` are for the caller beside a prediction, written with `add_warning`: at most
     twenty, of ``warning_count``.
     ``counted`` tells that this refusal is one of many of its subject: whoever keeps a line of
     each request leaves it out, for its number is told later as the event ``refusals_counted``.
@@ -238,7 +238,7 @@ class Exchange:
     def replace_rows(self, rows: np.ndarray[Any, Any]) -> None:
         """Have the model asked about these rows instead; each is still the row it was.
 
-        Said to the caller with `warn`, always. A plugin that only observes changes nothing.
+        The caller gets it with `add_warning`, always. A plugin that only observes changes nothing.
         """
         if self._rows is None or len(rows) != len(self._rows):
             raise RuntimeError("rows are amended one for one, after they were read")

@@ -52,7 +52,7 @@ class Host:
 
     ``folder`` is the plugin's own place in the instance folder; it may not exist yet.
     ``now`` returns seconds since the epoch (UTC).
-    ``emit`` lets every plugin that has a ``hear`` know what happened outside a request; inside
+    ``emit`` lets every plugin that has an ``on_event`` know what happened outside a request; inside
     one, `Exchange.add_event` does. ``measures`` returns what all plugins can measure now.
     ``signing`` is the ring of our own signing keys: one signs, all that are not retired verify.
     ``generator`` returns NumPy's random generator of this process; keep it nowhere.
@@ -97,11 +97,11 @@ class Plugin:
     # The header an IDENTIFY plugin reads credentials from. A request that carries two such
     # headers of different plugins is refused: which of the two callers it is, nobody can know.
     credential_header: str | None = None
-    # Headers beside `carrier` in which a caller proves itself, such as DPoP: a page of an allowed
-    # origin may send them.
+    # Headers beside `credential_header` in which a caller proves itself, such as DPoP: a page of
+    # an allowed origin may send them.
     proof_headers: ClassVar[tuple[str, ...]] = ()
     # Headers in which it looks for credentials without proving them, such as a guard against
-    # guessing; set on the instance. It must know every `carrier`, or guesses pass it unseen.
+    # guessing; set on the instance. It must know every `credential_header`, or guesses pass unseen.
     guards_headers: Sequence[str] = ()
     # Whose tokens an IDENTIFY plugin believes, by their `iss`; set on the instance. Two plugins
     # that claim one issuer stop the start: each would refuse what the other has issued.
@@ -109,7 +109,7 @@ class Plugin:
     # An IDENTIFY plugin that names callers by their connection, as the edge tells of it. It stands
     # behind all that read a header, and needs a plugin that can tell the edge from everybody else.
     identifies_by_connection: ClassVar[bool] = False
-    # Whether this plugin settles `Exchange.edge_proven`; set on the instance where it varies.
+    # Whether this plugin sets `Exchange.proxy_verified`; set on the instance where it varies.
     verifies_proxy: bool = False
     # Whom it believes of those who connect: "unix" and networks; set on the instance. Where it
     # names some, [server] bind must be where they can connect. Empty: it does not decide that.

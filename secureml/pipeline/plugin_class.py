@@ -1,4 +1,4 @@
-"""The shape of a plugin, checked before anything is served: a phase that never shuts is open.
+"""The class of a plugin, checked before anything is served: a check that never runs lets all in.
 
 Python calls a coroutine function without running a line of it, and finds a misspelt method, a
 property or a missing argument at the first request or never. Each of these would be a check that
@@ -105,9 +105,9 @@ _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "vital": (_is_yes_or_no, "vital = True"),
     "problems": (_are_kinds, 'problems = (Kind("NAME.code", 503, "Title"),), a tuple of Kind'),
     "aliases": (_are_texts, 'aliases = ("word",), a tuple'),
-    "runs_before": (_are_texts, 'precedes = ("output_rules",), a tuple'),
+    "runs_before": (_are_texts, 'runs_before = ("output_rules",), a tuple'),
     "challenge": (_is_text_or_none, 'challenge = "Bearer"'),
-    "credential_header": (_is_text_or_none, 'carrier = "X-API-Key"'),
+    "credential_header": (_is_text_or_none, 'credential_header = "X-API-Key"'),
     "issuers": (_are_texts, 'issuers = ("https://issuer.example.org",), a tuple'),
     "identifies_by_connection": (_is_yes_or_no, "identifies_by_connection = True"),
     "verifies_proxy": (_is_yes_or_no, "verifies_proxy = True"),

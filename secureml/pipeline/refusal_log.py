@@ -46,7 +46,7 @@ class RecordingPolicy(NamedTuple):
 
 
 class Refusals:
-    """Decides of each refused request how it is written down; tells the numbers with ``tell``."""
+    """Decides of each refused request how it is written down; emits the numbers with ``tell``."""
 
     def __init__(
         self,

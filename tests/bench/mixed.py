@@ -21,7 +21,7 @@ from secureml.cli import nginx_files
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKERS = {
-    "ours": "secureml.workers.inline_thread.QuickWorker",
+    "ours": "secureml.workers.inline_thread.InlineThreadWorker",
     "plain gthread": "gthread",
 }
 SINGLES, BATCHES, ROWS = 8, 4, 1000

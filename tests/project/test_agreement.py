@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,13 @@ def test_the_docs_name_the_folders_of_the_units(page: str) -> None:
 def test_the_challenges_lie_where_nginx_looks_for_them() -> None:
     (root,) = lines(r"root (.+);", "deploy/nginx/production/listen_http.conf")
     assert f"-w {root} " in text("docs/install.md")
+
+
+def test_every_class_of_worker_that_is_named_is_there(gunicorn: dict[str, Any]) -> None:
+    """Gunicorn looks for it when it starts, and the bench is run by nobody but us."""
+    named = {
+        gunicorn["worker_class"],
+        *re.findall(r'"(secureml\.workers\.[\w.]+)"', text("tests/bench/mixed.py")),
+    }
+    for name in named:
+        assert callable(pkgutil.resolve_name(name)), name

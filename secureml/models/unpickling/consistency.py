@@ -12,7 +12,7 @@ out of fitted numbers, because SciPy's loops trust a matrix once it stands:
 ====================================  =======================================================
 Compiled code                         What reaches it unchecked
 ====================================  =======================================================
-tree/_tree: apply, decision_path      ``tree_``: its columns; its depth (``compiled_parts``)
+tree/_tree: apply, decision_path      ``tree_``: its columns; its depth (``compiled_objects``)
 ensemble/_gradient_boosting           shape of ``estimators_``, every ``tree_``, ``init_``
 ensemble/_hist_gradient_boosting      ``_predictors``, their nodes and bitsets, ``_bin_mapper``
 svm/_libsvm, svm/_libsvm_sparse       all that ``BaseLibSVM`` hands over
@@ -23,7 +23,7 @@ cluster/_k_means_*                    ``cluster_centers_``, centres in ``_bisect
 decomposition/_online_lda_fast        ``exp_dirichlet_component_``
 decomposition/_cdnmf_fast             ``components_``
 scipy interpolate/_dierckx            a spline's ``t``, ``c``, ``k``
-scipy sparse/_sparsetools             sparse matrices (``compiled_parts``); ``vocabulary_``;
+scipy sparse/_sparsetools             sparse matrices (``compiled_objects``); ``vocabulary_``;
                                       ``categories_`` and ``_n_features_outs``; ``n_features``;
                                       what members of ``OneVsRestClassifier`` answer, which no
                                       file tells (``sparse_parts.check_each_sparse_matrix``)

@@ -2,7 +2,7 @@
 
 ``predict`` calls what the estimator holds: a scorer's function, a kernel, a method whose name
 is kept as text. A file could put any granted function at any of these places. So each place
-where scikit-learn keeps a callable is listed (``callable_places``), and what stands elsewhere
+where scikit-learn keeps a callable is listed (``callable_attributes``), and what stands elsewhere
 is refused.
 """
 

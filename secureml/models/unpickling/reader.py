@@ -1,6 +1,6 @@
 """Pickles read under an allowlist of exact names, from bytes in memory.
 
-Nothing in a pickle runs but what it may name, and a name is no licence: ``building`` says what
+Nothing in a pickle runs but what it may name, and a name is no licence: ``instances`` says what
 may be called, made and given state. Containers are filled only where they are exactly list,
 set or dict. When all is read, what was built is walked, and a callable where scikit-learn
 keeps none is refused (``graph_check``), before anything of it is asked.

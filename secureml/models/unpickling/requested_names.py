@@ -4,7 +4,7 @@ Reading stops at the first name that is refused, so whoever trusts a file would 
 names one try after the other. Here the same stream is walked with nothing behind it: every name
 stands for an inert object, nothing is imported, called or given state, and arrays are skipped.
 It takes no more memory than the reader may. What is found is for messages alone: the reader in
-`unpickling` decides.
+`reader` decides.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def test_another_that_fails_is_logged_and_passed_over(caplog):
     heard = []
     events.emit([Ears(heard, fails=True), Ears(heard)], Event("user_updated"))
     assert heard == [("user_updated", False)]
-    assert "ears failed to hear user_updated" in caplog.text
+    assert "ears failed at the event user_updated" in caplog.text
 
 
 def test_what_cannot_be_measured_is_left_out_and_logged(caplog):
@@ -108,7 +108,7 @@ def test_who_would_end_the_process_is_as_one_that_failed(caplog):
     (ask,) = events.readiness([Ending(), Deaf()])
     with pytest.raises(PluginEnded):
         ask()
-    for words in ("failed to hear user_updated", "failed to measure", "failed at ready"):
+    for words in ("failed at the event user_updated", "failed to measure", "failed at ready"):
         assert f"ending {words}" in caplog.text
 
 
