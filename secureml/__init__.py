@@ -43,9 +43,8 @@ if TYPE_CHECKING:
     import secureml.cli.output as output  # noqa: PLR0402 - a re-export says `as`
     import secureml.models.artifact.signature as signature  # noqa: PLR0402
     from secureml.models.artifact.version_files import Artifact, ModelRefused
-    from secureml.models.card import Card
-    from secureml.models.profile.typicality import Typicality
-    from secureml.models.rules.validation import InputValidator, ValidationPolicy, ValidationReport
+    from secureml.models.card import Card, Feature, Section
+    from secureml.models.card_section import CardSection, Training
     from secureml.models.serving.handle import ModelHandle, Result
 
 _LAZY = {
@@ -54,10 +53,10 @@ _LAZY = {
     "Card": "secureml.models.card",
     "ModelHandle": "secureml.models.serving.handle",
     "Result": "secureml.models.serving.handle",
-    "InputValidator": "secureml.models.rules.validation",
-    "ValidationPolicy": "secureml.models.rules.validation",
-    "ValidationReport": "secureml.models.rules.validation",
-    "Typicality": "secureml.models.profile.typicality",
+    "Feature": "secureml.models.card",
+    "Section": "secureml.models.card",
+    "CardSection": "secureml.models.card_section",
+    "Training": "secureml.models.card_section",
     "output": "secureml.cli",
     "signature": "secureml.models.artifact",
 }
@@ -67,14 +66,15 @@ __all__ = [
     "AppDescription",
     "Artifact",
     "Card",
+    "CardSection",
     "Client",
     "ConfigError",
     "Credential",
     "Event",
     "Exchange",
     "Fault",
+    "Feature",
     "Host",
-    "InputValidator",
     "InputWarning",
     "Kind",
     "LiveSecret",
@@ -91,13 +91,12 @@ __all__ = [
     "Route",
     "Secret",
     "SecretUnavailable",
+    "Section",
     "SigningFault",
     "SigningKeys",
     "Store",
     "StoreUnavailable",
-    "Typicality",
-    "ValidationPolicy",
-    "ValidationReport",
+    "Training",
     "describe_app",
     "fields",
     "implies",

@@ -61,14 +61,6 @@ class FeatureSchema(Schema):
     categories = fields.List(fields.String())
 
 
-class RuleSchema(Schema):
-    """A rule that rows must keep, and what happens where one does not."""
-
-    name = fields.String(required=True)
-    rule = fields.String(required=True)
-    action = fields.String(required=True)
-
-
 class ModelResponse(ModelSummary):
     """What a model expects and promises."""
 
@@ -79,7 +71,8 @@ class ModelResponse(ModelSummary):
     classes = fields.List(fields.Raw(), required=True, allow_none=True)
     has_probabilities = fields.Boolean(required=True)
     features = fields.List(fields.Nested(FeatureSchema), required=True)
-    rules = fields.List(fields.Nested(RuleSchema))
+    # What plugins say of it, by their names: `input_rules` has the rules that rows must keep.
+    sections = fields.Dict(keys=fields.String(), values=fields.Dict(keys=fields.String()))
 
 
 class AliveResponse(Schema):

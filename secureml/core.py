@@ -27,9 +27,10 @@ from secureml import (
 from secureml import layout as instance_folder
 from secureml.config_error import ConfigError, did_you_mean
 from secureml.models.artifact.version_files import Artifact, ModelRefused
+from secureml.models.card_section import CardSection
 from secureml.models.serving.registry import Registry
 from secureml.models.unpickling.allowlist import check_extra
-from secureml.pipeline import events, loader
+from secureml.pipeline import builtin_plugins, events, loader, plugin_set
 from secureml.pipeline.events import Event, Measure
 from secureml.pipeline.exit_signals import contained
 from secureml.pipeline.loader import LoadedPlugin
@@ -118,7 +119,8 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
     clients = Clients(store, now)
     signing = SigningKeys(store, found.instance / SIGNING_FOLDER, now, found.signing)
     verifiers: list[Callable[..., None]] = []
-    models = Registry(found.models_folder, verifiers, found.models_allow)
+    sections: dict[str, CardSection] = {}
+    models = Registry(found.models_folder, verifiers, found.models_allow, sections)
     refusals = Refusals(lambda event: core.emit(event), now, found.recording)  # noqa: PLW0108 - there is no application yet
     core = Core(found, store, clients, signing, models, plugins := [], refusals)
     store.trouble.tell = lambda lost, why: core.emit(
@@ -127,8 +129,9 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
     try:
         classes = loader.find(found.plugins)
         paths.check_code(_folders_of(classes))
+        sections |= builtin_plugins.card_sections_of(classes)
         plugins += loader.build(classes, found.plugin_tables, _host_factory(core, now))
-        loader.check_plugin_set(plugins)
+        plugin_set.check(plugins)
     except ConfigError as error:
         raise error.within(file=found.file) from None
     bind_check.check(found, plugins)

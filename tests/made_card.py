@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from secureml.models.card import LIBRARIES, Card, Feature, Golden
-from secureml.models.rule import Rule
+from plugins.input_rules.rule import Rule
+from secureml.models.card import LIBRARIES, Card, Feature, Golden, Section
 
 
 def card(*features: Feature, container: Any = "array", rules: tuple[Rule, ...] = ()) -> Card:
     """Return a card with these features and rules."""
+    written = {"rules": [asdict(rule) for rule in rules]}
     return Card(
         name="m",
         version="1",
@@ -24,5 +26,5 @@ def card(*features: Feature, container: Any = "array", rules: tuple[Rule, ...] =
         globals=(),
         digest="0" * 64,
         golden=Golden(((0,),), (0,), None),
-        rules=rules,
+        sections={"input_rules": Section(public=written)} if rules else {},
     )

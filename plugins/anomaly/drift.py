@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 
-from secureml.kit.protocols import Store
+from secureml.kit.protocols import Card, Feature, Store
 
-LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # the quantiles that a card's edges stand at
+from .feature_bins import LEVELS, FeatureBins, bins_of
+
 SHARES = np.diff([0.0, *LEVELS, 1.0])
 MIN_ROWS = 200  # of fewer the index says more about chance than about drift
 HOUR = 3600.0
@@ -38,20 +39,6 @@ _drift = sa.Table(
 )
 
 
-class _Reference(Protocol):
-    @property
-    def numbers(self) -> Sequence[int]: ...
-    @property
-    def bins(self) -> Sequence[Sequence[float]]: ...
-
-
-class _Card(Protocol):
-    @property
-    def reference(self) -> _Reference | None: ...
-    @property
-    def features(self) -> Sequence[Any]: ...
-
-
 class FeatureDrift(NamedTuple):
     """One feature's index, and of how many rows."""
 
@@ -63,10 +50,10 @@ class FeatureDrift(NamedTuple):
 class Bins:
     """The quantile bins of one card; ``names`` are the features that are counted."""
 
-    def __init__(self, card: _Card, reference: _Reference) -> None:
-        self._columns = np.array(reference.numbers, dtype=np.intp)
-        self._edges = np.array(reference.bins, dtype=float).reshape(-1, len(LEVELS)).T
-        self.names = tuple(card.features[index].name for index in reference.numbers)
+    def __init__(self, features: Sequence[Feature], found: FeatureBins) -> None:
+        self._columns = np.array(found.columns, dtype=np.intp)
+        self._edges = np.array(found.edges, dtype=float).reshape(-1, len(LEVELS)).T
+        self.names = tuple(features[index].name for index in found.columns)
         self._all = np.arange(len(self.names))
 
     def empty(self) -> Counts:
@@ -116,12 +103,12 @@ class DriftCounters:
         self._bins: dict[tuple[str, str], Bins | None] = {}
         self._counts: dict[tuple[str, str], Counts] = {}
 
-    def count(self, model: str, version: str, card: _Card, rows: Any) -> None:
-        """Count the rows of an answered request; a card without a reference has no bins."""
+    def count(self, model: str, version: str, card: Card, rows: Any) -> None:
+        """Count the rows of an answered request; a card sealed without a table has no bins."""
         key = (model, version)
         if key not in self._bins:
-            reference = card.reference
-            self._bins[key] = Bins(card, reference) if reference is not None else None
+            found = bins_of(card)
+            self._bins[key] = Bins(card.features, found) if found is not None else None
         bins = self._bins[key]
         if bins is None:
             return

@@ -29,8 +29,10 @@ from secureml import (
 )
 
 from .blocks import BAN, HOLD, Blocks
+from .card_section import BinsSection
 from .decision import ACTIONS, ADDRESS, ALERT, CLIENT, Action, Policy, describe
 from .drift import Bins, DriftCounters, DriftStore, FeatureDrift, population_stability
+from .feature_bins import bins_of
 from .scorer import Schedule, Scorer
 from .window import Observation
 from .window_store import WindowStore
@@ -107,6 +109,7 @@ class Anomaly(Plugin):
 
     name = "anomaly"
     schema = Config
+    card_section = BinsSection()
     problems = (
         Kind("anomaly.held", 403, "This client is blocked until an operator lifts the hold"),
         Kind("anomaly.banned", 429, "Blocked for a while because of unusual behaviour"),
@@ -184,9 +187,10 @@ class Anomaly(Plugin):
         handle = self._models.get(model)
         card = handle.card if handle is not None else self._models.card(model)
         counts = self._drift.total(model, card.version)
-        if card.reference is None or counts is None:
+        bins = bins_of(card)
+        if bins is None or counts is None:
             return []
-        return population_stability(Bins(card, card.reference).names, counts)
+        return population_stability(Bins(card.features, bins).names, counts)
 
     def _report(self, action: Action) -> None:
         score = action.score

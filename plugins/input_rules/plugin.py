@@ -19,18 +19,18 @@ from secureml import (
     Exchange,
     Fault,
     Host,
-    InputValidator,
     InputWarning,
     ModelHandle,
     Plugin,
     Problem,
-    ValidationPolicy,
-    ValidationReport,
     fields,
     invalid_input,
 )
 
-ACTIONS = ("refuse", "clip", "flag")
+from .card_section import RuleSection
+from .rule import ACTIONS
+from .validation import InputValidator, ValidationPolicy, ValidationReport
+
 _DONE = {"clip": "clipped", "flag": "flagged"}
 
 
@@ -83,6 +83,7 @@ class InputRules(Plugin):
 
     name = "input_rules"
     schema = Config
+    card_section = RuleSection()
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._max_rows: int = config["max_rows"]
@@ -94,7 +95,7 @@ class InputRules(Plugin):
             config["control_characters"],
         )
         # Weak: a model that was swapped out must not live on here.
-        self._judges: WeakKeyDictionary[ModelHandle, InputValidator] = WeakKeyDictionary()
+        self._validators: WeakKeyDictionary[ModelHandle, InputValidator] = WeakKeyDictionary()
 
     def validate(self, exchange: Exchange) -> None:
         """Raise the Problem that names the faults, at most twenty of them."""
@@ -110,7 +111,7 @@ class InputRules(Plugin):
                 errors=[Fault("/instances", "max_rows")],
             )
         rows = exchange.read_rows()
-        report = self._judge_of(model).judge(rows, instances)
+        report = self._validator_of(model).validate(rows, instances)
         if not report.faults:
             return
         if refused := report.faults.get("refuse"):
@@ -120,11 +121,11 @@ class InputRules(Plugin):
             exchange.replace_rows(report.rows)
         _tell(exchange, report)
 
-    def _judge_of(self, model: ModelHandle) -> InputValidator:
-        judge = self._judges.get(model)
-        if judge is None:
-            judge = self._judges[model] = InputValidator(model.card, self._policy)
-        return judge
+    def _validator_of(self, model: ModelHandle) -> InputValidator:
+        validator = self._validators.get(model)
+        if validator is None:
+            validator = self._validators[model] = InputValidator(model.card, self._policy)
+        return validator
 
 
 def _kind(rule: str) -> str:

@@ -97,8 +97,7 @@ class Binner:
         found[CENTRAL] = max(2 - bisect_right(self._mahalanobis_low, mahalanobis), central)
         if margins is not None and self._margins is not None:
             found[BOUNDARY] = 2 - bisect_left(self._margins, float(margins[0]))
-        if self._rayleigh is not None:
-            found[RAYLEIGH] = bisect_left(self._rayleigh, rayleigh)
+        found[RAYLEIGH] = bisect_left(self._rayleigh, rayleigh)
         return found
 
     def _bin_independent(self, batch: EncodedBatch, margins: Numbers | None) -> Numbers:
@@ -113,8 +112,7 @@ class Binner:
         )
         if margins is not None and self._margins is not None:
             found[:, BOUNDARY] = 2 - np.searchsorted(self._margins, margins)
-        if self._rayleigh is not None:
-            found[:, RAYLEIGH] = np.searchsorted(self._rayleigh, rayleigh)
+        found[:, RAYLEIGH] = np.searchsorted(self._rayleigh, rayleigh)
         return found
 
     def _recentre_one(self, found: list[int], batch: EncodedBatch, centre: Numbers | None) -> None:
@@ -127,8 +125,7 @@ class Binner:
             return
         mahalanobis, rayleigh = self._space.mahalanobis_one(batch.rows[0], centre)
         found[MAHALANOBIS] = min(found[MAHALANOBIS], bisect_left(self._mahalanobis, mahalanobis))
-        if self._rayleigh is not None:
-            found[RAYLEIGH] = min(found[RAYLEIGH], bisect_left(self._rayleigh, rayleigh))
+        found[RAYLEIGH] = min(found[RAYLEIGH], bisect_left(self._rayleigh, rayleigh))
 
     def _recentre(self, found: Numbers, batch: EncodedBatch, centre: Numbers | None) -> None:
         odd = (found[:, MAHALANOBIS] > 0) | (found[:, RAYLEIGH] > 0)
@@ -136,8 +133,7 @@ class Binner:
             return
         mahalanobis, rayleigh = self._space.mahalanobis(batch.rows[odd], centre)
         _lower(found, MAHALANOBIS, odd, np.searchsorted(self._mahalanobis, mahalanobis))
-        if self._rayleigh is not None:
-            _lower(found, RAYLEIGH, odd, np.searchsorted(self._rayleigh, rayleigh))
+        _lower(found, RAYLEIGH, odd, np.searchsorted(self._rayleigh, rayleigh))
 
 
 def _lower(found: Numbers, detector: int, rows: Numbers, bins: Numbers) -> None:

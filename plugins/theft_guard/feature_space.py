@@ -1,65 +1,105 @@
-"""Rows as numbers, and distances between them, measured in the units of the model's card.
+"""Rows as numbers, and distances between them, in the units of a model's reference profile.
 
-The one place that knows how the core spells what the card says; everything else in this plugin
-uses the usual names of the statistics.
+On the request path: every method is a handful of NumPy calls over the whole batch.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-Numbers = np.ndarray[Any, Any]
+from secureml.kit.protocols import Feature
+
+from .encoding import Encoder, Fingerprints
+from .reference_profile import BIN_LEVELS, ReferenceProfile
+
+Rows = np.ndarray[Any, Any]
+LEAST = 1e-12  # the square of a distance that is none
 
 
 class FeatureSpace:
-    """Encodes rows by the card and measures them; ``typicality`` is the core's measure of a card.
+    """The space in which rows of one card are compared; built once a model, safe for threads.
 
-    ``width`` is the number of encoded columns. Callables, so that a measurement costs no call more:
-
-    ``encode(rows)`` returns (n, width) floats.
-    ``mahalanobis(encoded, centre=None)`` returns for n rows, (n, width), their Mahalanobis
-    distances from the centre, (n,), and Rayleigh quotients, (n,): the Mahalanobis distance
-    squared over the plain one squared, large for a row that lies in directions of little
-    variance. ``mahalanobis_one`` does so for one row, (width,), and returns two floats.
-    ``step(differences)`` and ``step_one(difference)`` return the same two numbers of steps
-    between rows; the quotient is the second.
-    ``bins(rows, encoded)`` returns (n, columns) quantile bins, 0 to 7.
-    ``bands(encoded)`` returns (n, 4) fingerprints (locality-sensitive hashes).
+    ``width`` is the number of encoded columns, ``numeric_only`` whether the first of them are the
+    compared numbers themselves. ``encode(rows)`` returns (rows, width) floats, ``bands(encoded)``
+    (rows, BANDS) fingerprints (locality-sensitive hashes).
     """
 
-    def __init__(self, typicality: Any) -> None:
-        self.profile = ReferenceProfile(typicality.reference)
-        self.width: int = typicality.width
-        self.numeric_only: bool = typicality.plain
-        self.encode, self.bins, self.bands = (
-            typicality.encode, typicality.bins, typicality.fingerprints.bands,
-        )  # fmt: skip
-        self.mahalanobis, self.mahalanobis_one = typicality.mahalanobis, typicality.mahalanobis_one
-        self.step, self.step_one = typicality.rayleigh, typicality.rayleigh_one
+    def __init__(self, features: Sequence[Feature], profile: ReferenceProfile) -> None:
+        self.profile = profile
+        self.encode = Encoder(
+            features, profile.numbers, profile.words, profile.centre, profile.scale
+        )
+        self.width, self.numeric_only = self.encode.width, self.encode.plain
+        self._mean, self._whitening = np.array(profile.mean), np.array(profile.whitening)
+        edges = np.array(profile.bins).reshape(len(profile.numbers), -1)
+        self._edges = np.arcsinh((edges.T - np.array(profile.centre)) / np.array(profile.scale))
+        # Callables, so that a measurement costs no call more.
+        self.bands = Fingerprints(self.width).bands
+
+    def mahalanobis(self, encoded: Rows, centre: Rows | None = None) -> tuple[Rows, Rows]:
+        """Return the Mahalanobis distance of each row, and its Rayleigh quotient.
+
+        ``centre`` stands in for the table's mean.
+        """
+        return self.step(encoded - (self._mean if centre is None else centre))
+
+    def step(self, difference: Rows) -> tuple[Rows, Rows]:
+        """Return the same two of differences between rows, (rows, width)."""
+        far, plain = squared(difference, self._whitening)
+        return np.sqrt(far), rayleigh_quotient(far, plain)
+
+    def mahalanobis_one(self, row: Rows, centre: Rows | None = None) -> tuple[float, float]:
+        """Return what `mahalanobis` does, of a single row, (width,), as numbers."""
+        return self.step_one(row - (self._mean if centre is None else centre))
+
+    def step_one(self, difference: Rows) -> tuple[float, float]:
+        """Return what `step` does, of a single difference, (width,)."""
+        turned = difference @ self._whitening
+        far, plain = float(turned @ turned), float(difference @ difference)
+        return math.sqrt(far), far / max(plain, LEAST)
+
+    def bins(self, rows: Any, encoded: Rows) -> Rows:
+        """Return the quantile bin of each compared number, (rows, numbers), 0 to 7."""
+        many = self._edges.shape[1]
+        numbers = encoded[:, :many] if self.numeric_only else self.encode.numbers(rows)
+        if len(numbers) == 1:
+            found: Rows = np.add.reduce(numbers > self._edges, axis=0, dtype=np.uint8)
+            return found[None]
+        found = np.zeros(numbers.shape, dtype=np.uint8)
+        for edge in self._edges:
+            found += numbers > edge
+        return found
 
 
-class ReferenceProfile:
-    """What the card says is usual: quantiles over held-out rows of the table it was sealed with.
+def squared(differences: Rows, whitening: Rows) -> tuple[Rows, Rows]:
+    """Return the squares of each difference's Mahalanobis and of its plain length."""
+    turned = differences @ whitening
+    return np.einsum("ij,ij->i", turned, turned), np.einsum("ij,ij->i", differences, differences)
 
-    ``mahalanobis`` (7), ``nearest`` (distances to the nearest of 128 other rows), ``rayleigh`` and
-    ``step`` (Rayleigh quotients, None on a card that has none), ``margins`` (None without
-    probabilities), ``tails`` and ``central`` (shares of a row's columns in outer and inner
-    quantile bins); ``class_distances``, (classes, 9), the deciles of the distance to the nearest
-    row answered alike; ``changed``, the share of columns in which neighbours differ;
-    ``collisions``, the share of rows that meet another's fingerprint by chance.
+
+def rayleigh_quotient(far: Rows, plain: Rows) -> Rows:
+    """Return the Rayleigh quotient: large where a row deviates as real rows do not.
+
+    However little it deviates: it is about the direction alone.
     """
+    found: Rows = far / np.maximum(plain, LEAST)
+    return found
 
-    def __init__(self, reference: Any) -> None:
-        self.columns = len(reference.bins)
-        self.mahalanobis: tuple[float, ...] = reference.mahalanobis
-        self.nearest: tuple[float, ...] = reference.near
-        self.class_distances: tuple[tuple[float, ...], ...] = reference.class_distances
-        self.changed: float = reference.changed
-        self.margins: tuple[float, ...] | None = reference.margins
-        self.tails: tuple[float, ...] = reference.outer
-        self.central: tuple[float, ...] = reference.inner
-        self.collisions: float = reference.collides
-        self.rayleigh: tuple[float, ...] | None = reference.rayleigh
-        self.step: tuple[float, ...] | None = reference.step_rayleigh
+
+def tails(bins: Rows) -> Rows:
+    """Return the share of each row's numbers in the first or last bin, beyond 2 and 98 %."""
+    return _share((bins == 0) | (bins == len(BIN_LEVELS)))
+
+
+def central(bins: Rows) -> Rows:
+    """Return the share of each row's numbers between the quartiles."""
+    return _share((bins == 3) | (bins == 4))
+
+
+def _share(held: Rows) -> Rows:
+    found: Rows = held.mean(axis=1) if held.shape[1] else np.zeros(len(held))
+    return found

@@ -40,7 +40,7 @@ class Neighbours:
         profile = space.profile
         self._space, self._width = space, space.width
         # Drift moves all rows one way; only short steps tell an attacker from a season.
-        self._step = None if profile.step is None else profile.step[0:3:2]
+        self._step = profile.step[0:3:2]
         self._short = profile.nearest[4]
         self._nearest = profile.nearest[0:3:2]
         # A row that differs from its nearest in so few columns is a variation of it.
@@ -68,10 +68,9 @@ class Neighbours:
             close = 1
         flips = state.label_view[index] != label
         found[NEAREST], found[LABEL_FLIP] = close, int(close > 0 and flips)
-        if self._step is not None:
-            found[STEP] = 0
-            if distance < self._short:
-                found[STEP] = bisect_left(self._step, self._space.step_one(differences[index])[1])
+        found[STEP] = 0
+        if distance < self._short:
+            found[STEP] = bisect_left(self._step, self._space.step_one(differences[index])[1])
         if flips:
             alike = squares[labels == label]
             if not len(alike):
@@ -97,10 +96,9 @@ class Neighbours:
         flips = labels[index] != batch.labels
         found[:, NEAREST] = np.where(known, close, -1)
         found[:, LABEL_FLIP] = np.where(known, (close > 0) & flips, -1)
-        if self._step is not None:
-            steps = np.searchsorted(self._step, self._space.step(differences)[1])
-            steps[distances >= self._short] = 0
-            found[:, STEP] = np.where(known, steps, -1)
+        steps = np.searchsorted(self._step, self._space.step(differences)[1])
+        steps[distances >= self._short] = 0
+        found[:, STEP] = np.where(known, steps, -1)
         squares[labels != batch.labels[:, None]] = np.inf
         alike = np.minimum.reduce(squares, axis=1)
         deciles = self._decile_table[batch.labels]

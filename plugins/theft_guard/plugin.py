@@ -26,16 +26,17 @@ from secureml import (
     Problem,
     Result,
     StoreUnavailable,
-    Typicality,
 )
 
 from .assessor import ALL, BLOCK, CLIENT, Assessment, Assessor, Findings, Subject, subjects_of
 from .batch import QueryBatch, row_digests
 from .binning import Binner
+from .card_section import ProfileSection
 from .coarsening import coarsen, margins
 from .enforcements import Enforcement, Enforcements
 from .escalation import COARSEN, FLAG, HOLD, THROTTLE, WATCHED, budget_wait
 from .feature_space import FeatureSpace
+from .reference_profile import profile_of
 from .settings import Config, policy_for
 from .shared_table import SharedTable
 
@@ -50,6 +51,7 @@ class TheftGuard(Plugin):
 
     name = "theft_guard"
     schema = Config
+    card_section = ProfileSection()
     # One detector needs the probabilities, and output_rules takes them away.
     runs_before = ("output_rules",)
     problems = (
@@ -152,8 +154,8 @@ class TheftGuard(Plugin):
     def _binner_for(self, model: ModelHandle) -> Binner | None:
         if model in self._binners:
             return self._binners[model]
-        reference = model.card.reference
-        if reference is None:
+        profile = profile_of(model.card)
+        if profile is None:
             log.warning(
                 "model %s was sealed without a table: theft_guard checks its budget alone; "
                 "fix: seal it again with --data",
@@ -161,7 +163,7 @@ class TheftGuard(Plugin):
             )
             self._binners[model] = None
         else:
-            self._binners[model] = Binner(FeatureSpace(Typicality(model.card, reference)))
+            self._binners[model] = Binner(FeatureSpace(model.card.features, profile))
         return self._binners[model]
 
     def _report(self, exchange: Exchange, found: Assessment, level: str) -> None:

@@ -11,7 +11,15 @@ import click
 
 from secureml.cli.main import CommandContext
 from secureml.cli.output import Command, emit, json_option
-from secureml.cli.sealing import Order, emit_event, read_dtypes, registry_of, seal_ordered, undone
+from secureml.cli.sealing import (
+    Order,
+    card_sections,
+    emit_event,
+    read_dtypes,
+    registry_of,
+    seal_ordered,
+    undone,
+)
 
 if TYPE_CHECKING:
     pass
@@ -40,12 +48,21 @@ def models() -> None:
     """Seal, list, choose and remove models."""
 
 
-@models.command()
+class _SealCommand(click.Command):
+    """`models seal`, with the options of what plugins keep on cards."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        *own, help_option = super().get_params(ctx)
+        for section in card_sections(ctx.obj).values():
+            own += section.options
+        return [*own, help_option]
+
+
+@models.command(cls=_SealCommand)
 @click.argument("file", type=_EXISTING)
 @click.option("--name", required=True, help="What clients will call the model.")
 @click.option("--data", type=_EXISTING, help="CSV table with a header; ranges are learned from it.")
 @click.option("--target", help="Column of the table that is the answer, not a feature.")
-@click.option("--rules", type=_EXISTING, help="TOML file of [[rules]] for rows; see input_rules.")
 @click.option(
     "--dtype",
     "dtypes",
@@ -81,7 +98,11 @@ def seal(
     What fails changes nothing. Where there are settings, the file is proved with what the next
     start will prove it with.
     """
-    order = Order(allow=frozenset(allow), dtypes=read_dtypes(dtypes), **words)
+    options = {
+        name: {option.name: words.pop(option.name) for option in section.options}
+        for name, section in card_sections(context).items()
+    }
+    order = Order(allow=frozenset(allow), dtypes=read_dtypes(dtypes), options=options, **words)
     seal_ordered(context, order, as_json)
 
 

@@ -7,15 +7,13 @@ what it is for is the same everywhere, so `--help` is answered without one.
 from __future__ import annotations
 
 import copy
-import pkgutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from secureml.config_error import ConfigError
-from secureml.pipeline import loader
+from secureml.pipeline import builtin_plugins, loader
 from secureml.pipeline.plugin_errors import call_extra
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ def to_read_about(word: str, why: ConfigError | None = None) -> click.Command | 
 
 def words_of_ours() -> list[str]:
     """Return what the commands of our own plugins would be called, for suggestions."""
-    return [folder.replace("_", "-") for folder in _folders()]
+    return [folder.replace("_", "-") for folder in builtin_plugins.names()]
 
 
 def _offering(core: Core) -> list[LoadedPlugin]:
@@ -91,17 +89,11 @@ def _commands_of(loaded: LoadedPlugin) -> click.Command:
 
 def _ours(word: str) -> Iterator[type[Plugin]]:
     """Yield our own plugins, the one of that name first: it is seldom another's second word."""
-    for folder in sorted(_folders(), key=lambda name: name != word.replace("-", "_")):
+    for folder in sorted(builtin_plugins.names(), key=lambda name: name != word.replace("-", "_")):
         try:
             yield from loader.find([folder])
         except ConfigError:
             continue  # a library that it needs is not here
-
-
-def _folders() -> list[str]:
-    package = find_spec("plugins")
-    folders = list((package and package.submodule_search_locations) or ())
-    return [module.name for module in pkgutil.iter_modules(folders) if module.ispkg]
 
 
 def _not_enabled(cls: type[Plugin]) -> ConfigError:

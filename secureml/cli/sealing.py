@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,7 @@ from secureml.config_error import ConfigError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from secureml.models.card_section import CardSection
     from secureml.models.sealing.packaging import Sealed, SealTarget
     from secureml.models.serving.registry import Registry
     from secureml.settings import Settings
@@ -35,10 +36,10 @@ class Order:
     name: str
     data: Path | None = None
     target: str | None = None
-    rules: Path | None = None
     key: Path | None = None
     allow: frozenset[str] = frozenset()
     dtypes: dict[str, str] = field(default_factory=dict)
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # by plugin, for its section
     use: bool = False
     unless_same: bool = False
 
@@ -62,7 +63,7 @@ def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
         emit({"name": order.name, "made": False}, as_json, f"{order.name} is this file already")
         return
     order_ = packaging.Order(
-        order.file, order.name, order.data, order.target, order.rules, order.dtypes, order.use
+        order.file, order.name, order.data, order.target, order.dtypes, order.options, order.use
     )
     sealed = packaging.seal_as(order_, _seal_target(context, order))
     with undone(sealed.undo):
@@ -80,7 +81,13 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
     if not _has_settings(context):
         # Sealing works on a machine that serves nothing, too.
         key = _sealing_key(context, order.key)
-        return SealTarget(context.instance / "models", key, time.time, order.allow)
+        return SealTarget(
+            context.instance / "models",
+            key,
+            time.time,
+            order.allow,
+            sections=card_sections(context),
+        )
     settings, registry = context.core.settings, context.core.models
     _demand_allowed(settings, order.allow)
     key = _sealing_key(context, order.key)
@@ -90,8 +97,17 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
         time.time,
         registry.extra_allowed,
         registry.verifiers,
+        card_sections(context),
         str(settings.file),
     )
+
+
+def card_sections(context: CommandContext) -> dict[str, CardSection]:
+    """Return what plugins keep on cards: ours, and those that are enabled here."""
+    from secureml.pipeline import builtin_plugins
+
+    found = builtin_plugins.card_sections()
+    return found | dict(context.core.models.sections) if _has_settings(context) else found
 
 
 def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
@@ -118,14 +134,16 @@ def _is_current(context: CommandContext, order: Order) -> bool:
     if registry.current(order.name) is None:
         return False
     from secureml.models.artifact.version_files import ModelRefused
-    from secureml.models.rules.file import read_rules
 
     card = registry.card(order.name)
     if card.digest != sha256(order.file.read_bytes()).hexdigest():
         return False
     dtypes = {feature.name: feature.dtype for feature in card.features}
-    if card.rules != read_rules(order.rules) or not order.dtypes.items() <= dtypes.items():
+    if not order.dtypes.items() <= dtypes.items():
         return False
+    for name, section in card_sections(context).items():
+        if not section.is_same(card.sections.get(name), order.options.get(name, {})):
+            return False
     try:
         registry.prove(card.name, card.version)
     except ModelRefused:  # what the next start would refuse is not there already

@@ -6,7 +6,7 @@ anything a test makes up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -62,3 +62,93 @@ class SigningKeys(Protocol):
 
     def public(self, kid: str) -> Any:
         """Return the key of that name, None unless it is believed."""
+
+
+class Feature(Protocol):
+    """One column of a model, as `secureml.Feature` has it."""
+
+    @property
+    def name(self) -> str:
+        """What callers name it by."""
+
+    @property
+    def dtype(self) -> str:
+        """Float, integer, boolean, category or text."""
+
+    @property
+    def minimum(self) -> float | None:
+        """The least value seen in training."""
+
+    @property
+    def maximum(self) -> float | None:
+        """The largest value seen in training."""
+
+    @property
+    def categories(self) -> Sequence[str] | None:
+        """The words of a category, None for other columns."""
+
+    @property
+    def missing(self) -> str:
+        """Whether null is read: allow or refuse."""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the model sees numbers in it."""
+
+
+class Section(Protocol):
+    """What one plugin keeps on a card."""
+
+    @property
+    def public(self) -> Mapping[str, Any]:
+        """What clients are shown."""
+
+    @property
+    def private(self) -> Mapping[str, Any]:
+        """What they are not."""
+
+
+class Card(Protocol):
+    """The signed card of a model, as `secureml.Card` has it."""
+
+    @property
+    def features(self) -> Sequence[Any]:
+        """Its columns, each a `Feature`."""
+
+    @property
+    def classes(self) -> Sequence[Any] | None:
+        """The labels of a classifier."""
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether it answers with probabilities, too."""
+
+    @property
+    def keeps_integers(self) -> bool:
+        """Whether whole numbers reach the model as such."""
+
+    @property
+    def sections(self) -> Mapping[str, Any]:
+        """What plugins keep on it, each a `Section`, by their names."""
+
+
+class Training(Protocol):
+    """What sealing knows of a model and its table, as `secureml.Training` has it."""
+
+    @property
+    def card(self) -> Any:
+        """The `Card` without sections."""
+
+    @property
+    def estimator(self) -> Any:
+        """The fitted estimator."""
+
+    @property
+    def columns(self) -> Mapping[str, Sequence[Any]]:
+        """Each feature's values, None where missing; empty without a table."""
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return the table row by row."""
+
+    def read(self, rows: Sequence[Sequence[Any]]) -> Any:
+        """Return rows as the estimator takes them, None where a request with them is refused."""

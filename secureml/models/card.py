@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.reference_profile import NEWER, Reference, read_reference
-from secureml.models.rule import ACTIONS, Rule
 
 Dtype = Literal["float", "integer", "category", "text", "boolean"]
 Scalar = str | int | float | bool
-# Keys that older cards lack, and what they mean there.
-_OPTIONAL: dict[str, Any] = {"rules": [], "reference": None, "array_dtype": ""}
+# Keys that a card leaves out where there is nothing to say, and what that means.
+_OPTIONAL: dict[str, Any] = {"sections": {}, "array_dtype": ""}
 # What an array of numbers may be other than float64: as pandas would make one of the table.
 ARRAY_DTYPES = frozenset({"", "int64", "bool", "object"})
 NUMBERS = frozenset({"float", "integer", "boolean"})
@@ -28,8 +26,7 @@ _KINDS = frozenset({"classifier", "regressor", "outlier", "cluster"})
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 LIBRARIES = frozenset({"python", "numpy", "scipy", "scikit-learn", "joblib"})
-_RULE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-RULE_LIMIT = 100
+_PLUGIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _PUBLIC = ("name", "version", "kind", "classes", "has_probabilities")
 
 
@@ -43,6 +40,19 @@ class Feature:
     maximum: float | None = None
     categories: tuple[str, ...] | None = None
     missing: Literal["refuse", "allow"] = "refuse"
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers to the model; booleans are."""
+        return self.dtype in NUMBERS
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What one plugin keeps on the card, as JSON; ``public`` is shown to clients, too."""
+
+    public: Mapping[str, Any] = field(default_factory=dict)
+    private: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +81,8 @@ class Card:
     globals: tuple[str, ...]
     digest: str
     golden: Golden
-    rules: tuple[Rule, ...] = ()
-    # What usual rows look like; a card sealed without a table has none.
-    reference: Reference | None = None
+    # By the name of the plugin that has learned it.
+    sections: Mapping[str, Section] = field(default_factory=dict)
     # NumPy's name for what an array of numbers is made of; empty is float64, which is all the same
     # to scikit-learn's own code and not to functions of one's own: "3" is not "3.0".
     array_dtype: str = ""
@@ -90,9 +99,6 @@ class Card:
         for name in _OPTIONAL:
             if not raw[name]:
                 del raw[name]
-        for name in NEWER:
-            if self.reference is not None and getattr(self.reference, name) is None:
-                del raw["reference"][name]
         return json.dumps(raw, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -116,7 +122,8 @@ class Card:
         public = {key: getattr(self, key) for key in _PUBLIC}
         public["classes"] = None if self.classes is None else list(self.classes)
         public["features"] = [_public_feature(feature) for feature in self.features]
-        return {**public, "rules": [asdict(rule) for rule in self.rules]} if self.rules else public
+        sections = {name: found.public for name, found in self.sections.items() if found.public}
+        return {**public, "sections": sections} if sections else public
 
 
 def _public_feature(feature: Feature) -> dict[str, Any]:
@@ -129,7 +136,6 @@ def _public_feature(feature: Feature) -> dict[str, Any]:
 def _card(raw: Any) -> Card:
     raw = {**_OPTIONAL, **raw}
     _exact_keys(raw, {field.name for field in fields(Card)}, "the card")
-    known = raw["reference"]
     card = Card(
         **{
             **raw,
@@ -137,8 +143,7 @@ def _card(raw: Any) -> Card:
             "classes": None if raw["classes"] is None else tuple(raw["classes"]),
             "globals": tuple(raw["globals"]),
             "golden": _golden(raw["golden"]),
-            "reference": None if known is None else read_reference(known, len(raw["features"])),
-            "rules": tuple(_rule(item) for item in raw["rules"]),
+            "sections": {name: _section(item) for name, item in raw["sections"].items()},
         }
     )
     _check(card)
@@ -148,13 +153,12 @@ def _card(raw: Any) -> Card:
 def _check(card: Card) -> None:
     names = [feature.name for feature in card.features]
     texts = (*names, card.name, card.version, *card.globals, *card.versions.values())
-    laws = [rule.name for rule in card.rules]
     rules: tuple[tuple[bool, str], ...] = (
         (all(type(text) is str and text for text in texts), "a name is not text"),
         (bool(names) and len(set(names)) == len(names), "feature names are not unique"),
         (_CREATED.fullmatch(card.created) is not None, "created"),
         (_DIGEST.fullmatch(card.digest) is not None, "digest"),
-        (len(set(laws)) == len(laws) <= RULE_LIMIT, "rule names are not unique, or too many"),
+        (all(map(_PLUGIN_NAME.fullmatch, card.sections)), "sections"),
         (card.kind in _KINDS, "kind"),
         (card.container in ("array", "frame"), "container"),
         (card.source in ("table", "none"), "source"),
@@ -200,14 +204,11 @@ def _golden(raw: Any) -> Golden:
     )
 
 
-def _rule(raw: Any) -> Rule:
-    _exact_keys(raw, {"name", "rule", "action"}, "a rule")
-    rule = Rule(**raw)
-    if type(rule.name) is not str or not _RULE_NAME.fullmatch(rule.name):
-        raise ValueError("a rule's name")
-    if type(rule.rule) is not str or rule.action not in ACTIONS:
-        raise ValueError("a rule's text or action")
-    return rule
+def _section(raw: Any) -> Section:
+    _exact_keys(raw, {"public", "private"}, "a section")
+    if type(raw["public"]) is not dict or type(raw["private"]) is not dict:
+        raise ValueError("a section is not an object")
+    return Section(**raw)
 
 
 def _exact_keys(raw: Any, expected: set[str], what: str) -> None:

@@ -28,8 +28,9 @@ from werkzeug.exceptions import HTTPException
 from secureml.pipeline.error_responses import ErrorResponses
 from secureml.pipeline.exchange import Exchange, Principal, Refusal
 from secureml.pipeline.exit_signals import contained
-from secureml.pipeline.loader import LoadedPlugin, credential_headers, in_environ
+from secureml.pipeline.loader import LoadedPlugin
 from secureml.pipeline.phases import BEFORE_VIEW, Phase, skips
+from secureml.pipeline.plugin_set import credential_headers, in_environ
 from secureml.pipeline.policy import EXTENSION, Policy, endpoint_of_other_method
 from secureml.pipeline.preflight import Preflights
 from secureml.pipeline.problems import Catalogue, Problem, problem_of

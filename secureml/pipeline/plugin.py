@@ -21,6 +21,7 @@ from secureml.pipeline.randomness import ProcessGenerator
 if TYPE_CHECKING:
     import numpy as np
 
+    from secureml.models.card_section import CardSection
     from secureml.models.serving.registry import Registry
     from secureml.state.clients import Clients
     from secureml.state.signing import SigningKeys
@@ -92,6 +93,8 @@ class Plugin:
     # settles what the others read, or that leaves nothing to those behind it.
     first_at: ClassVar[tuple[str, ...]] = ()
     last_at: ClassVar[tuple[str, ...]] = ()
+    # What it keeps on the signed card of every model; learned when a model is sealed.
+    card_section: ClassVar[CardSection | None] = None
     # What an IDENTIFY plugin puts into WWW-Authenticate; set on the instance where it varies.
     challenge: str | None = None
     # The header an IDENTIFY plugin reads credentials from. A request that carries two such

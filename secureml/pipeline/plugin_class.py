@@ -94,6 +94,15 @@ def _is_schema(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Schema)
 
 
+def _is_card_section(value: Any) -> bool:
+    if value is None:
+        return True
+    # Asked for here alone: most plugins have none, and it needs NumPy and scikit-learn.
+    from secureml.models.card_section import CardSection  # noqa: PLC0415
+
+    return isinstance(value, CardSection)
+
+
 def _is_yes_or_no(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -106,6 +115,7 @@ _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "problems": (_are_kinds, 'problems = (Kind("NAME.code", 503, "Title"),), a tuple of Kind'),
     "aliases": (_are_texts, 'aliases = ("word",), a tuple'),
     "runs_before": (_are_texts, 'runs_before = ("output_rules",), a tuple'),
+    "card_section": (_is_card_section, "card_section = HoursSection(), a secureml.CardSection"),
     "challenge": (_is_text_or_none, 'challenge = "Bearer"'),
     "credential_header": (_is_text_or_none, 'credential_header = "X-API-Key"'),
     "issuers": (_are_texts, 'issuers = ("https://issuer.example.org",), a tuple'),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from flask import Response
 
-from secureml.pipeline.loader import credential_headers
+from secureml.pipeline.plugin_set import credential_headers
 from secureml.pipeline.policy import Policy, endpoint_of_other_method
 
 if TYPE_CHECKING:

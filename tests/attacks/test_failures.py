@@ -392,14 +392,14 @@ def secret_is_gone(site, monkeypatch):
 
 def card_rule_is_none(site, monkeypatch):
     """Signed with the right key, by whoever holds it, and still no rule."""
-    from secureml.models.card import Card
-    from secureml.models.rule import Rule
+    from secureml.models.card import Card, Section
 
     folder = site.folder / "models" / "breast-cancer" / "1"
     for file in folder.iterdir():
         file.chmod(0o600)
     card = Card.from_json((folder / "card.json").read_bytes())
-    object.__setattr__(card, "rules", (Rule("r", "__import__('os')"),))
+    rule = {"name": "r", "rule": "__import__('os')", "action": "refuse"}
+    object.__setattr__(card, "sections", {"input_rules": Section(public={"rules": [rule]})})
     key = signature.read_private_key(site.folder / "keys" / "model-signing.key")
     seal = signature.sign((folder / "model.joblib").read_bytes(), card.to_json(), key)
     (folder / "card.json").write_bytes(card.to_json())

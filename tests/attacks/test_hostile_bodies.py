@@ -21,13 +21,12 @@ from sklearn.pipeline import make_pipeline
 from plugins.anonymous.plugin import Anonymous
 from plugins.errors.plugin import Errors
 from plugins.input_rules.plugin import InputRules
+from plugins.input_rules.text import clean
 from plugins.output_rules.plugin import OutputRules
 from plugins.scopes.plugin import Scopes
-from secureml.models.artifact import signature
-from secureml.models.rows.text import clean
-from secureml.models.sealing import packaging
-from secureml.testing import START, Harness
+from secureml.testing import Harness
 from tests.corpora import JSON, NO_JSON
+from tests.made_models import seal_file
 from tests.naughty import NAUGHTY
 
 needs_corpus = pytest.mark.skipif(JSON is None, reason=NO_JSON)
@@ -58,11 +57,13 @@ def client(tmp_path_factory):
     joblib.dump(model, folder / "notes.joblib")
     frame.to_csv(folder / "notes.csv", index=False)
     (folder / "rules.toml").write_text(RULES)
-    packaging.seal(
-        folder / "notes.joblib", name="notes", root=folder / "models", data=folder / "notes.csv",
-        target=None, key=signature.generate_key(), allow=frozenset(), now=lambda: START,
+    seal_file(
+        folder / "notes.joblib",
+        folder / "models",
+        name="notes",
+        data=folder / "notes.csv",
         rules=folder / "rules.toml",
-    )  # fmt: skip
+    )
     harness = Harness(folder)
     harness.models.load_all()
     plugins = [Anonymous, Scopes, InputRules, OutputRules, Errors]

@@ -16,11 +16,11 @@ import tracemalloc
 import atheris
 
 with atheris.instrument_imports(include=["secureml"]):
+    from plugins.input_rules.parser import parse
+    from plugins.input_rules.rule import Rule, RuleError
+    from plugins.input_rules.validation import InputValidator, ValidationPolicy
     from secureml.models.card import Feature
     from secureml.models.rows.reader import RowReader, RowsRefused
-    from secureml.models.rule import Rule, RuleError
-    from secureml.models.rules.parser import parse
-    from secureml.models.rules.validation import InputValidator, ValidationPolicy
     from secureml.pipeline.body import Limits, read_json
     from secureml.pipeline.content_encoding import unpack
     from secureml.pipeline.problems import Problem
@@ -47,12 +47,15 @@ RULES = (
     Rule("range", "b in range", "clip"),
 )
 CARD = card(*FEATURES, rules=RULES)
-READER, JUDGE = (
+READER, VALIDATOR = (
     RowReader(CARD),
     InputValidator(CARD, ValidationPolicy(ranges="flag", text_length=8, long_text="clip")),
 )
 NUMBERS = card(*(Feature(name, "float", 0.0, 1.0) for name in "abcdef"))
-PLAIN, PLAIN_JUDGE = RowReader(NUMBERS), InputValidator(NUMBERS, ValidationPolicy(ranges="clip"))
+PLAIN, PLAIN_VALIDATOR = (
+    RowReader(NUMBERS),
+    InputValidator(NUMBERS, ValidationPolicy(ranges="clip")),
+)
 
 
 def payload(data: bytes) -> None:
@@ -82,8 +85,8 @@ def rows(data: bytes) -> None:
     bits = atheris.FuzzedDataProvider(data)
     names = [feature.name for feature in FEATURES]
     instances = [instance(bits, names) for _ in range(bits.ConsumeIntInRange(0, 9))]
-    judged(instances, READER, JUDGE)
-    judged([[cell(bits) for _ in range(6)] for _ in range(3)], PLAIN, PLAIN_JUDGE)
+    validated(instances, READER, VALIDATOR)
+    validated([[cell(bits) for _ in range(6)] for _ in range(3)], PLAIN, PLAIN_VALIDATOR)
 
 
 def instance(bits: atheris.FuzzedDataProvider, names: list[str]) -> object:
@@ -124,14 +127,14 @@ def cell(bits: atheris.FuzzedDataProvider) -> object:
     return kinds[bits.ConsumeIntInRange(0, len(kinds) - 1)]()
 
 
-def judged(instances: list[object], reader: RowReader, judge: InputValidator) -> None:
-    """Read and judge, and hold what comes out to its promise."""
+def validated(instances: list[object], reader: RowReader, validator: InputValidator) -> None:
+    """Read and validate, and hold what comes out to its promise."""
     try:
         found = reader.read(instances)
     except RowsRefused as refused:
         check(refused.faults)
         return
-    report = judge.judge(found, instances)
+    report = validator.validate(found, instances)
     assert len(report.rows) == len(instances)
     for faults in report.faults.values():
         check(faults)

@@ -61,7 +61,9 @@ def faults(line: str, start: click.Group = secureml) -> str:
             return ""
         if word.startswith("-"):
             option = word.partition("=")[0]
-            known = {name for param in node.params for name in param.opts} | EVERYWHERE
+            known = {
+                name for param in node.get_params(context()) for name in param.opts
+            } | EVERYWHERE
             if option not in known and re.fullmatch(r"--?[a-z-]+", option):
                 return f"{node.name} has no {option}"
         elif isinstance(node, click.Group) and word == "|":

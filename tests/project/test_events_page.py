@@ -67,8 +67,6 @@ def emissions() -> tuple[Emission, ...]:
     found = []
     for folder in ("secureml", "plugins", "deploy"):
         for path in sorted((CHECKOUT / folder).rglob("*.py")):
-            if path.parent == CHECKOUT / "secureml" / "models" / "rules":
-                continue  # tells a verdict what it found in rows
             tree = ast.parse(path.read_text("utf-8"))
             constants = {
                 target.id: node.value.value

@@ -12,10 +12,10 @@ import settings_reference
 from click.testing import CliRunner
 from marshmallow import missing
 
+from plugins.input_rules.parser import parse
+from plugins.input_rules.rule_file import read_rules
 from secureml.app import create_app
 from secureml.cli.main import CommandContext, secureml
-from secureml.models.rules.file import read_rules
-from secureml.models.rules.parser import parse
 from secureml.settings import read
 from secureml.settings_schema import TABLES
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from secureml import api_schemas
 from secureml.models.card import Feature
-from secureml.models.rule import Rule
 from secureml.pipeline.exchange import InputWarning
 from secureml.testing import Harness
 
@@ -16,10 +15,9 @@ def test_alive_and_ready_answer_as_they_promise(tmp_path):
     assert api_schemas.ReadyResponse().validate(caller.get("/readyz").get_json()) == {}
 
 
-def test_every_key_of_a_warning_and_of_a_rule_is_promised():
-    """As the pipeline and the card have them."""
+def test_every_key_of_a_warning_is_promised():
+    """As the pipeline has them."""
     assert set(api_schemas.WarningSchema().fields) == set(InputWarning._fields)
-    assert set(api_schemas.RuleSchema().fields) == set(Rule.__dataclass_fields__)
 
 
 def test_every_key_of_a_public_feature_is_promised():

@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from plugins.theft_guard.plugin import TheftGuard
 from secureml.models.artifact import signature
 from secureml.models.sealing import packaging
 from secureml.models.serving.registry import Registry
@@ -106,6 +107,7 @@ def subject(data: str, model: str, folder: Path, split: int = 0) -> Subject:
         key=signature.generate_key(),
         allow=frozenset(),
         now=lambda: 1_767_225_600.0,
+        sections={"theft_guard": TheftGuard.card_section},
     )
     handle = Registry(folder / "models").prove(name, "1")
     return Subject(name, handle, train, fresh, folder)

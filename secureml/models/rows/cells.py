@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from secureml.kit.json_pointer import escape
 from secureml.models.card import Card, Feature
 
 LIMIT = 20
@@ -83,11 +84,6 @@ class CellReader:
             except _WrongCell as wrong:
                 faults.append((f"{path}/{label}", str(wrong)))
         return values
-
-
-def escape(name: str) -> str:
-    """Return a name as a part of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _reader(feature: Feature, *, exact: bool) -> Callable[[Any], Any]:

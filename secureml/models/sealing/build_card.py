@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,10 +14,8 @@ from sklearn.compose import ColumnTransformer
 
 from secureml.models.artifact.version_files import Artifact, ModelRefused
 from secureml.models.card import NUMBERS, Card, Feature, Golden, Scalar
-from secureml.models.profile.fit_profile import learn_reference
+from secureml.models.card_section import Options, Sections, Training, learn_sections
 from secureml.models.rows.reader import RowReader, array_dtype
-from secureml.models.rule import Rule
-from secureml.models.rules.file import check_rules, check_table
 from secureml.models.sealing.missing_words import check_words, explained, words_for_missing
 from secureml.models.sealing.reader_comparison import ask, compare, compare_alone, first_unfit
 from secureml.models.sealing.table_file import read_table
@@ -46,11 +45,6 @@ class _Table(NamedTuple):
     cells: dict[str, list[str]]
 
 
-def learn_card(artifact: Artifact, estimator: Any, names: frozenset[str], **words: Any) -> Card:
-    """Return the card alone, of what `learn_model` learns."""
-    return learn_model(artifact, estimator, names, **words).card
-
-
 def learn_model(
     artifact: Artifact,
     estimator: Any,
@@ -59,38 +53,36 @@ def learn_model(
     data: Path | None,
     target: str | None,
     created: str,
-    rules: tuple[Rule, ...] = (),
-    dtypes: Mapping[str, str] | None = None,
+    sections: Sections = MappingProxyType({}),
+    options: Options = MappingProxyType({}),
+    dtypes: Mapping[str, str] = MappingProxyType({}),
 ) -> Learned:
     """Return what is learned of a loaded estimator; raises ModelRefused when it cannot be served.
 
-    ``names`` are those its file asked for, ``dtypes`` what whoever seals says of columns.
+    ``names`` are those its file asked for, ``dtypes`` what is said of columns by name, ``sections``
+    and ``options`` those of plugins.
     """
     width, own_code = _width(estimator), not names <= builtin_names()
-    table = _features(estimator, width, data, target, dtypes or {})
-    check_rules(rules, table.features)
-    check_table(rules, table.features, table.columns)
+    table = _features(estimator, width, data, target, dtypes)
     _demand_table(estimator, needed=own_code and data is None)
     card = replace(
         _blank_card(artifact, estimator, table.features, own_code=own_code),
         created=created,
         source="none" if data is None else "table",
         globals=tuple(sorted(names)),
-        rules=rules,
     )
     words = words_for_missing(table.features, table.cells)
     if not own_code:
         check_words(estimator, words)
     with explained(words):
         card = replace(card, golden=_answers(card, estimator, table.golden))
-        if data is None:
-            return Learned(card, ())
-        if own_code:
-            compare_alone(card, estimator, table.golden)
-        compare(card, estimator, table.columns, data, read_dtypes(dtypes or {}, table.columns))
-    rows = list(zip(*table.columns.values(), strict=True))
-    card = replace(card, reference=learn_reference(card, estimator, rows))
-    return Learned(card, notes(card.features, table.columns, table.cells, rules))
+        if data is not None:
+            if own_code:
+                compare_alone(card, estimator, table.golden)
+            compare(card, estimator, table.columns, data, read_dtypes(dtypes, table.columns))
+    training = Training(card, estimator, table.columns)
+    learned, said = learn_sections(training, sections, options)
+    return Learned(replace(card, sections=learned), (*said, *notes(card.features, table.cells)))
 
 
 def _blank_card(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,7 +31,7 @@ from secureml.models.artifact.version_files import (
     read_model_file,
 )
 from secureml.models.card import Card
-from secureml.models.rules.file import read_rules
+from secureml.models.card_section import Options, Sections
 from secureml.models.sealing.build_card import Learned, learn_model
 from secureml.models.serving.registry import Registry, check_name
 from secureml.models.serving.verification import Verifier, prove
@@ -57,16 +58,17 @@ class Sealed:
 class Order:
     """What to seal: a model file, its name, and what is known of its table.
 
-    ``dtypes`` is what is said of columns, by name; ``use`` has the version serve from the next
-    start, as the first version of a name does anyway.
+    ``dtypes`` is what is said of columns, by name; ``options`` what is given to the card
+    sections of plugins; ``use`` has the version serve from the next start, as the first version of
+    a name does anyway.
     """
 
     model_path: Path
     name: str
     data: Path | None = None
     target: str | None = None
-    rules: Path | None = None
     dtypes: Mapping[str, str] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     use: bool = False
 
 
@@ -74,7 +76,8 @@ class Order:
 class SealTarget:
     """Where it is sealed, and what the start that will load it demands.
 
-    ``allow`` and ``verifiers`` are that start's own, ``settings_file`` is where its list stands.
+    ``allow`` and ``verifiers`` are that start's own, ``settings_file`` is where its list stands;
+    ``sections`` are what plugins add to the card.
     """
 
     root: Path
@@ -82,6 +85,7 @@ class SealTarget:
     now: Callable[[], float]
     allow: frozenset[str] = frozenset()
     verifiers: Sequence[Verifier] = ()
+    sections: Sections = field(default_factory=dict)
     settings_file: str = ""
 
 
@@ -95,10 +99,11 @@ def seal(
     key: Ed25519PrivateKey,
     allow: frozenset[str],
     now: Callable[[], float],
-    rules: Path | None = None,
+    sections: Sections = MappingProxyType({}),
 ) -> Sealed:
     """Make a model file the next version of a name; raises ModelRefused and leaves nothing."""
-    return seal_as(Order(model_path, name, data, target, rules), SealTarget(root, key, now, allow))
+    order = Order(model_path, name, data, target)
+    return seal_as(order, SealTarget(root, key, now, allow, sections=sections))
 
 
 def seal_as(order: Order, target: SealTarget) -> Sealed:
@@ -148,7 +153,6 @@ def seal_as(order: Order, target: SealTarget) -> Sealed:
 def _learn(draft: Artifact, order: Order, target: SealTarget) -> Learned:
     estimator, names = _load(draft, target.allow, target.settings_file)
     created = datetime.fromtimestamp(target.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    rules = read_rules(order.rules)
     try:
         return learn_model(
             draft,
@@ -157,7 +161,8 @@ def _learn(draft: Artifact, order: Order, target: SealTarget) -> Learned:
             data=order.data,
             target=order.target,
             created=created,
-            rules=rules,
+            sections=target.sections,
+            options=order.options,
             dtypes=order.dtypes,
         )
     except ModelRefused:
@@ -189,7 +194,8 @@ def _publish(folder: Path, files: dict[str, bytes], made: Artifact, target: Seal
             _write(draft / file, content)
         draft.chmod(0o750)
         artifact = read_artifact(draft, made.name, made.version)
-        prove(artifact, [_believes(target.key), *target.verifiers], target.allow)
+        verifiers = [_believes(target.key), *target.verifiers]
+        prove(artifact, verifiers, target.allow, target.sections)
         _rename(draft, folder / made.version)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -85,7 +85,9 @@ class ModelHandle:
     def predict(self, rows: Rows) -> Result:
         """Answer each row; raises ModelFailed."""
         try:
-            return self._predict(rows)
+            # An overflow is no news for a log: every answer is checked for being finite.
+            with np.errstate(all="ignore"):
+                return self._predict(rows)
         except ModelFailed as failed:
             raise ModelFailed(str(failed), self._culprit(rows)) from failed
         except SystemExit as error:  # a worker is not a model's to end

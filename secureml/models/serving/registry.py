@@ -12,9 +12,11 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from secureml.models.artifact.version_files import Artifact, ModelRefused, read_artifact
 from secureml.models.card import Card
+from secureml.models.card_section import Sections
 from secureml.models.serving.handle import ModelHandle
 from secureml.models.serving.verification import Verifier, prove
 
@@ -23,16 +25,18 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 class Registry:
-    """Sealed models under one folder; the verifiers judge an artifact before it is unpickled."""
+    """Sealed models under one folder; the verifiers check an artifact before it is unpickled."""
 
     def __init__(
         self,
         root: Path,
         verifiers: Sequence[Verifier] = (),
         extra_allowed: frozenset[str] = frozenset(),
+        sections: Sections = MappingProxyType({}),
     ) -> None:
-        # Kept, not copied: the plugins that verify models are built after the registry.
+        # Kept, not copied: the plugins that check models are built after the registry.
         self._root, self.verifiers, self.extra_allowed = root, verifiers, extra_allowed
+        self.sections = sections
         self._serving: dict[str, ModelHandle] = {}
         self._refused: dict[str, ModelRefused] = {}
         self._seconds: dict[str, float] = {}
@@ -57,14 +61,14 @@ class Registry:
         self._serving, self._refused = serving, refused
 
     def _load(self, name: str) -> ModelHandle:
+        return self.prove(name, self._chosen(name))
+
+    def _chosen(self, name: str) -> str:
         version = self.current(name)
         if version is None:
-            raise ModelRefused(
-                "missing",
-                f"no version of {name} is chosen",
-                f"run `secureml models use {name} VERSION`",
-            )
-        return self.prove(name, version)
+            fix = f"run `secureml models use {name} VERSION`"
+            raise ModelRefused("missing", f"no version of {name} is chosen", fix)
+        return version
 
     def refused(self) -> dict[str, ModelRefused]:
         """Return why each model that was refused at the start does not answer, by name."""
@@ -76,7 +80,8 @@ class Registry:
 
     def prove(self, name: str, version: str) -> ModelHandle:
         """Take one version through every check; raises ModelRefused."""
-        return prove(self._artifact(name, version), self.verifiers, self.extra_allowed)
+        artifact = self._artifact(name, version)
+        return prove(artifact, self.verifiers, self.extra_allowed, self.sections)
 
     def get(self, name: str) -> ModelHandle | None:
         """Return the model that answers to a name."""
@@ -118,15 +123,10 @@ class Registry:
 
     def card(self, name: str, version: str | None = None) -> Card:
         """Return the card as it lies on disk, unproved: for showing only."""
-        version = version or self.current(name)
         if version is None:
-            if not self.versions(name):
+            if self.current(name) is None and not self.versions(name):
                 raise _no_model(name)
-            raise ModelRefused(
-                "missing",
-                f"no version of {name} is chosen",
-                f"run `secureml models use {name} VERSION`",
-            )
+            version = self._chosen(name)
         return Card.from_json(self._artifact(name, version).card_bytes)
 
     def use(self, name: str, version: str) -> None:

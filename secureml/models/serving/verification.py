@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import joblib
@@ -19,8 +20,8 @@ import sklearn
 
 from secureml.models.artifact.version_files import Artifact, ModelRefused
 from secureml.models.card import Card
+from secureml.models.card_section import Sections, check_sections
 from secureml.models.rows.cells import RowsRefused
-from secureml.models.rules.file import check_rules
 from secureml.models.serving.handle import ModelFailed, ModelHandle
 from secureml.models.unpickling.advice import check_requested
 from secureml.models.unpickling.allowlist import allowed_names
@@ -33,22 +34,28 @@ _TOLERANCE = 1e-9
 
 
 def prove(
-    artifact: Artifact, verifiers: Sequence[Verifier] = (), extra: frozenset[str] = frozenset()
+    artifact: Artifact,
+    verifiers: Sequence[Verifier] = (),
+    extra: frozenset[str] = frozenset(),
+    sections: Sections = MappingProxyType({}),
 ) -> ModelHandle:
-    """Return the model ready to answer; raises ModelRefused naming the first failed check."""
+    """Return the model ready to answer; raises ModelRefused naming the first failed check.
+
+    ``extra`` are names allowed beside the built-in list, ``sections`` those of enabled plugins.
+    """
     try:
         for verify_artifact in verifiers:
             verify_artifact(artifact)
-        return _proved(artifact, extra)
+        return _proved(artifact, extra, sections)
     except ModelRefused as refused:
         raise refused.of(artifact.name, artifact.version) from refused.__cause__
 
 
-def _proved(artifact: Artifact, extra: frozenset[str]) -> ModelHandle:
+def _proved(artifact: Artifact, extra: frozenset[str], sections: Sections) -> ModelHandle:
     try:
         card = Card.from_json(artifact.card_bytes)
         check_card(artifact, card)
-        check_rules(card.rules, card.features)
+        check_sections(card, sections)
         check_versions(card)
         check_names(card, extra)
         estimator = load_estimator(artifact.model_bytes, frozenset(card.globals))

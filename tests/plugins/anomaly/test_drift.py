@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.anomaly.drift import (
-    LEVELS,
     MIN_ROWS,
     SHARES,
     Bins,
@@ -21,20 +20,22 @@ from plugins.anomaly.drift import (
     DriftStore,
     population_stability,
 )
-from secureml import Store
+from plugins.anomaly.feature_bins import LEVELS, bins_of
+from secureml import Feature, Section, Store
 from secureml.testing import Clock
-
-Card = namedtuple("Card", "features reference")
-Reference = namedtuple("Reference", "numbers bins")
-Feature = namedtuple("Feature", "name")
+from tests.made_card import card
 
 TABLE = np.random.default_rng(1).normal(size=(5000, 3))
 EDGES = tuple(tuple(np.quantile(TABLE[:, column], LEVELS)) for column in (0, 2))
-CARD = Card([Feature("a"), Feature("word"), Feature("b")], Reference((0, 2), EDGES))
+BARE = card(Feature("a"), Feature("word", "text"), Feature("b"))
+SECTION = Section(
+    private={"columns": [0, 2], "edges": [list(map(float, edges)) for edges in EDGES]}
+)
+CARD = replace(BARE, sections={"anomaly": SECTION})
 
 
 def counted(*batches):
-    bins = Bins(CARD, CARD.reference)
+    bins = Bins(CARD.features, bins_of(CARD))
     counts = bins.empty()
     for rows in batches:
         bins.add(counts, rows)
@@ -46,10 +47,7 @@ def index(rows):
     return {each.feature: each.psi for each in population_stability(names, counts)}
 
 
-def test_levels_here_are_those_that_cards_are_made_with():
-    from secureml.models.reference_profile import BINS
-
-    assert LEVELS == BINS
+def test_the_shares_of_all_bins_are_one():
     assert SHARES.sum() == pytest.approx(1)
 
 
@@ -103,7 +101,7 @@ def test_one_request_of_many_rows_costs_a_bounded_time():
 
 def test_a_card_without_a_table_has_nothing_to_compare():
     counters = DriftCounters()
-    counters.count("m", "1", Card(CARD.features, None), TABLE[:5])
+    counters.count("m", "1", BARE, TABLE[:5])
     assert counters.take() == {}
 
 

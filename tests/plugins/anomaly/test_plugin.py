@@ -11,6 +11,7 @@ import pytest
 from plugins.anomaly.baseline import Reason
 from plugins.anomaly.blocks import Block
 from plugins.anomaly.decision import Action
+from plugins.anomaly.feature_bins import bins_of
 from plugins.anomaly.plugin import Anomaly, address_subject
 from plugins.anomaly.window_store import SubjectScore
 from plugins.anonymous.plugin import Anonymous
@@ -244,7 +245,7 @@ def test_rows_are_compared_with_the_card(harness, demo_instance):
     loaded = harness.load(Anomaly, {"flush_interval": "600s"})
     http = harness.app([loaded, harness.load(Anonymous), harness.load(Scopes)]).test_client()
     rng = np.random.default_rng(0)
-    edges = np.array(card.reference.bins)
+    edges = np.array(bins_of(card).edges)
     rows = [
         [float(rng.choice(edges[column])) for column in range(len(card.features))]
         for _ in range(300)

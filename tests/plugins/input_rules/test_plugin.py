@@ -382,19 +382,19 @@ def test_observed_it_lets_the_model_answer_what_it_would_refuse(harness):
     assert faults(post(client, rows([MARK] * 4)))[0] == ("/instances/0/0", "type")
 
 
-def test_each_model_has_its_own_judge_for_as_long_as_it_lives(harness, tmp_path_factory):
+def test_each_model_has_its_own_validator_for_as_long_as_it_lives(harness, tmp_path_factory):
     """A model that was swapped out is not kept."""
     plugin = harness.build(InputRules)
     model = harness.models.get("iris")
-    judge = plugin._judge_of(model)
-    assert plugin._judge_of(model) is judge
+    validator = plugin._validator_of(model)
+    assert plugin._validator_of(model) is validator
 
     gone = weakref.ref(model)
     del model
     harness.models.load_all()
     gc.collect()
     assert gone() is None
-    assert plugin._judge_of(harness.models.get("iris")) is not judge
+    assert plugin._validator_of(harness.models.get("iris")) is not validator
 
 
 JSON = st.recursive(

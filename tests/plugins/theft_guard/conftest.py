@@ -11,7 +11,7 @@ from plugins.theft_guard.batch import QueryBatch, row_digests
 from plugins.theft_guard.binning import Binner
 from plugins.theft_guard.client_state import RECORD, ClientState
 from plugins.theft_guard.feature_space import FeatureSpace
-from secureml import Typicality
+from plugins.theft_guard.reference_profile import profile_of
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +45,14 @@ def nonsense(target, chance):
 
 
 @pytest.fixture
-def binner(target):
-    return Binner(FeatureSpace(Typicality(target.handle.card, target.handle.card.reference)))
+def space(target):
+    card = target.handle.card
+    return FeatureSpace(card.features, profile_of(card))
+
+
+@pytest.fixture
+def binner(space):
+    return Binner(space)
 
 
 @pytest.fixture

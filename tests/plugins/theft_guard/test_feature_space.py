@@ -3,20 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plugins.theft_guard.feature_space import FeatureSpace, ReferenceProfile
-from secureml import Typicality
-
-
-@pytest.fixture
-def space(target):
-    return FeatureSpace(Typicality(target.handle.card, target.handle.card.reference))
+from plugins.theft_guard.reference_profile import ReferenceProfile
 
 
 def test_a_profile_has_the_numbers_of_the_card(target, space):
-    reference, profile = target.handle.card.reference, space.profile
+    profile = space.profile
 
     assert isinstance(profile, ReferenceProfile)
-    assert profile.columns == len(reference.bins) == 30
+    assert profile.columns == len(profile.bins) == 30
     assert len(profile.mahalanobis) == 7
     assert list(profile.mahalanobis) == sorted(profile.mahalanobis)
     assert list(profile.nearest) == sorted(profile.nearest)

@@ -1,6 +1,6 @@
 """The detectors and sums against a reference in plain Python, one row and one number at a time.
 
-It takes distances, quantile bins and fingerprints from the core, which has detectors of its own.
+It takes distances, quantile bins and fingerprints from `feature_space`, which other tests hold.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from plugins.theft_guard.binning import Binner
 from plugins.theft_guard.client_state import RECORD, ClientState
 from plugins.theft_guard.cusum import advance
 from plugins.theft_guard.detectors import ATTACKER, BINS, CUSTOMER, DETECTORS
-from plugins.theft_guard.feature_space import FeatureSpace
 from plugins.theft_guard.neighbours import CHUNK
-from secureml import Typicality
 
 CAP = 60.0
 
@@ -25,8 +23,8 @@ CAP = 60.0
 class Reference:
     """One subject: all its rows are kept in lists, and looked through from the beginning."""
 
-    def __init__(self, ruler):
-        self.ruler, self.known = ruler, ruler.reference
+    def __init__(self, space):
+        self.space, self.profile = space, space.profile
         self.rows, self.labels, self.sent, self.table = [], [], {}, {}
         self.sums = dict.fromkeys(DETECTORS, 0.0)
         self.counts = {name: [0] * BINS for name in DETECTORS}
@@ -49,7 +47,7 @@ class Reference:
             self.drift(len(new))
 
     def one(self, row, margin, label, centre):
-        encoded = self.ruler.encode(row)
+        encoded = self.space.encode(row)
         found = self.alone(row, encoded, margin, centre)
         found |= self.compared(encoded, label)
         self.rows.append(encoded[0].astype(np.float32).astype(float))
@@ -57,35 +55,35 @@ class Reference:
         self.add(found)
 
     def alone(self, row, encoded, margin, centre):
-        known, bins = self.known, self.ruler.bins(row, encoded)[0].tolist()
-        median, (most, almost) = known.mahalanobis[2], known.mahalanobis[4:6]
+        profile, bins = self.profile, self.space.bins(row, encoded)[0].tolist()
+        median, (most, almost) = profile.mahalanobis[2], profile.mahalanobis[4:6]
         edges = (most, almost, 2 * almost - median)
-        found, (strange, rayleigh) = {}, (float(v[0]) for v in self.ruler.mahalanobis(encoded))
-        tame = beyond(-strange, (-known.mahalanobis[1], -known.mahalanobis[0]))
+        found, (strange, rayleigh) = {}, (float(v[0]) for v in self.space.mahalanobis(encoded))
+        tame = beyond(-strange, (-profile.mahalanobis[1], -profile.mahalanobis[0]))
         found["mahalanobis"] = beyond(strange, edges)
-        found["rayleigh"] = beyond(rayleigh, known.rayleigh)
+        found["rayleigh"] = beyond(rayleigh, profile.rayleigh)
         if centre is not None:
             moved, rayleigh_quotient = (
-                float(v[0]) for v in self.ruler.mahalanobis(encoded, centre)
+                float(v[0]) for v in self.space.mahalanobis(encoded, centre)
             )
             if found["mahalanobis"] or found["rayleigh"]:
                 found["mahalanobis"] = min(found["mahalanobis"], beyond(moved, edges))
                 found["rayleigh"] = min(
-                    found["rayleigh"], beyond(rayleigh_quotient, known.rayleigh)
+                    found["rayleigh"], beyond(rayleigh_quotient, profile.rayleigh)
                 )
         outer = sum(b in (0, 7) for b in bins) / len(bins)
         inner = sum(b in (3, 4) for b in bins) / len(bins)
-        found["tails"] = beyond(outer - 1e-7, known.outer[2:])
-        found["central"] = max(tame, beyond(inner - 1e-7, known.inner[2:]))
-        found["boundary"] = 2 - beyond(margin, (known.margins[0], known.margins[2]))
+        found["tails"] = beyond(outer - 1e-7, profile.tails[2:])
+        found["central"] = max(tame, beyond(inner - 1e-7, profile.central[2:]))
+        found["boundary"] = 2 - beyond(margin, (profile.margins[0], profile.margins[2]))
         return found
 
     def compared(self, encoded, label):
         found, met = {}, 0
-        for band, mark in enumerate(self.ruler.fingerprints.bands(encoded)[0].tolist()):
+        for band, mark in enumerate(self.space.bands(encoded)[0].tolist()):
             met = met or int(self.table.get((band, mark % 1024)) == mark)
             self.table[band, mark % 1024] = mark
-        if self.known.collides < 0.02:
+        if self.profile.collisions < 0.02:
             found["fingerprints"] = met
         row = encoded[0].astype(np.float32).astype(float)
         gaps = [math.dist(row, other) for other in self.rows[-128:]]
@@ -93,18 +91,18 @@ class Reference:
             return found
         place = gaps.index(min(gaps))
         other, answer = self.rows[-128:][place], self.labels[-128:][place]
-        close = 2 - beyond(gaps[place], (self.known.near[0], self.known.near[2]))
-        few = min(self.known.changed * 0.5, 0.34) * len(row)
+        close = 2 - beyond(gaps[place], (self.profile.nearest[0], self.profile.nearest[2]))
+        few = min(self.profile.changed * 0.5, 0.34) * len(row)
         if few > 0 and sum(abs(row - other) > 1e-6) <= few:
             close = max(close, 1)
         found |= {"nearest": close, "label_flip": int(close > 0 and answer != label)}
-        step = self.ruler.rayleigh((row - other)[None])[1]
-        edges = (self.known.step_rayleigh[0], self.known.step_rayleigh[2])
-        short = gaps[place] < self.known.near[4]
+        step = self.space.step((row - other)[None])[1]
+        edges = (self.profile.step[0], self.profile.step[2])
+        short = gaps[place] < self.profile.nearest[4]
         found["step"] = beyond(float(step[0]), edges) if short else 0
         alike = [g for g, a in zip(gaps, self.labels[-128:], strict=True) if a == label]
         if alike:
-            found["prada"] = beyond(min(alike), self.known.class_distances[label])
+            found["prada"] = beyond(min(alike), self.profile.class_distances[label])
         return found
 
     def drift(self, many):
@@ -157,13 +155,12 @@ def traffic(target, chance):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_plugin_and_the_reference_count_the_same_and_their_sums_agree(target, seed):
+def test_the_plugin_and_the_reference_count_the_same_and_their_sums_agree(target, space, seed):
     chance = np.random.default_rng(seed)
-    ruler = Typicality(target.handle.card, target.handle.card.reference)
     binner, state, slow = (
-        Binner(FeatureSpace(ruler)),
+        Binner(space),
         ClientState(np.zeros(1, RECORD)),
-        Reference(ruler),
+        Reference(space),
     )
     for rows in traffic(target, chance):
         labels = chance.integers(2, size=len(rows))

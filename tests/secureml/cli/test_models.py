@@ -95,7 +95,7 @@ def test_rules_are_sealed_with_the_model_and_other_rules_are_another_version(
 
     assert run("seal", first, *words)["version"] == "1"
     assert run("seal", first, *words) == {"name": "ruled", "made": False}
-    assert run("show", "ruled")["rules"][0]["name"] == "order"
+    assert run("show", "ruled")["sections"]["input_rules"]["rules"][0]["name"] == "order"
     rules.write_text(rules.read_text() + 'action = "flag"\n')
     assert run("seal", first, *words)["version"] == "2"
     rules.write_text('[[rules]]\nname = "order"\nrule = "`mean radius` > `worst radius`"\n')

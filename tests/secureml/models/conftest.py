@@ -71,7 +71,9 @@ def seal(tmp_path, key):
         if table is not None:
             data = tmp_path / f"{name}.csv"
             data.write_text(table, "utf-8")
-        given = {name: words.pop(name) for name in ("allow", "verifiers") if name in words}
+        given = {
+            name: words.pop(name) for name in ("allow", "verifiers", "sections") if name in words
+        }
         place = packaging.SealTarget(
             tmp_path / "models", words.pop("key", key), lambda: MOMENT, **given
         )

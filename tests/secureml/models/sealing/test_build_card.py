@@ -9,7 +9,7 @@ from sklearn.neighbors import KernelDensity
 
 from secureml.models.artifact.version_files import Artifact, ModelRefused
 from secureml.models.card import Card
-from secureml.models.sealing.build_card import GOLDEN_ROWS, learn_card
+from secureml.models.sealing.build_card import GOLDEN_ROWS, learn_model
 
 ROWS, ANSWERS = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 
@@ -17,7 +17,7 @@ ROWS, ANSWERS = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 def learn(estimator, **words):
     given = {"data": None, "target": None, "created": "2026-01-01T00:00:00Z", **words}
     names = given.pop("names", frozenset({"b", "a"}))
-    return learn_card(Artifact("m", "1", b"x", b"", None), estimator, names, **given)
+    return learn_model(Artifact("m", "1", b"x", b"", None), estimator, names, **given).card
 
 
 @pytest.mark.parametrize(

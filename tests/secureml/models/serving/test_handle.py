@@ -34,7 +34,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from secureml.models.artifact.version_files import Artifact
-from secureml.models.sealing.build_card import learn_card
+from secureml.models.sealing.build_card import learn_model
 from secureml.models.serving.handle import ModelFailed, ModelHandle, Result, prepare
 from secureml.models.unpickling.graph import parts
 
@@ -44,14 +44,14 @@ def handle(estimator):
     file = io.BytesIO()
     joblib.dump(estimator, file)
     copy = joblib.load(io.BytesIO(file.getvalue()))
-    card = learn_card(
+    card = learn_model(
         Artifact("m", "1", b"", b"", None),
         copy,
         frozenset(),
         data=None,
         target=None,
         created="2026-01-01T00:00:00Z",
-    )
+    ).card
     return ModelHandle(card, copy)
 
 

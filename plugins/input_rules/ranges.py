@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from secureml.models.card import Card
-from secureml.models.rows.cells import LIMIT, escape
-from secureml.models.rule import Action
+from secureml.kit.json_pointer import escape
+from secureml.kit.protocols import Card
 
+from .rule import Action
+
+LIMIT = 20  # faults named for one action
 Rows = np.ndarray[Any, Any]
 
 

@@ -7,13 +7,15 @@ computed (an overflow) counts as broken, because a rule that was not checked mus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from secureml.models.card import NUMBERS, Feature
-from secureml.models.rule import (
+from secureml.kit.protocols import Feature
+
+from .parser import parse
+from .rule import (
     Action,
     Bound,
     Compare,
@@ -33,7 +35,6 @@ from secureml.models.rule import (
     operands_of,
     tests_of,
 )
-from secureml.models.rules.parser import parse
 
 Array = np.ndarray[Any, Any]
 Truth = tuple[Array, Array]  # where it is known to hold, and where it is known not to
@@ -86,9 +87,9 @@ def quiet() -> np.errstate:
 class Rulebook:
     """The rules of one card; built once, safe for many threads."""
 
-    def __init__(self, features: tuple[Feature, ...], rules: tuple[Rule, ...]) -> None:
+    def __init__(self, features: Sequence[Feature], rules: Sequence[Rule]) -> None:
         self.indices = {feature.name: index for index, feature in enumerate(features)}
-        self._numeric = {feature.name for feature in features if feature.dtype in NUMBERS}
+        self._numeric = {feature.name for feature in features if feature.is_number}
         self._missing = frozenset(f.name for f in features if f.missing == "allow")
         self.rules = [bind(rule, features) for rule in rules]
 
@@ -180,7 +181,7 @@ _COMPARE: dict[str, Callable[[Any, Any, Any], Array]] = {
 }
 
 
-def bind(rule: Rule, features: tuple[Feature, ...]) -> BoundRule:
+def bind(rule: Rule, features: Sequence[Feature]) -> BoundRule:
     """Read a rule and hold it to the features; raises RuleError."""
     parsed = parse(rule.rule)
     known = {feature.name: feature for feature in features}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugins.input_rules.rule import Rule, RuleError
+from plugins.input_rules.rulebook import Columns, Rulebook, bind, quiet
 from secureml.models.card import Feature
 from secureml.models.rows.reader import RowReader
-from secureml.models.rule import Rule, RuleError
-from secureml.models.rules.rulebook import Columns, Rulebook, bind, quiet
 from tests.made_card import card
 
 FEATURES = (
@@ -202,6 +202,6 @@ def test_a_rule_of_several_features_has_no_column_of_its_own():
 def test_a_column_is_converted_once():
     """However many rules ask."""
     columns = Columns(np.array([[1.0, 2.0]]), {"a": 0, "b": 1})
-    from secureml.models.rule import Operand
+    from plugins.input_rules.rule import Operand
 
     assert columns.numbers(Operand("b")) is columns.numbers(Operand("b"))

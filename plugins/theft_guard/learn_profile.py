@@ -1,4 +1,4 @@
-"""Learning the reference: what is usual, measured the way requests are measured later.
+"""Learning the reference profile: what is usual, measured the way requests are measured later.
 
 Whatever is compared with a threshold later is measured on rows that were not used for it:
 distances by five folds, margins on points between neighbours, because a model is surer of the
@@ -9,32 +9,27 @@ model and table give the same card.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from secureml.models.card import NUMBERS, Card, Feature, Scalar
-from secureml.models.profile.typicality import (
-    Encoder,
-    Typicality,
-    inner,
-    outer,
-    rayleigh_quotient,
-    squared,
-)
-from secureml.models.reference_profile import (
-    BINS,
+from secureml.kit.protocols import Feature, Training
+
+from .encoding import Encoder
+from .feature_space import FeatureSpace, central, rayleigh_quotient, squared, tails
+from .reference_profile import (
+    BIN_LEVELS,
     DECILES,
-    MARGINS,
-    NEAR,
+    MAHALANOBIS_LEVELS,
+    MARGIN_LEVELS,
+    NEAREST_LEVELS,
     RAYLEIGH_LEVELS,
-    RING,
-    SHARES,
-    STRANGE,
-    Reference,
+    RECENT,
+    SHARE_LEVELS,
+    ReferenceProfile,
 )
-from secureml.models.rows.reader import RowReader, Rows, RowsRefused
 
 MOST_ROWS, LEAST_ROWS = 2000, 30
 _MOST_WORDS = 32  # a column of more kinds is not compared: one-hot, it would drown the others
@@ -43,31 +38,30 @@ _FLOOR = 0.01  # of the mean variance: below it, a direction is noise of the tab
 _MEMORY = 1024  # how many earlier rows a fingerprint is looked up among
 _SEED = 7
 
-Row = tuple[Scalar | None, ...]
-Answer = Callable[[Any], tuple[Rows, Rows | None]]
+Rows = np.ndarray[Any, Any]
+Row = tuple[Any, ...]
 
 
-def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Reference | None:
-    """Return the reference of a table's rows; None where too few of them differ to say much."""
+def learn_profile(training: Training) -> ReferenceProfile | None:
+    """Return the profile of a table's rows; None where too few of them differ to say much."""
+    features = training.card.features
     chance = np.random.default_rng(_SEED)
-    distinct = list(dict.fromkeys(rows))
+    distinct = list(dict.fromkeys(training.rows()))
     chance.shuffle(distinct)
     taken = distinct[:MOST_ROWS]
-    if len(taken) < LEAST_ROWS:
+    numbers, words, skipped = _columns(features)
+    read = training.read(taken) if numbers or words else None
+    if len(taken) < LEAST_ROWS or read is None:
         return None
-    numbers, words, skipped = _columns(card.features)
-    if not numbers and not words:
-        return None
-    reader = RowReader(card)
-    read = reader.read([list(row) for row in taken])
     centre, scale, bins = _measures(read, numbers)
-    encoder = Encoder(card.features, numbers, words, centre.tolist(), scale.tolist())
+    encoder = Encoder(features, numbers, words, centre.tolist(), scale.tolist())
     encoded = encoder(read)
-    mean, whiten = _whitening(encoded)
-    classes = _classes(card, estimator, read)
-    near, apart, changed = _distances(encoded, classes, chance)
-    between = _read_between(reader, _between(taken, card.features, encoded, chance))
-    draft = Reference(
+    mean, whitening = _whitening(encoded)
+    classes = _classes(training, read)
+    nearest, class_distances, changed = _distances(encoded, classes, chance)
+    # Between two numbers near the end of a double there may be none: then it is None.
+    between = training.read(_between(taken, features, encoded, chance))
+    draft = ReferenceProfile(
         rows=len(taken),
         numbers=numbers,
         words=words,
@@ -76,40 +70,44 @@ def learn_reference(card: Card, estimator: Any, rows: Sequence[Row]) -> Referenc
         scale=_short(scale),
         bins=tuple(map(_short, bins)),
         mean=_short(mean),
-        whiten=tuple(map(_short, whiten)),
+        whitening=tuple(map(_short, whitening)),
         **_held_out(encoded),
-        near=near,
-        class_distances=apart,
+        nearest=nearest,
+        class_distances=class_distances,
         changed=changed,
-        margins=_margins(card, estimator, read, between),
-        outer=(0.0,) * len(SHARES),
-        inner=(0.0,) * len(SHARES),
-        collides=0.0,
+        margins=_margins(training, read, between),
+        tails=(0.0,) * len(SHARE_LEVELS),
+        central=(0.0,) * len(SHARE_LEVELS),
+        collisions=0.0,
     )
-    return _finished(card, draft, read, encoded)
+    return _finished(features, draft, read, encoded)
 
 
-def _finished(card: Card, draft: Reference, read: Any, encoded: Rows) -> Reference:
-    """Add what is measured with the finished ruler itself."""
-    ruler = Typicality(card, draft)
-    bins = ruler.bins(read, encoded)
-    bands = ruler.fingerprints.bands(encoded)[:_MEMORY]
+def _finished(
+    features: Sequence[Feature], draft: ReferenceProfile, read: Any, encoded: Rows
+) -> ReferenceProfile:
+    """Add what is measured in the finished space itself."""
+    space = FeatureSpace(features, draft)
+    bins = space.bins(read, encoded)
+    bands = space.bands(encoded)[:_MEMORY]
     seen: list[set[int]] = [set() for _ in bands[0]]
     met = 0
     for row in bands.tolist():
         met += any(mark in known for mark, known in zip(row, seen, strict=True))
         for mark, known in zip(row, seen, strict=True):
             known.add(mark)
-    words = {name: getattr(draft, name) for name in Reference.__dataclass_fields__}
-    words["outer"] = _short(np.quantile(outer(bins), SHARES))
-    words["inner"] = _short(np.quantile(inner(bins), SHARES))
-    return Reference(**{**words, "collides": round(met / len(bands), 4)})
+    return replace(
+        draft,
+        tails=_short(np.quantile(tails(bins), SHARE_LEVELS)),
+        central=_short(np.quantile(central(bins), SHARE_LEVELS)),
+        collisions=round(met / len(bands), 4),
+    )
 
 
 def _columns(
     features: Sequence[Feature],
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]:
-    numbers = tuple(i for i, feature in enumerate(features) if feature.dtype in NUMBERS)
+    numbers = tuple(i for i, feature in enumerate(features) if feature.is_number)
     words = tuple(
         i
         for i, feature in enumerate(features)
@@ -123,10 +121,10 @@ def _measures(read: Any, numbers: Sequence[int]) -> tuple[Rows, Rows, Rows]:
     taken = read[:, list(numbers)] if isinstance(read, np.ndarray) else read.iloc[:, list(numbers)]
     table = np.asarray(taken, dtype=np.float64)
     if not len(numbers):
-        return np.zeros(0), np.ones(0), np.zeros((0, len(BINS)))
+        return np.zeros(0), np.ones(0), np.zeros((0, len(BIN_LEVELS)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        bins = np.nanquantile(table, BINS, axis=0).T
+        bins = np.nanquantile(table, BIN_LEVELS, axis=0).T
         centre = np.nanmedian(table, axis=0)
         spread = (bins[:, 4] - bins[:, 2]) / 1.349  # the quartiles of a normal distribution
         deviation = np.nanstd(table, axis=0)
@@ -146,56 +144,59 @@ def _held_out(encoded: Rows) -> dict[str, tuple[float, ...]]:
 
     No row had a part in its own measure.
     """
-    strange, rayleigh, step_rayleigh = (np.empty(len(encoded)) for _ in range(3))
+    distances, rayleigh, steps = (np.empty(len(encoded)) for _ in range(3))
     for fold in range(_FOLDS):
         out = np.arange(len(encoded)) % _FOLDS == fold
         rows, others = encoded[out], encoded[~out]
-        mean, whiten = _whitening(others)
-        squares = squared(rows - mean, whiten)
-        strange[out], rayleigh[out] = np.sqrt(squares[0]), rayleigh_quotient(*squares)
-        gaps = np.linalg.norm(rows[:, None] - others[None, :RING], axis=2)
-        step_rayleigh[out] = rayleigh_quotient(*squared(rows - others[gaps.argmin(axis=1)], whiten))
+        mean, whitening = _whitening(others)
+        squares = squared(rows - mean, whitening)
+        distances[out], rayleigh[out] = np.sqrt(squares[0]), rayleigh_quotient(*squares)
+        gaps = np.linalg.norm(rows[:, None] - others[None, :RECENT], axis=2)
+        steps[out] = rayleigh_quotient(*squared(rows - others[gaps.argmin(axis=1)], whitening))
     return {
-        "mahalanobis": _short(np.quantile(strange, STRANGE)),
+        "mahalanobis": _short(np.quantile(distances, MAHALANOBIS_LEVELS)),
         "rayleigh": _short(np.quantile(rayleigh, RAYLEIGH_LEVELS)),
-        "step_rayleigh": _short(np.quantile(step_rayleigh, RAYLEIGH_LEVELS)),
+        "step": _short(np.quantile(steps, RAYLEIGH_LEVELS)),
     }
 
 
-def _classes(card: Card, estimator: Any, read: Any) -> Rows:
+def _classes(training: Training, read: Any) -> Rows:
     """Return the place of each row's answer among the classes; all 0 where there are none."""
-    indices = {label: index for index, label in enumerate(card.classes or ())}
+    indices = {label: index for index, label in enumerate(training.card.classes or ())}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        answers = np.asarray(estimator.predict(read)).tolist()
+        answers = np.asarray(training.estimator.predict(read)).tolist()
     return np.array([indices.get(answer, 0) if indices else 0 for answer in answers])
 
 
 def _distances(
     encoded: Rows, classes: Rows, chance: np.random.Generator
 ) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...], float]:
-    """Return near, apart and changed, as customers in turn would have shown them."""
-    near: list[Rows] = []
+    """Return the profile's ``nearest``, ``class_distances`` and ``changed``.
+
+    As customers would have sent these rows one after another."""
+    nearest: list[Rows] = []
     shares: list[Rows] = []
-    apart: list[list[Rows]] = [[] for _ in range(int(classes.max()) + 1)]
+    by_class: list[list[Rows]] = [[] for _ in range(int(classes.max()) + 1)]
     for _ in range(_SESSIONS):
-        order = chance.permutation(len(encoded))[: 4 * RING]
+        order = chance.permutation(len(encoded))[: 4 * RECENT]
         rows, labels = encoded[order], classes[order]
         gaps = np.linalg.norm(rows[:, None] - rows[None], axis=2)
         behind = np.arange(len(rows))[:, None] - np.arange(len(rows))[None]
-        gaps[(behind <= 0) | (behind > RING)] = np.inf
+        gaps[(behind <= 0) | (behind > RECENT)] = np.inf
         index = gaps.argmin(axis=1)
-        near.append(gaps[np.arange(len(rows)), index][8:])
+        nearest.append(gaps[np.arange(len(rows)), index][8:])
         shares.append((rows != rows[index]).mean(axis=1)[8:])
         gaps[labels[:, None] != labels[None]] = np.inf
-        for label in range(len(apart)):
+        for label in range(len(by_class)):
             alike = gaps[labels == label].min(axis=1)
-            apart[label].append(alike[np.isfinite(alike)])
-    everyone = np.concatenate([part for label in apart for part in label])
-    joined = [np.concatenate(label) for label in apart]
+            by_class[label].append(alike[np.isfinite(alike)])
+    everyone = np.concatenate([part for label in by_class for part in label])
+    joined = [np.concatenate(label) for label in by_class]
     deciles = [_short(np.quantile(own if len(own) > 20 else everyone, DECILES)) for own in joined]
     changed = float(np.quantile(np.concatenate(shares), 0.02))
-    return _short(np.quantile(np.concatenate(near), NEAR)), tuple(deciles), round(changed, 4)
+    near = _short(np.quantile(np.concatenate(nearest), NEAREST_LEVELS))
+    return near, tuple(deciles), round(changed, 4)
 
 
 def _between(
@@ -219,15 +220,9 @@ def _mixed(one: Any, other: Any, feature: Feature, part: float) -> Any:
     return round(value) if feature.dtype == "integer" else float(value)
 
 
-def _read_between(reader: RowReader, rows: list[list[Any]]) -> Any:
-    try:
-        return reader.read(rows)
-    except RowsRefused:  # between two numbers near the end of a double there may be none
-        return None
-
-
-def _margins(card: Card, estimator: Any, *tables: Any) -> tuple[float, ...] | None:
+def _margins(training: Training, *tables: Any) -> tuple[float, ...] | None:
     """Return the smaller of both quantiles, level by level: rather too lenient than too hard."""
+    card = training.card
     if not card.has_probabilities or len(card.classes or ()) < 2:
         return None
     found = []
@@ -237,14 +232,14 @@ def _margins(card: Card, estimator: Any, *tables: Any) -> tuple[float, ...] | No
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                shares = np.asarray(estimator.predict_proba(table))
+                shares = np.asarray(training.estimator.predict_proba(table))
         except Exception:
             # A code between two codes is none, and an encoder may say so.
             if index == 0:
                 raise
             continue
         best = np.partition(shares, -2, axis=1)
-        found.append(np.quantile(best[:, -1] - best[:, -2], MARGINS))
+        found.append(np.quantile(best[:, -1] - best[:, -2], MARGIN_LEVELS))
     return _short(np.minimum.reduce(found))
 
 

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plugins.input_rules.rule import Rule
+from plugins.input_rules.validation import InputValidator, ValidationPolicy
 from secureml.models.card import Feature
 from secureml.models.rows.reader import RowReader
-from secureml.models.rule import Rule
-from secureml.models.rules.validation import InputValidator, ValidationPolicy
 from tests.made_card import card
 
 NUMBERS = (Feature("a", "float", 0.0, 10.0), Feature("n", "integer", 0, 10), Feature("c/d"))
 WORDS = (Feature("a", "float", 0.0, 10.0, missing="allow"), Feature("t", "text", missing="allow"))
 
 
-def judged(features, instances, *rules, container="array", **terms):
+def validated(features, instances, *rules, container="array", **terms):
     """Return the verdict on rows, as lists or objects."""
     about = card(*features, rules=rules, container=container)
     rows = RowReader(about).read(instances)
-    report = InputValidator(about, ValidationPolicy(**terms)).judge(rows, instances)
+    report = InputValidator(about, ValidationPolicy(**terms)).validate(rows, instances)
     return rows, report
 
 
@@ -30,14 +30,14 @@ def listed(rows):
 
 
 def test_rows_that_keep_everything_are_the_very_rows():
-    rows, report = judged(NUMBERS, [[1, 2, 3]], Rule("r", "a < n"))
+    rows, report = validated(NUMBERS, [[1, 2, 3]], Rule("r", "a < n"))
 
     assert report.rows is rows
     assert (report.faults, report.counts) == ({}, {})
 
 
 def test_what_is_refused_is_told_by_place_and_rule():
-    _, report = judged(
+    _, report = validated(
         NUMBERS, [[1, 2, 3], {"n": 99, "a": 5, "c/d": 4}, [9, 1, 2]],
         Rule("order", "a <= n"), Rule("small", "`c/d` < 4"),
     )  # fmt: skip
@@ -53,7 +53,9 @@ def test_what_is_refused_is_told_by_place_and_rule():
 
 
 def test_a_value_beyond_its_range_is_clipped_to_the_bound():
-    rows, report = judged(NUMBERS, [[99, 5, 0], [1, -7, 0], [1, 1, 1]], ranges="clip", margin=0.05)
+    rows, report = validated(
+        NUMBERS, [[99, 5, 0], [1, -7, 0], [1, 1, 1]], ranges="clip", margin=0.05
+    )
 
     assert report.rows.tolist() == [[10.5, 5, 0], [1, 0, 0], [1, 1, 1]]  # 10.5 is no whole number
     assert report.faults == {
@@ -63,7 +65,7 @@ def test_a_value_beyond_its_range_is_clipped_to_the_bound():
 
 
 def test_a_value_beyond_its_range_may_only_be_flagged():
-    rows, report = judged(NUMBERS, [[99, 5, 0]], ranges="flag")
+    rows, report = validated(NUMBERS, [[99, 5, 0]], ranges="flag")
 
     assert report.rows is rows
     assert report.faults == {"flag": [("/instances/0/0", "above_maximum")]}
@@ -71,7 +73,7 @@ def test_a_value_beyond_its_range_may_only_be_flagged():
 
 def test_the_cards_own_word_on_a_range_goes_before_the_operators():
     rules = (Rule("free", "a in range", "flag"), Rule("near", "n in range", "clip"))
-    _, report = judged(NUMBERS, [[99, 99, 0], [-99, 5, 0]], *rules)
+    _, report = validated(NUMBERS, [[99, 99, 0], [-99, 5, 0]], *rules)
 
     assert report.faults == {
         "flag": [("/instances/0/0", "above_maximum"), ("/instances/1/0", "below_minimum")],
@@ -84,7 +86,7 @@ def test_a_bound_of_the_card_clips_before_anything_else_is_asked():
     """What is asked is what the model will see."""
     rules = (Rule("most", "a <= 5", "clip"), Rule("least", "-1 <= `c/d`", "clip"),
              Rule("order", "a <= n"))  # fmt: skip
-    _, report = judged(NUMBERS, [[99, 5, -4]], *rules)
+    _, report = validated(NUMBERS, [[99, 5, -4]], *rules)
 
     assert report.rows.tolist() == [[5, 5, -1]]
     assert report.faults == {
@@ -94,7 +96,7 @@ def test_a_bound_of_the_card_clips_before_anything_else_is_asked():
 
 @pytest.mark.parametrize("container", ["array", "frame"])
 def test_text_is_cleaned_then_cut_and_missing_text_is_left_alone(container):
-    rows, report = judged(
+    rows, report = validated(
         WORDS, [[1, "a\x00bcd"], [99, None], [2, "abcdef"], [3, "ok"]],
         container=container, ranges="clip", margin=0, text_length=4, long_text="clip",
     )  # fmt: skip
@@ -115,7 +117,7 @@ def test_text_is_cleaned_then_cut_and_missing_text_is_left_alone(container):
 
 @pytest.mark.parametrize("action", ["refuse", "flag"])
 def test_text_may_be_refused_or_flagged_instead(action):
-    rows, report = judged(
+    rows, report = validated(
         WORDS, [[1, "a\x00bcd"]], text_length=4, long_text=action, control_characters=action
     )
 
@@ -126,7 +128,7 @@ def test_text_may_be_refused_or_flagged_instead(action):
 
 
 def test_a_length_of_the_card_cuts():
-    _, report = judged(WORDS, [[1, "abcdef"]], Rule("short", "length(t) <= 2", "clip"))
+    _, report = validated(WORDS, [[1, "abcdef"]], Rule("short", "length(t) <= 2", "clip"))
 
     assert listed(report.rows) == [[1, "ab"]]
     assert report.faults == {"clip": [("/instances/0/1", "rule:short")]}
@@ -134,7 +136,7 @@ def test_a_length_of_the_card_cuts():
 
 def test_at_most_twenty_are_told_of_each_and_all_are_counted():
     rows = [[99, 99, 5]] * 30
-    _, report = judged(
+    _, report = validated(
         NUMBERS, rows, Rule("one", "a in range", "flag"), Rule("two", "`c/d` < 5"), ranges="clip"
     )
 
@@ -153,10 +155,10 @@ def test_clipped_rows_need_no_more_clipping_and_only_what_was_told_has_changed(r
     instances = [list(row) for row in rows]
     rules = (Rule("most", "`c/d` <= 7", "clip"), Rule("least", "`c/d` >= -7", "clip"))
     about = card(*NUMBERS, rules=rules)
-    judge = InputValidator(about, ValidationPolicy(ranges="clip"))
+    validator = InputValidator(about, ValidationPolicy(ranges="clip"))
     before = RowReader(about).read(instances)
-    report = judge.judge(before, instances)
-    again = judge.judge(report.rows, instances)
+    report = validator.validate(before, instances)
+    again = validator.validate(report.rows, instances)
 
     assert again.faults == {}
     changed = {f"/instances/{r}/{c}" for r, c in np.argwhere(report.rows != before).tolist()}
@@ -177,7 +179,7 @@ def test_whole_numbers_that_are_clipped_stay_whole_to_the_last_digit(container):
     )
     instances = [[9, 2**61 + 1, "a"], [2, 2**61 + 3, "a"], [-8, -5, "a"]]
     rows = RowReader(about).read(instances)
-    report = InputValidator(about, ValidationPolicy(ranges="clip", margin=0.0)).judge(
+    report = InputValidator(about, ValidationPolicy(ranges="clip", margin=0.0)).validate(
         rows, instances
     )
     found = report.rows if container == "array" else report.rows.to_numpy(dtype=object)

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from secureml.models.card import Card
-from secureml.models.rows.cells import LIMIT
-from secureml.models.rows.text import clean, too_long, unclean
-from secureml.models.rule import Action, Bound, InRange
-from secureml.models.rules.ranges import Ranges, Rows, path_of
-from secureml.models.rules.rulebook import BoundRule, Columns, Rulebook, quiet
+from secureml.kit.protocols import Card
+
+from .ranges import LIMIT, Ranges, Rows, path_of
+from .rule import Action, Bound, InRange
+from .rule_file import rules_of
+from .rulebook import BoundRule, Columns, Rulebook, quiet
+from .text import clean, too_long, unclean
 
 Fault = tuple[str, str]
 
@@ -60,7 +61,7 @@ class InputValidator:
     """Holds rows to one card; built once a model, safe for many threads."""
 
     def __init__(self, card: Card, policy: ValidationPolicy) -> None:
-        self._book = Rulebook(card.features, card.rules)
+        self._book = Rulebook(card.features, rules_of(card))
         own = {rule.parsed.feature: rule.action for rule in self._book.rules
                if isinstance(rule.parsed, InRange)}  # fmt: skip
         self._ranges = Ranges(card, policy.margin, policy.ranges, own)
@@ -76,16 +77,16 @@ class InputValidator:
         )
         self._policy = policy
 
-    def judge(self, rows: Any, instances: Sequence[Any]) -> ValidationReport:
+    def validate(self, rows: Any, instances: Sequence[Any]) -> ValidationReport:
         """Return what the card says of rows that were read from these instances."""
         work = _Pass(ValidationReport(rows), instances, self._names, self._whole)
         if self._texts:
-            self._judge_texts(work)
+            self._validate_texts(work)
         for rule in self._clips:
             self._clip(rule, work)
         beyond = self._ranges.beyond(work.report.rows)
         if beyond is not None:
-            self._judge_ranges(beyond, work)
+            self._validate_ranges(beyond, work)
         if self._asks:
             columns = Columns(work.report.rows, self._book.indices)
             with quiet():
@@ -96,7 +97,7 @@ class InputValidator:
                         work.report_broken(rule.action, f"rule:{rule.name}", indices, rule.column)
         return work.report
 
-    def _judge_texts(self, work: _Pass) -> None:
+    def _validate_texts(self, work: _Pass) -> None:
         for column in self._texts:
             cells = work.objects(column)
             found = unclean(cells)
@@ -121,7 +122,7 @@ class InputValidator:
         cells = work.objects(rule.column)
         work.replace_cells(rule.column, broken, [_within(rule.bound, cells[row]) for row in broken])
 
-    def _judge_ranges(self, beyond: tuple[Rows, Rows], work: _Pass) -> None:
+    def _validate_ranges(self, beyond: tuple[Rows, Rows], work: _Pass) -> None:
         report = work.report
         for action, indices in self._ranges.by_action(beyond):
             faults = self._ranges.faults_at(indices, beyond[0], work.instances)
@@ -141,7 +142,7 @@ def _within(bound: Bound, cell: Any) -> Any:
 
 
 class _Pass:
-    """Rows being judged: the caller's own until something must change in them."""
+    """Rows being validated: the caller's own until something must change in them."""
 
     def __init__(
         self,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from plugins.input_rules.ranges import Ranges
 from secureml.models.card import Feature
 from secureml.models.rows.reader import RowReader
-from secureml.models.rules.ranges import Ranges
 from tests.made_card import card
 
 BOUNDED = card(Feature("low", "float", 0.0, 10.0), Feature("free"), Feature("h/g", "float", -1, 1))

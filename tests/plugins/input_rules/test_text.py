@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.models.rows.text import clean, too_long, unclean
+from plugins.input_rules.text import clean, too_long, unclean
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secureml.models.rule import (
+from plugins.input_rules.parser import TEXT_LIMIT, parse
+from plugins.input_rules.rule import (
     Bound,
     Compare,
     Condition,
@@ -20,7 +21,6 @@ from secureml.models.rule import (
     bound_of,
     features_of,
 )
-from secureml.models.rules.parser import TEXT_LIMIT, parse
 
 A, B, C = (Term(1, (Operand(name),)) for name in "abc")
 

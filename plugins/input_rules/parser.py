@@ -21,7 +21,7 @@ import math
 import re
 from typing import NamedTuple, NoReturn
 
-from secureml.models.rule import (
+from .rule import (
     Compare,
     Condition,
     IfThen,

@@ -1,4 +1,4 @@
-"""Rules given to sealing: read strictly, held to the table, signed with the card."""
+"""Rules on the signed card: held to the table at sealing, checked at each start."""
 
 from __future__ import annotations
 
@@ -7,15 +7,28 @@ import json
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from plugins.input_rules.card_section import RuleSection
+from plugins.input_rules.rule import Rule
+from plugins.input_rules.rule_file import RULE_LIMIT, rules_of
+from secureml import Card, ModelRefused, Section
 from secureml.models.artifact import signature
-from secureml.models.artifact.version_files import ModelRefused, read_artifact
-from secureml.models.card import RULE_LIMIT, Card
-from secureml.models.rule import Rule
-from secureml.models.rules.file import FILE_LIMIT, read_rules
+from secureml.models.artifact.version_files import read_artifact
 from secureml.models.serving.verification import prove
+from tests.made_models import seal_estimator
 
 TABLE = "a,b,c\n" + "".join(f"{n},{n + 1},{2 * n + 1}\n" for n in range(30))
 MODEL = LinearRegression().fit([[n, n + 1] for n in range(30)], list(range(30)))
+SECTIONS = {"input_rules": RuleSection()}
+
+
+@pytest.fixture(scope="module")
+def key():
+    return signature.generate_key()
+
+
+@pytest.fixture
+def seal(tmp_path, key):
+    return lambda estimator, **words: seal_estimator(tmp_path, estimator, key=key, **words)
 
 
 @pytest.fixture
@@ -34,59 +47,24 @@ def one(rule, name="r", **more):
     return "[[rules]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
 
 
-def test_rules_are_read_in_their_order(rules):
-    text = one("a < b", "first") + one("a <= 5", "second", action="clip")
-
-    assert read_rules(rules(text)) == (
-        Rule("first", "a < b", "refuse"),
-        Rule("second", "a <= 5", "clip"),
-    )
-    assert read_rules(None) == ()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "rules = []",
-        "rules = 1",
-        "[rules]\nname = 'r'",
-        "rules = [1]",
-        one("a < b") + "[other]\n",
-        "[[rules]]\nname = 'r'\n",
-        one("a < b", sentence="x"),
-        one(7),
-        one("a < b", action="drop"),
-        one("a < b", action=True),
-        "[[rules]\n",
-        b"\xff",
-        "#" * (FILE_LIMIT + 1),
-    ],
-)
-def test_a_file_that_holds_anything_else_is_refused(rules, text):
-    with pytest.raises(ModelRefused) as refused:
-        read_rules(rules(text))
-    assert refused.value.check == "card"
-
-
 def test_a_sealed_model_carries_its_rules_and_shows_them(seal, rules, tmp_path):
     path = rules(one("a + 1 == b") + one("a in range", "near", action="clip"))
     sealed = seal(MODEL, table=TABLE, target="c", rules=path)
     artifact = read_artifact(sealed.folder, "model", "1")
 
-    assert Card.from_json(artifact.card_bytes).rules == sealed.card.rules
-    assert sealed.card.public()["rules"] == [
+    expected = (Rule("r", "a + 1 == b"), Rule("near", "a in range", "clip"))
+    assert rules_of(sealed.card) == rules_of(Card.from_json(artifact.card_bytes)) == expected
+    assert sealed.card.public()["sections"]["input_rules"]["rules"] == [
         {"name": "r", "rule": "a + 1 == b", "action": "refuse"},
         {"name": "near", "rule": "a in range", "action": "clip"},
     ]
 
 
 def test_a_card_without_rules_does_not_speak_of_them(seal):
-    """So a card that was sealed before there were any is still the one spelling of itself."""
     card = seal(MODEL, table=TABLE, target="c").card
 
-    assert b"rules" not in card.to_json()
-    assert "rules" not in card.public()
+    assert "input_rules" not in card.sections
+    assert "sections" not in card.public()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +89,12 @@ def test_a_rule_that_cannot_be_kept_is_refused_and_nothing_is_left(
 def test_a_rule_that_the_table_breaks_may_flag(seal, rules):
     path = rules(one("a < 10", action="flag"))
 
-    assert seal(MODEL, table=TABLE, target="c", rules=path).card.rules[0].action == "flag"
+    assert (
+        seal(MODEL, table=TABLE, target="c", rules=path)
+        .card.sections["input_rules"]
+        .public["rules"][0]["action"]
+        == "flag"
+    )
 
 
 def test_missing_cells_of_the_table_break_nothing(seal, rules):
@@ -127,14 +110,14 @@ def test_missing_cells_of_the_table_break_nothing(seal, rules):
 def test_a_card_has_at_most_a_hundred_rules(seal, rules, count):
     path = rules("".join(one("a < b", f"r{n}") for n in range(count)))
     if count == RULE_LIMIT:
-        assert len(seal(MODEL, table=TABLE, target="c", rules=path).card.rules) == count
+        assert len(rules_of(seal(MODEL, table=TABLE, target="c", rules=path).card)) == count
     else:
-        with pytest.raises(ModelRefused, match="too many"):
+        with pytest.raises(ModelRefused, match="more than 100 rules"):
             seal(MODEL, table=TABLE, target="c", rules=path)
 
 
 def test_two_rules_of_one_name_are_refused(seal, rules):
-    with pytest.raises(ModelRefused, match="not unique"):
+    with pytest.raises(ModelRefused, match="the same name"):
         seal(MODEL, table=TABLE, target="c", rules=rules(one("a < b") * 2))
 
 
@@ -154,7 +137,8 @@ CHANGES = {
 def changed(sealed, change):
     """Return the artifact with its rules changed on disk."""
     raw = json.loads(sealed.card.to_json())
-    raw["rules"] = change(raw["rules"][0])
+    public = raw["sections"]["input_rules"]["public"]
+    public["rules"] = change(public["rules"][0])
     card = sealed.folder / "card.json"
     card.chmod(0o600)
     card.write_bytes(json.dumps(raw, sort_keys=True, separators=(",", ":")).encode())
@@ -179,5 +163,31 @@ def test_attack_what_is_no_rule_keeps_a_model_from_loading_whoever_signed_it(sea
     artifact = changed(seal(MODEL, table=TABLE, target="c", rules=rules(one("a < b"))), change)
 
     with pytest.raises(ModelRefused) as refused:
-        prove(artifact)
+        prove(artifact, sections=SECTIONS)
     assert refused.value.check == "card"
+
+
+def test_attack_a_section_that_holds_something_else_is_refused(seal, rules):
+    card = seal(MODEL, table=TABLE, target="c", rules=rules(one("a < b"))).card
+    found = card.sections["input_rules"]
+
+    for section in (
+        Section(public={**found.public, "more": 1}),
+        Section(public=found.public, private={"more": 1}),
+        Section(public={"rules": []}),
+        Section(),
+    ):
+        with pytest.raises(ValueError, match="something else"):
+            RuleSection().check(section, card)
+
+
+def test_a_section_is_the_same_where_the_file_has_the_same_rules(seal, rules):
+    path = rules(one("a < b"))
+    found = seal(MODEL, table=TABLE, target="c", rules=path).card.sections["input_rules"]
+    section = RuleSection()
+
+    assert section.is_same(found, {"rules": path})
+    assert not section.is_same(found, {"rules": None})
+    assert not section.is_same(None, {"rules": path})
+    assert section.is_same(None, {"rules": None})
+    assert not section.is_same(found, {"rules": rules(one("a <= b"))})

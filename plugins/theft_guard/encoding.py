@@ -1,25 +1,25 @@
-"""How much a row is like usual rows: the card's reference, made ready for vectorised use.
+"""Rows of any card as one table of comparable numbers, and fingerprints of them.
 
-On the request path: every method is a handful of NumPy calls over the whole batch. The same
-code measures the reference at sealing and the requests later, so the two cannot drift apart.
+On the request path: a handful of NumPy calls over the whole batch. The same code measures the
+reference profile at sealing and the requests later, so the two cannot differ.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from secureml.models.card import Card, Feature
-from secureml.models.reference_profile import BINS, WIDTH, Reference
-from secureml.models.rows.reader import Rows
+from secureml.kit.protocols import Feature
+
+from .reference_profile import WIDTH
+
+Rows = np.ndarray[Any, Any]
 
 BANDS = 4
 _BAND_COLUMNS = 8
 _CELL = 0.25  # of a robust deviation
-LEAST = 1e-12  # the square of a distance that is none
 _WORD = 0.5**0.5  # so that one other word is a distance of one
 _SEED = 20_180_502
 _ABOVE = 2**20  # cells; asinh leaves no number farther out
@@ -114,86 +114,3 @@ class Fingerprints:
         fingerprints: Rows = (sums.view(np.uint64) >> _HIGH).astype(np.uint32)
         fingerprints |= _LOWEST
         return fingerprints
-
-
-class Typicality:
-    """The reference of one card, ready; built once a model, safe for many threads."""
-
-    def __init__(self, card: Card, reference: Reference) -> None:
-        self.reference = reference
-        self._encoder = Encoder(
-            card.features, reference.numbers, reference.words, reference.centre, reference.scale
-        )
-        self.width, self.plain = self._encoder.width, self._encoder.plain
-        self._mean, self._whiten = np.array(reference.mean), np.array(reference.whiten)
-        edges = np.array(reference.bins).reshape(len(reference.numbers), -1)
-        self._edges = np.arcsinh((edges.T - np.array(reference.centre)) / np.array(reference.scale))
-        self.fingerprints = Fingerprints(self.width)
-
-    def encode(self, rows: Any) -> Rows:
-        """Return rows as (rows, width) comparable numbers."""
-        return self._encoder(rows)
-
-    def mahalanobis(self, encoded: Rows, centre: Rows | None = None) -> tuple[Rows, Rows]:
-        """Return the Mahalanobis distance of each row, and its Rayleigh quotient.
-
-        ``centre`` stands in for the table's mean.
-        """
-        return self.rayleigh(encoded - (self._mean if centre is None else centre))
-
-    def rayleigh(self, away: Rows) -> tuple[Rows, Rows]:
-        """Return the same of differences of rows, (rows, width)."""
-        far, plain = squared(away, self._whiten)
-        return np.sqrt(far), rayleigh_quotient(far, plain)
-
-    def mahalanobis_one(self, row: Rows, centre: Rows | None = None) -> tuple[float, float]:
-        """Return what `mahalanobis` does, of a single row, (width,), as numbers."""
-        return self.rayleigh_one(row - (self._mean if centre is None else centre))
-
-    def rayleigh_one(self, away: Rows) -> tuple[float, float]:
-        """Return what `lean` does, of a single difference."""
-        turned = away @ self._whiten
-        far, plain = float(turned @ turned), float(away @ away)
-        return math.sqrt(far), far / max(plain, LEAST)
-
-    def bins(self, rows: Any, encoded: Rows) -> Rows:
-        """Return the quantile bin of each compared number, (rows, numbers), 0 to 7."""
-        many = self._edges.shape[1]
-        numbers = encoded[:, :many] if self.plain else self._encoder.numbers(rows)
-        if len(numbers) == 1:
-            found: Rows = np.add.reduce(numbers > self._edges, axis=0, dtype=np.uint8)
-            return found[None]
-        found = np.zeros(numbers.shape, dtype=np.uint8)
-        for edge in self._edges:
-            found += numbers > edge
-        return found
-
-
-def squared(away: Rows, whiten: Rows) -> tuple[Rows, Rows]:
-    """Return the squares of each difference's Mahalanobis and of its plain length."""
-    turned = away @ whiten
-    return np.einsum("ij,ij->i", turned, turned), np.einsum("ij,ij->i", away, away)
-
-
-def rayleigh_quotient(far: Rows, plain: Rows) -> Rows:
-    """Return the Rayleigh quotient: large where a row deviates as real rows do not.
-
-    However little it deviates: it is about the direction alone.
-    """
-    found: Rows = far / np.maximum(plain, LEAST)
-    return found
-
-
-def outer(bins: Rows) -> Rows:
-    """Return the share of each row's numbers in the first or last bin, beyond 2 and 98 %."""
-    return _share((bins == 0) | (bins == len(BINS)))
-
-
-def inner(bins: Rows) -> Rows:
-    """Return the share of each row's numbers between the quartiles."""
-    return _share((bins == 3) | (bins == 4))
-
-
-def _share(held: Rows) -> Rows:
-    found: Rows = held.mean(axis=1) if held.shape[1] else np.zeros(len(held))
-    return found

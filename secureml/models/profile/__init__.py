@@ -1,1 +1,0 @@
-"""What usual rows and answers look like, as the signed card carries it."""

@@ -1,0 +1,40 @@
+"""The plugins of the package ``plugins``, enabled or not.
+
+Nothing is enabled by being found here: help, advice and sealing know them, the server does not.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from secureml.pipeline import loader
+from secureml.pipeline.plugin import Plugin
+
+if TYPE_CHECKING:
+    from secureml.models.card_section import CardSection
+
+
+def names() -> list[str]:
+    """Return the names of the packages."""
+    package = find_spec("plugins")
+    folders = list((package and package.submodule_search_locations) or ())
+    return [module.name for module in pkgutil.iter_modules(folders) if module.ispkg]
+
+
+def card_sections_of(classes: Sequence[type[Plugin]]) -> dict[str, CardSection]:
+    """Return what these plugins keep on the cards of models, by their names."""
+    return {cls.name: cls.card_section for cls in classes if cls.card_section is not None}
+
+
+def card_sections() -> dict[str, CardSection]:
+    """Return what built-in plugins keep on cards.
+
+    So that one which is enabled later finds its section on models that were sealed before. Only
+    packages with a module ``card_section`` are imported: sealing need not wait for the others.
+    """
+    return card_sections_of(
+        loader.find([name for name in names() if find_spec(f"plugins.{name}.card_section")])
+    )

@@ -1,0 +1,134 @@
+"""What enabled plugins demand of one another; each demand that is not met stops the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from secureml.config_error import ConfigError
+from secureml.pipeline.loader import LoadedPlugin
+from secureml.pipeline.phases import Phase
+from secureml.pipeline.plugin import phases_of
+
+
+def check(plugins: Sequence[LoadedPlugin]) -> None:
+    """Refuse a set of plugins that would leave the model open or answer in two voices."""
+    for phase, fix in (
+        (Phase.IDENTIFY, "enable api_keys, or enable `anonymous` to run open on purpose"),
+        (Phase.AUTHORIZE, "enable scopes"),
+    ):
+        if not any(phase in phases_of(loaded.plugin) for loaded in plugins):
+            raise ConfigError(
+                f"no plugin runs in {phase.name}", table="secureml", key="plugins", fix=fix
+            )
+    renderers = [loaded.name for loaded in plugins if hasattr(loaded.plugin, "render")]
+    if len(renderers) > 1:
+        raise ConfigError(
+            f"two plugins word refusals: {', '.join(renderers)}",
+            table="secureml",
+            key="plugins",
+            fix="keep one of them",
+        )
+    _check_issuers(plugins)
+    _check_connections(plugins)
+    _check_guarded_headers(plugins)
+    _check_order(plugins)
+
+
+def _check_order(plugins: Sequence[LoadedPlugin]) -> None:
+    gone: list[str] = []
+    for loaded in plugins:
+        for other in loaded.plugin.runs_before:
+            if other in gone:
+                raise ConfigError(
+                    f"{loaded.name} comes after {other}, which takes away what it must see",
+                    table="secureml",
+                    key="plugins",
+                    fix=f"name {loaded.name} before {other}",
+                )
+        gone.append(loaded.name)
+    for phase in Phase:
+        _check_ends(phase, [each for each in plugins if phase in phases_of(each.plugin)])
+
+
+def _check_ends(phase: Phase, in_phase: Sequence[LoadedPlugin]) -> None:
+    """Refuse a phase in which a plugin that must be the first or the last is in the middle."""
+    for number, loaded in enumerate(in_phase):
+        if phase.value in loaded.plugin.first_at and number > 0:
+            raise ConfigError(
+                f"{in_phase[0].name} comes before {loaded.name} at {phase.name}, and so cannot see "
+                f"what {loaded.name} finds out",
+                table="secureml",
+                key="plugins",
+                fix=f"name {loaded.name} before {in_phase[0].name}",
+            )
+        if phase.value in loaded.plugin.last_at and number < len(in_phase) - 1:
+            raise ConfigError(
+                f"{in_phase[-1].name} comes after {loaded.name} at {phase.name}, and would never "
+                "be asked",
+                table="secureml",
+                key="plugins",
+                fix=f"name {loaded.name} after {in_phase[-1].name}",
+            )
+
+
+def _check_guarded_headers(plugins: Sequence[LoadedPlugin]) -> None:
+    """Refuse a guard that looks for credentials in other headers than those they come in."""
+    for guard in plugins:
+        watched = {header.lower() for header in guard.plugin.guards_headers}
+        for loaded in plugins:
+            credential_header = loaded.plugin.credential_header
+            if watched and credential_header and credential_header.lower() not in watched:
+                raise ConfigError(
+                    f"{loaded.name} reads credentials from {credential_header}, where {guard.name} "
+                    "does not look",
+                    table=f"plugins.{guard.name}",
+                    key="headers",
+                    fix=f"add {credential_header!r}",
+                )
+
+
+def _check_issuers(plugins: Sequence[LoadedPlugin]) -> None:
+    owners: dict[str, str] = {}
+    for loaded in plugins:
+        for issuer in loaded.plugin.issuers:
+            other = owners.setdefault(issuer, loaded.name)
+            if other != loaded.name:
+                raise ConfigError(
+                    f"{other} and {loaded.name} both believe tokens of {issuer}",
+                    table=f"plugins.{loaded.name}",
+                    key="issuer",
+                    fix="give each an issuer of its own, such as another path of one address",
+                )
+
+
+def _check_connections(plugins: Sequence[LoadedPlugin]) -> None:
+    """Refuse a plugin that believes the edge where nobody can tell it, or before a header."""
+    naming = [loaded for loaded in plugins if loaded.plugin.identifies_by_connection]
+    for loaded in naming:
+        if not any(other.plugin.verifies_proxy for other in plugins):
+            raise ConfigError(
+                f"{loaded.name} believes what the proxy says, and nothing proves who the proxy is",
+                table="plugins.transport",
+                key="edge_token",
+                fix="enable transport, with `trusted` and `edge_token`",
+            )
+        behind = plugins[plugins.index(loaded) + 1 :]
+        late = [each.name for each in behind if each.plugin.credential_header]
+        if late:
+            raise ConfigError(
+                f"{loaded.name} would name the caller before {late[0]} has read its credential",
+                table="secureml",
+                key="plugins",
+                fix=f"name {loaded.name!r} after {late[-1]!r}",
+            )
+
+
+def credential_headers(plugins: Sequence[LoadedPlugin]) -> set[str]:
+    """Return the headers that credentials travel in."""
+    headers = (loaded.plugin.credential_header for loaded in plugins)
+    return {header for header in headers if header}
+
+
+def in_environ(header: str) -> str:
+    """Return the name of a header in a WSGI environment."""
+    return f"HTTP_{header.upper().replace('-', '_')}"
