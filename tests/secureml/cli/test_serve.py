@@ -128,7 +128,11 @@ def test_production_is_not_served_without_nginx(ask, fresh_instance, monkeypatch
     settings.write_text(text.replace("RISKS", '["audit_log", "brute_force"]'))
     for file in ("server.crt", "server.key"):
         (fresh_instance / "tls" / file).unlink()  # production has none, and none would help
-    one_line(ask(*words), f"{settings}: [secureml] profile: without Nginx", "install Nginx")
+    one_line(
+        ask(*words),
+        f"{settings}: [secureml] profile: the production profile needs Nginx",
+        "install Nginx",
+    )
 
 
 def test_production_without_a_certificate_is_not_sent_to_a_command_that_makes_none(
@@ -171,7 +175,7 @@ def test_a_socket_left_behind_is_removed_and_a_living_one_is_not(tmp_path):
     with closing(socket.socket(socket.AF_UNIX)) as server:
         server.bind(str(path))
         server.listen()
-        with pytest.raises(ConfigError, match="another server runs in this instance folder"):
+        with pytest.raises(ConfigError, match="another server is running in this instance folder"):
             serve._clear_sockets(tmp_path)
         assert path.exists()
     serve._clear_sockets(tmp_path)
