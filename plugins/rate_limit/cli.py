@@ -178,7 +178,7 @@ def list_bans(context: CommandContext, past: bool, as_json: bool) -> None:
         f"{row['subject']}  level {row['level']}  until {row['until']}  {row['limit']}"
         for row in rows
     ]
-    output.emit(rows, as_json, "\n".join(lines) or "nobody is banned")
+    output.emit(rows, as_json, "\n".join(lines) or "no caller is banned")
 
 
 @bans.command()

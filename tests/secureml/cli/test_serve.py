@@ -144,7 +144,7 @@ def test_production_without_a_certificate_is_not_sent_to_a_command_that_makes_no
     (fresh_instance / "tls/server.crt").unlink()
     said = ask()
     one_line(said, "server.crt: certificate or key cannot be read", "docs/install.md")
-    assert "for a fresh pair" not in said.err
+    assert "for a new pair" not in said.err
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.1"])
