@@ -15,12 +15,12 @@ from pathlib import Path
 
 # The master loads scikit-learn and then forks (preload_app). A maths library that has already
 # started a thread pool deadlocks in the child, and workers x pool threads would fight for the
-# same cores. This must stand before anything imports numpy: the libraries read it once.
+# same cores. Set this before anything imports numpy: the libraries read it once.
 for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
 
 wsgi_app = "wsgi:application"
-chdir = str(Path(__file__).absolute().parent.parent)  # the checkout, where wsgi.py stands
+chdir = str(Path(__file__).absolute().parent.parent)  # the checkout, which has wsgi.py
 # Started in some folder, Gunicorn would import from it too.
 runpy.run_path(f"{chdir}/secureml/import_path.py")["leave_working_directory"]()
 if chdir not in sys.path:
@@ -41,20 +41,20 @@ listening.word_refusals()
 # Under systemd's secureml.socket the listening socket is inherited and this line is ignored.
 bind = _settings.bind
 umask = 0o117  # the socket becomes 0660; Gunicorn uses it for nothing else that we have
-# Connections in waiting; beyond it Nginx is refused at once, and whoever asks gets 502. So it is
-# what a process of Nginx may open twice over (worker_connections), and what forty addresses at
-# their ceiling (limit_conn) may have waiting. As many as Linux allows unless told otherwise; the
-# same number stands in secureml.socket.
+# The queue of waiting connections; when it is full, Nginx is refused and clients get 502. So it is
+# twice what a process of Nginx may open (worker_connections), and what forty addresses at their
+# limit (limit_conn) may have waiting. It is Linux's default maximum, and the same as in
+# secureml.socket.
 backlog = 4096
 ssl_context = listening.tls_context  # used by `secureml serve --no-nginx` alone
 
-# --- Whom we believe: nobody ------------------------------------------------------------------
+# --- Trusted headers: none -----------------------------------------------------------------------
 # Over a unix socket Gunicorn trusts every peer, whatever forwarded_allow_ips says. Trust is
-# decided once, in plugins/transport, so its own three ways to believe a header are emptied.
+# decided only in plugins/transport, so Gunicorn's own three settings for it are empty.
 secure_scheme_headers: dict[str, str] = {}  # else X-Forwarded-Proto: https changes the scheme
 forwarder_headers = ""  # else a SCRIPT_NAME header moves the path past the routes' policies
 header_map = "drop"  # X_Api_Key must never arrive as X-Api-Key
-# Since 25.1 Gunicorn opens a command socket in the service user's home unless told not to.
+# Since 25.1 Gunicorn opens a command socket in the service user's home by default.
 control_socket_disable = True
 
 # --- How much one request may be --------------------------------------------------------------
@@ -75,7 +75,7 @@ worker_tmp_dir = _shm if os.access(_shm, os.W_OK) else None
 
 # --- Times, in seconds ------------------------------------------------------------------------
 # `timeout` ends a worker whose main loop hangs (native code that holds the GIL). nginx.conf
-# waits five seconds longer, so the client hears of it from us first.
+# waits five seconds longer, so the client gets our answer first.
 timeout = _settings.timeout
 graceful_timeout = 30  # what a stopping worker may take to finish what it has begun
 # Longer than Nginx keeps idle upstream connections (60 s): the side that sends must be the one

@@ -2,7 +2,7 @@
 
     python deploy/reload_gunicorn.py PID
 
-PID is the master's. It is told to start a second master (SIGUSR2), which takes requests from the
+PID is the master's. It is asked by SIGUSR2 to start a second master, which takes requests from the
 same socket and ends the first when its workers serve (deploy/gunicorn.conf.py). This command
 waits for that: it exits 0 when the old master is gone and the new one serves, and 1 where no new
 one came to serve; then the old one goes on as before.
@@ -59,8 +59,8 @@ def _replace(pid: int, old: int, deadline: float) -> str:
         # One that is gone has failed, unless it is a child no more because the old one has ended.
         if found is None and new is not None and not _ended(old):
             return (
-                "the new server ended while it started, and the old one serves on; "
-                "fix: the new one has said why, in the log just above"
+                "the new server ended during its start, and the old one keeps serving; "
+                "fix: see its error in the log just above"
             )
         new = found or new
         if now > deadline:
@@ -69,7 +69,7 @@ def _replace(pid: int, old: int, deadline: float) -> str:
             signal.pidfd_send_signal(old, signal.SIGUSR2)
             asked = now
     if new is None or not Path(f"/proc/{new}").exists():
-        return f"the server {pid} ended, and no other took its place; fix: start it again"
+        return f"the server {pid} ended, and no new one was started; fix: start the server again"
     return ""
 
 
@@ -80,9 +80,11 @@ def _ended(process: int) -> bool:
 
 def _late(pid: int, new: int | None) -> str:
     if new is None:
-        return f"the process {pid} starts no new server; fix: give the pid of Gunicorn's master"
+        return (
+            f"the process {pid} does not start a new server; fix: give the pid of Gunicorn's master"
+        )
     return (
-        "the new server was not ready in time, and the old one serves on until it is; "
+        "the new server was not ready in time, and the old one serves until it is; "
         f"fix: wait, or end the new one: kill {new}"
     )
 

@@ -31,14 +31,17 @@ class PredictResponse(Schema):
     probabilities = fields.List(
         fields.List(fields.Float(validate=validate.Range(0, 1), allow_none=True)),
         metadata={
-            "description": "One list for each instance, in the order of the classes; null where "
-            "one is withheld."
+            "description": (
+                "One list for each instance, in the order of the classes; null for a withheld one."
+            )
         },
     )
     warnings = fields.List(fields.Nested(WarningSchema))
-    warning_count = fields.Integer(metadata={"description": "Of all, also of those not listed."})
+    warning_count = fields.Integer(
+        metadata={"description": ("The number of all, including those not listed.")}
+    )
     model = fields.Nested(ModelSummary, required=True)
-    id = fields.String(required=True, metadata={"description": "Finds the line in the log."})
+    id = fields.String(required=True, metadata={"description": ("Identifies the line in the log.")})
 
 
 class ModelsResponse(Schema):

@@ -161,7 +161,9 @@ def _announce(core: Core) -> None:
         log.info("%-9s %s", phase.name, ", ".join(names) or "-")
     for loaded in core.plugins:
         if loaded.observe:
-            log.warning("%s only observes: it refuses nothing and changes no answer", loaded.name)
+            log.warning(
+                "%s is in observe mode: it refuses nothing and changes no answer", loaded.name
+            )
     file = core.settings.store_file
     if file is not None and (far := store_location.warning(file, core.settings.instance)):
         log.warning("%s", far)

@@ -1,6 +1,6 @@
-"""Where Gunicorn listens, held against the folder it would listen in and the peers believed.
+"""Checks [server] bind against the folder of its socket and the trusted peers.
 
-Each of these passes for a good setting and leaves a server that nobody can ask.
+Each of these mistakes looks valid and leaves a server that no client can reach.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNIX = "unix"
 
 
 def check(settings: Settings, plugins: Sequence[LoadedPlugin]) -> None:
-    """Raise ConfigError where nobody could listen at [server] bind, or nobody there is believed."""
+    """Raise ConfigError if [server] bind cannot be listened on, or if no peer there is trusted."""
     bind = settings.bind
     if bind.startswith("unix:"):
         _check_folder(Path(bind.removeprefix("unix:")), settings.file)
@@ -31,8 +31,8 @@ def check(settings: Settings, plugins: Sequence[LoadedPlugin]) -> None:
         peers = loaded.plugin.believed_peers
         if peers and not _reaches(bind, peers):
             raise ConfigError(
-                f"nobody who connects to [server] bind ({settings.bind or 'a unix socket'}) is in "
-                "this list, so every request would be refused",
+                f"no peer of [server] bind ({settings.bind or 'a unix socket'}) is in "
+                "this list: every request would be refused",
                 file=settings.file,
                 table=f"plugins.{loaded.name}",
                 key="trusted",
@@ -63,21 +63,23 @@ def _check_folder(path: Path, file: str) -> None:
     try:
         if stat.S_ISSOCK(path.stat().st_mode):
             return
-        why = f"{path} is something else"
+        why = f"{path} exists and is not a socket"
     except FileNotFoundError:
         if not path.parent.is_dir():
-            why = f"there is no folder {path.parent}"
+            why = f"the folder {path.parent} does not exist"
         elif not os.access(path.parent, os.W_OK | os.X_OK):
-            why = f"the folder {path.parent} may not be written by this user"
+            why = f"this user may not write to the folder {path.parent}"
         else:
             return
     except OSError as error:
-        why = f"{path} cannot be looked at ({type(error).__name__})"
+        why = f"{path} cannot be inspected ({type(error).__name__})"
     raise ConfigError(
-        f"no socket can be made there: {why}",
+        f"the socket cannot be made: {why}",
         file=file,
         table="server",
         key="bind",
-        fix="make the folder and give it to the user of the service, or leave bind empty for the "
-        "socket in run/, or where systemd listens (secureml.socket)",
+        fix=(
+            "make the folder and make the user of the service its owner; or leave bind "
+            "empty for the socket in run/, or if systemd listens (secureml.socket)"
+        ),
     )

@@ -28,11 +28,14 @@ def check(settings: Settings, memory: Callable[[], int] = machine) -> None:
         return
     fits = there // (settings.threads * PER_BYTE) // 1024
     raise ConfigError(
-        f"{settings.threads} threads may each read a body of {settings.body_limit} bytes at once, "
-        f"which can take {needed // 1024**2} MiB, and this machine has {there // 1024**2} MiB",
+        f"{settings.threads} threads may each read a body of {settings.body_limit} "
+        f"bytes: together up to {needed // 1024**2} MiB of memory, and this machine "
+        f"has {there // 1024**2} MiB",
         file=settings.file,
         table="payload",
         key="body",
-        fix=f'"{fits}KiB" at most, or fewer workers or threads in [server]; then write what Nginx '
-        "must know again: `secureml nginx-conf`",
+        fix=(
+            f'"{fits}KiB" at most, or fewer workers or threads in [server]; then write '
+            "application.conf again: `secureml nginx-conf`"
+        ),
     )

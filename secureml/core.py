@@ -86,7 +86,7 @@ class Core:
             try:
                 self.emit(event)
             except Exception:
-                log.exception("%s could not be told", event.name)
+                log.exception("%s could not record an event", event.name)
 
     def rest(self) -> None:
         """Tell what this worker process has only counted so far: it ends."""
@@ -185,7 +185,7 @@ def _demand_models_folder(found: Settings) -> None:
         return
     folders = [path.name for path in found.instance.iterdir() if path.is_dir()]
     raise ConfigError(
-        f"there is no folder {found.models_folder.name!r} in the instance folder",
+        f"the instance folder has no folder {found.models_folder.name!r}",
         file=found.file,
         table="models",
         key="folder",
@@ -202,11 +202,11 @@ def _verifier_of(loaded: LoadedPlugin) -> Callable[..., None]:
         except (ModelRefused, ConfigError):
             raise
         except BaseException as error:
-            why = f"{loaded.name} failed to look at it: {contained(error)!r}"
-            raise ModelRefused("signature", why, f"mend the plugin {loaded.name}") from error
+            why = f"{loaded.name} failed to verify it: {contained(error)!r}"
+            raise ModelRefused("signature", why, f"correct the plugin {loaded.name}") from error
         if found is not None:
-            why = f"{loaded.name} returned {found!r}; it must raise ModelRefused, or return nothing"
-            raise ModelRefused("signature", why, f"mend the plugin {loaded.name}")
+            why = f"{loaded.name} returned {found!r}; it must raise ModelRefused or return None"
+            raise ModelRefused("signature", why, f"correct the plugin {loaded.name}")
 
     return verify_artifact
 

@@ -1,7 +1,7 @@
 """What the application itself can measure: models, keys, secrets, room on disk.
 
 Asked when somebody looks, never on the path of a request. What cannot be measured now is left
-out and logged: whoever watches is told by its absence, and sees all the rest.
+out and logged: its absence shows in monitoring, and the rest is still there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def measures(core: Core, now: float) -> list[Measure]:
 
 def _versions() -> Iterator[Measure]:
     labels = {"python": platform.python_version(), "scikit_learn": version("scikit-learn")}
-    yield Measure("build_info", 1.0, "What this server is made of.", labels)
+    yield Measure("build_info", 1.0, "Versions of this server and its libraries.", labels)
 
 
 def _models(core: Core) -> Iterator[Measure]:
@@ -52,11 +52,11 @@ def _models(core: Core) -> Iterator[Measure]:
         if handle is None:
             continue
         labels = {"model": name, "version": handle.version}
-        yield Measure("model_info", 1.0, "The version of each model that answers.", labels)
+        yield Measure("model_info", 1.0, "The version of each model in service.", labels)
         yield Measure(
             "model_load_seconds",
             core.models.load_seconds(name),
-            "Time it took to prove and load each model.",
+            "Time it took to verify and load each model.",
             {"model": name},
         )
 
@@ -64,7 +64,7 @@ def _models(core: Core) -> Iterator[Measure]:
 def _refused(core: Core) -> Iterator[Measure]:
     for name, refused in core.models.refused().items():
         labels = {"model": name, "check": refused.check}
-        yield Measure("model_refused", 1.0, "Models that were refused and do not answer.", labels)
+        yield Measure("model_refused", 1.0, "Models that were refused at the start.", labels)
 
 
 def _signing_keys(core: Core, now: float) -> Iterator[Measure]:
@@ -75,7 +75,7 @@ def _signing_keys(core: Core, now: float) -> Iterator[Measure]:
         yield Measure(
             "signing_key_age_seconds",
             now - record.created,
-            "Age of each key that signs or verifies our tokens.",
+            "Age of each signing key in use.",
             {"kid": record.kid, "state": state},
         )
 
@@ -86,7 +86,7 @@ def _secrets(core: Core, now: float) -> Iterator[Measure]:
             yield Measure(
                 "secret_age_seconds",
                 secret.age,
-                "Age of each secret in use, where its source tells.",
+                "Age of each secret in use, if its source says when it was made.",
                 {"table": secret.table, "key": secret.key},
             )
 
@@ -97,5 +97,5 @@ def _room(core: Core) -> Iterator[Measure]:
         if path.is_dir():
             room = shutil.disk_usage(path)
             labels = {"folder": folder}
-            yield Measure("disk_free_bytes", room.free, "Room left for each folder.", labels)
+            yield Measure("disk_free_bytes", room.free, "Free space for each folder.", labels)
             yield Measure("disk_size_bytes", room.total, "Size of the disk of each folder.", labels)

@@ -1,7 +1,7 @@
-"""Two settings must not share one secret: whoever learns it from one place has the other too.
+"""Two settings must not share one secret: a leak of one would reveal the other.
 
 The edge token lies in Nginx's configuration; as the audit key as well it would let whoever reads
-that write another history. Values are compared and never told.
+that write another history. Values are compared and never shown.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ def check(core: Core) -> None:
             other = seen.setdefault(mark, place)
             if other != place:
                 raise ConfigError(
-                    f"this is the same secret as [{other[0]}] {other[1]}: whoever learns one has "
-                    "both",
+                    f"this is the same secret as [{other[0]}] {other[1]}, so one leak reveals both",
                     file=core.settings.file,
                     table=table,
                     key=key,
-                    fix="make one for each: openssl rand -hex 32",
+                    fix="make a separate one for each: openssl rand -hex 32",
                 )
 
 
@@ -43,4 +42,4 @@ def _marks(source: SecretSource, core: Core) -> list[str | bytes]:
     try:
         return [source.read(core.settings.instance).reveal()]
     except ConfigError:
-        return [source.reference]  # whoever uses it says what is wrong
+        return [source.reference]  # the user of the secret reports what is wrong

@@ -1,7 +1,7 @@
 """Where commands and servers import from: never the folder they happen to be started in.
 
 ``python -m`` puts the working directory first, and an empty entry of PYTHONPATH means it too.
-Whoever can write a file there, for instance into a folder with downloads, would choose what
+A user who can write a file there, for instance into a folder with downloads, would choose what
 runs. Only the checkout itself, Python's own folders and those that PYTHONPATH names are kept.
 
 This file needs nothing but Python: it is run by its path before anything else is imported.

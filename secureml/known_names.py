@@ -74,4 +74,6 @@ def warn_of_unknown(core: Core) -> None:
         for _, fault in unknown_data(core):
             log.warning("%s", fault)
     except StoreUnavailable:
-        log.warning("the names of clients in the settings could not be checked: the store is away")
+        log.warning(
+            "the names of clients in the settings could not be checked: the store is unavailable"
+        )

@@ -24,34 +24,39 @@ class Entry:
     secret: bool = False
 
 
-ROOT = Entry(".", 0o750, "all there is")
+ROOT = Entry(".", 0o750, "the whole instance")
 
 FOLDERS = (
     Entry("keys", 0o700, "private keys and tokens", secret=True),
     Entry("keys/signing", 0o700, "the keys that sign tokens", secret=True),
     Entry("models", 0o750, "sealed models, a folder for each version"),
-    Entry("model_integrity", 0o750, "public keys whose seals are believed"),
+    Entry("model_integrity", 0o750, "public keys of trusted model signers"),
     Entry("tls", 0o700, "development certificate authority and server certificate", secret=True),
-    Entry("logs", 0o750, "access log and the like"),
+    Entry("logs", 0o750, "logs"),
     Entry("run", 0o750, "sockets while the server runs"),
     Entry("run/metrics", 0o750, "counters of the workers"),
-    Entry("nginx", 0o750, "what `secureml serve` writes for Nginx"),
+    Entry("nginx", 0o750, "files that `secureml serve` writes for Nginx"),
 )
 
 STORE_FOLDER = "store"  # made for production alone: there the service writes little else
 
 FILES = (
     Entry("secureml.toml", 0o640, "settings"),
-    Entry("secureml.db", 0o600, "clients and digests of their keys", secret=True),
-    Entry(STORE_FOLDER, 0o700, "clients and digests of their keys", secret=True),
-    Entry(f"{STORE_FOLDER}/secureml.db", 0o600, "clients and digests of their keys", secret=True),
+    Entry("secureml.db", 0o600, "the store: clients and digests of their keys", secret=True),
+    Entry(STORE_FOLDER, 0o700, "the store: clients and digests of their keys", secret=True),
+    Entry(
+        f"{STORE_FOLDER}/secureml.db",
+        0o600,
+        ("the store: clients and digests of their keys"),
+        secret=True,
+    ),
     Entry("counters.db", 0o600, "counters of rate limits", secret=True),
     Entry("budgets.db", 0o600, "budgets of clients", secret=True),
-    Entry("keys/model-signing.key", 0o600, "the key that seals models", secret=True),
-    Entry("keys/edge-token", 0o600, "what Nginx proves itself with", secret=True),
-    Entry("keys/audit.key", 0o600, "the key that seals audit records", secret=True),
+    Entry("keys/model-signing.key", 0o600, "the key that signs models", secret=True),
+    Entry("keys/edge-token", 0o600, "the edge token, by which Nginx is recognised", secret=True),
+    Entry("keys/audit.key", 0o600, "the key that authenticates audit records", secret=True),
     Entry("keys/audit-checkpoint.key", 0o600, "the key that signs checkpoints", secret=True),
-    Entry("model_integrity/signing.pem", 0o640, "the public half of the sealing key"),
+    Entry("model_integrity/signing.pem", 0o640, ("the public key for the key that signs models")),
 )
 
 
@@ -93,9 +98,9 @@ def check_modes(instance: Path) -> None:
             continue
         except OSError as error:
             raise ConfigError(
-                f"cannot be looked at ({type(error).__name__})",
+                f"cannot be inspected ({type(error).__name__})",
                 file=str(path),
-                fix="check its place, owner and mode",
+                fix="check its path, owner and mode",
             ) from None
         mode = stat.S_IMODE(found.st_mode)
         if entry.secret and mode & 0o077:

@@ -51,7 +51,7 @@ def check(settings: Settings, plugins: Sequence[LoadedPlugin]) -> None:
     for each in found:
         other = store_location.other_instance(each.path, settings.instance)
         if other is not None:
-            raise _refused(each, settings, f"{each.path} lies in another instance folder ({other})")
+            raise _refused(each, settings, (f"{each.path} is in another instance folder ({other})"))
     for first, second in combinations(found, 2):
         said, meets = (second, first) if second.table else (first, second)
         if _meet(first, second):
@@ -103,5 +103,5 @@ def _refused(each: Written, settings: Settings, what: str) -> ConfigError:
         file=settings.file,
         table=each.table,
         key=each.key,
-        fix="name a place that nothing else uses, such as one of its own in logs/",
+        fix="use a path that nothing else uses, such as a separate file in logs/",
     )

@@ -37,7 +37,7 @@ class SecretAge(NamedTuple):
 def ages(core: Core, now: float, *, managers: bool = True) -> list[SecretAge]:
     """Return every reference in use with its age now, epoch seconds, in the order of settings.
 
-    Without ``managers`` no secrets manager is asked: its secrets are left out, and nobody waits.
+    Without ``managers`` no secrets manager is contacted: its secrets are left out.
     """
     base, oldest = core.settings.instance, core.settings.secrets.warn_age
     found = []

@@ -56,11 +56,11 @@ def check_own(store: Path, instance: Path, settings_file: str) -> None:
     other = other_instance(store, instance)
     if other is not None:
         raise ConfigError(
-            f"the store is {store}, in another instance folder ({other})",
+            f"the store is {store}, which is in another instance folder ({other})",
             file=settings_file,
             table="store",
             key="url",
-            fix=f'url = "sqlite:///{store.relative_to(other)}", which is in this instance folder',
+            fix=f'url = "sqlite:///{store.relative_to(other)}", in this instance folder',
         )
 
 
@@ -91,9 +91,9 @@ def _fault(store: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return _what_is_missing(store)
     except OSError as error:
-        return f"{store} cannot be looked at ({type(error).__name__})"
+        return f"{store} cannot be inspected ({type(error).__name__})"
     if not stat.S_ISREG(found.st_mode):
-        return f"{store} is no file"
+        return f"{store} is not a file"
     # SQLite would take an empty file for a new database.
     return "" if found.st_size else f"{store} is empty"
 
@@ -101,8 +101,8 @@ def _fault(store: Path) -> str:
 def _what_is_missing(store: Path) -> str:
     folder = next(above for above in store.parents if above.is_dir())
     if folder != store.parent:
-        return f"{store} was looked for, and there is no folder {folder / _next(store, folder)}"
-    return f"{store} is not there"
+        return f"{store} is missing, and so is the folder {folder / _next(store, folder)}"
+    return f"{store} is missing"
 
 
 def _next(path: Path, folder: Path) -> str:

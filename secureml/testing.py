@@ -1,4 +1,4 @@
-"""For plugin authors: build one plugin, ask it one request, or stand it in a real pipeline.
+"""For plugin authors: build one plugin, ask it one request, or run it in a real pipeline.
 
 Everything here is the real thing in a folder of your own: a real store, real clients, the
 real pipeline. Only the clock and the dice are yours.
@@ -45,7 +45,7 @@ START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
 @dataclass
 class Clock:
-    """A clock that stands until told to move; call it for seconds since the epoch."""
+    """A clock that moves only on command; call it for seconds since the epoch."""
 
     seconds: float = START
 
@@ -74,7 +74,7 @@ class Harness:
         self.clients = Clients(self.store, self.clock)
         self.signing = SigningKeys(self.store, self.folder / "keys" / "signing", self.clock)
         self.models = Registry(self.folder / "models")
-        self.emitted: list[Event] = []  # what plugins told the application
+        self.emitted: list[Event] = []  # events that plugins emitted
         self.generator = ProcessGenerator(lambda: np.random.default_rng(self.seed))
 
     def host(self, name: str) -> Host:

@@ -1,6 +1,6 @@
-"""Who may change what a server believes: nobody but root, the service and whoever runs it.
+"""Who may change trusted files: only root, the user of the service and the current user.
 
-Settings, models, keys and code are trusted because of where they lie. Whoever may write one of
+Settings, models, keys and code are trusted because of their path. A user who may write one of
 them, or a folder above it, decides what is served; so all of that is looked at before it is
 believed. In a folder with the sticky bit, such as ``/tmp``, nobody may move what is another's.
 """
@@ -21,7 +21,7 @@ _MADE_ANEW = ("run", "nginx")
 
 
 class TrustedPaths:
-    """Looks at paths; ``owners`` are the user ids that may own what is believed."""
+    """Looks at paths; ``owners`` are the user ids that may own trusted files."""
 
     def __init__(self, owners: Collection[int]) -> None:
         self._owners, self._seen = frozenset(owners), set[Path]()
@@ -56,21 +56,21 @@ class TrustedPaths:
             return  # a link to nothing, or a log that was rotated away
         except OSError as error:
             raise ConfigError(
-                f"cannot be looked at ({type(error).__name__})",
+                f"cannot be inspected ({type(error).__name__})",
                 file=str(path),
-                fix="check its place, owner and mode",
+                fix="check its path, owner and mode",
             ) from None
         if _open_to(found, path_above=path_above):
             raise ConfigError(
-                f"mode {stat.S_IMODE(found.st_mode):04o} lets others write it, and so decide what "
-                "is served",
+                f"mode {stat.S_IMODE(found.st_mode):04o} lets other users change it, and "
+                "with it what is served",
                 file=str(path),
                 fix=f"chmod g-w,o-w {path}",
             )
         if found.st_uid not in self._owners:
             raise ConfigError(
-                f"it belongs to {_name(found.st_uid)}, who is neither root nor the user of the "
-                "service",
+                f"it belongs to {_name(found.st_uid)}, which is neither root nor the user "
+                "of the service",
                 file=str(path),
                 fix=f"chown root {path}",
             )
@@ -85,7 +85,7 @@ def _open_to(found: os.stat_result, *, path_above: bool) -> int:
 
 
 def owners(instance: Path) -> set[int]:
-    """Return who may own what is believed: root, we, and for root the user of the service.
+    """Return who may own trusted files: root, we, and for root the user of the service.
 
     That is who owns the keys: root's commands meet an instance whose store and keys are its.
     """

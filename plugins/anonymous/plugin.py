@@ -26,7 +26,7 @@ class Config(Schema):
     models = plain.List(
         fields.ModelName(),
         load_default=lambda: ["*"],
-        metadata={"description": "The models such a caller may use; `*` is all of them."},
+        metadata={"description": "The models such a caller may use; `*` means all."},
     )
 
 

@@ -28,21 +28,24 @@ class Config(Schema):
         falsy={False},
         load_default=False,
         metadata={
-            "description": "Whether strangers may read the description, without any model in it; "
-            "else it takes the scope `models:read`."
+            "description": (
+                "Whether the description is public, without the models; "
+                "otherwise it requires the scope `models:read`."
+            )
         },
     )
     public_scopes = plain.List(
         fields.Scope(),
         load_default=lambda: ["predict", "models:read", "token"],
         metadata={
-            "description": "What a public description shows beside public routes: those that "
-            "demand one of these scopes."
+            "description": (
+                "Scopes whose routes a public description shows, in addition to public routes."
+            )
         },
     )
     title = plain.String(
         load_default="Model server",
-        metadata={"description": "What the description calls this service."},
+        metadata={"description": "The title of the description."},
     )
 
 

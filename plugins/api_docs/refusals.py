@@ -14,8 +14,8 @@ MEDIA_TYPE = "application/problem+json"
 _ALWAYS = frozenset({400, 403, 413, 414, 421, 429, 431, 500, 502, 503, 504})
 _WITH_BODY = frozenset({401, 415, 422})  # a body may hold a credential, so 401
 _HEADERS = {
-    401: ("WWW-Authenticate", "How to prove who you are.", "string"),
-    405: ("Allow", "The methods of this address.", "string"),
+    401: ("WWW-Authenticate", "How to authenticate.", "string"),
+    405: ("Allow", "The methods of this path.", "string"),
     429: ("Retry-After", "Seconds to wait.", "integer"),
     503: ("Retry-After", "Seconds to wait.", "integer"),
 }
@@ -54,7 +54,7 @@ def problem_shape() -> dict[str, Any]:
         "required": ["path", "rule"],
         "properties": {
             "path": {**text, "description": "Where, as a JSON pointer (RFC 6901)."},
-            "rule": {**text, "description": "Which rule it breaks."},
+            "rule": {**text, "description": "The rule that was broken."},
         },
     }
     return {
@@ -64,8 +64,8 @@ def problem_shape() -> dict[str, Any]:
             "type": {**text, "description": "urn:secureml:problem: and the code."},
             "title": text,
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
-            "code": {**text, "description": "Stable; build on it."},
-            "id": {**text, "description": "Finds the line in the log."},
+            "code": {**text, "description": "Stable: programs may rely on it."},
+            "id": {**text, "description": "Identifies the line in the log."},
             "errors": {"type": "array", "maxItems": 20, "items": fault},
         },
     }

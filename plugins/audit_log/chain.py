@@ -207,8 +207,8 @@ class Chain:
         if key is None or (self._name and name != self._name):
             os.close(opened)
             if key is None:
-                raise WrongKey(f"{path.name} was begun with another key")
-            raise WrongChain(f"{path.name} is of the chain {name or 'without a name'}")
+                raise WrongKey(f"{path.name} was started with another key")
+            raise WrongChain(f"{path.name} belongs to the chain {name or 'without a name'}")
         self._key, self._name, self._seal = key, name, codec.bind(key, name)
         self._file.use(opened, path, lambda before: self._fsync.apply(before, last=True))
 
@@ -230,7 +230,7 @@ class Chain:
         here = FoundLog(self._found, self._name, self._key, fresh, self._marks)
         loss = find_loss(here, marks, known, self._keyring)
         if loss.event == TAIL_LOST:
-            log.error("records up to %(known_seq)d were lost in a power cut", loss.told)
+            log.error("records up to %(known_seq)d were lost in a power failure", loss.told)
             self._append_chain_event(TAIL_LOST, loss.told)
         elif loss.event:
             self._record_truncation(loss.event, loss.told)

@@ -17,8 +17,9 @@ TAIL_LOST = "audit_tail_lost"
 STARTED = "audit_chain_started"
 # In the program log: the folder, and the first record about it.
 LOG_BROKEN = (
-    "the audit log in %s is broken since record %d; fix: secureml audit-log verify shows what is "
-    "missing, secureml audit-log start-new starts another chain"
+    "the audit log in %s is broken from record %d on; fix: secureml audit-log "
+    "verify shows what is missing, secureml audit-log start-new starts another "
+    "chain"
 )
 
 

@@ -43,9 +43,9 @@ def private_key(pem: bytes) -> Ed25519PrivateKey:
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError):
-        raise InvalidKey("this is no private key in PEM without a password") from None
+        raise InvalidKey("this is not a private key in PEM without a password") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise InvalidKey("this is no Ed25519 key")
+        raise InvalidKey("this is not an Ed25519 key")
     return key
 
 
@@ -59,7 +59,7 @@ def public_key(text: str) -> Ed25519PublicKey:
     try:
         return Ed25519PublicKey.from_public_bytes(_unb64(text))
     except ValueError:
-        raise InvalidKey("this is no Ed25519 public key in base64url") from None
+        raise InvalidKey("this is not an Ed25519 public key in base64url") from None
 
 
 def sign(key: Ed25519PrivateKey, point: Checkpoint) -> bytes:
@@ -79,7 +79,7 @@ def append(path: Path, line: bytes) -> None:
     try:
         give(handle, path.parent)
         if os.write(handle, line) != len(line):
-            raise OSError("the checkpoint was not written whole")
+            raise OSError("the checkpoint was not written completely")
         os.fdatasync(handle)
     finally:
         os.close(handle)

@@ -65,11 +65,11 @@ class DurationType(click.ParamType[float]):
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     for flag, kind, words in (
         ("--until", TimeType(), "Only before this time."),
-        ("--since", TimeType(), "Only from this time on, or this long ago: 2h."),
+        ("--since", TimeType(), ("Only from this time on, or for the last period such as 2h.")),
         ("--id", str, "Only this request."),
         ("--code", str, "Only this problem code."),
-        ("--event", str, "Only events of this name."),
-        ("--client", str, "Only what concerns this client."),
+        ("--event", str, "Only events with this name."),
+        ("--client", str, "Only records of this client."),
     ):
         command = click.option(flag, type=kind, help=words)(command)
     return command
@@ -77,13 +77,17 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.option("--checkpoints", type=click.Path(exists=True, path_type=Path), help="Their file.")
-@click.option("--public", metavar="KEY", help="Whose checkpoints count; base64url, as in them.")
+@click.option(
+    "--public",
+    metavar="KEY",
+    help="The public key whose checkpoints count; base64url, as in the checkpoints.",
+)
 @output.json_option
 @_pass_service
 def verify(
     service: AuditService, checkpoints: Path | None, public: str | None, as_json: bool
 ) -> None:
-    """Walk the whole chain; name the first broken record and what was done to it."""
+    """Verify the whole chain; name the first broken record and what is wrong with it."""
     try:
         key = signed.public_key(public) if public else None
         report, point = service.verify(checkpoints, key)
@@ -112,10 +116,10 @@ def verify(
 @output.json_option
 @_pass_service
 def show(service: AuditService, /, count: int, as_json: bool, **wanted: str | None) -> None:
-    """Show the last records that fit."""
+    """Show the last records that match."""
     last = list(deque(_matching(service, _filter(wanted)), maxlen=count))
     lines = [output.record_line(record) for record in last]
-    output.emit(last, as_json, "\n".join(lines) or "no such records")
+    output.emit(last, as_json, "\n".join(lines) or "no records match")
 
 
 @click.command()
@@ -127,7 +131,7 @@ def show(service: AuditService, /, count: int, as_json: bool, **wanted: str | No
 def export(
     service: AuditService, /, form: str, place: Path | None, as_json: bool, **wanted: str | None
 ) -> None:
-    """Write all records that fit, as JSON lines or as CSV without formulas."""
+    """Write all records that match, as JSON lines or as CSV without formulas."""
     chosen = _matching(service, _filter(wanted))
     lines = reader.table(chosen) if form == "csv" else map(_json_line, chosen)
     if place is None:
@@ -148,17 +152,17 @@ def export(
 @output.json_option
 @_pass_service
 def checkpoint(service: AuditService, as_json: bool) -> None:
-    """Verify the whole chain, then sign its last record; sign nothing where it is broken."""
+    """Verify the whole chain, then sign its last record; a broken chain is not signed."""
     if service.signer is None:
         raise click.ClickException("there is no checkpoint_key in [plugins.audit_log]")
     try:
         point = service.sign(service.signer)
     except BrokenChain as error:
         raise click.ClickException(
-            f"the audit log is {error}; nothing is signed; fix: look at it with "
-            "`secureml audit-log verify`, put the missing records back from a backup, or keep the "
-            "files as evidence and begin another chain with "
-            "`secureml audit-log start-new --reason ...`"
+            f"the audit log is {error}; nothing is signed; fix: see `secureml audit-log "
+            "verify`, then restore the missing records from a backup, or keep the files "
+            "as evidence and start a new chain with `secureml audit-log start-new "
+            "--reason ...`"
         ) from None
     except (WrongKey, WrongChain) as error:
         raise click.ClickException(str(error)) from None
@@ -173,23 +177,29 @@ def checkpoint(service: AuditService, as_json: bool) -> None:
 @output.json_option
 @_pass_service
 def prune(service: AuditService, older_than: float, as_json: bool) -> None:
-    """Delete whole files of old records; the rest can still be verified."""
+    """Delete whole files of old records; the rest remains verifiable."""
     report, _ = service.verify()
     if report.finding is not None:
-        raise click.ClickException("the chain is broken; nothing is deleted: audit-log verify")
+        raise click.ClickException(
+            "the chain is broken, so nothing is deleted; fix: see `secureml audit-log verify`"
+        )
     gone = service.prune(older_than)
     text = f"deleted {', '.join(gone)}" if gone else "no file is old enough"
     output.emit({"deleted": gone}, as_json, text)
 
 
 @click.command("start-new")
-@click.option("--reason", required=True, help="Why; it stands in the first records.")
+@click.option(
+    "--reason", required=True, help="The reason; it is recorded at the start of the new chain."
+)
 @output.json_option
 @_pass_service
 def start_new(service: AuditService, reason: str, as_json: bool) -> None:
-    """Begin another chain where this one is broken; its files are set aside, whole."""
+    """Start a new chain because this one is broken; its files are kept in another folder."""
     head = service.start_new(reason)
-    text = f"the chain {head.chain} begins; the files before it are in {service.folder}/ended-..."
+    text = (
+        f"the chain {head.chain} was started; the earlier files are in {service.folder}/ended-..."
+    )
     output.emit({"chain": head.chain, "seq": head.seq}, as_json, text)
 
 

@@ -77,7 +77,7 @@ def write(key: bytes, previous: str, seq: int, time: str, members: str) -> tuple
     mac = seal(key, previous, body + b"}")
     line = body + _SEAL + mac.encode() + b'"}\n'
     if len(line) > LIMIT:
-        raise LineTooLong(f"a record of {len(line)} bytes does not fit in a line")
+        raise LineTooLong(f"a record of {len(line)} bytes is too long for a line")
     return line, mac
 
 

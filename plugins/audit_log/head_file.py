@@ -90,7 +90,7 @@ class HeadFile:
         self._open()
         for place in places if back else (places[seq % 2],):
             if os.pwrite(self._handle, content, SLOT * place) != SLOT:
-                raise OSError(f"the head of the chain was not written whole to {self.path}")
+                raise OSError(f"the head of the chain was not written completely to {self.path}")
 
     def read(self) -> Marks:
         """Return what is there; raises OSError for a file that cannot be read."""
@@ -143,7 +143,7 @@ class HeadFile:
                 # All of it at once: a disk that fills up later has this room already.
                 give(handle, folder)
                 if os.pwrite(handle, (b" " * (SLOT - 1) + b"\n") * 5, 0) != 5 * SLOT:
-                    raise OSError(f"there is no room for {self.path}")
+                    raise OSError(f"there is no space for {self.path}")
                 os.fdatasync(handle)
         except OSError:
             os.close(handle)

@@ -143,7 +143,7 @@ class AuditLog(Plugin):
         except OSError as error:
             # As for any record that cannot be written: the server starts, answers are withheld.
             log.warning(
-                "the audit log still uses a former key (%s); fix: make its folder writable",
+                ("the audit log still uses a former key (%s); fix: make its folder writable"),
                 type(error).__name__,
             )
         self._log_broken()
@@ -220,10 +220,11 @@ def _head_path(config: Mapping[str, Any], host: Host) -> Path:
     path: Path = host.instance / config["head_file"]
     if path.is_relative_to(folder):
         raise ConfigError(
-            f"{config['head_file']} lies in {config['folder']}, the folder of the log: whoever "
-            "can cut the end off the log could change this copy of its last record as well",
+            f"{config['head_file']} is in {config['folder']}, the folder of the log: an "
+            "attacker who removes the end of the log could change this copy of its last "
+            "record too",
             key="head_file",
-            fix="name a file in another folder of the instance, such as store/audit-head",
+            fix="use a file in another folder of the instance, such as store/audit-head",
         )
     return path
 

@@ -85,7 +85,8 @@ def open_lock(folder: Path) -> int:
         mode = stat.S_IMODE(os.fstat(handle).st_mode)
         if mode & 0o077:
             raise PermissionError(
-                errno.EACCES, f"mode {mode:04o} lets others hold the lock; fix: chmod 600 {path}"
+                errno.EACCES,
+                (f"mode {mode:04o} lets other users hold the lock; fix: chmod 600 {path}"),
             )
         give(handle, folder)
     except OSError:
@@ -122,7 +123,7 @@ def create(folder: Path, seq: int, content: bytes) -> Path:
     try:
         give(handle, folder)
         if os.write(handle, content) != len(content):
-            raise OSError(f"{path.name} could not be begun")
+            raise OSError(f"{path.name} could not be started")
         os.fsync(handle)
     except OSError:
         made.unlink(missing_ok=True)

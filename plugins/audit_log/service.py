@@ -61,7 +61,8 @@ class AuditService:
                 notes.append(f"{place.name}: {unsigned} lines are not signed with the public key")
         else:
             notes.append(
-                "no checkpoint: who can write the head file too can remove the last records"
+                "no checkpoint: an attacker who can also write the head file can remove "
+                "the last records"
             )
         report = verify.verify(self.folder, self.key, point, self.former, head_file)
         report.notes += notes
@@ -79,7 +80,7 @@ class AuditService:
             raise BrokenChain(f"broken at record {report.finding.seq}: {report.finding.kind}")
         head = self.chain.head()
         if head.seq < report.last or self.chain.marks().broken is not None:
-            raise BrokenChain(f"records after record {head.seq} were taken away just now")
+            raise BrokenChain(f"records after record {head.seq} were removed just now")
         return signer.sign(head)
 
     def prune(self, older_than: float) -> list[str]:

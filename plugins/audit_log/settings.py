@@ -18,8 +18,11 @@ class Config(Schema):
     key = fields.SecretRef(
         required=True,
         metadata={
-            "description": "The key that seals each record, 32 bytes or more; to change it, "
-            "name the one before in `former_keys` and start the server again.",
+            "description": (
+                "The key that authenticates each record, 32 bytes or more; to "
+                "change it, add the previous one to `former_keys` and restart "
+                "the server."
+            ),
             "example": "file:keys/audit.key",
         },
     )
@@ -27,7 +30,7 @@ class Config(Schema):
         load_default="logs/audit",
         writes=fields.Writes(folder=True),
         metadata={
-            "description": "Where the chain is, inside the instance folder, on a local disk."
+            "description": ("The folder of the chain, inside the instance folder, on a local disk.")
         },
     )
     requests = plain.String(
@@ -42,14 +45,19 @@ class Config(Schema):
         load_default=True,
         truthy={True},
         falsy={False},
-        metadata={"description": "Whether a record holds a keyed digest of the rows asked about."},
+        metadata={
+            "description": ("Whether a record contains a keyed digest of the request's rows.")
+        },
     )
     fsync = plain.String(
         load_default="interval",
         validate=validate.OneOf(WORDS),
         metadata={
-            "description": "When records are forced to the disk: `always` before the answer, "
-            "`interval` within about a second, `never` by us."
+            "description": (
+                "When records are forced to the disk: `always` before the "
+                "answer, `interval` within about a second, `never` leaves it "
+                "to the system."
+            )
         },
     )
     deadline = fields.Duration(
@@ -60,25 +68,33 @@ class Config(Schema):
     rotate = fields.ByteSize(
         load_default=64 * 1024 * 1024,
         validate=validate.Range(64 * 1024, 4 * 1024**3),
-        metadata={"description": "The size at which the next file is begun."},
+        metadata={"description": "The size at which the next file is started."},
     )
     free_space = fields.ByteSize(
         load_default=256 * 1024 * 1024,
         validate=validate.Range(1),
-        metadata={"description": "Free space below which `/readyz` says so; answers go on."},
+        metadata={
+            "description": (
+                "Free space below which `/readyz` reports not ready; requests are still answered."
+            )
+        },
     )
     former_keys = plain.List(
         fields.SecretRef(),
         load_default=list,
         metadata={
-            "description": "The keys that sealed the chain before `key` did, the oldest first; "
-            "each proves its part for as long as its records are kept."
+            "description": (
+                "The keys used before `key`, oldest first; keep each as long "
+                "as records made with it."
+            )
         },
     )
     checkpoint_key = fields.SecretRef(
         load_default=None,
         metadata={
-            "description": "The Ed25519 key, in PEM, that signs checkpoints; none without it.",
+            "description": (
+                "The Ed25519 key, in PEM, that signs checkpoints; without it there are none."
+            ),
             "example": "file:keys/audit-checkpoint.key",
         },
     )
@@ -86,23 +102,29 @@ class Config(Schema):
         load_default="logs/audit-checkpoints.jsonl",
         writes=fields.Writes(),
         metadata={
-            "description": "Where checkpoints go; best on another machine's disk. "
-            "A relative path is inside the instance folder."
+            "description": (
+                "The folder of the checkpoints, best on another machine's "
+                "disk. A relative path is inside the instance folder."
+            )
         },
     )
     head_file = fields.InstancePath(
         load_default="store/audit-head",
         writes=fields.Writes(),
         metadata={
-            "description": "Where the number and seal of the last record are kept as well, so "
-            "that a log whose end was cut off is missed: inside the instance folder, and not "
-            "in `folder`."
+            "description": (
+                "A second copy of the number and MAC of the last record, "
+                "which reveals that the end of the log was removed: inside "
+                "the instance folder, but not in `folder`."
+            )
         },
     )
     checkpoint_interval = fields.Duration(
         load_default=30.0,
         validate=validate.Range(1, 86400),
-        metadata={"description": "How long a record may be unsigned while the server runs."},
+        metadata={
+            "description": ("The longest time a record stays unsigned while the server runs.")
+        },
     )
     checkpoint_every = fields.StrictInteger(
         load_default=1000,
@@ -113,14 +135,18 @@ class Config(Schema):
         load_default="",
         validate=validate.Regexp(r"^$|^(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"),
         metadata={
-            "description": "A collector that gets each checkpoint by syslog over TLS, as "
-            "`host:6514`; none when empty."
+            "description": (
+                "A collector that receives each checkpoint by syslog over "
+                "TLS, such as `host:6514`; empty for none."
+            )
         },
     )
     syslog_ca = fields.InstancePath(
         load_default=None,
         metadata={
-            "description": "The CA certificates that verify the collector's; else the system's.",
+            "description": (
+                "The CA certificates that verify the collector's; empty for the system's."
+            ),
             "example": "tls/collector-ca.pem",
         },
     )

@@ -97,10 +97,10 @@ class _TamperCase:
         found = codec.read(self.lines[0])
         if self._expected_follows():
             if found is not None and self._comes_later(found):
-                return "swapped", f"record {found.seq} stands before record {self.expected}"
+                return "swapped", (f"record {found.seq} is in front of record {self.expected}")
             return "inserted", self._describe_foreign(found)
         if found is None:
-            return "changed", "the line is no record any more"
+            return "changed", "the line is not a record any more"
         if found.seq == self.expected:
             return self._rewritten(found)
         if found.seq < self.expected:
@@ -123,20 +123,20 @@ class _TamperCase:
     def _describe_foreign(self, found: codec.Line | None) -> str:
         """Describe a line that does not belong in its position."""
         if found is None:
-            return "a line that is no record"
+            return "a line that is not a record"
         if found.seq < self.expected:
             if self.earlier(found.seq) == self.lines[0]:
                 return f"a copy of record {found.seq}"
             return (
-                f"a record that was not written here: it says it is record {found.seq}, "
-                f"and record {found.seq} is another"
+                f"a foreign record: it has the number {found.seq}, but record {found.seq} "
+                "is a different one"
             )
-        return f"a record that was not written here: it says it is record {found.seq}"
+        return f"a foreign record with the number {found.seq}"
 
     def _gap(self, found: codec.Line) -> tuple[str, str]:
         missing = f"records {self.expected} to {found.seq - 1} are missing"
         if not self.following:
-            return "deleted", f"{missing}; or this record was not written here"
+            return "deleted", f"{missing}; or this is a foreign record"
         if any(map(self._continues, self.lines, self.following)):
             return "deleted", missing
         return "inserted", self._describe_foreign(found)
@@ -150,8 +150,8 @@ class _TamperCase:
             return "changed", "changed, or written without the key; no record follows"
         before = (found.mac, self.seals.made(self.previous, found))
         if any(self.seals.fits(self.following[0], mac, found.seq + 1) for mac in before):
-            return "changed", "its content or its seal was changed"
-        return "forged", "from here on it is not sealed with this key"
+            return "changed", "its content or its MAC was changed"
+        return "forged", "from here on, records are not authenticated with this key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def find_loss(here: FoundLog, marks: Marks, known: Head, keys: Keyring) -> Loss:
     """
     last = trusted_mark(marks.head, here.key, keys)
     if last is not None and last.chain != here.name:
-        raise WrongChain(f"the log is of the chain {here.name or 'without a name'}")
+        raise WrongChain(f"the log belongs to the chain {here.name or 'without a name'}")
     if known.chain == here.name and known.seq > (last.seq if last is not None else 0):
         last = Mark(known.seq, known.mac, known.chain, here.head_file.boot)
     if last is None:

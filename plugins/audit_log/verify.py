@@ -89,12 +89,12 @@ class _Walk:
         offset = 0
         for number, raw in enumerate(lines):
             if tampering.is_torn_line(raw, offset, lines[number + 1 : number + 2]):
-                self.report.notes.append(f"{path.name}: line {number + 1} was left unfinished")
+                self.report.notes.append(f"{path.name}: line {number + 1} is incomplete")
             else:
                 self._line(Position(path.name, number, tuple(lines[number : number + 66])))
             offset += len(raw) + 1
         if unfinished:
-            self.report.notes.append(f"{path.name}: the last line is unfinished")
+            self.report.notes.append(f"{path.name}: the last line is incomplete")
         self.report.files += 1
 
     def _enter(self, path: Path, lines: list[bytes]) -> None:
@@ -105,7 +105,7 @@ class _Walk:
             report.first, report.last = begins, begins - 1
             if _opens(first):
                 if key is None:
-                    raise WrongKey(f"{path.name} was begun with another key")
+                    raise WrongKey(f"{path.name} was started with another key")
                 if begins > 1:
                     self._previous = str(first.fields.get("previous"))
         elif begins > report.last + 1:
@@ -113,7 +113,7 @@ class _Walk:
             kind = "dropped file" if self._event == CLOSED else "deleted"
             raise _Broken(Finding(path.name, 1, report.last + 1, kind, missing))
         elif key is not None and self._keyring.runs_before(key, self._key):
-            text = "begun with an earlier key than the file before it"
+            text = "started with an earlier key than the previous file"
             raise _Broken(Finding(path.name, 1, begins, "forged", text))
         self._key = key or self._key
         if _opens(first):
@@ -123,7 +123,7 @@ class _Walk:
         """Take the chain's name from a file; its MACs are made with that name."""
         report = self.report
         if chain != report.chain and (report.files and (report.chain or not chain)):
-            text = f"the file is of another chain ({chain or 'without a name'})"
+            text = f"the file belongs to another chain ({chain or 'without a name'})"
             raise _Broken(Finding(path.name, 1, report.last + 1, "replaced", text))
         report.chain = chain
         self._seal = codec.bind(self._key, chain)
@@ -149,15 +149,15 @@ class _Walk:
         """Evaluate a record about the chain itself."""
         known = found.fields.get("known_seq")
         if found.event == TRUNCATED:
-            text = f"the writer knew record {known}, and it was missing"
+            text = f"record {known} was written, but was missing at the next write"
             raise _Broken(Finding(spot.file, spot.number + 1, found.seq, "truncated", text))
         if found.event == HEAD_LOST:
-            text = "the head in the head file was gone: before this, records may be missing"
+            text = "the head file had no head: records before this one may be missing"
             raise _Broken(Finding(spot.file, spot.number + 1, found.seq, "unproven", text))
         if found.event == TAIL_LOST:
             self.report.notes.append(
-                f"records {found.seq} to {known} were lost when the machine went down: "
-                "they were not on its disk yet"
+                f"records {found.seq} to {known} were lost when the machine stopped: they "
+                "were not on disk yet"
             )
         if found.event == PRUNED:
             facts = found.fields.get("facts") or {}
@@ -200,7 +200,10 @@ class _Walk:
             text = f"another chain was signed at {point.time}, up to record {point.seq}"
             raise _Broken(Finding("", 0, report.first, "replaced", text))
         if point.seq > report.last:
-            text = f"records up to {point.seq} were signed at {point.time}; an older copy, or cut"
+            text = (
+                f"records up to {point.seq} were signed at {point.time}: this is an "
+                "older copy, or its end was removed"
+            )
             raise _Broken(Finding("", 0, report.last + 1, "truncated", text))
 
     def _compare_head(self, marks: Marks, boot: str) -> None:
@@ -208,7 +211,7 @@ class _Walk:
         report, head = self.report, trusted_mark(marks.head, self._key, self._keyring)
         if head is None:
             if marks.exists or (report.files and report.chain):
-                text = "no head of this chain is in the head file: its end may be cut off"
+                text = "the head file has no head of this chain: its end may have been removed"
                 raise _Broken(Finding("", 0, report.last + 1, "unproven", text))
             return
         if report.files and report.chain and head.chain != report.chain:
@@ -218,9 +221,12 @@ class _Walk:
             return
         if lost_in_power_cut(head, marks.on_disk, report.last, boot):
             report.notes.append(
-                f"records {report.last + 1} to {head.seq} are missing: the machine went down "
-                "before they were on its disk"
+                f"records {report.last + 1} to {head.seq} are missing: the machine "
+                "stopped before they were on disk"
             )
             return
-        text = f"record {head.seq} was written and is gone; an older copy, or cut"
+        text = (
+            f"record {head.seq} was written and is missing: this is an older copy, or "
+            "its end was removed"
+        )
         raise _Broken(Finding("", 0, report.last + 1, "truncated", text))

@@ -47,7 +47,7 @@ class Counts:
         )
         self._durations = self._histogram(
             "request_duration",
-            "From the first phase to the finished answer.",
+            "Time from the first phase to the finished answer.",
             DURATIONS,
             "route",
             "model",
@@ -58,7 +58,7 @@ class Counts:
             PHASE_DURATIONS,
             "phase",
         )
-        self._rows = self._counter("rows", "Rows the models were asked about.", "model", "version")
+        self._rows = self._counter("rows", "Rows sent to the models.", "model", "version")
         self._bytes_in = self._counter(
             "request_body_bytes", "Bytes of bodies that were read.", "route"
         )
@@ -68,7 +68,7 @@ class Counts:
 
     def _make_refusals(self) -> None:
         at = ("code", "phase", "plugin")
-        self._refusals = self._counter("refusals", "Requests refused, by whom and why.", *at)
+        self._refusals = self._counter("refusals", ("Requests refused, by plugin and reason."), *at)
         self._observed = self._counter(
             "observed_refusals", "What plugins in observe mode would have refused.", *at
         )
@@ -78,7 +78,7 @@ class Counts:
             "plugin",
         )
         self._events = self._counter(
-            "events", "What happened, in words of the OWASP vocabulary.", "event"
+            "events", "Events, named after the OWASP Logging Vocabulary.", "event"
         )
 
     def _make_clients(self, most: int) -> None:
@@ -88,7 +88,7 @@ class Counts:
                 "client_requests", "Requests of each client.", "client", most=most
             )
             self._client_rows = self._counter(
-                "client_rows", "Rows each client asked about.", "client", most=most
+                "client_rows", "Rows sent by each client.", "client", most=most
             )
 
     def _counter(self, name: str, what: str, *labels: str, **more: int) -> Series[Counter]:
@@ -134,11 +134,13 @@ class Counts:
     def worker(self, threads: int) -> None:
         """Say that this process serves, with so many threads."""
         # Made here and not before: a metric without labels opens its file when it is made.
-        self._alive("workers", "Worker processes that serve.").set(1)
-        self._alive("threads", "Requests that all workers can serve at once.").set(threads)
+        self._alive("workers", "Worker processes in service.").set(1)
+        self._alive(
+            "threads", ("Requests that all workers together can serve at the same time.")
+        ).set(threads)
         Counter(
             "secureml_worker_starts",
-            "Worker processes started since the server was.",
+            "Worker processes started since the start of the server.",
             registry=self.registry,
         ).inc()
 

@@ -32,9 +32,7 @@ def _loopback(address: str) -> None:
         if address:
             split(address)
     except ValueError:
-        raise ValidationError(
-            "This is not an address of this machine alone, such as 127.0.0.1:9464."
-        ) from None
+        raise ValidationError("This is not a loopback address such as 127.0.0.1:9464.") from None
 
 
 class Config(Schema):
@@ -44,32 +42,42 @@ class Config(Schema):
         load_default="",
         validate=_loopback,
         metadata={
-            "description": "Empty for the route `/metrics` behind the scope `metrics`; or a "
-            "loopback address such as `127.0.0.1:9464`, served there alone and without credentials."
+            "description": (
+                "Empty for the route `/metrics`, which requires the scope "
+                "`metrics`; or a loopback address such as `127.0.0.1:9464`, "
+                "to serve metrics only there and without credentials."
+            )
         },
     )
     clients = fields.StrictInteger(
         load_default=0,
         validate=validate.Range(0, 10_000),
         metadata={
-            "description": "Count requests and rows of single clients as well: so many in each "
-            "worker, the rest together as `other`; 0 counts none."
+            "description": (
+                "Number of clients with their own counts of requests and rows "
+                "in each worker; the rest is counted as `other`; 0 for none."
+            )
         },
     )
     phase_sample = fields.StrictInteger(
         load_default=8,
         validate=validate.Range(1, 10_000),
         metadata={
-            "description": "Time the phases in one request of so many; 1 is each. Averages and "
-            "shares stay what they are; the access log has the phases of every request."
+            "description": (
+                "Measure the phases of one in this many requests; 1 means "
+                "every request. Averages stay the same; the access log has "
+                "the phases of every request."
+            )
         },
     )
     certificates = plain.List(
         plain.String(validate=validate.Length(min=1)),
         load_default=["tls/server.crt"],
         metadata={
-            "description": "Certificates (PEM) whose validity is shown; relative to the instance "
-            "folder. A file that is not there is left out."
+            "description": (
+                "Certificates (PEM) whose expiry is shown; relative to the "
+                "instance folder. A missing file is ignored."
+            )
         },
     )
 
@@ -122,7 +130,7 @@ class Metrics(Plugin):
                 ("certificate_not_after_timestamp_seconds", ends, "Until when"),
             ):
                 labels = {"file": file}
-                found.append(Measure(name, value, f"{what} a certificate holds.", labels))
+                found.append(Measure(name, value, f"{what} of a certificate's validity.", labels))
         return found
 
 
@@ -140,6 +148,8 @@ def _demand_folder(instance: Path) -> None:
     if not writable:
         name = folder.relative_to(instance) if folder.is_relative_to(instance) else folder
         raise ConfigError(
-            f"counters cannot be written to {name}",
-            fix="make the folder in the instance folder, and the service its owner",
+            f"this process cannot write counters to {name}",
+            fix=(
+                "make the folder in the instance folder and make the user of the service its owner"
+            ),
         )

@@ -24,7 +24,9 @@ class Config(Schema):
         fields.InstancePath(),
         load_default=lambda: ["model_integrity/signing.pem"],
         validate=validate.Length(min=1),
-        metadata={"description": "Public keys (PEM, Ed25519) whose seal on a model is believed."},
+        metadata={
+            "description": ("Public keys (PEM, Ed25519) whose signature on a model is trusted.")
+        },
     )
 
 
@@ -49,5 +51,5 @@ def _read_key(path: Path) -> Ed25519PublicKey:
         raise ConfigError(
             f"the public key {path.name} cannot be read ({type(error).__name__})",
             key="keys",
-            fix="copy the PEM of the key that seals your models there, or run `secureml init`",
+            fix="copy the public key (PEM) of your sealing key there, or run `secureml init`",
         ) from None

@@ -28,14 +28,14 @@ class Grant(Schema):
         load_default=None,
         allow_none=True,
         metadata={
-            "description": "A right the caller must hold, such as `predict:full`.",
+            "description": "A scope the caller must have, such as `predict:full`.",
             "example": "predict:full",
         },
     )
     tier = fields.TierName(
         load_default=None,
         allow_none=True,
-        metadata={"description": "The tier the caller must be of.", "example": "gold"},
+        metadata={"description": "The tier the caller must be in.", "example": "gold"},
     )
     client = fields.ClientName(
         load_default=None,
@@ -45,13 +45,13 @@ class Grant(Schema):
     model = fields.ModelName(
         load_default=None,
         allow_none=True,
-        metadata={"description": "The model the question must be for.", "example": "iris"},
+        metadata={"description": "The model that is used.", "example": "iris"},
     )
     answer = plain.String(
         required=True,
         validate=validate.OneOf(ANSWERS),
         metadata={
-            "description": "`labels` alone, or `probabilities` too.",
+            "description": "`labels` only, or `probabilities` too.",
             "example": "probabilities",
         },
     )
@@ -60,7 +60,9 @@ class Grant(Schema):
         allow_none=True,
         validate=validate.Range(1, 1000),
         metadata={
-            "description": "How many probabilities of a row, the highest; the others are `null`.",
+            "description": (
+                "Number of probabilities shown for a row, the highest ones; the others are `null`."
+            ),
             "example": 3,
         },
     )
@@ -69,7 +71,7 @@ class Grant(Schema):
         allow_none=True,
         validate=validate.Range(0, 15),
         metadata={
-            "description": "Places that probabilities and a regressor's numbers keep.",
+            "description": "Decimal places of probabilities and of a regressor's numbers.",
             "example": 2,
         },
     )
@@ -78,7 +80,7 @@ class Grant(Schema):
     def check_top(self, data: Mapping[str, Any], **_: Any) -> None:
         """A number of probabilities without probabilities would look like a promise of some."""
         if data.get("answer") == "labels" and data.get("top") is not None:
-            raise ValidationError("Labels have no probabilities to count.", "top")
+            raise ValidationError('top_classes needs level = "probabilities".', "top")
 
 
 class Config(Schema):
@@ -89,9 +91,11 @@ class Config(Schema):
         allow_none=True,
         validate=validate.OneOf(ANSWERS),
         metadata={
-            "description": "What a caller sees whom no grant fits: `labels` or `probabilities`. "
-            "Left out, it is `probabilities` while there are no grants and `labels` once there "
-            "is one.",
+            "description": (
+                "What callers without a matching grant see: `labels` or "
+                "`probabilities`. Default: `probabilities` if there are no "
+                "grants, else `labels`."
+            ),
             "example": "labels",
         },
     )
@@ -100,14 +104,14 @@ class Config(Schema):
         allow_none=True,
         validate=validate.Range(0, 15),
         metadata={
-            "description": "Places that numbers keep for everybody, whatever a grant says.",
+            "description": ("Decimal places of numbers for every caller, whatever a grant says."),
             "example": 4,
         },
     )
     grants = plain.List(
         plain.Nested(Grant),
         load_default=list,
-        metadata={"description": "Who sees how much; the first that fits the caller counts."},
+        metadata={"description": ("Who sees how much; the first that matches the caller counts.")},
     )
 
 
@@ -174,7 +178,7 @@ def _check_order(grants: Sequence[Mapping[str, Any]]) -> None:
     for number, grant in enumerate(grants[:-1]):
         if all(grant[key] is None for key in ("scope", "tier", "client", "model")):
             raise ConfigError(
-                "this grant fits everybody, so those behind it count for nobody",
+                "this grant matches every caller, so the grants after it have no effect",
                 key=f"grants.{number}",
-                fix="put it last, or name a scope, tier, client or model in it",
+                fix="put it last, or give it a scope, tier, client or model",
             )

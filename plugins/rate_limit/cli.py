@@ -54,7 +54,7 @@ def group(context: CommandContext) -> click.Group:
     @click.group()
     @click.pass_context
     def rate_limit(ctx: click.Context) -> None:
-        """Show what is allowed and left, and who is banned."""
+        """Show limits, what remains of them, and who is banned."""
         ctx.obj = context
 
     rate_limit.add_command(explain)
@@ -64,8 +64,10 @@ def group(context: CommandContext) -> click.Group:
 
 @click.command()
 @click.argument("client", metavar="CLIENT")
-@click.option("--model", default="", help="As for this model; else for each that has a limit.")
-@click.option("--address", default="", help="As from this address.")
+@click.option(
+    "--model", default="", help="For this model; default: for each model that has a limit."
+)
+@click.option("--address", default="", help="For requests from this address.")
 @output.json_option
 @_with_context
 def explain(context: CommandContext, client: str, model: str, address: str, as_json: bool) -> None:
@@ -162,7 +164,11 @@ def bans() -> None:
 
 
 @bans.command("list")
-@click.option("--past", is_flag=True, help="Also those that are over and still count.")
+@click.option(
+    "--past",
+    is_flag=True,
+    help="Include bans that have ended and still make the next one longer.",
+)
 @output.json_option
 @_with_context
 def list_bans(context: CommandContext, past: bool, as_json: bool) -> None:
@@ -172,7 +178,7 @@ def list_bans(context: CommandContext, past: bool, as_json: bool) -> None:
         f"{row['subject']}  level {row['level']}  until {row['until']}  {row['limit']}"
         for row in rows
     ]
-    output.emit(rows, as_json, "\n".join(lines) or "nobody is banned")
+    output.emit(rows, as_json, "\n".join(lines) or "no caller is banned")
 
 
 @bans.command()

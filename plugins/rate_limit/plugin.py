@@ -70,7 +70,7 @@ class RateLimit(Plugin):
     # Rows are counted before they are read: else rows that are refused would cost nothing.
     runs_before = ("input_rules", "theft_guard")
     problems = (
-        Kind("rate_limit.busy", 503, "Too many requests are being worked on"),
+        Kind("rate_limit.busy", 503, "Too many requests are in progress"),
         Kind("rate_limit.banned", 429, "Banned after too many refused requests"),
         Kind("rate_limit.too_large", 422, "The request is larger than its limit ever allows"),
     )
@@ -229,13 +229,13 @@ class RateLimit(Plugin):
                 near = get_close_matches(rule.route, sorted(routes), n=1)
                 hint = f"did you mean {near[0]!r}? " if near else ""
                 raise ConfigError(
-                    f"the limit {rule.name!r} is on {rule.route!r}, which is no route",
+                    f"the limit {rule.name!r} is on {rule.route!r}, which is not a route",
                     key="limits",
-                    fix=f"{hint}`secureml routes` shows them",
+                    fix=f"{hint}`secureml routes` shows the routes",
                 )
             if rule.model not in ("", EACH_MODEL) and rule.model not in self._host.models.names():
                 log.warning(
-                    "the limit %r is on %r, which is no installed model", rule.name, rule.model
+                    "the limit %r is on %r, which is not an installed model", rule.name, rule.model
                 )
 
     def ready(self) -> str | None:

@@ -74,7 +74,7 @@ def _target_fault(target: str, name: str) -> _Fault | None:
     if target == TIER and not name:
         return _Fault("for", "a limit for a tier must name the tier", 'write for = "tier:NAME"')
     if target in (ADDRESS, EVERYONE) and name:
-        return _Fault("for", f"{target!r} takes no name after it", f'write for = "{target}"')
+        return _Fault("for", f"{target!r} must not have a name after it", f'write for = "{target}"')
     return None
 
 

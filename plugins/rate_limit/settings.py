@@ -68,8 +68,10 @@ _FOR = TargetField(
     required=True,
     validate=validate.Regexp(_TARGET.pattern + r"\Z"),
     metadata={
-        "description": "`address`, `client`, `tier:NAME` (each client of it), `client:NAME` "
-        "or `everyone` (all together).",
+        "description": (
+            "`address`, `client`, `tier:NAME` (each client in it), "
+            "`client:NAME` or `everyone` (all together)."
+        ),
         "example": "client",
     },
 )
@@ -122,8 +124,11 @@ class LimitTable(Schema):
         load_default=REFUSE,
         validate=validate.OneOf(FAILURE_MODES),
         metadata={
-            "description": "While the storage fails: `refuse` every request (fail closed), "
-            "`degrade` to counting in each process its share, or `allow` every request (fail open)."
+            "description": (
+                "While the storage fails: `refuse` every request (fail "
+                "closed), `degrade` to a share counted in each process, or "
+                "`allow` every request (fail open)."
+            )
         },
     )
     name = plain.String(
@@ -146,7 +151,7 @@ class CostTable(Schema):
     weight = fields.StrictInteger(
         required=True,
         validate=validate.Range(1, 1_000_000),
-        metadata={"description": "How many requests or rows one of them counts as.", "example": 5},
+        metadata={"description": "How many requests or rows each one counts as.", "example": 5},
     )
 
 
@@ -226,8 +231,10 @@ class Config(Schema):
         NetworkField(),
         load_default=lambda: ["127.0.0.1/32", "::1/128"],
         metadata={
-            "description": "Networks exempt from limits by address, as in `nginx.conf`: this "
-            "machine's own checks, or a tunnel that everybody comes through."
+            "description": (
+                "Networks exempt from limits by address, as in `nginx.conf`: "
+                "checks from this machine, or a tunnel that all clients share."
+            )
         },
     )
     ban_after = fields.StrictInteger(
@@ -250,5 +257,7 @@ class Config(Schema):
     ban_reset = fields.Duration(
         load_default=86400.0,
         validate=validate.Range(60, 365 * 86400),
-        metadata={"description": "Time without a ban after which the next is a first one again."},
+        metadata={
+            "description": ("Time without a ban after which the next one counts as the first.")
+        },
     )

@@ -23,8 +23,10 @@ class Config(Schema):
         load_default=0,
         validate=validate.Range(0, 10**9),
         metadata={
-            "description": "Send Strict-Transport-Security for so long; 0 leaves it to Nginx, "
-            "which sends it already."
+            "description": (
+                "The max-age of Strict-Transport-Security; 0 leaves the "
+                "header to Nginx, which sends it already."
+            )
         },
     )
 

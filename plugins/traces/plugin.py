@@ -49,7 +49,7 @@ class Config(Schema):
     )
     token = fields.SecretRef(
         load_default=None,
-        metadata={"description": "What the collector wants as `Authorization: Bearer`."},
+        metadata={"description": ("The token for the collector, sent as `Authorization: Bearer`.")},
     )
     service = plain.String(
         load_default="secureml",
@@ -59,21 +59,24 @@ class Config(Schema):
     share = fields.StrictFloat(
         load_default=1.0,
         validate=validate.Range(0, 1),
-        metadata={"description": "Share of requests that is traced, from 0 to 1."},
+        metadata={"description": "Share of requests that are traced, from 0 to 1."},
     )
     believe_edge = plain.Boolean(
         truthy={True},
         falsy={False},
         load_default=False,
         metadata={
-            "description": "Whether the proxy in front writes `traceparent` itself. Where it "
-            "passes on the caller's, this believes strangers."
+            "description": (
+                "Whether the proxy in front writes `traceparent` itself. If "
+                "it passes on the header of the caller, leave this off: any "
+                "caller could set it."
+            )
         },
     )
     believe_clients = plain.List(
         fields.ClientName(validate=validate.Length(min=1)),
         load_default=list,
-        metadata={"description": "Clients whose `traceparent` is continued; nobody else's is."},
+        metadata={"description": "The only clients whose `traceparent` is continued."},
     )
 
 

@@ -26,17 +26,17 @@ def fault_of(origin: str) -> str:
     if origin in ("*", "null"):
         # Every page there is, and every page without an origin of its own: a sandboxed frame, a
         # file. Neither is somebody whom an operator could mean.
-        return f"{origin!r} means pages that nobody can name"
+        return f"{origin!r} does not name a single origin"
     match = _ORIGIN.fullmatch(origin)
     if match is None:
-        return "an origin is scheme, host and port in small letters, without a path"
+        return "an origin is scheme, host and port in lower case, without a path"
     scheme, host, port = match["scheme"], match["host"], match["port"]
     if port == _DEFAULT_PORT[scheme]:
-        return f"browsers leave out the port {port} of {scheme}"
+        return f"browsers omit the port {port} of {scheme}"
     if port and int(port) > 65535:
-        return f"there is no port {port}"
+        return f"{port} is not a port"
     if scheme == "http" and not _on_this_machine(host):
-        return "whoever stands between could change a page that came over http"
+        return "a page loaded over http can be changed on its way"
     return _unlike_browsers(host)
 
 
@@ -54,9 +54,9 @@ def _unlike_browsers(host: str) -> str:
         elif _NUMBER_LAST.fullmatch(host):
             written = str(IPv4Address(host))
         else:
-            return "a host name has no empty part" if ".." in host else ""
+            return "a host name must not have an empty part" if ".." in host else ""
     except ValueError:
-        return f"{host} is no address"
+        return f"{host} is not an address"
     return "" if written == host else f"browsers write the address {written}"
 
 

@@ -39,8 +39,10 @@ class Config(Schema):
         plain.String(),
         load_default=list,
         metadata={
-            "description": "Proxies whose forwarding headers count: `unix` for the socket, or "
-            "networks such as `10.0.0.0/8`. Empty trusts no one."
+            "description": (
+                "Proxies whose forwarding headers are trusted: `unix` for the "
+                "socket, or networks such as `10.0.0.0/8`. Empty for none."
+            )
         },
     )
     hosts = plain.List(
@@ -48,7 +50,7 @@ class Config(Schema):
         required=True,
         validate=validate.Length(min=1),
         metadata={
-            "description": "Host names this server answers for; any other gets 421.",
+            "description": "Host names of this server; any other gets 421.",
             "example": ["ml.example.org"],
         },
     )
@@ -56,23 +58,25 @@ class Config(Schema):
         truthy={True},
         falsy={False},
         load_default=False,
-        metadata={"description": "Whether clients may reach Gunicorn's own TLS without a proxy."},
+        metadata={
+            "description": ("Whether clients may connect to Gunicorn's own TLS without a proxy.")
+        },
     )
     allow_origins = plain.List(
         plain.String(),
         load_default=list,
         metadata={
-            "description": "Origins whose web pages may read answers in a browser, such as "
-            "`https://app.example.org`, each exactly as the browser writes it. Empty: none."
+            "description": (
+                "Origins whose web pages may read answers in a browser, such "
+                "as `https://app.example.org`, each exactly as the browser "
+                "writes it. Empty for none."
+            )
         },
     )
     edge_token = fields.SecretRef(
         load_default=None,
         allow_none=True,
-        metadata={
-            "description": "Secret the proxy must send in X-SecureML-Edge; proves that a request "
-            "came through it."
-        },
+        metadata={"description": "The secret that the proxy must send in X-SecureML-Edge."},
     )
 
 
@@ -87,7 +91,7 @@ class Transport(Plugin):
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         if not config["trusted"] and not config["direct"]:
             raise ConfigError(
-                "no one could speak: `trusted` is empty and `direct` is off",
+                "every request would be refused: `trusted` is empty and `direct` is off",
                 key="trusted",
                 fix='trusted = ["unix"] behind the bundled Nginx',
             )
@@ -157,7 +161,7 @@ def _origin(word: str) -> str:
     fault = fault_of(word)
     if fault:
         raise ConfigError(
-            f"{word!r} is no origin to allow: {fault}",
+            f"{word!r} is not an origin that can be allowed: {fault}",
             key="allow_origins",
             fix='write it as a browser does: "https://app.example.org", or '
             '"http://localhost:3000" for a page on this machine',
@@ -199,6 +203,6 @@ def _network(word: str) -> Any:
     if network.prefixlen == 0:
         # Whoever believes everybody's headers believes every attacker's.
         raise ConfigError(
-            f"{word!r} would trust the whole world", key="trusted", fix="name the proxy's network"
+            f"{word!r} would trust every address", key="trusted", fix="name the proxy's network"
         )
     return network

@@ -44,7 +44,7 @@ class RouteTarget:
 
 @click.group()
 def access() -> None:
-    """Explain who may do what."""
+    """Explain which requests a client may send."""
 
 
 @access.command()
@@ -54,7 +54,7 @@ def access() -> None:
 @json_option
 @click.pass_obj
 def explain(context: CommandContext, client: str, method: str, path: str, as_json: bool) -> None:
-    """Say whether CLIENT may send METHOD to PATH, and why; exit 0 when it may, else 1."""
+    """Say whether CLIENT may send METHOD to PATH, and why; exit 0 if it may, else 1."""
     from secureml.app import create_app
 
     app = create_app(context.instance)
@@ -80,7 +80,10 @@ def _explain(
     if target is None:
         return [step], []
     if target.policy.public:
-        return [step, Step("policy", ok=True, why="the route is public: nobody is asked")], []
+        return [
+            step,
+            Step("policy", ok=True, why="the route is public: no credential is needed"),
+        ], []
     client = core.clients.get(name)
     steps = [step, _client_step(name, client)]
     if client is None:
@@ -101,13 +104,13 @@ def _route(app: Flask, method: str, path: str) -> tuple[Step, RouteTarget | None
         rule, words = app.url_map.bind("localhost").match(path, method, return_rule=True)
     except MethodNotAllowed as refused:
         known = ", ".join(sorted(refused.valid_methods or ()))
-        return Step("route", ok=False, why=f"{path} takes {known} only"), None
+        return Step("route", ok=False, why=f"{path} accepts {known} only"), None
     except NotFound:
-        return Step("route", ok=False, why=f"there is no {path}"), None
+        return Step("route", ok=False, why=f"no route matches {path}"), None
     policy = policy_of(app.view_functions[rule.endpoint])
     if policy is None:
-        raise RuntimeError(f"{rule.rule} carries no policy")
-    demand = "is public" if policy.public else f"demands {policy.scope}"
+        raise RuntimeError(f"{rule.rule} has no policy")
+    demand = "is public" if policy.public else f"requires {policy.scope}"
     return Step("route", ok=True, why=f"{method} {rule.rule} {demand}"), RouteTarget(
         rule.rule, policy, words.get("model", "")
     )
@@ -119,7 +122,7 @@ def _client_step(name: str, client: Client | None) -> Step:
     if not client.enabled:
         return Step("client", ok=False, why=f"{name} is disabled")
     scopes, models = ", ".join(sorted(client.scopes)), ", ".join(sorted(client.models))
-    return Step("client", ok=True, why=f"{name} holds {scopes or 'no scope'}; models {models}")
+    return Step("client", ok=True, why=f"{name} has {scopes or 'no scope'}; models {models}")
 
 
 def _model_step(core: Core, target: RouteTarget) -> list[Step]:
@@ -129,7 +132,7 @@ def _model_step(core: Core, target: RouteTarget) -> list[Step]:
     if model is None and core.models.is_refused(target.model):
         return [Step("model", ok=False, why=f"{target.model!r} was refused at the start")]
     if model is None:
-        return [Step("model", ok=False, why=f"no model answers to {target.model!r}")]
+        return [Step("model", ok=False, why=f"no model is called {target.model!r}")]
     return [Step("model", ok=True, why=f"{model.name} serves version {model.version}")]
 
 

@@ -1,6 +1,6 @@
 """A backup as one file: a tar, packed, whose last member lists all the others with their digests.
 
-Guarantees: a database is copied as it stands between two transactions, a log up to its last
+Guarantees: a database is copied in a consistent state, a log up to its last
 whole line; what is read back is exactly what the list says, or nothing is put in place. Names in
 it stay below two roots, ``instance/`` and ``outside/`` (the rest of the machine, from ``/``).
 """
@@ -140,7 +140,7 @@ def _whole_lines(file: IO[bytes], size: int) -> int:
 
 
 def _database(path: Path, scratch: Path) -> IO[bytes]:
-    """Return a copy of a database as it stands, whole and in one file."""
+    """Return a consistent copy of a database, in one file."""
     made = scratch / "database"
     made.unlink(missing_ok=True)
     try:
@@ -197,7 +197,7 @@ def unpacked(file: Path, staging: Path) -> Iterator[Manifest]:
             raise
         raise _not_whole(file, type(error).__name__) from None
     if found is None:
-        raise _not_whole(file, "its list is missing")
+        raise _not_whole(file, "its manifest is missing")
     _make_the_rest(found, staging)
     yield found
 
@@ -207,16 +207,16 @@ def _extract(tar: tarfile.TarFile, staging: Path) -> Manifest | None:
     for member in tar:
         content = tar.extractfile(member)
         if content is None:
-            raise ValueError("a member is no file")
+            raise ValueError("a member is not a regular file")
         if member.name == MANIFEST:
             manifest = _read_manifest(content.read())
             _compare(manifest, digests)
             if tar.next() is not None:
-                raise ValueError("something follows the list")
+                raise ValueError("there is data after the manifest")
             return manifest
         path = staging / _safe(member.name)
         if member.name in digests:
-            raise ValueError("a member stands there twice")
+            raise ValueError("a member occurs twice")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         digests[member.name] = _write(path, content)
     return None
@@ -246,14 +246,14 @@ def _read_manifest(content: bytes) -> Manifest:
 def _compare(manifest: Manifest, digests: dict[str, tuple[int, str]]) -> None:
     listed = {e.name: (e.size, e.sha256) for e in manifest.entries if e.kind == "file"}
     if listed != digests:
-        raise ValueError("its files are not those of its list")
+        raise ValueError("its files differ from its manifest")
 
 
 def _safe(name: str) -> str:
     """Return a name that stays below one of the two roots."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] not in ROOTS or ".." in parts or "\0" in name:
-        raise ValueError("a name leads out of the archive")
+        raise ValueError("a path leads outside the archive")
     return name
 
 
@@ -276,9 +276,9 @@ def _make_the_rest(manifest: Manifest, staging: Path) -> None:
 
 def _not_whole(file: Path, why: str) -> ConfigError:
     return ConfigError(
-        f"this is no whole backup ({why})",
+        f"this backup is incomplete or damaged ({why})",
         file=str(file),
-        fix="use another copy; it is one file that `secureml backup` wrote",
+        fix="use another copy of the file that `secureml backup` wrote",
     )
 
 

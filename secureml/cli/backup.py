@@ -41,22 +41,24 @@ _ELSEWHERE = re.compile(r"(env|systemd|vault|aws):\S+")
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--system", is_flag=True, help="Also Nginx, certificates and units; as root.")
+@click.option(
+    "--system", is_flag=True, help="Include Nginx, certificates and systemd units; needs root."
+)
 @click.option(
     "--with",
     "more",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
-    help="Also this file or folder; repeatable.",
+    help="Include this file or folder; repeatable.",
 )
 @json_option
 @click.pass_obj
 def backup(
     context: CommandContext, file: Path, system: bool, more: tuple[Path, ...], as_json: bool
 ) -> None:
-    """Save the instance in FILE, which must not exist; the server may go on serving.
+    """Save the instance in FILE, which must not exist; the server may keep running.
 
-    FILE holds secrets: keep it as you keep those.
+    FILE contains the secrets of the instance: protect it as you protect them.
     """
     outside = [path.absolute() for path in more]
     if system:
@@ -75,7 +77,9 @@ def save(core: Core, file: Path, outside: list[Path]) -> archive.Manifest:
     draft = file.with_name(f".{file.name}.part")
     if file.exists() or file.absolute().is_relative_to(instance):
         raise ConfigError(
-            "there is such a file already" if file.exists() else "lies in the instance itself",
+            "the file exists already"
+            if file.exists()
+            else "the backup would be inside the instance",
             file=str(file),
             fix="name another",
         )
@@ -162,7 +166,7 @@ def _leads_out(path: Path, inside: Path | None) -> bool:
     target = path.resolve()
     if inside.is_relative_to(target):
         raise ConfigError(
-            f"the link leads to a folder that holds the instance ({target})",
+            f"the link leads to a folder that contains the instance ({target})",
             file=str(path),
             fix="remove the link",
         )

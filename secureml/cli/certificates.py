@@ -26,10 +26,10 @@ from secureml.layout import write_new
 
 SERVER_DAYS = 365
 AUTHORITY_DAYS = 3650
-_FRESH = "delete the folder's server.* and run `secureml init` for a fresh pair"
+_FRESH = "delete server.* in that folder and run `secureml init` for a new pair"
 _OF_ONES_OWN = (
-    "put a certificate of your own and its key there (`secureml init` makes none for production), "
-    "or run the service by systemd behind the Nginx of the machine, as docs/install.md says"
+    "put your own certificate and key there (`secureml init` makes none for production), or run "
+    "the service with systemd behind the machine's Nginx (docs/install.md)"
 )
 
 
@@ -74,7 +74,7 @@ def _both(folder: Path, stem: str) -> bool:
     there = [(folder / f"{stem}.{end}").exists() for end in ("crt", "key")]
     if any(there) and not all(there):
         raise ConfigError(
-            f"{stem}.crt and {stem}.key belong together, one is missing",
+            f"of {stem}.crt and {stem}.key, which belong together, one is missing",
             file=str(folder),
             fix=f"delete {stem}.* and run `secureml init`",
         )

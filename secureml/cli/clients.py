@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @click.group()
 def clients() -> None:
-    """Add, change, list and switch off clients."""
+    """Add, change, list, disable and enable clients."""
 
 
 _unseen = click.option(
     "--allow-unknown",
     is_flag=True,
-    help="Take scopes and models that are not here yet.",
+    help="Accept scopes and models that do not exist yet.",
 )
 
 
@@ -53,19 +53,21 @@ def _require(kind: str, required: set[str], known: Callable[[], frozenset[str]])
     for name in sorted(required - known()):
         there = ", ".join(sorted(known())) or "none"
         raise ClientError(
-            f"there is no {kind} {name!r}; fix: {did_you_mean(name, sorted(known()))}"
-            f"the {kind}s here are {there}; --allow-unknown takes it all the same"
+            f"there is no {kind} {name!r}; fix: {did_you_mean(name, sorted(known()))}the {kind}s "
+            f"here are {there}; or accept it with --allow-unknown"
         )
 
 
 @clients.command()
 @click.argument("name")
-@click.option("--tier", default="standard", show_default=True, help="What limits it belongs to.")
+@click.option(
+    "--tier", default="standard", show_default=True, help="The tier, which decides its limits."
+)
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
-    help="A right; repeatable. Default: predict and models:read.",
+    help="A scope it gets; repeatable. Default: predict and models:read.",
 )
 @click.option(
     "--model", "models", multiple=True, help="A model it may use; repeatable. Default: all."
@@ -94,8 +96,8 @@ def add(
 
 @clients.command("set")
 @click.argument("name")
-@click.option("--tier", help="What limits it belongs to.")
-@click.option("--scope", "scopes", multiple=True, help="The rights it has from now on; repeatable.")
+@click.option("--tier", help="The tier, which decides its limits.")
+@click.option("--scope", "scopes", multiple=True, help="The scopes it has from now on; repeatable.")
 @click.option("--model", "models", multiple=True, help="The models it may use from now on.")
 @_unseen
 @json_option
@@ -109,9 +111,9 @@ def set_rights(
     allow_unknown: bool,
     as_json: bool,
 ) -> None:
-    """Change what the client NAME may do, from its next request on; what is not named stays."""
+    """Change what the client NAME may do, from its next request on."""
     if not (tier or scopes or models):
-        raise click.UsageError("say what changes: --tier, --scope or --model")
+        raise click.UsageError("nothing to change; fix: give --tier, --scope or --model")
     try:
         _require_known(context, scopes, models, allow_unknown=allow_unknown)
         client = context.clients.change(
@@ -153,7 +155,7 @@ def show(context: CommandContext, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def disable(context: CommandContext, name: str, as_json: bool) -> None:
-    """Keep the client NAME out, from its next request on."""
+    """Disable the client NAME, from its next request on."""
     _switch(context, name, enabled=False, as_json=as_json)
 
 
@@ -162,7 +164,7 @@ def disable(context: CommandContext, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def enable(context: CommandContext, name: str, as_json: bool) -> None:
-    """Let the client NAME in again."""
+    """Enable the client NAME again."""
     _switch(context, name, enabled=True, as_json=as_json)
 
 

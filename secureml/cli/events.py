@@ -22,21 +22,21 @@ Recall = Callable[[int], Iterable[Mapping[str, Any]]]
 
 @click.group()
 def events() -> None:
-    """Watch what happens."""
+    """Show recorded events."""
 
 
 @events.command()
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now.")
+@click.option("-f", "--follow", is_flag=True, help="Continue with new events.")
 @click.option("-n", "count", type=click.IntRange(0), default=20, show_default=True)
-@click.option("--client", default="", help="Only what concerns this client.")
-@click.option("--event", default="", help="Only events of this name.")
+@click.option("--client", default="", help="Only events of this client.")
+@click.option("--event", default="", help="Only events with this name.")
 @click.option("--code", default="", help="Only this problem code.")
 @json_option
 @click.pass_obj
 def tail(
     context: CommandContext, /, follow: bool, count: int, as_json: bool, **filters: str
 ) -> None:
-    """Show the last events; with --json one object a line."""
+    """Show the last events; with --json one object per line."""
     records = _recall(context)
     say = _json_line if as_json else record_line
 
@@ -62,7 +62,9 @@ def _recall(context: CommandContext) -> Recall:
         if hasattr(loaded.plugin, "records"):
             found: Recall = loaded.plugin.records
             return found
-    raise click.ClickException("no enabled plugin keeps events: add audit_log to plugins")
+    raise click.ClickException(
+        'no enabled plugin keeps events; fix: add "audit_log" to plugins in [secureml]'
+    )
 
 
 def _follow(records: Recall, seen: int) -> Iterator[Mapping[str, Any]]:

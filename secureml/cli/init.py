@@ -19,8 +19,8 @@ from secureml.state.fields import HostName
 LOCAL = ["localhost", "127.0.0.1", "::1"]
 
 SETTINGS = """\
-# What runs here. Every key is in docs/settings.md and secureml.example.toml;
-# an unknown word stops the start, `secureml check` tells.
+# Every key is described in docs/settings.md and secureml.example.toml;
+# an unknown key stops the start. `secureml check` shows what is wrong.
 
 [secureml]
 profile = "{profile}"
@@ -67,7 +67,7 @@ def _hosts(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -
     type=click.Choice(["development", "production"]),
     default="development",
     show_default=True,
-    help="production makes no certificate: name your own in deploy/nginx.",
+    help="For production no certificate is made: set yours in deploy/nginx/certificate.conf.",
 )
 @click.option(
     "--host",
@@ -75,12 +75,12 @@ def _hosts(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -
     multiple=True,
     metavar="NAME",
     callback=_hosts,
-    help="Host name to answer for; repeatable. Default: localhost.",
+    help="Host name of this server; repeatable. Default: localhost.",
 )
 @json_option
 @click.pass_obj
 def init(context: CommandContext, profile: str, hosts: tuple[str, ...], as_json: bool) -> None:
-    """Make the instance folder: settings, keys, modes and, for development, certificates."""
+    """Make the instance folder: settings, keys and, for development, certificates."""
     instance = context.instance
     development = profile == "development"
     names = [*hosts, *(LOCAL if development else [])]
@@ -103,7 +103,8 @@ def init(context: CommandContext, profile: str, hosts: tuple[str, ...], as_json:
     emit(
         {"instance": str(instance), "made": made},
         as_json,
-        f"{instance}: " + (f"made {', '.join(made)}" if made else "all there already"),
+        f"{instance}: "
+        + (f"made {', '.join(made)}" if made else "nothing to make: everything is there"),
     )
 
 
@@ -159,7 +160,7 @@ def _store_and_first_key(instance: Path) -> list[str]:
             file=str(instance / settings.FILE),
             table="store",
             key="url",
-            fix="correct the place of the store, then run `secureml init` again",
+            fix="correct [store] url, then run `secureml init` again",
         ) from None
     finally:
         store.close()

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--every-model", is_flag=True, help="Exit 2 also where one model would be closed.")
+@click.option("--every-model", is_flag=True, help="Exit 2 also if only one model is refused.")
 @json_option
 @click.pass_obj
 def check(context: CommandContext, every_model: bool, as_json: bool) -> None:
-    """Go through the whole start and stop before serving; exit 0 when it may start, else 2.
+    """Run the whole start without serving; exit 0 if the server can start, else 2.
 
-    A start goes on without a model that is refused; that is a warning here.
+    A server also starts without a model that is refused; this is a warning here.
     """
     from secureml.app import create_app
     from secureml.cli.nginx_conf import check_agreement
@@ -45,7 +45,7 @@ def check(context: CommandContext, every_model: bool, as_json: bool) -> None:
     secrets = ages(core, time.time())
     warnings = unknown_tiers + _warnings(core)
     if not models:
-        warnings.append("no model is sealed here, so /readyz says no_model: secureml models seal")
+        warnings.append("no model is sealed; /readyz reports no_model; fix: secureml models seal")
     warnings += [secret.warning() for secret in secrets if secret.old]
     lines = [f"ready to start: {core.settings.file}"]
     lines += [f"model {name} version {version}" for name, version in models.items()]
@@ -108,7 +108,7 @@ def _warnings(core: Core) -> list[str]:
 @json_option
 @click.pass_obj
 def phases(context: CommandContext, as_json: bool) -> None:
-    """Show who runs in which phase, in order; a trailing ? marks a plugin that only observes."""
+    """Show which plugins run in each phase, in order; ? marks a plugin in observe mode."""
     from secureml.app import phase_table
 
     phases = phase_table(context.core.plugins)
@@ -120,7 +120,7 @@ def phases(context: CommandContext, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def routes(context: CommandContext, as_json: bool) -> None:
-    """Show every address, its methods and what it demands."""
+    """Show every route with its methods and the scope it requires."""
     from secureml.app import create_app
 
     app = create_app(context.instance)

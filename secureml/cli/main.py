@@ -1,6 +1,6 @@
 """The root of the ``secureml`` command: the core's groups, then each plugin's under its name.
 
-``--instance DIR`` and ``--json`` may stand anywhere on the line; without the first it is
+``--instance DIR`` and ``--json`` may be anywhere on the line; without the first it is
 SECUREML_INSTANCE, else ./instance. A fault is one line on stderr, never a traceback.
 """
 
@@ -81,7 +81,7 @@ class CommandContext:
         return frozenset(self.core.models.names_on_disk())
 
     def emit(self, name: str, client: str = "", **facts: Fact) -> None:
-        """Let whoever keeps records know what a command did."""
+        """Let the recorders know what a command did."""
         from secureml.pipeline.events import Event
 
         self.core.emit(Event(name, client, facts))
@@ -132,7 +132,7 @@ class Root(click.Group):
             hint = f" Did you mean {near[0]!r}?" if near else ""
             why = ctx.meta.get(_WHY)
             if why is not None:
-                hint += f" The commands of your own plugins are not known here: {why}."
+                hint += f" The commands of your own plugins are unknown, because {why}."
             ctx.fail(f"No such command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
 
@@ -140,8 +140,8 @@ class Root(click.Group):
         """Say where the others are."""
         formatter.write_paragraph()
         formatter.write_text(
-            "Commands of plugins are listed where an instance folder names the plugins; those of "
-            "ours have --help everywhere."
+            "Commands of plugins are listed if the settings of an instance name the plugins; "
+            "those of the built-in plugins always have --help."
         )
 
 
@@ -165,7 +165,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, help_error: bool)
 )
 @click.pass_context
 def secureml(ctx: click.Context) -> None:
-    """Serve a scikit-learn model behind every security concern there is.
+    """Serve scikit-learn models securely.
 
     Every command takes --instance DIR (else SECUREML_INSTANCE, else ./instance) and --json.
     """
@@ -173,7 +173,7 @@ def secureml(ctx: click.Context) -> None:
 
 
 def take_instance(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """Take ``--instance DIR`` out of a command line, wherever it stands before ``--``."""
+    """Take ``--instance DIR`` out of a command line, anywhere before ``--``."""
     found: str | None = None
     rest: list[str] = []
     words = iter(arguments)
@@ -189,12 +189,12 @@ def take_instance(arguments: list[str]) -> tuple[str | None, list[str]]:
             continue
         if not found:
             # An empty one is a script's unset variable; ./instance is not what it meant.
-            raise ConfigError("--instance needs a folder", fix="--instance DIR")
+            raise ConfigError("--instance needs the path of a folder", fix="--instance DIR")
     return found, rest
 
 
 def move_json(arguments: list[str]) -> tuple[bool, list[str]]:
-    """Move ``--json`` to where the last command takes it, from wherever it stands before ``--``."""
+    """Move ``--json`` to where the last command takes it, from anywhere before ``--``."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     words = [word for word in arguments[:end] if word != "--json"]
     json_wanted = len(words) < end
@@ -213,7 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
         help_error.show()
         code = help_error.exit_code
     except BrokenPipeError:
-        # Whoever read along has read enough; what is left in the buffer has nowhere to go.
+        # The reader of the pipe has ended; what is left in the buffer cannot be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except (click.ClickException, ConfigError, StoreUnavailable, OSError) as error:

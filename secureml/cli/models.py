@@ -60,27 +60,37 @@ class _SealCommand(click.Command):
 
 @models.command(cls=_SealCommand)
 @click.argument("file", type=_EXISTING)
-@click.option("--name", required=True, help="What clients will call the model.")
-@click.option("--data", type=_EXISTING, help="CSV table with a header; ranges are learned from it.")
-@click.option("--target", help="Column of the table that is the answer, not a feature.")
+@click.option("--name", required=True, help="The name by which clients use the model.")
+@click.option(
+    "--data",
+    type=_EXISTING,
+    help="CSV table with a header; features and ranges are learned from it.",
+)
+@click.option("--target", help="Column of the table with the answers; it is not a feature.")
 @click.option(
     "--dtype",
     "dtypes",
     multiple=True,
     metavar="COLUMN=DTYPE",
-    help="What a column is, where pandas reads the table otherwise than the model was fitted: "
-    "integer, float, boolean, category or text; repeatable.",
+    help=(
+        "Type of a column, if the model was fitted with another than pandas reads: integer, "
+        "float, boolean, category or text; repeatable."
+    ),
 )
 @click.option(
     "--allow",
     multiple=True,
-    help="Exact name of an extra class the file uses; repeatable. Where there are settings, "
-    "[models] allow must name it, too.",
+    help=(
+        "Exact name of an extra class that the file uses; repeatable. If there are settings, "
+        "[models] allow must name it too."
+    ),
 )
-@click.option("--key", type=_EXISTING, help="Sealing key, if not keys/model-signing.key.")
-@click.option("--use", is_flag=True, help="Let this version serve from the next reload or restart.")
+@click.option("--key", type=_EXISTING, help="Sealing key; default: keys/model-signing.key.")
+@click.option("--use", is_flag=True, help="Serve this version after the next reload or restart.")
 @click.option(
-    "--unless-same", is_flag=True, help="Do nothing when the version that serves is this file."
+    "--unless-same",
+    is_flag=True,
+    help="Do nothing if the version in use was made from this file.",
 )
 @json_option
 @click.pass_obj
@@ -93,10 +103,10 @@ def seal(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Prove a joblib FILE, write its card, and sign both as a new version of NAME.
+    """Verify a joblib FILE, write its card, and sign both as a new version of NAME.
 
-    What fails changes nothing. Where there are settings, the file is proved with what the next
-    start will prove it with.
+    A failure changes nothing. If there are settings, the file is verified as the next start
+    would verify it.
     """
     options = {
         name: {option.name: words.pop(option.name) for option in section.options}
@@ -114,7 +124,7 @@ def seal(
 def demo(context: CommandContext, name: str, as_json: bool) -> None:
     """Train and seal a demo model on scikit-learn's breast-cancer data, unless it is there."""
     if registry_of(context).versions(name):
-        emit({"name": name, "made": False}, as_json, f"the model {name} is there already")
+        emit({"name": name, "made": False}, as_json, f"the model {name} exists already")
         return
     from secureml.cli.demo import train
 
@@ -128,7 +138,7 @@ def demo(context: CommandContext, name: str, as_json: bool) -> None:
 @click.pass_obj
 @_with_refusals
 def list_models(context: CommandContext, as_json: bool) -> None:
-    """List models with their versions; the one that serves is marked."""
+    """List models with their versions; * marks the version in use."""
     registry = registry_of(context)
     rows = [
         {"name": name, "version": version, "current": version == registry.current(name)}
@@ -143,7 +153,7 @@ def list_models(context: CommandContext, as_json: bool) -> None:
 
 @models.command()
 @click.argument("name")
-@click.option("--version", help="Another version than the one that serves.")
+@click.option("--version", help="A version other than the one in use.")
 @json_option
 @click.pass_obj
 @_with_refusals
@@ -167,7 +177,7 @@ def show(context: CommandContext, name: str, version: str | None, as_json: bool)
 @click.pass_obj
 @_with_refusals
 def use(context: CommandContext, name: str, version: str, as_json: bool) -> None:
-    """Let VERSION of NAME serve from the next reload or restart."""
+    """Serve VERSION of NAME after the next reload or restart."""
     _choose(context, name, version, as_json)
 
 
@@ -177,7 +187,7 @@ def use(context: CommandContext, name: str, version: str, as_json: bool) -> None
 @click.pass_obj
 @_with_refusals
 def rollback(context: CommandContext, name: str, as_json: bool) -> None:
-    """Go back to the version that served before, from the next reload or restart."""
+    """Serve the previous version again, after the next reload or restart."""
     _choose(context, name, registry_of(context).previous(name), as_json)
 
 
@@ -188,15 +198,15 @@ def rollback(context: CommandContext, name: str, as_json: bool) -> None:
 @click.pass_obj
 @_with_refusals
 def remove(context: CommandContext, model: str, whole: bool, as_json: bool) -> None:
-    """Remove a version that does not serve, or with --all a whole model.
+    """Remove a version that is not in use, or with --all a whole model.
 
-    A server that runs keeps what it has loaded until its next start.
+    A running server keeps what it has loaded until its next start.
     """
     name, sign, version = model.partition("@")
     if bool(sign) == whole:
         raise click.UsageError(
-            f"say which: `secureml models remove {name}@VERSION` for one version, "
-            f"`secureml models remove {name} --all` for all of them"
+            f"the version is missing; fix: `secureml models remove {name}@VERSION` for one "
+            f"version, `secureml models remove {name} --all` for all of them"
         )
     registry = registry_of(context)
     registry.check_removable(name, version if sign else None)
@@ -221,5 +231,5 @@ def _choose(context: CommandContext, name: str, version: str, as_json: bool) -> 
     emit(
         {"name": name, "version": version, "restart_needed": True},
         as_json,
-        f"{name} {version} serves from the next reload or restart",
+        f"{name} {version} is served after the next reload or restart",
     )

@@ -30,7 +30,7 @@ log = logging.getLogger("secureml")
 @json_option
 @click.pass_obj
 def nginx_conf(context: CommandContext, as_json: bool) -> None:
-    """Print application.conf for Nginx, made from the settings."""
+    """Print application.conf: the settings that Nginx needs to know."""
     text = application_conf(context.core.settings)
     emit({"file": APPLICATION, "text": text}, as_json, text.rstrip("\n"))
 
@@ -62,19 +62,21 @@ def _check_application(settings: Settings, file: Path) -> None:
     words = [f"the settings say {', '.join(missing).replace(';', '')}"] * bool(missing)
     words += [f"Nginx has {', '.join(extra).replace(';', '')}"] * bool(extra)
     raise ConfigError(
-        f"Nginx does not have what the settings say: {' and '.join(words)}",
+        f"application.conf of Nginx differs from the settings: {' and '.join(words)}",
         file=str(file),
-        fix=f"write it again: `secureml nginx-conf > {file}`, then `systemctl reload nginx`; where "
-        'Nginx runs elsewhere, take the file there and write [server] nginx = ""',
+        fix=(
+            f"write it again: `secureml nginx-conf > {file}`, then `systemctl reload nginx`; if "
+            'Nginx runs on another machine, copy the file there and set [server] nginx = ""'
+        ),
     )
 
 
 def _say_missing(settings: Settings, file: Path) -> None:
     """Refuse a folder that was named and is not Nginx's; of the default one, note it."""
-    what = "there is no such file, so nothing here can be held to what Nginx does"
+    what = "the file does not exist, so Nginx cannot be compared with the settings"
     fix = (
-        f"write it: `secureml nginx-conf > {file}`; name the folder of Nginx's includes; or write "
-        'nginx = "" where Nginx runs elsewhere'
+        f"write it: `secureml nginx-conf > {file}`; or name the folder of Nginx's includes; or "
+        'set nginx = "" if Nginx runs on another machine'
     )
     index = {"table": "server", "key": "nginx", "file": settings.file}
     error = ConfigError(f"{file}: {what}", fix=fix, **index)
@@ -95,7 +97,7 @@ def _check_names(settings: Settings, file: Path) -> None:
     for host in served_hosts(settings):
         if bracketed(host).lower().removesuffix(".") not in known:
             raise ConfigError(
-                f"Nginx does not answer for {host!r}, which [plugins.transport] hosts names",
+                f"server_name lacks {host!r}, which is in [plugins.transport] hosts",
                 file=str(file),
                 fix=f"add {bracketed(host)} to server_name there, or remove it from hosts",
             )
@@ -126,5 +128,5 @@ def _read(file: Path) -> str | None:
         raise ConfigError(
             f"cannot be read ({type(error).__name__})",
             file=str(file),
-            fix='let the service read it (mode 0644), or write [server] nginx = ""',
+            fix='let the service read it (mode 0644), or set [server] nginx = ""',
         ) from None

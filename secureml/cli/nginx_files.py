@@ -94,7 +94,7 @@ def application_conf(settings: Settings) -> str:
         [
             _MADE,
             f"client_max_body_size {settings.body_limit};",
-            # Longer than Gunicorn's own, so that the client hears of it from us first.
+            # Longer than Gunicorn's own, so that the client gets our answer first.
             f"proxy_read_timeout {settings.timeout + 5}s;",
             "map $http_origin $allowed_origin {",
             '    default "";',
@@ -118,7 +118,7 @@ def _token(instance: Path, reference: str) -> str:
     # It is written between quotes into what Nginx reads, where $ and " mean something.
     if not _PLAIN.fullmatch(token):
         raise ConfigError(
-            "what Nginx proves itself with must be letters, digits, - _ . + / = and ~ only",
+            "the edge token may contain only letters, digits and - _ . + / = ~",
             table="plugins.transport",
             key="edge_token",
             fix="make another: openssl rand -base64 32",
@@ -127,7 +127,7 @@ def _token(instance: Path, reference: str) -> str:
 
 
 def bracketed(host: str) -> str:
-    """Return an IPv6 address as it stands in URLs and settings; a name as it is."""
+    """Return an IPv6 address as written in URLs and settings; a name unchanged."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 

@@ -1,4 +1,4 @@
-"""One way for commands to speak: text for people, and with ``--json`` JSON for scripts.
+"""The output of commands: text for people, and with ``--json`` JSON for scripts.
 
 A fault is one line on stderr either way, for scripts it is ``{"error": ...}``. Words that
 make no sense and bad settings end with code 2, all else with 1. A store that cannot be asked
@@ -31,7 +31,7 @@ def json_option(command: Command) -> Command:
         try:
             return command(*args, as_json=as_json, **options)
         except BrokenPipeError:
-            raise  # nobody reads us any more: that is for the entry to end
+            raise  # the reader of the pipe has ended; main ends the program
         except (click.ClickException, StoreUnavailable, OSError) as error:
             fault = error if isinstance(error, click.ClickException) else _fault(error)
             if not as_json:

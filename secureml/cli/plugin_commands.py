@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def names(core: Core) -> list[str]:
-    """Return the names under which the enabled plugins' commands stand, each once."""
+    """Return the names of the enabled plugins' commands, each once."""
     return sorted(_name_of(loaded.plugin) for loaded in _offering(core) if _works(loaded))
 
 
@@ -33,7 +33,7 @@ def enabled(core: Core, word: str) -> click.Command | None:
     Raises ConfigError where they cannot be had.
     """
     offering = _offering(core)
-    # Names first: another plugin's second word takes nobody's name away.
+    # Names first: an alias never replaces the name of another plugin.
     for loaded in offering:
         if word == _name_of(loaded.plugin):
             return _commands_of(loaded)
@@ -124,7 +124,7 @@ def _only_help(command: click.Command, why: ConfigError) -> click.Command:
 
 
 class _Anything:
-    """Stands for what a plugin has made of an instance, where nothing will be asked of it."""
+    """Replaces what a plugin makes of an instance, where it will not be used."""
 
     def __getattr__(self, word: str) -> Any:
         if word.startswith("__"):

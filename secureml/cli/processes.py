@@ -36,7 +36,7 @@ class Running:
         self._stops: list[signal.Signals] = []
 
     def start(self, command: list[str], stop: signal.Signals = signal.SIGTERM) -> None:
-        """Start a server; it is told to stop even when this command is killed outright.
+        """Start a server; it gets a signal to stop even if this command is killed.
 
         ``stop`` is the signal after which it finishes what it has begun.
         """
@@ -68,8 +68,8 @@ class Running:
             return
         if code < 0:
             raise ConfigError(
-                f"a server was ended by signal {-code} while it started",
-                fix="look at the system's log; signal 9 means there was too little memory",
+                f"a server process was ended by signal {-code} while it started",
+                fix="look at the system's log; signal 9 usually means too little memory",
             )
         # It has said why, on stderr, in the one line that stops a start: ours would be a second.
         raise SystemExit(2)
@@ -78,7 +78,7 @@ class Running:
         """Wait for as long as every server runs."""
         while (code := self.ended()) is None:
             time.sleep(0.5)
-        raise click.ClickException(f"a server ended unexpectedly with exit code {code}")
+        raise click.ClickException(f"a server process ended unexpectedly with exit code {code}")
 
     def stop(self) -> None:
         """End them in reverse: the one that takes requests first."""

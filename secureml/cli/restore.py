@@ -23,23 +23,25 @@ from secureml.cli.main import CommandContext
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
 
-NEXT = "now run: secureml check, then secureml audit-log verify"
+NEXT = "next, run: secureml check, then secureml audit-log verify"
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--instance-only", is_flag=True, help="Leave alone all that lies elsewhere.")
+@click.option(
+    "--instance-only", is_flag=True, help="Restore only the instance folder, no other files."
+)
 @json_option
 @click.pass_obj
 def restore(context: CommandContext, file: Path, instance_only: bool, as_json: bool) -> None:
-    """Put the instance in FILE in place, and what else was saved with it.
+    """Restore the instance that FILE contains, and the other files saved with it.
 
-    The instance folder must be missing or empty. As root, owners are those that were saved.
+    The instance folder must be missing or empty. As root, owners are restored too.
     """
     instance = context.instance
     if instance.is_symlink() or (instance.exists() and any(instance.iterdir())):
         raise ConfigError(
-            "there is something in it already", file=str(instance), fix="move it away first"
+            "the instance folder is not empty", file=str(instance), fix="move it away first"
         )
     instance.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{instance.name}-", dir=instance.parent) as folder:
@@ -52,7 +54,7 @@ def restore(context: CommandContext, file: Path, instance_only: bool, as_json: b
             (staging / "instance").replace(instance)
     warnings = _elsewhere(instance, Path(manifest.instance))
     data = {"instance": str(instance), "made": manifest.made, "kept": kept, "warnings": warnings}
-    lines = [f"{instance}: as it was at {manifest.made}"]
+    lines = [f"{instance}: restored as of {manifest.made}"]
     lines += [f"kept: {path}" for path in kept]
     lines += [f"not in it: {what}" for what in manifest.missing]
     lines += [f"warning: {warning}" for warning in warnings]
@@ -72,14 +74,19 @@ def _elsewhere(instance: Path, saved_from: Path) -> list[str]:
         written = tomllib.loads(file.read_text("utf-8"))
         if instance != saved_from:
             words = [
-                f"{file}: {target}: {text!r} leads to {saved_from}, where this was saved from; "
-                f"fix: write the path of what is in {instance}"
+                (
+                    f"{file}: {target}: {text!r} points to {saved_from}, the saved folder; "
+                    f"fix: write the path in {instance}"
+                )
                 for target, text in _texts(written, "")
                 if _leads_into(text, saved_from)
             ]
         store = settings.read(instance).store_file
     except (OSError, ValueError, ConfigError) as error:
-        return [*words, f"the settings cannot be read ({error}): mend them, then `secureml check`"]
+        return [
+            *words,
+            f"the settings cannot be read ({error}); fix: correct them, then run `secureml check`",
+        ]
     far = store and store_location.warning(store, instance)
     return [*words, f"{file}: {far}"] if far else words
 
@@ -169,9 +176,9 @@ def _check_writable(target: Path) -> None:
     there = next(folder for folder in target.parents if folder.is_dir())
     if not os.access(there, os.W_OK):
         raise ConfigError(
-            "this belongs to what was saved, and may not be written by you",
+            "this file is in the backup, and you may not write it",
             file=str(target),
-            fix="run it as root, or leave such files alone with --instance-only",
+            fix="run the command as root, or use --instance-only",
         )
 
 

@@ -60,7 +60,7 @@ def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
     from secureml.models.sealing import packaging
 
     if order.unless_same and _is_current(context, order):
-        emit({"name": order.name, "made": False}, as_json, f"{order.name} is this file already")
+        emit({"name": order.name, "made": False}, as_json, f"{order.name} already is this file")
         return
     order_ = packaging.Order(
         order.file, order.name, order.data, order.target, order.dtypes, order.options, order.use
@@ -119,8 +119,8 @@ def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
     strange = sorted(name for name in allow - settings.models_allow if not never(name))
     if strange:
         raise ConfigError(
-            f"--allow names {', '.join(strange)}, and the start allows only what stands here: it "
-            "would refuse the model",
+            f"--allow names {', '.join(strange)}, which [models] allow does not: the start would "
+            "refuse the model",
             file=str(settings.file),
             table="models",
             key="allow",

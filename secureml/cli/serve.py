@@ -34,21 +34,23 @@ PATIENCE = 60.0  # seconds a start may take before it counts as failed
 @click.command()
 @click.option("--port", default=8443, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--no-nginx", is_flag=True, help="Let Gunicorn terminate TLS even if Nginx is here.")
+@click.option(
+    "--no-nginx", is_flag=True, help="Let Gunicorn terminate TLS even if Nginx is installed."
+)
 @click.option(
     "--welcome",
     "model",
     metavar="MODEL",
-    help="When ready, issue a key and print a curl line that asks MODEL.",
+    help="When ready, issue a key and print a curl command that queries MODEL.",
 )
 @json_option
 @click.pass_obj
 def serve(
     context: CommandContext, port: int, bind: str, no_nginx: bool, model: str | None, as_json: bool
 ) -> None:
-    """Serve over HTTPS until Ctrl-C, then stop all that was started."""
+    """Serve over HTTPS until Ctrl-C, then stop all processes."""
     instance, tls = context.instance, context.instance / "tls"
-    settings = context.core.settings  # a bad setting is told before anything runs
+    settings = context.core.settings  # a bad setting is reported before anything runs
     nginx = None if no_nginx else _find_nginx()
     if nginx is None:
         _refuse_bare(context, bind)  # first: what only a server needs is nothing to mend for none
@@ -92,19 +94,19 @@ def _require_model(context: CommandContext, name: str | None) -> None:
 
 def _refuse_bare(context: CommandContext, bind: str) -> None:
     """Gunicorn alone has few threads and no ceilings: eight half-sent requests occupy them all."""
-    fix = "install Nginx (apt-get install nginx-light), and leave --no-nginx out"
+    fix = "install Nginx (apt-get install nginx-light) and omit --no-nginx"
     if context.core.settings.production:
         raise ConfigError(
-            "without Nginx the production profile does not serve: a few clients that send slowly "
-            "could hold every thread",
+            "the production profile needs Nginx: without it, a few slow clients could block "
+            "every thread",
             file=context.core.settings.file,
             table="secureml",
             key="profile",
-            fix=f'{fix}; to try it out on this machine alone, write profile = "development"',
+            fix=f'{fix}; to try it on this machine only, set profile = "development"',
         )
     if not _is_loopback(bind):
         raise ConfigError(
-            f"without Nginx the server listens on this machine alone, and {bind} is not loopback",
+            f"without Nginx the server may listen on loopback only, and {bind} is not loopback",
             fix=f"{fix}; or use --bind 127.0.0.1",
         )
 
@@ -156,7 +158,7 @@ def _refuse_living(path: Path) -> None:
         except OSError:
             return
     raise ConfigError(
-        "another server runs in this instance folder",
+        "another server is running in this instance folder",
         file=str(path),
         fix="stop it, or name another folder with --instance",
     )
@@ -171,7 +173,7 @@ def _check_port(bind: str, port: int) -> None:
         except OSError as error:
             raise ConfigError(
                 f"cannot listen on {bind}:{port} ({error.strerror})",
-                fix="choose another with --port",
+                fix="choose another port with --port",
             ) from None
 
 
@@ -212,14 +214,14 @@ def _announce(instance: Path, port: int, *, nginx: bool, model: str | None, as_j
         click.echo(f"address    {ready['address']}\nauthority  {ready['authority']}")
     if not nginx:
         click.echo(
-            "Nginx is not used: Gunicorn terminates TLS itself, which is for development "
-            "only (no slow-client protection, no limits at the edge).",
+            "Nginx is not used: Gunicorn terminates TLS itself. For development only: no limits "
+            "on connections and requests per address.",
             err=True,
         )
     if model:
         ready |= welcome.greet(instance, model, port)
     if as_json:
-        # One line: whoever reads it must not wait for an end that comes with Ctrl-C.
+        # One line: a reader must not wait for the end of the output, which comes with Ctrl-C.
         click.echo(json.dumps({**ready, "nginx": nginx}))
     elif model:
         click.echo(f"API key    {ready['key']}\n\n{ready['curl']}")

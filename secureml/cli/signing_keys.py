@@ -22,14 +22,18 @@ def signing_keys() -> None:
 
 
 @signing_keys.command()
-@click.option("--if-due", is_flag=True, help="Only when the active key is old enough; for a timer.")
+@click.option(
+    "--if-due",
+    is_flag=True,
+    help="Only if the active key is due for rotation; for use by a timer.",
+)
 @click.option(
     "--algorithm", type=click.Choice(ALGORITHMS), help="Default: [signing_keys] algorithm."
 )
 @json_option
 @click.pass_obj
 def rotate(context: CommandContext, *, if_due: bool, algorithm: str | None, as_json: bool) -> None:
-    """Make a new active key; the one before verifies until its tokens have expired."""
+    """Make a new active key; the previous one verifies until its tokens have expired."""
     ring = context.core.signing
     if if_due and not ring.due():
         emit({"rotated": False}, as_json, "not due yet")
@@ -47,14 +51,14 @@ def rotate(context: CommandContext, *, if_due: bool, algorithm: str | None, as_j
 @json_option
 @click.pass_obj
 def list_keys(context: CommandContext, as_json: bool) -> None:
-    """List the keys with state and age; private halves are never shown."""
+    """List the keys with state and age; private keys are never shown."""
     now = datetime.now(UTC).timestamp()
     rows = [_public(record, now) for record in context.core.signing.list()]
     lines = [
         f"{row['kid']}  {row['algorithm']:<6} {row['state']:<9} {row['age_days']:>4} days"
         for row in rows
     ]
-    empty = "no keys yet: secureml signing-keys rotate"
+    empty = "no keys yet; to make one: secureml signing-keys rotate"
     emit(rows, as_json, "\n".join(lines) or empty)
 
 
@@ -63,7 +67,7 @@ def list_keys(context: CommandContext, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def retire(context: CommandContext, kid: str, as_json: bool) -> None:
-    """Stop believing KID at once; an active key gets its successor first."""
+    """Stop accepting KID immediately; for an active key a successor is made first."""
     ring = context.core.signing
     try:
         record = ring.retire(kid)
@@ -74,7 +78,7 @@ def retire(context: CommandContext, kid: str, as_json: bool) -> None:
     emit(
         {"kid": record.kid, "state": "retired", "active": active},
         as_json,
-        f"{record.kid} is retired; {active} signs",
+        f"{record.kid} is retired; the active key is {active}",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Answered(Protocol):
-    """What is read of an exchange: how the request was refused, by whom it was made, of what."""
+    """The part of an exchange that is read: the refusal, the caller and the policy."""
 
     @property
     def problem(self) -> Any:
@@ -15,7 +15,7 @@ class Answered(Protocol):
 
     @property
     def principal(self) -> Any:
-        """The caller, None where nobody is named."""
+        """The caller, None if unknown."""
 
     @property
     def policy(self) -> Any:

@@ -1,7 +1,7 @@
 """Whether a query string carries a credential of OAuth; asked of every request, first of all.
 
-Plain searches, and no regular expression: the text is a stranger's, and every character of it
-is looked at a fixed number of times, whatever stands in it.
+Plain searches, and no regular expression: the text is from an unknown caller, and every
+character is read a fixed number of times, whatever the text.
 """
 
 from __future__ import annotations

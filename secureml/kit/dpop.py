@@ -1,4 +1,4 @@
-"""Proof of possession (RFC 9449): whoever sends a bound token also holds its key.
+"""Proof of possession (RFC 9449): the sender of a bound token also has its key.
 
 A proof is good for one request, at one address, with one token, for minutes. Whether it was
 seen before is the caller's to ask; the digest that names it is given for that.

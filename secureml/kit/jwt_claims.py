@@ -24,8 +24,8 @@ from secureml.kit.strict_json import loads_object
 MAX_TEXT = 255  # OpenID Connect Core, section 2: the longest `sub`
 _MAX_TIME = 2**53  # beyond it, a number of seconds is not exact any more
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)", re.ASCII)
-# RFC 8725, 3.10: whoever may name the key may sign with his own. `crit` and `b64` change what
-# the signature covers, `zip` inflates; an access token has no honest use for any of them.
+# RFC 8725, 3.10: a sender who may name the key could name its own. `crit` and `b64` change what
+# the signature covers, `zip` inflates; an access token has no legitimate use for any of them.
 _FORBIDDEN_HEADER = frozenset({"jwk", "jku", "x5u", "x5c", "crit", "b64", "zip"})
 
 

@@ -1,8 +1,8 @@
 """Proofs that were used, so that none is used twice, in whichever worker it comes back.
 
 Only proofs that hold are written down, until ten minutes after they are too old to hold, only
-of holders who have shown who they are, and only so many of each: whoever fills its own share makes
-its own bound tokens wait, nobody else's, and that is never a reason to forget.
+of holders who have shown who they are, and only so many of each: a holder who fills its share
+makes only its own bound tokens wait, and no proof is forgotten early.
 They need not outlive a power cut, and so cost no wait for the disk.
 """
 

@@ -39,7 +39,7 @@ class Store(Protocol):
 
 
 class VerifyingKey(Protocol):
-    """The public half of a signing key: believed for one algorithm, until ``ends`` (epoch)."""
+    """The public half of a signing key: trusted for one algorithm, until ``ends`` (epoch)."""
 
     algorithm: str
     key: Any
@@ -61,7 +61,7 @@ class SigningKeys(Protocol):
         """Return the key that signs now."""
 
     def public(self, kid: str) -> Any:
-        """Return the key of that name, None unless it is believed."""
+        """Return the key of that name, None unless it verifies."""
 
 
 class Feature(Protocol):

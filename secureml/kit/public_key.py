@@ -29,7 +29,7 @@ _FITTING = {
 
 
 class KeyRefused(Exception):
-    """One published key is not believed; its text is the rule."""
+    """One published key is not trusted; its text is the rule."""
 
 
 @dataclass(frozen=True, slots=True)

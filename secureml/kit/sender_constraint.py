@@ -1,7 +1,7 @@
-"""Who sent a request: the holder of the key a token is bound to, or whoever shows a bearer's.
+"""Who sent a request: the holder of the key a token is bound to, or any bearer.
 
 A proof counts once, in whichever worker it comes back (RFC 9449, 11.1). It is remembered only
-once it is known whose it is: of what strangers send, nothing is kept.
+once its holder is known: nothing is kept for unknown callers.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class SharedMemory:
 
     @property
     def secret(self) -> bytes:
-        """32 random bytes made with the file: a key for digests that nobody can foresee."""
+        """32 random bytes made with the file: a key for unpredictable digests."""
         self.mapped()
         return self._secret
 

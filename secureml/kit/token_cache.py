@@ -1,9 +1,9 @@
-"""Verified credentials, remembered until something they stand on changes.
+"""Verified credentials, remembered until something they depend on changes.
 
 A credential is verified once in each worker process; from then on it costs a digest and one
 look at the store's counters. What was verified is kept beside the counters that were read
 *before* it was verified: kept in a later state, one that was revoked in between would be
-believed until the next change.
+valid until the next change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Verified(Generic[V]):
         self._size = size
 
     def find(self, key: Hashable, now: float) -> V | None:
-        """Return what a key stands for; None when it is not known or has ended (epoch seconds)."""
+        """Return the value of a key; None when it is not known or has ended (epoch seconds)."""
         entry = self._entries.get(key)
         return None if entry is None or now >= entry.ends else entry.value
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 class WatchedTable(Generic[T]):
     """The contents of one topic, safe for many threads; a request that finds no change pays a look.
 
-    ``read`` returns the contents; it is called outside any lock, perhaps twice at once.
+    ``read`` returns the contents; it is called outside any lock, possibly twice in parallel.
     """
 
     def __init__(self, store: Store, topic: str, read: Callable[[], T]) -> None:
@@ -35,5 +35,5 @@ class WatchedTable(Generic[T]):
         return known[1]
 
     def last(self) -> T | None:
-        """Return what was last read, None before the first time; asks nobody."""
+        """Return what was last read, None before the first time; reads nothing."""
         return None if self._known is None else self._known[1]

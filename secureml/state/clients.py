@@ -100,7 +100,7 @@ class Clients:
                 connection.execute(_table.insert().values(row | rights))
                 self._store.touch(connection, TOPIC)
         except sa.exc.IntegrityError:
-            raise ClientError(f"there is a client {name!r} already") from None
+            raise ClientError(f"the client {name!r} exists already") from None
         return _client_of(row | rights)
 
     def change(
@@ -179,5 +179,5 @@ def _default(given: Iterable[str] | None, default: Iterable[str]) -> Iterable[st
 
 def _shaped(text: str, shape: re.Pattern[str], kind: str) -> str:
     if not shape.fullmatch(text):
-        raise ClientError(f"{text[:80]!r} is no {kind}; fix: {_FIX[kind]}")
+        raise ClientError(f"{text[:80]!r} is not a valid {kind}; fix: {_FIX[kind]}")
     return text

@@ -1,6 +1,6 @@
 """How each database is opened, and how a transaction begins in it.
 
-Everything has a deadline. A write takes its lock at once, and waits for the disk unless it
+Everything has a deadline. A write takes its lock immediately, and waits for the disk unless it
 says that it need not last.
 """
 
@@ -20,7 +20,7 @@ BUSY_SECONDS = 5.0  # how long a write may wait for another before it counts as 
 
 
 class StoreUnavailable(Exception):
-    """The store cannot be asked now; whoever needed it refuses."""
+    """The store cannot be read now; code that needs it refuses."""
 
     problem_code = "unavailable"
 
@@ -61,7 +61,9 @@ def _demand_file(path: Path, *, must_exist: bool) -> None:
         raise StoreUnavailable("the file of the store is empty")
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
-        raise StoreUnavailable(f"mode {mode:04o} lets others into the store; fix: chmod 600 {path}")
+        raise StoreUnavailable(
+            f"mode {mode:04o} lets other users open the store; fix: chmod 600 {path}"
+        )
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -92,7 +94,7 @@ def _begin(connection: sa.Connection) -> None:
     # Said at each write, because connections are shared in turn.
     level = "NORMAL" if options.get("hasty", False) else "FULL"
     connection.exec_driver_sql(f"PRAGMA synchronous={level}")
-    # A writer takes its lock at once: two that read first and then write would deadlock.
+    # A writer takes its lock immediately: two that read first and then write would deadlock.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

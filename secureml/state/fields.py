@@ -38,7 +38,7 @@ class _Text(plain.Field[str]):
 
     @property
     def expects(self) -> str:
-        """What could stand there, for the message about what does."""
+        """An example of a valid value, for the message about an invalid one."""
         return self.kind
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -118,7 +118,7 @@ class HeaderName(_Text):
 class CredentialHeader(HeaderName):
     """The name of a header that carries a credential, and has no other meaning."""
 
-    kind = "a header name such as X-API-Key, of a header that nothing else uses"
+    kind = "a header name such as X-API-Key, which no other program uses"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         name = super()._deserialize(value, attr, data, **kwargs)
@@ -278,10 +278,10 @@ class InstancePath(AnyPath):
         path = PurePosixPath(super()._deserialize(value, attr, data, **kwargs))
         if path.is_absolute():
             raise ValidationError(
-                "This is an absolute path, and only one inside the instance folder may stand here."
+                "This is an absolute path; it must be relative to the instance folder."
             )
         if ".." in path.parts:
-            raise ValidationError("This path leads out of the instance folder.")
+            raise ValidationError("This path leads outside the instance folder.")
         return str(value)
 
 

@@ -35,7 +35,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
-    """A key believed until ``ends`` (epoch seconds), for its algorithm alone (RFC 8725, 3.1)."""
+    """A key trusted until ``ends`` (epoch seconds), for its algorithm alone (RFC 8725, 3.1)."""
 
     kid: str
     algorithm: str

@@ -1,6 +1,6 @@
 """Says that the store is away, and that it is back: once each, and not once a request.
 
-To the program log, and to whoever is told of events. Knows nothing of databases.
+To the program log, and as an event. Knows nothing of databases.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class OutageLog:
                 return
             self._reported, self._due = True, now + QUIET
         log.error(
-            "%s: %s; requests that need it are refused with 503; fix: put it back, and restart "
-            "the server if it is another file than before",
+            "%s: %s; requests that need it are refused with 503; fix: restore it, and "
+            "restart the server if it is a different file",
             self._resource,
             why,
         )
@@ -50,11 +50,11 @@ class OutageLog:
         with self._lock:
             reported, self.away, self._reported = self._reported, False, False
         if reported:
-            log.warning("%s: answers again", self._resource)
-            self._hand_on("answers again", lost=False)
+            log.warning("%s: available again", self._resource)
+            self._hand_on("available again", lost=False)
 
     def _hand_on(self, why: str, *, lost: bool) -> None:
         try:
             self.tell(lost, why)
         except Exception:
-            log.exception("that the store is away could not be recorded")
+            log.exception("the outage of the store could not be recorded")

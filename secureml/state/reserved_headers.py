@@ -1,20 +1,20 @@
 """Headers that mean something already, so that no credential of ours may travel in them.
 
-A closed list: each defines the reason why a key in it would be lost, logged, believed or
+A closed list: each defines the reason why a key in it would be lost, logged, trusted or
 taken for something else.
 """
 
 from __future__ import annotations
 
-_ROUTING = "it says which server is meant, and every proxy reads it"
-_CREDENTIALS = "browsers and other plugins send credentials of their own in it"
+_ROUTING = "it names the server, and every proxy reads it"
+_CREDENTIALS = "browsers and other plugins use it for credentials"
 _BODY = "it describes the body"
-_CONNECTION = "it belongs to the connection, and a proxy takes it away"
-_PROXY = "our proxy writes it or takes it away"
-_NEGOTIATION = "every client sends it, to say what it understands"
+_CONNECTION = "it belongs to the connection, and a proxy removes it"
+_PROXY = "Nginx overwrites or removes it"
+_NEGOTIATION = "every client sends it"
 _BROWSER = "browsers write it, and pages cannot"
 _CACHE = "caches act on it"
-_TRACE = "it marks a request for logs and traces, which write it down"
+_TRACE = "it is written to logs and traces"
 
 _BY_NAME = {
     "host": _ROUTING,

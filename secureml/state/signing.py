@@ -1,7 +1,7 @@
-"""The signing key ring: what we sign tokens with, and which of our keys are still believed.
+"""The signing key ring: the key that signs tokens, and the keys that still verify them.
 
 One key is active and signs. A rotation makes the next one; the one before is retiring: it
-verifies until the last token it signed has expired, then it is retired and believed no more.
+verifies until the last token it signed has expired, then it is retired and no longer accepted.
 A key that is retired by hand is refused by every worker at its next request, because what is
 cached here is dropped when the store says that the ring changed.
 
@@ -111,7 +111,7 @@ class SigningKeys:
         return key if key is not None and key.ends > self._now() else None
 
     def jwks(self) -> dict[str, Any]:
-        """Return every key that is believed, as a public key set (RFC 7517, section 5)."""
+        """Return every key that verifies, as a public key set (RFC 7517, section 5)."""
         now = self._now()
         records = self._ring().records.values()
         return {
@@ -141,7 +141,7 @@ class SigningKeys:
         if not self.due():
             return []
         age = int((self._now() - self._ring().records[kid].created) // 86400)
-        return [f"the signing key {kid} is {age} days old; run: secureml signing-keys rotate"]
+        return [(f"the signing key {kid} is {age} days old; fix: secureml signing-keys rotate")]
 
     def list(self) -> list[SigningRecord]:
         """Return all keys, oldest first."""
@@ -169,7 +169,9 @@ class SigningKeys:
         """
         record = self._ring().records.get(kid)
         if record is None:
-            raise SigningFault(f"there is no signing key {kid!r}; `secureml signing-keys list`")
+            raise SigningFault(
+                f"there is no signing key {kid!r}; fix: `secureml signing-keys list` shows them"
+            )
         now = self._now()
         if record.state(now) == "active":
             self.rotate(record.algorithm)
@@ -224,7 +226,7 @@ class SigningKeys:
         for record in reversed(ring.records.values()):
             if record.state(self._now()) == "active":
                 return record
-        raise SigningFault("there is no active signing key; run: secureml signing-keys rotate")
+        raise SigningFault("there is no active signing key; fix: secureml signing-keys rotate")
 
     def _load(self, record: SigningRecord) -> SigningKey:
         try:

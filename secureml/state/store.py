@@ -5,7 +5,7 @@ opened before first use, and each process opens its own: Gunicorn loads the app 
 What is open is closed before a fork: SQLite counts its locks in the process, and a child
 that inherits the count takes none of its own.
 
-``version(topic)`` is asked on every request before anything cached is believed. On SQLite
+``version(topic)`` is read on every request before anything cached is used. On SQLite
 it costs a few microseconds, because the database's own change counter is shared memory.
 A store that cannot answer raises StoreUnavailable, and the request fails closed: what was
 true a moment ago is no permission now.
@@ -39,7 +39,7 @@ _changes = sa.Table(
     sa.Column("topic", sa.String(64), primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
 )
-# One statement that both databases know: two first changes at once are two, and no fault.
+# One statement for both databases: two concurrent first changes are counted as two.
 _COUNT = sa.text(
     "INSERT INTO changes (topic, version) VALUES (:topic, 1) "
     "ON CONFLICT (topic) DO UPDATE SET version = changes.version + 1"
@@ -86,7 +86,7 @@ class Store:
     def register(self, metadata: sa.MetaData) -> None:
         """Have these tables made when the store is first opened; their names begin with yours.
 
-        On a store that is open already, as in a test, they are made at once.
+        On a store that is open already, as in a test, they are made immediately.
         """
         with self._lock:
             if metadata in self._metadata:
@@ -124,7 +124,7 @@ class Store:
     def version(self, topic: str) -> int:
         """Return how often ``topic`` has changed.
 
-        Raises StoreUnavailable: whoever asked refuses then, whatever it has cached.
+        Raises StoreUnavailable: the caller then refuses, whatever it has cached.
         """
         return self.versions().get(topic, 0)
 
@@ -173,7 +173,7 @@ class Store:
         if isinstance(error, StoreUnavailable):
             found = error
         else:
-            found = StoreUnavailable(f"the store cannot be asked ({type(error).__name__})")
+            found = StoreUnavailable(f"the store cannot be read ({type(error).__name__})")
         self.trouble.lost("its file is missing" if missing else str(found))
         return found
 

@@ -25,7 +25,7 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
 )
 
 _FAREWELL = 2.0  # seconds that a client has to close a connection we have ended
-_FAREWELLS = 200  # connections at once that are given them
+_FAREWELLS = 200  # connections that may have them at the same time
 
 
 class Arrival(SocketUnreader):  # type: ignore[misc]  # the same
@@ -90,7 +90,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]  # the same
                 conn.sock = ssl_wrap_socket(conn.sock, self.cfg)
                 conn.sock.do_handshake()
         except OSError as error:
-            self.log.debug("a connection did not begin: %s", error)
+            self.log.debug("a connection could not be started: %s", error)
             return False
         conn.parser = get_parser(self.cfg, conn.sock, conn.client)
         conn.parser.unreader = Arrival(conn.sock)
@@ -104,7 +104,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]  # the same
             return super().handle_request(req, conn)
         except TimeoutError as error:
             # Gunicorn would write a traceback for each who does not.
-            raise BrokenPipeError(errno.EPIPE, "the client did not take its answer") from error
+            raise BrokenPipeError(errno.EPIPE, "the client did not read its answer") from error
 
     # -- the end of a connection ---------------------------------------------------------------
 

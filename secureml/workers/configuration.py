@@ -18,7 +18,7 @@ from secureml.settings_schema import TABLES
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """The ``[server]`` table, the file it stands in, and whether this is production.
+    """The ``[server]`` table, its file, and whether this is production.
 
     ``timeout`` is in seconds; ``bind`` is an address as Gunicorn writes it.
     """

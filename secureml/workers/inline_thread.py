@@ -8,7 +8,7 @@ the work. So while requests are quick, they are answered one after the other. Wh
 where they do not wait for each other, until all have been quick for a while. Should one turn out
 slow while others wait behind it, a deputy minds the connections in its place.
 
-Only what comes over a unix socket is answered so: there Nginx sends whole requests at once.
+Only for a unix socket: there Nginx sends each request in one piece.
 A client of the network could send half a request, and the worker would wait for the rest.
 """
 
@@ -25,7 +25,7 @@ from secureml.workers.latency_budget import Pace, took
 
 _LOOK = 0.01  # seconds after which it is looked who else has come
 _WELCOMED = 4  # connections at a time: the other workers want their share
-_PATIENCE = 0.05  # seconds that the main thread may be busy before the deputy stands in
+_PATIENCE = 0.05  # seconds that the main thread may be busy before the second thread takes over
 
 
 class _Done:
@@ -101,7 +101,7 @@ class InlineThreadWorker(BoundedWorker):
         except Exception:
             raise
         except BaseException as error:  # a signal's own is raised again
-            self.log.exception("a request may not end its worker", exc_info=contained(error))
+            self.log.exception("a request must not end its worker", exc_info=contained(error))
             return False
 
     def handle(self, conn: Any) -> Any:
@@ -146,7 +146,7 @@ class InlineThreadWorker(BoundedWorker):
                     self._stand_in(since)
                 except Exception:
                     # A connection that broke just now; the next look will not find it.
-                    self.log.exception("the deputy could not answer for a connection")
+                    self.log.exception("the second thread could not serve a connection")
                     time.sleep(_PATIENCE)
 
     def _stand_in(self, since: float) -> None:

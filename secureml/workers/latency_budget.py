@@ -19,7 +19,7 @@ class Pace:
     most = 0.03  # so much may be owed and requests still be answered one after the other
     again = 0.01  # and so much when that begins anew
     ceiling = 0.1  # nothing is held against them for longer than five seconds
-    enough = 50  # requests that must have been quick before the first is answered at once
+    enough = 50  # requests that must have been quick before the first is answered inline
 
     def __init__(self, now: float) -> None:
         self._owed, self._as_of = self.ceiling, now
@@ -28,7 +28,7 @@ class Pace:
     def note(self, took: float, now: float) -> None:
         """Take down what a request took of its thread.
 
-        Threads may do so at once: the worst that comes of it is that one goes uncounted.
+        Threads may call it concurrently: at worst one request is not counted.
         """
         owed = self._still_owed(now) + max(0.0, took - self.slice)
         self._owed, self._as_of = min(owed, self.ceiling), now

@@ -35,7 +35,7 @@ COUNTERS = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is fi
 _GENERATION = "SECUREML_GENERATION"  # which of two the master is: they alternate
 _FIRST_FD = 3  # where systemd lays the sockets that it passes on (sd_listen_fds(3))
 # A worker says of itself that it serves and that it stops; of one that could say nothing its
-# successor tells. What has been recorded stands in two bytes that master and worker share.
+# successor reports. What has been recorded is in two bytes that master and worker share.
 _START_RECORDED, _END_RECORDED = 0, 1
 
 log = logging.getLogger("gunicorn.error")
@@ -136,7 +136,7 @@ class Lifecycle:
         self._serving[worker.number] = 1
         if not worker.predecessor or not all(self._serving[: worker.cfg.workers]):
             return
-        # systemd must know whom to watch before the one it watched is gone.
+        # systemd must know the new process before the old one ends.
         gunicorn.systemd.sd_notify(f"MAINPID={os.getppid()}", worker.log)
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.predecessor, signal.SIGTERM)
@@ -151,7 +151,7 @@ class Lifecycle:
         try:
             core.rest()
         except Exception:
-            log.exception("%d could not record its numbers", worker.pid)
+            log.exception("worker %d could not record the counts of its refusals", worker.pid)
         # Gunicorn leaves by SystemExit: 0 when asked to, 1 when it took too long, -1 after a fault.
         code = getattr(sys.exc_info()[1], "code", None)
         if _record(core, "sys_crash" if code else "sys_shutdown", worker.pid):
@@ -173,6 +173,6 @@ def _record(core: Any, name: str, pid: int) -> bool:
     try:
         core.emit(Event(name, "", {"pid": pid}))
     except Exception:
-        log.exception("%s of %d could not be recorded", name, pid)
+        log.exception("the event %s of worker %d could not be recorded", name, pid)
         return False
     return True

@@ -1,4 +1,4 @@
-"""Where Gunicorn listens, how it speaks TLS without Nginx, and its own refusals.
+"""Where Gunicorn listens, how it serves TLS without Nginx, and its own refusals.
 
 Nginx alone holds off clients that are slow: a handful of them would occupy every thread here. So
 Gunicorn listens on unix sockets and loopback, and in production never terminates TLS.
@@ -37,11 +37,14 @@ def check_addresses(addresses: Sequence[Any], file: Path) -> None:
     for address in addresses:
         if isinstance(address, tuple) and not _is_loopback(address[0]):
             raise ConfigError(
-                f"{address[0]} can be reached past Nginx",
+                f"{address[0]} can be reached without Nginx",
                 file=str(file),
                 table="server",
                 key="bind",
-                fix="leave bind empty, for a unix socket, or bind 127.0.0.1, and let Nginx listen",
+                fix=(
+                    "leave bind empty for a unix socket, or bind 127.0.0.1, and let "
+                    "Nginx accept connections"
+                ),
             )
 
 
@@ -49,11 +52,11 @@ def check_tls(*, tls: bool, production: bool, file: Path) -> None:
     """Raise ConfigError where Gunicorn has a certificate of its own in production."""
     if tls and production:
         raise ConfigError(
-            "production is served behind Nginx, and here Gunicorn has a certificate of its own",
+            "in production Nginx terminates TLS, but Gunicorn was given a certificate",
             file=str(file),
             table="secureml",
             key="profile",
-            fix="leave --certfile and --keyfile out",
+            fix="omit --certfile and --keyfile",
         )
 
 

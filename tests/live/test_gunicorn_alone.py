@@ -118,13 +118,13 @@ DEVELOPMENT = "[secureml]\nprofile = 'development'\n"
 TLS = ["--certfile", "{folder}/server.crt", "--keyfile", "{folder}/server.key"]
 # What the settings say, what the command says, and what the refusal names.
 EXPOSED = {
-    "every address": (DEVELOPMENT, ["--bind", "0.0.0.0:0"], "0.0.0.0 can be reached past Nginx"),
-    "every address of IPv6": (DEVELOPMENT, ["--bind", "[::]:0"], ":: can be reached past Nginx"),
+    "every address": (DEVELOPMENT, ["--bind", "0.0.0.0:0"], "0.0.0.0 can be reached without Nginx"),
+    "every address of IPv6": (DEVELOPMENT, ["--bind", "[::]:0"], ":: can be reached without Nginx"),
     "one of two": (DEVELOPMENT, ["--bind", "127.0.0.1:0", "--bind", "192.0.2.1:0"], "192.0.2.1"),
     "by the settings": (DEVELOPMENT + "[server]\nbind = '0.0.0.0:0'\n", [], "[server] bind: "),
-    "in production": (PRODUCTION, ["--bind", "0.0.0.0:0"], "0.0.0.0 can be reached past Nginx"),
-    "with TLS in production": (PRODUCTION, TLS, "[secureml] profile: production is served behind"),
-    "with TLS where nothing is said": ("", TLS, "[secureml] profile: production is served behind"),
+    "in production": (PRODUCTION, ["--bind", "0.0.0.0:0"], "0.0.0.0 can be reached without Nginx"),
+    "with TLS in production": (PRODUCTION, TLS, "[secureml] profile: in production Nginx"),
+    "with TLS where nothing is said": ("", TLS, "[secureml] profile: in production Nginx"),
 }  # fmt: skip
 
 
@@ -163,4 +163,4 @@ def test_gunicorn_does_not_start_where_clients_could_come_past_nginx(
 def test_nor_on_a_socket_that_systemd_hands_over(tmp_path: Path) -> None:
     with closing(socket.create_server(("0.0.0.0", 0))) as listener:
         before = [sys.executable, "-c", PASS_ON, str(listener.fileno())]
-        refused(bare(tmp_path, DEVELOPMENT, [], *before), "0.0.0.0 can be reached past Nginx")
+        refused(bare(tmp_path, DEVELOPMENT, [], *before), "0.0.0.0 can be reached without Nginx")

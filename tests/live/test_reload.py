@@ -161,7 +161,7 @@ def test_a_reload_with_a_bad_setting_changes_nothing_and_the_next_one_works(site
     # What the check does not see, the new server does: it ends, and the old one serves on.
     replaced = site.unit.run(lines("secureml.service", "ExecReload")[1])
     assert replaced.returncode == 1
-    assert replaced.stderr.startswith("reload: the new server ended while it started")
+    assert replaced.stderr.startswith("reload: the new server ended during its start")
     assert replaced.stderr.count("\n") == 1
     assert "[plugins.api_keys] headr" in site.unit.log.read_text("utf-8")
     assert alive(main)

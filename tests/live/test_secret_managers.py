@@ -86,9 +86,9 @@ def test_what_our_login_may_do_is_read(bao: Bao) -> None:
 @pytest.mark.parametrize(
     ("reference", "says"),
     [
-        ("vault:secret/other#token", "Vault forbids reading secret/other"),
+        ("vault:secret/other#token", "Vault denies reading secret/other"),
         ("vault:secret/edge#absent", "has no field 'absent'"),
-        ("vault:nowhere/edge#token", "Vault forbids reading nowhere/edge"),
+        ("vault:nowhere/edge#token", "Vault denies reading nowhere/edge"),
     ],
 )
 def test_what_cannot_be_read_stops_the_start_with_one_line(

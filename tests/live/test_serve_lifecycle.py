@@ -91,7 +91,7 @@ def test_a_second_server_does_not_take_the_socket_of_the_first(served: Served) -
     second = Served(served.instance)
     assert not second.printed("^address")
     assert second.stop() == 2
-    assert "another server runs in this instance folder; fix: " in second.output
+    assert "another server is running in this instance folder; fix: " in second.output
     assert len(second.output.splitlines()) == 1
     assert served.ask("GET", "/readyz").status == 200
 

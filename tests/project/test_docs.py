@@ -139,10 +139,10 @@ def test_the_refusals_of_the_secrets_are_in_the_table_of_messages():
     page = text("docs/operations.md")
     for message in (
         "lets others in",
-        "lets others read this secret",
-        "the secret file belongs to someone else",
+        "lets other users read this secret",
+        "the secret file belongs to another user",
         "the secret file cannot be read",
-        "the store cannot be asked",
+        "the store cannot be read",
     ):
         assert message in page, message
         sources = (CHECKOUT / "secureml").rglob("*.py")

@@ -86,7 +86,7 @@ def emissions() -> tuple[Emission, ...]:
 def page() -> tuple[dict[str, set[str]], set[str]]:
     """Return the facts of each event on the page, and the events of the audit log alone."""
     text = (CHECKOUT / "docs/events.md").read_text("utf-8")
-    shared, alone = text.split("## In the audit log alone")
+    shared, alone = text.split("## In the audit log only")
     facts: defaultdict[str, set[str]] = defaultdict(set)
     for line in shared.splitlines():
         cells = [cell.strip() for cell in line.split(" | ")]

@@ -6,6 +6,7 @@ such a word (``slots`` of a dataclass, a claim of a JWT), it is not on the list.
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import subprocess
@@ -62,6 +63,31 @@ NAMES = {
     "also_known_as": "aliases",
     "proves_edge": "verifies_proxy",
 }
+# Idioms that a reader has to translate; each with the plain way to say it.
+IDIOMS = {
+    r"\b(?:whoever|whom)\b": "a caller who, every user who, an attacker who",
+    r"\b(?:nobody|no one)\b": "no caller, no user",
+    r"\b(?:is|are|was|be|been) told\b": "is informed, is shown, is reported",
+    r"\bstrangers?\b(?!\.conf)": "unknown caller",
+    r"(?<![`_])\bbelie(?:f|ves?|ved)\b(?!_)": "trust, accept, use",
+    r"\b(?:stands|forbids|dressed|worded|honest)\b": "is, denies, has headers, has a format",
+    r"\b(?:serves|goes|go|went) on\b": "continues",
+    r"\bwithout a word\b": "without a message",
+    r"\btak(?:e|es|en) (?:back|away)\b": "revoke, remove",
+    r"\b(?:lies in|lies outside)\b": "is in, is outside",
+    r"\b(?:cut off|set aside|held to)\b": "removed, kept, compared with",
+    r"\bcannot be (?:asked|looked at|had)\b": "cannot be read",
+    r"\bone's own\b": "a separate",
+}
+# Messages that are plain today: what is printed, logged, or documented as a setting.
+PLAIN = (
+    "deploy/", "secureml/cli/", "secureml/kit/", "secureml/state/", "secureml/workers/",
+    *(f"plugins/{name}/" for name in (
+        "anonymous", "api_docs", "audit_log", "errors", "metrics", "model_integrity",
+        "output_rules", "rate_limit", "scopes", "security_headers", "traces", "transport",
+    )),
+)  # fmt: skip
+GENERATED = {"docs/changelog.md", "docs/settings.md"}  # the second is made of the schemas
 TEXT = {".py", ".md", ".toml", ".conf", ".yml", ".json", ".html", ".service", ".timer", ".socket"}
 
 
@@ -77,6 +103,36 @@ def tracked() -> list[Path]:
         if file.is_file() and file.name != Path(__file__).name
         and (file.suffix in TEXT or file.parent.name in ("script", ".ci"))
     ]  # fmt: skip
+
+
+def pages() -> list[Path]:
+    """Return README, the pages of docs and the README of each plugin."""
+    return [
+        file
+        for file in tracked()
+        if file.suffix == ".md"
+        and file.relative_to(CHECKOUT).parts[0] in ("README.md", "docs", "plugins", "instance")
+        and str(file.relative_to(CHECKOUT)) not in GENERATED
+    ]
+
+
+@cache
+def messages_of(file: Path) -> tuple[str, ...]:
+    """Return the texts of a Python file but docstrings; an f-string in its parts."""
+    tree = ast.parse(file.read_text("utf-8"))
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and isinstance(node.body[0], ast.Expr)
+    }
+    return tuple(
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in docstrings
+    )
 
 
 @cache
@@ -109,3 +165,33 @@ def test_a_name_that_says_nothing_is_not_given(name):
     sources = [file for file in tracked() if file.suffix == ".py"]
     found = [str(file.relative_to(CHECKOUT)) for file in sources if name in names_of(file)]
     assert found == [], f"name it after {NAMES[name]}"
+
+
+@pytest.mark.parametrize("idiom", IDIOMS)
+def test_pages_are_in_plain_words(idiom):
+    """For readers whose first language is another."""
+    found = [
+        f"{file.relative_to(CHECKOUT)}:{number}"
+        for file in pages()
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        if re.search(idiom, line, re.IGNORECASE)
+    ]
+    assert found == [], f"say it plainly, for instance: {IDIOMS[idiom]}"
+
+
+@pytest.mark.parametrize("idiom", IDIOMS)
+def test_messages_are_in_plain_words(idiom):
+    """What is wrong, where, and the fix, for somebody who is in a hurry."""
+    sources = [
+        file
+        for file in tracked()
+        if file.suffix == ".py" and str(file.relative_to(CHECKOUT)).startswith(PLAIN)
+    ]
+    assert len(sources) > 100
+    found = [
+        f"{file.relative_to(CHECKOUT)}: {text[:60]}"
+        for file in sources
+        for text in messages_of(file)
+        if re.search(idiom, text, re.IGNORECASE)
+    ]
+    assert found == [], f"say it plainly, for instance: {IDIOMS[idiom]}"

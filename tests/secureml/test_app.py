@@ -202,7 +202,7 @@ def test_a_plugin_that_cannot_stand_there_stops_the_start(site, names, says):
             "directt = true",
             "[plugins.transport] directt: this key is unknown; fix: did you mean 'direct'?",
         ),
-        ('"file:keys/edge-token"', '"hunter2"', "[plugins.transport] edge_token: a secret is nam"),
+        ('"file:keys/edge-token"', '"hunter2"', "[plugins.transport] edge_token: this must be a "),
         ('"file:keys/edge-token"', '"env:NOT_SET_HERE"', "[plugins.transport] edge_token: "),
         ('trusted = ["unix"]', 'trusted = ["0.0.0.0/0"]', "[plugins.transport] trusted: "),
         ('profile = "development"', 'profile = "prod"', "[secureml] profile: "),
@@ -307,13 +307,13 @@ def test_nothing_is_opened_before_the_first_request(site):
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("", "secureml.db is not there"),
-        ("sqlite:///stroe/secureml.db", "there is no folder {site}/stroe"),
+        ("", "secureml.db is missing"),
+        ("sqlite:///stroe/secureml.db", "so is the folder {site}/stroe"),
         ("sqlite:///secureml.dbb", "did you mean 'secureml.db'?"),
-        ("sqlite:////nowhere/at/all/x.db", "/nowhere/at/all/x.db was looked for"),
-        ("sqlite:///models", "models is no file"),
+        ("sqlite:////nowhere/at/all/x.db", "/nowhere/at/all/x.db is missing"),
+        ("sqlite:///models", "models is not a file"),
         ("sqlite:///empty.db", "empty.db is empty"),
-        ("sqlite:///:memory:", ":memory: is not there"),
+        ("sqlite:///:memory:", ":memory: is missing"),
     ],
 )
 def test_attack_a_store_that_is_not_there_stops_the_start_and_none_is_made(site, url, says):
@@ -429,7 +429,7 @@ def test_a_refusal_that_cannot_be_told_of_stops_no_worker(beside, monkeypatch, c
 
     monkeypatch.setattr("secureml.core.events.emit", fails)
     core.start_worker(4)
-    assert "model_refused could not be told" in caplog.text
+    assert "model_refused could not record an event" in caplog.text
     core.store.close()
 
 
@@ -503,14 +503,17 @@ def test_a_limit_on_a_route_that_is_not_there_stops_the_start(site):
             '[[plugins.rate_limit.limits]]\nfor = "client"\nallow = "5 per minute"\n'
             'route = "/v1/models/<name>/predict"\n'
         )
-    with pytest.raises(ConfigError, match="which is no route") as refused:
+    with pytest.raises(ConfigError, match="which is not a route") as refused:
         create_app(site)
     assert (refused.value.table, refused.value.key) == ("plugins.rate_limit", "limits")
 
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("Vouching", "vouching returned False; it must raise"), ("Failing", "failing failed to look")],
+    [
+        ("Vouching", "vouching returned False; it must raise"),
+        ("Failing", "failing failed to verify"),
+    ],
 )
 def test_a_plugin_that_verifies_models_by_accident_verifies_none(site, name, says):
     add(site, f"site_plugins:{name}")
@@ -544,7 +547,10 @@ def test_who_only_observes_is_named_at_the_start_and_where_it_does(site, caplog)
     assert "rate_limit?" in phases[Phase.RESPOND]
     assert "rate_limit" in phases[Phase.RECORD]
     for name in ("output_rules", "rate_limit"):
-        assert f"{name} only observes: it refuses nothing and changes no answer" in caplog.messages
+        assert (
+            f"{name} is in observe mode: it refuses nothing and changes no answer"
+            in caplog.messages
+        )
 
 
 def test_a_plugin_with_nothing_to_observe_is_told_so(site):

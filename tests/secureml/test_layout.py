@@ -117,7 +117,7 @@ def test_the_fix_is_the_command_that_mends_it(fresh_instance):
 
 def test_a_file_in_the_place_of_a_folder_is_told_in_one_line(tmp_path):
     (tmp_path / "keys").touch(mode=0o600)
-    with pytest.raises(ConfigError, match="keys/signing: cannot be looked at"):
+    with pytest.raises(ConfigError, match="keys/signing: cannot be inspected"):
         check_modes(tmp_path)
 
 

@@ -28,7 +28,7 @@ def refuses():
             build_core(instance)
         if "lets others in" not in str(refused.value):
             assert str(refused.value) == (
-                f"{path}: mode {before | more:04o} lets others write it, and so decide what is "
+                f"{path}: mode {before | more:04o} lets other users change it, and with it what is "
                 f"served; fix: chmod g-w,o-w {path}"
             )
         path.chmod(before)
@@ -78,7 +78,7 @@ def test_a_sticky_folder_above_is_no_danger_and_a_sticky_one_inside_is(fresh_ins
     instance = fresh_instance.rename(tmp_path / "shared" / "instance")
     check(instance)
     (instance / "models").chmod(0o1777)
-    with pytest.raises(ConfigError, match="mode 1777 lets others write it"):
+    with pytest.raises(ConfigError, match="mode 1777 lets other users change it"):
         check(instance)
 
 

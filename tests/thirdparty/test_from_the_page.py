@@ -76,13 +76,13 @@ def test_the_plugin_kept_here_is_the_printed_one(name: str) -> None:
 
 
 def test_the_page_names_every_field_of_a_principal_and_no_other() -> None:
-    table = PAGE.split("### Who is asking")[1].split("\n### ")[0]
+    table = PAGE.split("### The caller")[1].split("\n### ")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
     assert named == [field.name for field in dataclasses.fields(Principal)]
 
 
 def test_the_page_names_every_kind_of_field_that_is_ours_and_no_other() -> None:
-    (line,) = re.findall(r"^`secureml\.fields` has what .*$", PAGE, re.MULTILINE)
+    (line,) = re.findall(r"^`secureml\.fields` adds to marshmallow: .*$", PAGE, re.MULTILINE)
     ours = {
         word
         for word, value in vars(fields).items()
@@ -94,7 +94,7 @@ def test_the_page_names_every_kind_of_field_that_is_ours_and_no_other() -> None:
 
 
 def test_the_page_names_everything_the_host_lends() -> None:
-    table = PAGE.split("## What you are given")[1].split("\n\nOpen no")[0]
+    table = PAGE.split("## What a plugin gets")[1].split("\n\nOpen no")[0]
     assert set(re.findall(r"`host\.(\w+)", table)) == {f.name for f in dataclasses.fields(Host)}
 
 

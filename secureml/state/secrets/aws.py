@@ -43,7 +43,7 @@ class Aws:
         match = _LOCATION.fullmatch(place)
         if match is None:
             raise ConfigError(
-                "this is no secret id of AWS", fix="write aws:SECRET_ID or aws:SECRET_ID#JSONKEY"
+                "this is not a secret id of AWS", fix="write aws:SECRET_ID or aws:SECRET_ID#JSONKEY"
             )
         name, key = match.groups()
         answer = self._ask(name)
@@ -51,7 +51,7 @@ class Aws:
         if key is not None:
             value = _inside(value, key)
         if not value:
-            raise ConfigError("the secret at AWS is empty", fix="put a value into it")
+            raise ConfigError("the secret at AWS is empty", fix="give it a value")
         return Reading(
             Secret(value.encode() if isinstance(value, str) else value),
             answer["CreatedDate"].timestamp() if "CreatedDate" in answer else None,
@@ -69,11 +69,11 @@ class Aws:
             code = str(error.response.get("Error", {}).get("Code", ""))
             raise ConfigError(
                 f"AWS refused the secret {name} ({re.sub(r'[^A-Za-z]', '', code)[:64]})",
-                fix="check the name, the region and the right secretsmanager:GetSecretValue",
+                fix="check the name, the region and the permission secretsmanager:GetSecretValue",
             ) from None
         except Exception as error:  # noqa: BLE001 - its parser raises whatever an odd answer makes of it
             raise ConfigError(
-                f"AWS cannot be asked ({type(error).__name__})",
+                f"AWS cannot be reached ({type(error).__name__})",
                 fix="check [secrets.aws], this machine's credentials and the network",
             ) from None
 
@@ -122,8 +122,8 @@ def _inside(text: Any, key: str) -> str:
         value = None
     if not isinstance(value, str):
         raise ConfigError(
-            f"the secret at AWS is no JSON object with the text {key!r}",
-            fix="name one of its keys after #, or leave # out for the whole",
+            f"the secret at AWS is not a JSON object with a text under {key!r}",
+            fix="name one of its keys after #, or omit # for the whole value",
         )
     return value
 

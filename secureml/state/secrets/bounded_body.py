@@ -58,17 +58,17 @@ def check_url(url: str, table: str, key: str) -> None:
     local = parts.scheme == "http" and _is_loopback(parts.hostname or "")
     if not parts.hostname or not (parts.scheme == "https" or local):
         raise ConfigError(
-            "a secrets manager is asked over https (http only on loopback)",
+            "a secrets manager must be reached over https (http only on loopback)",
             table=table,
             key=key,
             fix="write https://HOST:PORT",
         )
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigError(
-            "an address holds no credentials, query or fragment",
+            "the address must not contain credentials, a query or a fragment",
             table=table,
             key=key,
-            fix="write https://HOST:PORT alone",
+            fix="write only https://HOST:PORT",
         )
 
 

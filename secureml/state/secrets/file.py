@@ -15,7 +15,7 @@ FILE_LOOK = 1.0  # seconds between two looks at a file
 
 
 class FileSecret(LiveSecret):
-    """Follows a file by its mark; content that may still be written is not believed yet."""
+    """Follows a file by its mark; content that may still be written is not used yet."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class FileSecret(LiveSecret):
         read_at = monotonic()
         super().__init__(name, read_file(path, scheme)[0], options, monotonic)
         self._state = replace(self._state, good_until=read_at + options.max_age)
-        # A file that changes twice within one tick keeps its mark, so the first is not believed.
+        # A file that changes twice within one tick keeps its mark, so the first is not used.
         self._mark: Mark | None = None
         self._seen: Mark | None = None
         self._due = read_at + FILE_LOOK

@@ -54,7 +54,7 @@ class LiveSecret:
             self._refresh(now)
         state = self._state
         if now > state.good_until:
-            raise SecretUnavailable(f"{self._name} was not read for too long")
+            raise SecretUnavailable(f"{self._name} has been unreadable for too long")
         return state.secret
 
     def matches_any(self, offered: bytes) -> bool:
@@ -89,4 +89,6 @@ class LiveSecret:
     def _failed(self, why: object) -> None:
         if not self._failing:  # once for each outage: a log that repeats itself is not read
             self._failing = True
-            log.warning("the secret %s cannot be read, its last value serves: %s", self._name, why)
+            log.warning(
+                "the secret %s cannot be read, its last value stays in use: %s", self._name, why
+            )

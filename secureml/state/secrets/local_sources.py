@@ -1,7 +1,7 @@
 """Secrets of this machine: ``env:NAME``, ``file:path`` and ``systemd:NAME``.
 
 A file that others can read is refused, because what others can read is no secret. What is
-checked and what is read is one open file, so nobody can swap it in between.
+checked and what is read is one open file, so it cannot be replaced in between.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def read_file(path: Path, scheme: str = "file") -> tuple[Reading, Mark | None]:
         raise ConfigError(
             f"the secret file cannot be read ({type(error).__name__})",
             file=str(path),
-            fix="check its place, owner and mode",
+            fix="check its path, owner and mode",
         ) from None
     return Reading(_secret(content, path), found.st_mtime), mark if unchanged else None
 
@@ -66,22 +66,24 @@ def _check(found: os.stat_result, path: Path, scheme: str) -> None:
     others = 0o007 if scheme == "systemd" else 0o077
     if not stat.S_ISREG(found.st_mode):
         raise ConfigError(
-            "the secret is not a regular file", file=str(path), fix="put it into a file of its own"
+            "the secret is not a regular file", file=str(path), fix="put it into a regular file"
         )
     if mode & others:
         raise ConfigError(
-            f"mode {mode:04o} lets others read this secret", file=str(path), fix=f"chmod 600 {path}"
+            f"mode {mode:04o} lets other users read this secret",
+            file=str(path),
+            fix=f"chmod 600 {path}",
         )
     if found.st_uid not in _is_trusted(path):
         raise ConfigError(
-            "the secret file belongs to someone else",
+            "the secret file belongs to another user",
             file=str(path),
-            fix="chown the file to the user that runs the server",
+            fix="chown it to the user that runs the server",
         )
 
 
 def _is_trusted(path: Path) -> set[int]:
-    """Return who may own a secret: we, root, and for root whoever owns the folder it lies in."""
+    """Return who may own a secret: we, root, and for root the owner of its folder."""
     owners = {os.geteuid(), 0}
     if os.geteuid() == 0:
         # On a server root's commands meet the secrets of the service's user. Who owns the
@@ -93,10 +95,12 @@ def _is_trusted(path: Path) -> set[int]:
 def _secret(content: bytes, path: Path) -> Secret:
     secret = content.rstrip(b"\r\n")
     if not secret:
-        raise ConfigError("the secret file is empty", file=str(path), fix="write the secret to it")
+        raise ConfigError(
+            "the secret file is empty", file=str(path), fix="write the secret into it"
+        )
     if len(content) > LARGEST:
         raise ConfigError(
-            "the secret file is larger than 64 KiB", file=str(path), fix="name the right file"
+            "the secret file is larger than 64 KiB", file=str(path), fix="check the path"
         )
     return Secret(secret)
 
@@ -107,7 +111,7 @@ def _from_environment(name: str) -> Reading:
     if not value:
         raise ConfigError(
             f"the environment variable {name} is not set",
-            fix=f"export {name}, or name a file with file:path",
+            fix=f"export {name}, or use a file: file:PATH",
         )
     return Reading(Secret(value), None)
 
@@ -116,11 +120,12 @@ def _credential(name: str) -> Path:
     folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
     if not _CREDENTIAL.fullmatch(name):
         raise ConfigError(
-            "this is no name of a systemd credential", fix="write systemd:NAME, without slashes"
+            "this is not the name of a systemd credential",
+            fix="write systemd:NAME, without slashes",
         )
     if not folder:
         raise ConfigError(
-            "systemd has handed no credentials to this process (CREDENTIALS_DIRECTORY is not set)",
-            fix=f"add LoadCredential={name}:/path to the unit",
+            "systemd gave this process no credentials (CREDENTIALS_DIRECTORY is not set)",
+            fix=f"add LoadCredential={name}:/path to the systemd unit",
         )
     return Path(folder) / name

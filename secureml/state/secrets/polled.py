@@ -14,7 +14,7 @@ from secureml.config_error import ConfigError
 from secureml.state.secrets.live import LiveSecret, RefreshPolicy
 from secureml.state.secrets.value import Reading
 
-# Not the process's own generator: a thread that draws from it would disturb whoever seeded it.
+# Not the process's own generator: a thread that draws from it would disturb code that seeded it.
 _chance = random.SystemRandom().random
 WAKE = 5.0  # least seconds between two questions that a wrong offer may cause
 
@@ -49,7 +49,7 @@ class PolledSecret(LiveSecret):
             if self._thread is not None or self._closed:
                 return
             if now - self._read_at > self._options.refresh:
-                # A worker without work since the start: it would believe yesterday's value.
+                # A worker without work since the start: it would use yesterday's value.
                 self._turn()
             self._thread = threading.Thread(target=self._follow, name=self._name, daemon=True)
             self._due = inf

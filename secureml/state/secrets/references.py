@@ -132,7 +132,7 @@ def _locations_of(base: Path) -> _Locations:
 
 def _unknown_manager(name: str, example: str) -> ConfigError:
     return ConfigError(
-        f"a {name}: reference is used and there is no table [secrets.{name}]",
+        f"{name}: references need the table [secrets.{name}], which is missing",
         fix=f"add [secrets.{name}] with {example}",
     )
 
@@ -141,7 +141,8 @@ def literal_refused() -> ConfigError:
     """Return the refusal of a secret written out; it does not repeat what was written."""
     known = " or ".join(f"{scheme}:..." for scheme in _SCHEMES)
     return ConfigError(
-        "a secret is named by reference, never written into a settings file", fix=f"write {known}"
+        "this must be a reference: secrets are never written into a settings file",
+        fix=f"write {known}",
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, NoReturn
 
 
 class SecretUnavailable(Exception):
-    """The last good value is older than the operator allows; whoever needs it must refuse."""
+    """The last good value is older than the operator allows; code that needs it must refuse."""
 
 
 class Secret:
@@ -39,7 +39,7 @@ class Secret:
 
 
 class Reading(NamedTuple):
-    """What was found at a reference; ``changed`` is epoch seconds, None where nobody knows."""
+    """What was found at a reference; ``changed`` is epoch seconds, None if unknown."""
 
     secret: Secret
     changed: float | None

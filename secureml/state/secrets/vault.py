@@ -57,7 +57,7 @@ class Vault:
         match = _LOCATION.fullmatch(place)
         if match is None or {".", ".."} & set(place.partition("#")[0].split("/")):
             raise ConfigError(
-                "this is no place in Vault", fix="write vault:MOUNT/PATH#FIELD, for KV version 2"
+                "this is not a path in Vault", fix="write vault:MOUNT/PATH#FIELD, for KV version 2"
             )
         mount, path, field = match.groups()
         return _reading(self._ask(mount, path), field)
@@ -67,17 +67,17 @@ class Vault:
 
         try:
             return self._answer(hvac, mount, path)
-        # A redirect would carry our token to whoever it names; unfollowed, it is no answer.
+        # A redirect would send our token to another server; it is not followed.
         except (OSError, BodyRefused, TypeError, KeyError) as error:
             raise _away(type(error).__name__) from None
         except (hvac.exceptions.Forbidden, hvac.exceptions.Unauthorized):
             raise ConfigError(
-                f"Vault forbids reading {mount}/{path}",
-                fix=f"let its policy read {mount}/data/{path}, and check the login",
+                f"Vault denies reading {mount}/{path}",
+                fix=f"allow reading {mount}/data/{path} in its policy, and check the login",
             ) from None
         except hvac.exceptions.InvalidPath:
             raise ConfigError(
-                f"Vault holds nothing at {mount}/{path}",
+                f"Vault has no secret at {mount}/{path}",
                 fix=f"bao kv put -mount={mount} {path} FIELD=...",
             ) from None
         except hvac.exceptions.InvalidRequest:
@@ -99,7 +99,7 @@ class Vault:
             except hvac.exceptions.Forbidden:
                 if not remembered:
                     raise
-            # The login of a moment ago may have been revoked: one fresh one, then believe it.
+            # The login may have been revoked: log in again once, then accept the refusal.
             self._login = None
             self._client(hvac, session, client)
             return kv.read_secret_version(**words)
@@ -166,11 +166,11 @@ def _reading(answer: Any, field: str) -> Reading:
         found = answer["data"]["data"]
         changed = datetime.fromisoformat(answer["data"]["metadata"]["created_time"]).timestamp()
     except (TypeError, KeyError, ValueError):
-        raise _away("not an answer of KV version 2") from None
+        raise _away("the answer is not that of KV version 2") from None
     value = found.get(field)
     if not isinstance(value, str) or not value:
         raise ConfigError(
-            f"the secret in Vault has no field {field!r} that holds text",
+            f"the secret in Vault has no field {field!r} with a text",
             fix="name one of its fields after #",
         )
     return Reading(Secret(value.encode()), changed)

@@ -189,5 +189,5 @@ def test_a_store_that_cannot_be_asked_is_one_line(context, tmp_path):
     (tmp_path / "secureml.db").unlink()
     done = context.type("list")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith("Error: the store cannot be asked")
+    assert done.stderr.startswith("Error: the store cannot be read")
     assert done.stderr.count("\n") == 1

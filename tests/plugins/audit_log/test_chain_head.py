@@ -90,7 +90,7 @@ def test_attack_a_tail_cut_off_is_found_without_a_checkpoint(log: Log, left: int
     report = log.verify()
     assert report.finding is not None
     assert report.finding.kind == "truncated"
-    assert "record 11 was written and is gone" in report.finding.text
+    assert "record 11 was written and is missing" in report.finding.text
 
 
 @pytest.mark.parametrize("left", range(10))
@@ -315,7 +315,7 @@ def test_what_a_power_cut_took_before_it_was_on_the_disk_is_told_and_no_theft(
     log.cut(8)
     report = log.verify(boot=rebooted)
     assert report.finding is None
-    assert "records 9 to 11 are missing: the machine went down" in report.notes[-1]
+    assert "records 9 to 11 are missing: the machine stopped" in report.notes[-1]
     log.write(2)
     assert "audit_tail_lost" in log.events()
     report = log.verify(boot=rebooted)

@@ -336,10 +336,10 @@ def test_a_server_starts_though_its_chain_cannot_go_on_with_the_new_key(harness,
 
 
 def test_a_head_inside_the_folder_of_the_log_stops_the_start(harness):
-    with pytest.raises(ConfigError, match="the folder of the log: whoever") as refused:
+    with pytest.raises(ConfigError, match="the folder of the log: an attacker") as refused:
         build(harness, head_file="logs/audit/head")
     assert refused.value.key == "head_file"
-    assert "logs/audit/head lies in logs/audit" in refused.value.message
+    assert "logs/audit/head is in logs/audit" in refused.value.message
     assert "a file in another folder of the instance" in refused.value.fix
 
 
@@ -357,7 +357,7 @@ def test_a_log_whose_end_was_cut_off_is_not_ready_and_each_start_says_so(harness
         caplog.clear()
         build(harness).start_worker(4)
         (line,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
-        assert "is broken since record 4; fix: secureml audit-log verify" in line
+        assert "is broken from record 4 on; fix: secureml audit-log verify" in line
 
 
 def test_another_instances_log_is_not_ready_and_not_written_to(harness):

@@ -233,7 +233,7 @@ def test_a_foreign_record_put_in_is_not_called_a_copy(tmp_path: Path, at: int, c
     put(tmp_path / "ours", [*ours[:at], *theirs, *ours[at:]])
     kind, text = said(tmp_path / "ours")
     assert kind == "inserted"
-    assert "was not written here: it says it is record 4, and record 4 is another" in text
+    assert "a foreign record: it has the number 4, but record 4 is a different one" in text
 
 
 @pytest.mark.parametrize("at", [6, 11])
@@ -250,7 +250,7 @@ def test_foreign_records_with_higher_numbers_are_no_gap(tmp_path: Path) -> None:
     theirs = foreign(tmp_path / "theirs", 40, 30)
     put(tmp_path / "ours", [*ours, *theirs])
     kind, text = said(tmp_path / "ours")
-    assert (kind, "it says it is record 30" in text) == ("inserted", True)
+    assert (kind, "with the number 30" in text) == ("inserted", True)
     put(tmp_path / "ours", [*ours[:6], theirs[0], *ours[6:]])
     assert said(tmp_path / "ours")[0] == "inserted"
 
@@ -262,7 +262,7 @@ def test_a_foreign_record_of_the_expected_number_is_not_ours(tmp_path: Path) -> 
     put(tmp_path / "ours", [*ours[:6], *theirs, *ours[6:]])
     assert said(tmp_path / "ours") == (
         "inserted",
-        "a record that was not written here: it says it is record 7",
+        "a foreign record with the number 7",
     )
 
 
@@ -270,4 +270,4 @@ def test_a_record_moved_up_by_several_places_is_called_swapped(tmp_path: Path) -
     write(tmp_path)
     lines = segments.files(tmp_path)[0].read_bytes().splitlines()
     put(tmp_path, [*lines[:4], lines[8], *lines[4:8], *lines[9:]])
-    assert said(tmp_path) == ("swapped", "record 9 stands before record 5")
+    assert said(tmp_path) == ("swapped", "record 9 is in front of record 5")

@@ -162,7 +162,7 @@ def test_a_folder_that_cannot_be_written_stops_the_start(harness, monkeypatch):
     """A file in its place; the owner of a folder of another one's is found the same way."""
     (harness.folder / "run").write_text("")
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(harness.folder / "run" / "metrics"))
-    with pytest.raises(ConfigError, match="cannot be written to run/metrics"):
+    with pytest.raises(ConfigError, match="cannot write counters to run/metrics"):
         harness.load(Metrics)
 
 

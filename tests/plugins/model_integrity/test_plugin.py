@@ -199,7 +199,7 @@ def test_a_missing_key_file_stops_the_start_with_the_fix(harness):
     line = stopped(harness)
 
     assert "signing.pem cannot be read (FileNotFoundError)" in line
-    assert "fix: copy the PEM" in line
+    assert "fix: copy the public key" in line
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def invoke(one, *args):
 
 def test_the_list_of_bans_for_people_is_a_line_a_ban(limited):
     one = limited({"for": "client", "allow": "1 per minute"}, ban_after=1)
-    assert invoke(one, "bans", "list").output == "nobody is banned\n"
+    assert invoke(one, "bans", "list").output == "no caller is banned\n"
     one.passed(5)
     line = invoke(one, "bans", "list").output
     assert line.startswith("client:acme  level 1  until ")

@@ -98,7 +98,7 @@ def test_the_same_limit_twice_stops_the_start(tmp_path):
     ("limit", "key", "message", "fix"),
     [
         ({"for": "tier", "allow": "5 per minute"}, "for", "must name the tier", "tier:NAME"),
-        ({"for": "everyone:x", "allow": "5 per minute"}, "for", "takes no name", '"everyone"'),
+        ({"for": "everyone:x", "allow": "5 per minute"}, "for", "not have a name", '"everyone"'),
         ({"for": "client", "allow": "5 per minute", "unit": "failures"}, "unit",
          "only be counted by address", '"address"'),
         ({"for": "client", "allow": "5 at once", "unit": "rows"}, "unit",

@@ -53,12 +53,12 @@ def test_a_client_with_the_right_may_and_each_step_says_why(ask):
             ("POST", PREDICT),
             ("scopes", "scopes.model_not_granted"),
         ),
-        ([], ("GET", PREDICT), ("route", f"{PREDICT} takes POST only")),
-        ([], ("GET", "/nowhere"), ("route", "there is no /nowhere")),
+        ([], ("GET", PREDICT), ("route", f"{PREDICT} accepts POST only")),
+        ([], ("GET", "/nowhere"), ("route", "no route matches /nowhere")),
         (
             [],
             ("POST", "/v1/models/nothing/predict"),
-            ("model", "no model answers to 'nothing'"),
+            ("model", "no model is called 'nothing'"),
         ),
     ],
 )

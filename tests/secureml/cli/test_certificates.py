@@ -200,7 +200,7 @@ def test_half_a_pair_is_refused_and_not_completed(own, name):
     if stem == "ca":
         for end in ("crt", "key"):
             (own / f"server.{end}").unlink()
-    with pytest.raises(ConfigError, match=f"{stem}.crt and {stem}.key belong together"):
+    with pytest.raises(ConfigError, match=f"{stem}.crt and {stem}.key, which belong together"):
         make(own, HOSTS, NOW)
     assert not (own / name).exists()
 

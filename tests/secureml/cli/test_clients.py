@@ -87,12 +87,12 @@ def test_the_list_is_in_order_and_may_be_empty(context):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["add", "taken"], "there is a client 'taken' already"),
-        (["add", "Acme"], "'Acme' is no client name"),
-        (["add", "a", "--tier", "G!"], "'G!' is no tier"),
-        (["add", "a", "--scope", "Every Thing"], "is no scope"),
-        (["add", "a", "--scope", ""], "'' is no scope"),
-        (["add", "a", "--model", "../x"], "is no model name"),
+        (["add", "taken"], "the client 'taken' exists already"),
+        (["add", "Acme"], "'Acme' is not a valid client name"),
+        (["add", "a", "--tier", "G!"], "'G!' is not a valid tier"),
+        (["add", "a", "--scope", "Every Thing"], "is not a valid scope"),
+        (["add", "a", "--scope", ""], "'' is not a valid scope"),
+        (["add", "a", "--model", "../x"], "is not a valid model name"),
         (["add", "a", "--scope", "predikt"], "there is no scope 'predikt'; fix: did you mean 'pre"),
         (["add", "a", "--scope", "predikt@iris"], "there is no scope 'predikt'"),
         (["add", "a", "--scope", "predict@irris"], "there is no model 'irris'; fix: did you mean"),
@@ -127,7 +127,7 @@ def test_a_store_that_cannot_be_asked_is_one_line(context, tmp_path):
     (tmp_path / "secureml.db").unlink()
     done = context.type("disable", "acme")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == "Error: the store cannot be asked (FileNotFoundError)\n"
+    assert done.stderr == "Error: the store cannot be read (FileNotFoundError)\n"
 
 
 def test_what_a_client_may_is_changed_and_what_is_not_named_stays(context):

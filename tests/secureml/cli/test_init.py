@@ -68,7 +68,7 @@ def test_twice_it_changes_nothing(init):
     assert everything(folder) == before
     made = json.loads(first.out)["made"]
     assert {"secureml.toml", "keys/edge-token", "tls/server.crt"} <= set(made)
-    assert "all there already" in init()[1].out
+    assert "nothing to make: everything is there" in init()[1].out
 
 
 def test_it_never_overwrites_what_an_operator_wrote(init):

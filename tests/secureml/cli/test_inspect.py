@@ -76,7 +76,7 @@ BAD = {
     "an unknown table": (lambda i: append(i, "[ledger]\n"), ["secureml.toml: [ledger]: "]),
     "a literal secret": (
         lambda i: change(i, "file:keys/edge-token", "hunter2"),
-        ["secureml.toml: [plugins.transport] edge_token: a secret is named by reference"],
+        ["secureml.toml: [plugins.transport] edge_token: this must be a reference"],
     ),
     "a secret that is not there": (
         lambda i: (i / "keys/edge-token").unlink(),
@@ -113,7 +113,7 @@ BAD = {
     ),
     "a folder of models misspelt": (
         lambda i: append(i, "[models]\nfolder = 'modells'\n"),
-        ["[models] folder: there is no folder 'modells'", "did you mean 'models'?"],
+        ["[models] folder: the instance folder has no folder 'modells'", "did you mean 'models'?"],
     ),
     "a name of a module that is not there": (
         lambda i: append(i, "[models]\nallow = ['ourfeatures.Ratio']\n"),
@@ -153,7 +153,7 @@ BAD = {
             "[[plugins.rate_limit.limits]]\nfor = 'client'\nroute = '/v1/modls'\n"
             "allow = '5 per minute'\n",
         ),
-        ["[plugins.rate_limit] limits", "which is no route", "did you mean '/v1/models'?"],
+        ["[plugins.rate_limit] limits", "which is not a route", "did you mean '/v1/models'?"],
     ),
     "a grant for a client that is not there": (
         lambda i: append(
@@ -271,7 +271,7 @@ def test_every_route_is_shown_with_what_it_demands(ask):
 def test_without_models_it_may_start_and_says_so(ask, fresh_instance):
     shutil.rmtree(fresh_instance / "models" / "breast-cancer")
     assert json.loads(ask("check", "--json").out)["models"] == {}
-    assert "warning: no model is sealed here" in ask("check").out
+    assert "warning: no model is sealed;" in ask("check").out
     assert all(ask("check").out.splitlines())
 
 

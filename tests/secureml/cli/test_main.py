@@ -120,7 +120,7 @@ def test_the_instance_is_taken_out_of_the_line(words, found):
 @pytest.mark.parametrize("words", [["--instance"], ["--instance", ""], ["check", "--instance="]])
 def test_an_empty_instance_is_refused_and_not_the_default(words):
     """A script's variable that is not set must not mean ./instance."""
-    with pytest.raises(ConfigError, match="--instance needs a folder"):
+    with pytest.raises(ConfigError, match="--instance needs the path of a folder"):
         take_instance(words)
 
 
@@ -204,7 +204,7 @@ def test_a_store_that_cannot_be_asked_is_one_line(type_command, fresh_instance):
     for line in ("clients list", "api-keys list", "signing-keys list"):
         said = type_command(*line.split(), "--instance", fresh_instance)
         assert (said.code, said.out) == (1, "")
-        assert said.err.startswith("Error: the store cannot be asked")
+        assert said.err.startswith("Error: the store cannot be read")
 
 
 def test_help_is_given_without_an_instance_and_names_the_plugins_where_there_is_one(
@@ -337,7 +337,7 @@ def test_attack_no_command_makes_a_store_where_there_is_none(type_command, fresh
     words = line.format(folder=fresh_instance).split()
     said = type_command(*words, "--instance", fresh_instance)
     assert (said.code, said.out) == (2, "")
-    assert f"there is no store: {fresh_instance / 'secureml.db'} is not there" in said.err
+    assert f"there is no store: {fresh_instance / 'secureml.db'} is missing" in said.err
     assert not (fresh_instance / "secureml.db").exists()
 
 

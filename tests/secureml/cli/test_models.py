@@ -73,7 +73,7 @@ def test_sealed_with_use_it_serves_and_can_be_rolled_back(run, ask, material):
     chosen = {"name": "breast-cancer", "version": "1", "restart_needed": True}
     assert run("rollback", "breast-cancer") == chosen
     assert run("use", "breast-cancer", "2") == chosen | {"version": "2"}
-    assert "1 serves from the next reload or restart" in ask("rollback", "breast-cancer").out
+    assert "1 is served after the next reload or restart" in ask("rollback", "breast-cancer").out
 
 
 def test_the_file_that_serves_is_not_sealed_again_when_asked_not_to(run, material, fresh_instance):

@@ -88,7 +88,7 @@ def test_before_nginx_is_installed_what_is_shipped_is_compared_and_that_is_said(
     caplog.set_level("INFO", "secureml")
     check_agreement(read(site, nginx=site / "none"))
     (line,) = [record.message for record in caplog.records]
-    assert f"[server] nginx: {site / 'none' / 'application.conf'}: there is no such file" in line
+    assert f"[server] nginx: {site / 'none' / 'application.conf'}: the file does not exist" in line
     late = read(site, "[server]\ntimeout = 120\n", nginx=site / "none")
     assert "125s" in refused(late).message
 
@@ -121,7 +121,7 @@ def test_where_nginx_is_not_ours_nothing_is_compared(site, profile, nginx):
 def test_a_host_that_nginx_answers_421_for_is_refused(site, names):
     (site / "nginx/names.conf").write_text(names)
     emitted = refused(read(site))
-    assert "Nginx does not answer for" in emitted.message
+    assert "server_name lacks" in emitted.message
     assert emitted.file == str(site / "nginx/names.conf")
 
 

@@ -41,7 +41,7 @@ def listed(members, **entry):
 def test_the_model_serves_again(saved, tmp_path, type_command):
     place = tmp_path / "again"
     done = type_command("restore", saved, "--instance", place)
-    assert (done.code, "now run: secureml check" in done.out) == (0, True)
+    assert (done.code, "next, run: secureml check" in done.out) == (0, True)
     done = type_command("check", "--instance", place)
     assert (done.code, "model breast-cancer version 1" in done.out) == (0, True)
     done = type_command("audit-log", "verify", "--instance", place)
@@ -111,7 +111,7 @@ def test_attack_an_archive_that_is_not_as_it_was_written_changes_nothing(
 ):
     file, place = rewritten(saved, change), tmp_path / "site" / "again"
     done = type_command("restore", file, "--instance", place)
-    assert (done.code, "this is no whole backup" in done.err) == (2, True), done
+    assert (done.code, "this backup is incomplete or damaged" in done.err) == (2, True), done
     assert not place.exists()
     assert list(place.parent.iterdir()) == []
     assert not (tmp_path / "evil").exists()
@@ -135,14 +135,14 @@ def test_half_a_file_is_no_backup(saved, tmp_path, type_command, part):
     content = saved.read_bytes()
     saved.write_bytes(content[: int(len(content) * part)])
     done = type_command("restore", saved, "--instance", tmp_path / "again")
-    assert (done.code, "this is no whole backup" in done.err) == (2, True)
+    assert (done.code, "this backup is incomplete or damaged" in done.err) == (2, True)
     assert not (tmp_path / "again").exists()
 
 
 def test_noise_is_no_backup(tmp_path, type_command):
     (tmp_path / "noise").write_bytes(b"noise" * 100)
     done = type_command("restore", tmp_path / "noise", "--instance", tmp_path / "again")
-    assert (done.code, "this is no whole backup" in done.err) == (2, True)
+    assert (done.code, "this backup is incomplete or damaged" in done.err) == (2, True)
 
 
 def test_an_owner_this_machine_does_not_know_stops_it_with_the_line_that_makes_one(
@@ -196,7 +196,7 @@ def test_attack_a_restored_copy_does_not_write_into_the_store_of_the_first(
     assert type_command("backup", file, "--instance", fresh_instance).code == 0
     done = type_command("restore", file, "--instance", place)
     assert done.code == 0, done.err
-    assert f"[store] url: 'sqlite:///{fresh_instance}/secureml.db' leads to" in done.out
+    assert f"[store] url: 'sqlite:///{fresh_instance}/secureml.db' points to" in done.out
     for line in (["check"], ["clients", "add", "acme"]):
         said = type_command(*line, "--instance", place)
         assert said.code == 2
@@ -222,6 +222,6 @@ def test_every_setting_that_leads_back_to_the_first_folder_is_named(
         "[plugins.audit_log] key",
         "[plugins.audit_log] checkpoint_file",
     ]
-    assert all(f"leads to {fresh_instance}" in text for text in warnings)
+    assert all(f"points to {fresh_instance}" in text for text in warnings)
     again = type_command("restore", file, "--json", "--instance", tmp_path / f"{place.name}-2")
     assert len(json.loads(again.out)["warnings"]) == 2

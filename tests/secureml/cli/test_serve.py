@@ -128,7 +128,11 @@ def test_production_is_not_served_without_nginx(ask, fresh_instance, monkeypatch
     settings.write_text(text.replace("RISKS", '["audit_log", "brute_force"]'))
     for file in ("server.crt", "server.key"):
         (fresh_instance / "tls" / file).unlink()  # production has none, and none would help
-    one_line(ask(*words), f"{settings}: [secureml] profile: without Nginx", "install Nginx")
+    one_line(
+        ask(*words),
+        f"{settings}: [secureml] profile: the production profile needs Nginx",
+        "install Nginx",
+    )
 
 
 def test_production_without_a_certificate_is_not_sent_to_a_command_that_makes_none(
@@ -140,7 +144,7 @@ def test_production_without_a_certificate_is_not_sent_to_a_command_that_makes_no
     (fresh_instance / "tls/server.crt").unlink()
     said = ask()
     one_line(said, "server.crt: certificate or key cannot be read", "docs/install.md")
-    assert "for a fresh pair" not in said.err
+    assert "for a new pair" not in said.err
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.1"])
@@ -171,7 +175,7 @@ def test_a_socket_left_behind_is_removed_and_a_living_one_is_not(tmp_path):
     with closing(socket.socket(socket.AF_UNIX)) as server:
         server.bind(str(path))
         server.listen()
-        with pytest.raises(ConfigError, match="another server runs in this instance folder"):
+        with pytest.raises(ConfigError, match="another server is running in this instance folder"):
             serve._clear_sockets(tmp_path)
         assert path.exists()
     serve._clear_sockets(tmp_path)

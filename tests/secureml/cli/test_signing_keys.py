@@ -35,7 +35,7 @@ def test_init_makes_the_first_key_once(shell):
     """A second run makes nothing."""
     (key,) = shell("signing-keys list --json")
     assert key["state"] == "active"
-    assert "all there already" in shell("init")
+    assert "nothing to make: everything is there" in shell("init")
     assert len(shell("signing-keys list --json")) == 1
 
 
@@ -118,7 +118,7 @@ def test_check_stops_where_there_is_no_store(shell):
 
     said = json.loads(shell("check --json", code=2))
     assert said["ok"] is False
-    assert "[store] url: there is no store: /nowhere/x.db was looked for" in said["error"]
+    assert "[store] url: there is no store: /nowhere/x.db is missing" in said["error"]
 
 
 def test_a_schedule_that_cannot_be_is_refused(shell):

@@ -160,7 +160,7 @@ def test_no_text_in_quotes_is_answered_with_the_advice_to_write_one(name, schema
         (
             "plugins.metrics",
             {"listen": "0.0.0.0:9464"},
-            "This is not an address of this machine alone, such as 127.0.0.1:9464.",
+            "This is not a loopback address such as 127.0.0.1:9464.",
             "write a text of the right form; it means: Empty for the route",
         ),
         (
@@ -196,13 +196,13 @@ def test_no_text_in_quotes_is_answered_with_the_advice_to_write_one(name, schema
         (
             "plugins.access_log",
             {"file": "/var/log/x"},
-            "This is an absolute path, and only one inside the instance folder may stand here.",
+            "This is an absolute path; it must be relative to the instance folder.",
             f'{INSIDE}for example file = "logs/access.log"; ',
         ),
         (
             "models",
             {"folder": "../x"},
-            "This path leads out of the instance folder.",
+            "This path leads outside the instance folder.",
             f'{INSIDE}for example folder = "models"; ',
         ),
         (

@@ -46,10 +46,10 @@ def test_it_is_said_once_until_it_is_back(trouble, emitted, caplog):
     (line,) = caplog.records
     assert line.levelname == "ERROR"
     assert "/site/secureml.db: its file is missing" in line.message
-    assert "fix: put it back" in line.message
+    assert "fix: restore it" in line.message
     trouble.found()
     trouble.found()
-    assert emitted == [(True, "its file is missing"), (False, "answers again")]
+    assert emitted == [(True, "its file is missing"), (False, "available again")]
 
 
 def test_a_store_that_comes_and_goes_does_not_fill_the_disk(trouble, emitted, clock):

@@ -200,7 +200,7 @@ def test_a_key_is_due_at_its_age(site):
 
     assert ring.due()
     assert ring.warnings() == [
-        f"the signing key {kid} is 90 days old; run: secureml signing-keys rotate"
+        f"the signing key {kid} is 90 days old; fix: secureml signing-keys rotate"
     ]
 
 

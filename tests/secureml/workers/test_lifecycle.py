@@ -197,7 +197,7 @@ def test_counters_begin_empty_unless_another_master_still_counts(
 def test_an_exposed_address_stops_the_master_before_it_serves(hooks):
     server = master()
     server.cfg.address = [("0.0.0.0", 8000)]
-    with pytest.raises(SystemExit, match=r"^secureml: .*can be reached past Nginx"):
+    with pytest.raises(SystemExit, match=r"^secureml: .*can be reached without Nginx"):
         hooks.on_starting(server)
     server.LISTENERS = [SimpleNamespace(getsockname=lambda: ("192.0.2.1", 8000))]
     with pytest.raises(SystemExit, match=r"192\.0\.2\.1 can be reached"):

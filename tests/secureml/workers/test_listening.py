@@ -29,7 +29,7 @@ def test_sockets_and_loopback_are_accepted(address):
     "host", ["0.0.0.0", "::", "192.0.2.1", "fe80::1%eth0", "example.org", "localhost.", ""]
 )
 def test_an_address_that_others_reach_is_refused_also_beside_a_good_one(host):
-    with pytest.raises(ConfigError, match=r"\[server\] bind: .*can be reached past Nginx"):
+    with pytest.raises(ConfigError, match=r"\[server\] bind: .*can be reached without Nginx"):
         check_addresses([("127.0.0.1", 1), (host, 8000)], FILE)
 
 
@@ -41,7 +41,7 @@ def test_only_production_with_a_certificate_of_its_own_is_refused(tls, productio
     if not refused:
         check_tls(tls=tls, production=production, file=FILE)
         return
-    with pytest.raises(ConfigError, match="leave --certfile and --keyfile out"):
+    with pytest.raises(ConfigError, match="omit --certfile and --keyfile"):
         check_tls(tls=tls, production=production, file=FILE)
 
 

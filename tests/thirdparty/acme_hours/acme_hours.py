@@ -1,4 +1,4 @@
-"""Opening hours: the model answers while someone is there to answer for it.
+"""Opening hours: the model answers only at certain hours.
 
 Runs in LIMIT.
 """
@@ -30,7 +30,7 @@ class Config(Schema):
 
 
 class OpeningHours(Plugin):
-    """Refuses questions outside the hours."""
+    """Refuses requests outside the hours."""
 
     name = "opening_hours"
     schema = Config
@@ -42,7 +42,7 @@ class OpeningHours(Plugin):
         self._now = host.now
 
     def limit(self, exchange: Exchange) -> None:
-        """Raise unless we are open; whoever watches over the server may always ask."""
+        """Raise outside the hours; health checks are always answered."""
         if exchange.policy is not None and exchange.policy.health:
             return
         hour = datetime.fromtimestamp(self._now(), UTC).hour

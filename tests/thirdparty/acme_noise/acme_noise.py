@@ -1,4 +1,4 @@
-"""Noise: probabilities are told with a little noise, so that they teach less.
+"""Noise: adds a little noise to probabilities, so that they reveal less.
 
 Runs in SHAPE.
 """
@@ -13,7 +13,7 @@ from secureml import Exchange, Host, Plugin, Result
 
 
 class Noise(Plugin):
-    """Blurs each probability, and rounds it."""
+    """Adds noise to each probability, and rounds it."""
 
     name = "noise"
 
@@ -21,7 +21,7 @@ class Noise(Plugin):
         self._generator = host.generator  # not called: this runs before the workers are made
 
     def shape(self, exchange: Exchange, result: Result) -> Result:
-        """Return another result; the one that is given stays as it is."""
+        """Return a new result; the given one is not changed."""
         if result.probabilities is None:
             return result
         return replace(result, probabilities=[self._blur(row) for row in result.probabilities])

@@ -1,4 +1,4 @@
-"""Signed requests: a machine of ours is known by the HMAC it puts on what it sends.
+"""Signed requests: a client is identified by the HMAC of its request.
 
 Runs in IDENTIFY.
 """
@@ -23,8 +23,8 @@ from secureml import (
     fields,
 )
 
-LIMIT = 64 * 1024  # bytes of a body that are read for somebody who is not known yet
-WINDOW = 60.0  # seconds for which a signature is good
+LIMIT = 64 * 1024  # bytes of a body that are read from an unknown caller
+WINDOW = 60.0  # seconds for which a signature is valid
 
 
 class Config(Schema):
@@ -42,7 +42,7 @@ class Config(Schema):
 
 
 class Signed(Plugin):
-    """Names the client that signed: X-Signature is the time, a colon and the HMAC in hex."""
+    """Identifies the client: X-Signature is the time, a colon and the HMAC in hex."""
 
     name = "signed"
     schema = Config
@@ -55,12 +55,12 @@ class Signed(Plugin):
         self._clients, self._now = host.clients, host.now
 
     def identify(self, exchange: Exchange) -> Principal | None:
-        """Return the client; None where nothing is signed, so that others are asked."""
+        """Return the client; None without a signature, so that other plugins can identify."""
         offered = exchange.request.headers.get("X-Signature")
         if offered is None:
             return None
         sent, _, signature = offered.partition(":")
-        # The cheap checks first: a body is read only for whoever passes them.
+        # The cheap checks first: a body is read only after them.
         if not (sent.isascii() and sent.isdigit() and len(sent) < 12):
             raise Problem("unauthorized", reason="signed.form")
         if abs(self._now() - int(sent)) > WINDOW:
@@ -87,6 +87,6 @@ class Signed(Plugin):
         try:
             key = self._key.current()
         except SecretUnavailable as error:
-            # What was true a moment ago is no permission now.
+            # Without the key nothing can be verified.
             raise Problem("unavailable", reason="signed.key") from error
         return hmac.new(key.reveal(), text, "sha256").hexdigest().encode()

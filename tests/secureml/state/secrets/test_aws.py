@@ -71,7 +71,7 @@ def test_a_binary_secret_is_its_bytes(stub, aws):
     says(stub, SecretBinary=base64.b64encode(b"\x00\xff").decode())
 
     assert aws.read("edge").secret.reveal() == b"\x00\xff"
-    assert "no JSON object" in refusal(aws, "edge#token")
+    assert "not a JSON object" in refusal(aws, "edge#token")
 
 
 @pytest.mark.parametrize("text", ["not json", "[]", "7", '{"token": 7}', '{"token": null}', "{}"])
@@ -92,7 +92,7 @@ def test_an_empty_secret_is_none(stub, aws):
 @pytest.mark.parametrize("place", ["#x", "a b", "edge#", "edge#a#b", "e\n", "ä", "x" * 2049])
 def test_a_place_that_is_none_is_never_asked_for(stub, aws, place):
     """Names as AWS allows them."""
-    assert "no secret id" in refusal(aws, place)
+    assert "not a secret id" in refusal(aws, place)
     assert stub.requests == []
 
 

@@ -38,7 +38,7 @@ def test_a_credential_given_by_acl_shows_a_groups_right_and_is_accepted(credenti
     assert read("systemd", "edge-token", tmp_path).secret.reveal() == CANARY
 
     (credentials / "edge-token").chmod(0o444)
-    with pytest.raises(ConfigError, match="lets others read"):
+    with pytest.raises(ConfigError, match="lets other users read"):
         read("systemd", "edge-token", tmp_path)
 
 
@@ -47,7 +47,7 @@ def test_a_credential_given_by_acl_shows_a_groups_right_and_is_accepted(credenti
 )
 def test_attack_a_credential_name_that_leaves_its_folder(credentials, tmp_path, name):
     """systemd's own names have no slash."""
-    with pytest.raises(ConfigError, match="no name of a systemd credential"):
+    with pytest.raises(ConfigError, match="not the name of a systemd credential"):
         read("systemd", name, tmp_path)
 
 

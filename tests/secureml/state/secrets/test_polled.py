@@ -189,6 +189,6 @@ def test_closed_it_asks_no_more(follow, manager):
 
 def test_a_secret_that_cannot_be_read_at_the_start_stops_it(manager):
     """There is no last value to go on with."""
-    manager.fault = ConfigError("Vault forbids reading kv/x")
-    with pytest.raises(ConfigError, match="forbids"):
+    manager.fault = ConfigError("Vault denies reading kv/x")
+    with pytest.raises(ConfigError, match="denies"):
         PolledSecret("vault:kv/x#y", manager, RefreshPolicy(), Clock())

@@ -86,7 +86,7 @@ def test_a_file_of_another_user_is_refused(tmp_path, monkeypatch):
     if (tmp_path / "secret").stat().st_uid == 0:
         assert source.read(tmp_path).reveal() == CANARY  # root's own files are believed
         return
-    with pytest.raises(ConfigError, match="belongs to someone else"):
+    with pytest.raises(ConfigError, match="belongs to another user"):
         source.read(tmp_path)
 
 
@@ -164,7 +164,7 @@ def test_a_manager_is_asked_by_its_scheme(managed, monkeypatch):
 @pytest.mark.parametrize(("reference", "table"), [("vault:kv/a#b", "vault"), ("aws:a", "aws")])
 def test_a_manager_without_its_table_stops_the_start(tmp_path, reference, table):
     """The line holds the table to write."""
-    with pytest.raises(ConfigError, match=rf"no table \[secrets.{table}\]"):
+    with pytest.raises(ConfigError, match=rf"need the table \[secrets.{table}\]"):
         SecretSource(reference).watch(tmp_path)
 
 
@@ -244,7 +244,7 @@ def test_attack_a_file_that_someone_else_owns_is_refused_by_root_too(tmp_path):
     """Its owner could change the mode, and then the secret."""
     source = written(tmp_path)
     os.chown(tmp_path / "secret", 65534, 65534)
-    with pytest.raises(ConfigError, match="belongs to someone else"):
+    with pytest.raises(ConfigError, match="belongs to another user"):
         source.read(tmp_path)
 
 
@@ -258,7 +258,7 @@ def test_root_reads_the_secret_of_the_user_who_owns_its_folder(tmp_path):
     os.chown(keys, 65534, 65534)
     assert SecretSource("file:keys/secret").read(tmp_path).reveal() == CANARY
     os.chown(keys, 4711, 4711)
-    with pytest.raises(ConfigError, match="belongs to someone else"):
+    with pytest.raises(ConfigError, match="belongs to another user"):
         SecretSource("file:keys/secret").read(tmp_path)
 
 

@@ -88,13 +88,13 @@ def test_a_token_that_rotates_in_its_file_is_used_at_the_next_reading(stub, vaul
 )  # fmt: skip
 def test_attack_a_place_that_is_none_is_never_asked_for(stub, vault, place):
     """A path that climbs would read what nobody named."""
-    assert "no place in Vault" in refusal(vault(), place)
+    assert "not a path in Vault" in refusal(vault(), place)
     assert stub.requests == []
 
 
 @pytest.mark.parametrize(
     ("status", "says"),
-    [(403, "forbids reading kv/edge"), (401, "forbids"), (404, "holds nothing at kv/edge"),
+    [(403, "denies reading kv/edge"), (401, "denies"), (404, "has no secret at kv/edge"),
      (400, "refused the request"), (500, "cannot be read"), (503, "cannot be read"),
      (429, "cannot be read"), (418, "cannot be read")],
 )  # fmt: skip
@@ -225,7 +225,7 @@ def test_a_login_that_was_revoked_is_renewed_once(stub, approle):
     assert stub.logins == 2
 
     stub.revoked = {"t2", "t3"}
-    assert "forbids" in refusal(found)
+    assert "denies" in refusal(found)
     assert stub.logins == 3
 
 
