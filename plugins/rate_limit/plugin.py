@@ -95,7 +95,6 @@ class RateLimit(Plugin):
         self._penalty = Penalty(self._bans, self._limiter, refusals, host.now, StoreUnavailable)
         exempt = [ip_network(network) for network in config["exempt_networks"]]
         self._address_key = lru_cache(4096)(lambda text: address_key(text, exempt))
-        self._states: dict[str, RequestState] = {}
 
     # -- phases before the view ----------------------------------------------------------------
 
@@ -106,7 +105,7 @@ class RateLimit(Plugin):
         # slow hashes.
         exempt = exchange.known and policy is not None and policy.health
         state = RequestState(self._address_key(exchange.client_address), exempt)
-        self._states[exchange.id] = state
+        exchange.state[self.name] = state
         facts = RequestFacts(state.address, "", "", exchange.route, self._model(exchange))
         plan = self._enforcer.plan(facts, authenticated=False)
         state.rows, state.failures = plan.rows, plan.failures
@@ -121,7 +120,7 @@ class RateLimit(Plugin):
 
     def limit(self, exchange: Exchange) -> None:
         """Refuse a caller who is banned or exceeds a limit."""
-        state = self._states.get(exchange.id) or RequestState()
+        state = exchange.state.get(self.name) or RequestState()
         principal = exchange.principal
         client, tier = (principal.client, principal.tier) if principal else ("", "")
         # Not the address: its limits were hit before, and plans are shared by callers.
@@ -138,7 +137,7 @@ class RateLimit(Plugin):
 
     def validate(self, exchange: Exchange) -> None:
         """Hit the limits in rows, before the rows are read."""
-        state = self._states.get(exchange.id)
+        state: RequestState | None = exchange.state.get(self.name)
         if state is None or not state.rows or exchange.payload is None:
             return
         instances = exchange.payload.get("instances")
@@ -200,7 +199,7 @@ class RateLimit(Plugin):
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Send the rate limit headers; of a refusal, the limits that were exceeded."""
-        state = self._states.get(exchange.id)
+        state: RequestState | None = exchange.state.get(self.name)
         if state is None:
             return
         results = state.exceeded or state.passed
@@ -211,7 +210,7 @@ class RateLimit(Plugin):
 
     def record(self, exchange: Exchange) -> None:
         """Release concurrency permits, and count a failed authentication."""
-        state = self._states.pop(exchange.id, None)
+        state: RequestState | None = exchange.state.pop(self.name, None)
         if state is None:
             return
         self._enforcer.release(state)

@@ -134,6 +134,8 @@ class Exchange:
     ``counted`` tells that this refusal is one of many of its subject: whoever keeps a line of
     each request leaves it out, for its number is told later as the event ``refusals_counted``.
     ``observing`` is true while a plugin runs that may change nothing: it is handed copies.
+    ``state`` is where a plugin keeps what it needs in a later phase of this request, under its own
+    name; nobody else reads it, and it goes with the exchange.
     ``model_name`` is what the path says, ``model`` what was found under that name.
     """
 
@@ -168,6 +170,7 @@ class Exchange:
     warning_count: int = 0
     observing: bool = False
     counted: bool = False
+    state: dict[str, Any] = field(default_factory=dict)
     _news: list[Event] | None = None
     _weighed: bool = False
     _payload: dict[str, Any] | None = None

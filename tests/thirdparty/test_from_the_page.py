@@ -9,14 +9,17 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pytest
 from click.testing import CliRunner
 from flask import Blueprint, g
 from marshmallow import Schema
 from marshmallow import fields as plain
+from sklearn.linear_model import LinearRegression
 
 from secureml import (
     ConfigError,
@@ -25,20 +28,23 @@ from secureml import (
     Principal,
     Problem,
     Result,
+    Section,
     fields,
     requires,
 )
 from secureml.app import create_app
 from secureml.cli.main import CommandContext, secureml
+from secureml.models.artifact import signature
+from secureml.models.sealing import packaging
 from secureml.pipeline.plugin_class import FORMS
 from secureml.testing import Harness
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 PAGE = (CHECKOUT / "docs" / "plugins.md").read_text("utf-8")
-PLUGIN, SIGNED, NOISE, TESTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PLUGIN, CENSUS, SIGNED, NOISE, TESTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 TOML, SIGNED_TOML = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-PRINTED = {"acme_hours": PLUGIN, "acme_signed": SIGNED, "acme_noise": NOISE}
+PRINTED = {"acme_hours": PLUGIN, "acme_signed": SIGNED, "acme_noise": NOISE, "acme_census": CENSUS}
 
 
 @pytest.fixture
@@ -345,6 +351,26 @@ def test_a_result_is_made_of_the_one_that_is_given(tmp_path: Path, package: Path
     assert sum(shown[0].probabilities[0]) == pytest.approx(1, abs=0.02)
     labels = Result([1])
     assert Harness(tmp_path).build(Noise).shape(None, labels) is labels
+
+
+def test_the_printed_section_is_learned_when_a_model_is_sealed(
+    package: Path, tmp_path: Path
+) -> None:
+    from acme_census import Census
+
+    order = packaging.Order(tmp_path / "m.joblib", "m", tmp_path / "m.csv", "y")
+    joblib.dump(LinearRegression().fit([[0.5], [1.5], [2.5]], [0, 1, 2]), order.model_path)
+    (tmp_path / "m.csv").write_text("x,y\n0.5,0\n1.5,1\n2.5,2\n")
+    target = packaging.SealTarget(
+        tmp_path / "models",
+        signature.generate_key(),
+        time.time,
+        sections={"census": Census.card_section},
+    )
+    card = packaging.seal_as(order, target).card
+    assert card.public()["sections"] == {"census": {"rows": 3}}
+    with pytest.raises(ValueError, match="no rows"):
+        Census.card_section.check(Section(public={"rows": 0}), card)
 
 
 def test_what_the_page_warns_of_stops_the_start(tmp_path: Path, package: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import re
 
 import pytest
 
+from plugins.rate_limit.enforcer import RequestState
 from plugins.rate_limit.plugin import RateLimit
 from secureml import ConfigError, Plugin, Policy, Problem, requires
 from secureml.testing import Harness
@@ -350,9 +352,13 @@ def test_in_observe_mode_nobody_is_refused(tmp_path):
 
 def test_no_state_is_kept_after_a_request(tmp_path):
     _, plugin, app = app_of(tmp_path, {"limits": [CLIENT_3]})
+    app.test_client().get("/go")
+    gc.collect()
+    kept = sum(isinstance(one, RequestState) for one in gc.get_objects())
     for path in ("/go", "/nowhere", "/healthz", "/go", "/go", "/go"):
         app.test_client().get(path)
-    assert plugin._states == {}
+    gc.collect()
+    assert sum(isinstance(one, RequestState) for one in gc.get_objects()) == kept
     plugin.close()
 
 
