@@ -380,6 +380,13 @@ TOKENS = [
 
 LOG = [
     Internal(
+        "python-json-logger", "pythonjsonlogger.core:BaseJsonFormatter.format", _LINE,
+        "it is given a record with no more than what it reads today: no line would be written",
+        parameters="self record",
+        statements=(("pythonjsonlogger.core:BaseJsonFormatter.format",
+                     "message_dict = record.msg.copy()"),),
+    ),
+    Internal(
         "python-json-logger", "pythonjsonlogger.core:BaseJsonFormatter.add_fields", _LINE,
         "ours replaces it: fields of the library's own would be missing from the lines, "
         "or the fields of a line be lost",

@@ -54,6 +54,7 @@ EXTENSION_POINTS = {
     "authlib.oauth2.rfc8628.device_code.DeviceCodeGrant": {
         "query_device_credential", "validate_device_credential",
     },
+    "pythonjsonlogger.json.JsonFormatter": {"jsonify_log_record"},
     "limits.storage.base.MovingWindowSupport": {"acquire_entry", "get_moving_window"},
     "limits.storage.base.SlidingWindowCounterSupport": {
         "acquire_sliding_window_entry", "clear_sliding_window", "get_sliding_window",
