@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +14,15 @@ from hypothesis import HealthCheck, settings
 
 from secureml import program_log
 from secureml.cli.main import main
+from tests import loopback
 
 # How long an example takes says how busy the machine is, and nothing of the claim.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+
+# For good, and for what is done before the first test as well.
+sys.addaudithook(loopback.refuse)
 
 
 class Said(NamedTuple):
@@ -51,6 +57,16 @@ def _ctrl_c_works() -> None:
 def _log_outlives_tests() -> None:
     # Made here, the log's handler writes where pytest began and not where one test captures.
     program_log.configure("warning")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_beyond_loopback() -> Iterator[None]:
+    """Fail a test that reached beyond this machine, though it took that for a network's fault."""
+    before = len(loopback.REFUSED)
+    yield
+    reached = loopback.REFUSED[before:]
+    del loopback.REFUSED[before:]
+    assert reached == [], f"beyond loopback: {reached}"
 
 
 @pytest.fixture

@@ -1,4 +1,10 @@
-"""Formats a line with python-json-logger, prepared once. Knows no Flask and no SecureML."""
+"""Formats a line with python-json-logger, prepared once. Knows no Flask and no SecureML.
+
+Of the library, ``format`` does the work. What is ours beside it saves 2.3 of a line's 8.6
+microseconds: a record without the process, thread and caller that `logging` finds out for each,
+an encoder that is made once and looks for no cycles, and no loops over defaults, extras and
+renamed fields, of which a line has none.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +16,21 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 # Made once: json.dumps makes one a call for anything but its defaults.
-_ENCODER = json.JSONEncoder()
-_NAME = "secureml.access_log"
+_ENCODER = json.JSONEncoder(check_circular=False)
+
+
+class LineRecord(logging.LogRecord):
+    """A record that is the fields of a line: it has no level, logger, caller or traceback."""
+
+    exc_info = exc_text = stack_info = None
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        # Not the base's own: half of a line's time would go into what no line says.
+        self.msg: Any = fields
 
 
 class LineFormatter(JsonFormatter):
-    """Takes the fields of a line as they are: it has no level, logger or caller.
-
-    So the loops over defaults, extras and renamed fields are skipped, 3 us of a line's 18.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(json_serializer=_serialize)
+    """Takes the fields of a line as they are."""
 
     def add_fields(
         self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
@@ -29,11 +38,10 @@ class LineFormatter(JsonFormatter):
         """Copy the fields of the line."""
         log_data.update(message_dict)
 
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """Return the fields as JSON, as the library does with its defaults."""
+        return _ENCODER.encode(log_data)
+
     def line(self, fields: Mapping[str, Any]) -> str:
         """Return the fields as one line of ASCII JSON, without its line feed."""
-        record = logging.LogRecord(_NAME, logging.INFO, "", 0, fields, None, None)
-        return self.format(record)
-
-
-def _serialize(data: Any, **_: Any) -> str:
-    return _ENCODER.encode(data)
+        return self.format(LineRecord(fields))

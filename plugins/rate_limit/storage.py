@@ -5,8 +5,8 @@ An adapter, so it may know Flask, `ConfigError` and secrets. Every rule is decla
 over it; ``limiter.limiter.hit_with_stats(...)`` then decides each hit. There is one Limiter for
 each strategy in use over each storage, and ``app.extensions["limiter"]`` shows them all.
 
-What Flask-Limiter does not get is its hooks: they cost 60 microseconds a request where a
-strategy costs ten, and the phases of the pipeline are the only hooks of this application.
+What Flask-Limiter does not get is its hooks: they cost 100 microseconds a request where a
+strategy costs 20, and the phases of the pipeline are the only hooks of this application.
 `Limiter.init_app` registers none for a limiter that the app already has.
 """
 

@@ -180,6 +180,23 @@ def test_instances_that_are_no_rows_are_told_as_such(post, instances):
     assert [path for path, _ in faults] == ["/instances"]
 
 
+def test_marshmallow_reads_the_envelope_of_every_prediction(post, golden, monkeypatch):
+    """What its schema says is what happens, for a good body as for a faulty one."""
+    loaded, load = [], api.PredictBody.load
+    monkeypatch.setattr(
+        api.PredictBody, "load", lambda schema, data: (loaded.append(data), load(schema, data))[1]
+    )
+    bodies = [{"instances": [golden]}, {"instances": [golden] * 3}, {"rows": [golden]}]
+    assert [post(body).status_code for body in bodies] == [200, 200, 422]
+    assert loaded == bodies
+
+
+def test_the_envelope_does_not_walk_the_rows():
+    """A thousand rows cost what one does: the very list is handed on."""
+    rows = [[1.0]] * 1000
+    assert api.PredictBody().load({"instances": rows})["instances"] is rows
+
+
 def test_attack_an_unknown_key_is_not_echoed(post):
     answer = post({"instances": [ROW], "<script>hunter2": 1})
     assert b"hunter2" not in answer.data

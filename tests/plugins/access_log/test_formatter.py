@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 
+from hypothesis import given
+from hypothesis import strategies as st
 from pythonjsonlogger.json import JsonFormatter
 
 from plugins.access_log.formatter import LineFormatter
@@ -31,3 +34,17 @@ def test_the_fields_of_the_caller_are_not_changed() -> None:
 
 def test_the_library_s_own_formatter_is_used() -> None:
     assert LineFormatter.format is JsonFormatter.format
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=6))
+def test_a_line_is_what_the_library_makes_of_a_whole_record(fields) -> None:
+    """To the byte: with the record that `logging` makes, and nothing of ours but the fields."""
+    record = logging.LogRecord("access", logging.INFO, "", 0, fields, None, None)
+    assert LineFormatter().line(fields) == JsonFormatter([]).format(record)

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from plugins.access_log.line import line, rfc3339
+from plugins.access_log.line import line, milliseconds, rfc3339
 from secureml import Event, Phase, Principal, Problem, Refusal
 from secureml.testing import START, Harness
 from tests.json_schema import faults
@@ -123,6 +123,23 @@ def test_a_full_line(harness):
         "observed": [refused],
         "events": ["authn_token_revoked", "user_updated"],
     }
+
+
+@given(st.integers(0, 10**13))
+@example(500)
+@example(2500)
+@example(4500)
+@example(0)
+def test_milliseconds_are_rounded_as_python_rounds_them(nanoseconds):
+    """Where it lies between two thousandths as well: three hours at most."""
+    assert repr(milliseconds(nanoseconds)) == repr(round(nanoseconds / 1e6, 3))
+
+
+@given(st.integers(0, 10**10))
+def test_milliseconds_between_two_thousandths_are_rounded_as_python_rounds_them(thousands):
+    """One request in a thousand."""
+    nanoseconds = thousands * 1000 + 500
+    assert milliseconds(nanoseconds) == round(nanoseconds / 1e6, 3)
 
 
 def test_a_refusal_by_no_plugin_has_an_empty_phase(harness):

@@ -6,9 +6,11 @@ import gc
 import re
 
 import pytest
+from flask_limiter import Limiter
 
 from plugins.rate_limit.enforcer import RequestState
 from plugins.rate_limit.plugin import RateLimit
+from plugins.rate_limit.strategies import STRATEGIES, HitResult
 from secureml import ConfigError, Plugin, Policy, Problem, requires
 from secureml.testing import Harness
 
@@ -20,6 +22,32 @@ def test_a_client_has_what_it_is_allowed_and_others_have_their_own(limited):
     one = limited(CLIENT_3)
     assert one.passed(5) == 3
     assert one.passed(5, client="other") == 3
+
+
+@pytest.mark.parametrize("unit", ["requests", "rows"])
+@pytest.mark.parametrize(
+    ("allow", "strategy"),
+    [
+        *((f"9 per {time}", name) for time in ("minute", "day") for name in STRATEGIES),
+        ("9 per calendar month", "fixed-window"),
+        ("9 ever", "fixed-window"),
+    ],
+)
+def test_nothing_but_the_limiter_of_a_flask_limiter_decides(
+    limited, monkeypatch, allow, strategy, unit
+):
+    """Each limit is declared to one; what that says is done, whatever has been counted."""
+    one = limited({"for": "client", "allow": allow, "unit": unit, "strategy": strategy})
+    assert one.send(rows=1)[0] is None
+    (rule,), registry = one.plugin.rules, one.plugin._registry
+    limiter = registry.limiter(strategy, durable=rule.allowance.durable)
+    assert isinstance(limiter, Limiter)
+    declared = [str(each.limit) for each in limiter.limit_manager.application_limits]
+    assert str(registry.items[rule]) in declared
+    refused = HitResult(allowed=False, remaining=0, retry_after=7.0, reset_after=7.0)
+    monkeypatch.setattr(limiter.limiter, "hit_with_stats", lambda *_, **__: refused)
+    problem, headers = one.send(rows=1)
+    assert (problem.code, headers["RateLimit"].count(";r=0")) == ("rate_limited", 1)
 
 
 def test_retry_after_is_enough_and_a_second_less_is_not(limited):
