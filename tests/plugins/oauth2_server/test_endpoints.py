@@ -115,51 +115,51 @@ def test_what_does_not_hold_is_as_good_as_revoked(core, dead):
 
 
 @pytest.mark.parametrize("hint", ["access_token", "refresh_token", "pct_token", "", "x" * 100])
-def test_a_wrong_hint_finds_the_token_all_the_same(core, hint):
+def test_a_wrong_hint_finds_the_token_all_the_same(shared, hint):
     """RFC 7009, 2.1: the search goes on over all kinds."""
-    auth, pair = (core.web, core.web_secret), core.pair()
+    auth, pair = (shared.web, shared.web_secret), shared.pair()
     for text in pair["access_token"], pair["refresh_token"]:
-        answer = core.post("/oauth2/introspect", auth, token=text, token_type_hint=hint)
+        answer = shared.post("/oauth2/introspect", auth, token=text, token_type_hint=hint)
         assert answer.json["active"] is True
-    answer = core.post("/oauth2/revoke", auth, token=pair["refresh_token"], token_type_hint=hint)
+    answer = shared.post("/oauth2/revoke", auth, token=pair["refresh_token"], token_type_hint=hint)
     assert answer.status_code == 200
-    assert core.ask(pair["access_token"]).status_code == 401
+    assert shared.ask(pair["access_token"]).status_code == 401
 
 
-def test_asking_about_a_refresh_token_does_not_spend_it(core):
-    pair = core.pair()
+def test_asking_about_a_refresh_token_does_not_spend_it(shared):
+    pair = shared.pair()
     for _ in range(3):
-        assert core.introspect(pair["refresh_token"]).json["active"] is True
-    assert core.refresh(pair["refresh_token"]).status_code == 200
+        assert shared.introspect(pair["refresh_token"]).json["active"] is True
+    assert shared.refresh(pair["refresh_token"]).status_code == 200
 
 
-def test_attack_asking_about_a_spent_token_ends_nobody(core):
+def test_attack_asking_about_a_spent_token_ends_nobody(shared):
     """Else a resource server that sees an old one is a switch."""
-    first = core.pair()
-    second = core.refresh(first["refresh_token"]).json
-    assert core.introspect(first["refresh_token"]).json == {"active": False}
-    assert core.revoke(first["refresh_token"]).status_code == 200
-    assert core.ask(second["access_token"]).status_code == 200
-    assert core.refresh(second["refresh_token"]).status_code == 200
+    first = shared.pair()
+    second = shared.refresh(first["refresh_token"]).json
+    assert shared.introspect(first["refresh_token"]).json == {"active": False}
+    assert shared.revoke(first["refresh_token"]).status_code == 200
+    assert shared.ask(second["access_token"]).status_code == 200
+    assert shared.refresh(second["refresh_token"]).status_code == 200
 
 
-def test_one_access_token_is_taken_back_and_its_sister_goes_on(core):
-    pair = core.pair()
-    sister = core.refresh(pair["refresh_token"]).json
-    assert core.revoke(pair["access_token"]).status_code == 200
-    assert core.ask(pair["access_token"]).status_code == 401
-    assert core.ask(sister["access_token"]).status_code == 200
-    assert core.refresh(sister["refresh_token"]).status_code == 200
+def test_one_access_token_is_taken_back_and_its_sister_goes_on(shared):
+    pair = shared.pair()
+    sister = shared.refresh(pair["refresh_token"]).json
+    assert shared.revoke(pair["access_token"]).status_code == 200
+    assert shared.ask(pair["access_token"]).status_code == 401
+    assert shared.ask(sister["access_token"]).status_code == 200
+    assert shared.refresh(sister["refresh_token"]).status_code == 200
 
 
-def test_a_refresh_token_takes_all_access_tokens_along(core):
+def test_a_refresh_token_takes_all_access_tokens_along(shared):
     """RFC 7009, 2.1: SHOULD; here it is so."""
-    pair = core.pair()
-    sister = core.refresh(pair["refresh_token"], scope="models:read").json
-    assert core.revoke(sister["refresh_token"]).status_code == 200
+    pair = shared.pair()
+    sister = shared.refresh(pair["refresh_token"], scope="models:read").json
+    assert shared.revoke(sister["refresh_token"]).status_code == 200
     for text in pair["access_token"], sister["access_token"]:
-        assert core.ask(text).status_code == 401
-        assert core.introspect(text).json == {"active": False}
+        assert shared.ask(text).status_code == 401
+        assert shared.introspect(text).json == {"active": False}
 
 
 def test_attack_the_right_to_ask_is_no_right_to_end(core):
@@ -210,11 +210,11 @@ def test_only_a_post_is_read(shared, path, method):
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 
 
-def test_attack_a_public_program_ends_the_token_of_another_by_its_id(core):
+def test_attack_a_public_program_ends_the_token_of_another_by_its_id(shared):
     """It says who it is by an id that everybody may know: so its own tokens alone."""
-    program, _ = core.program(grants=[CODE, REFRESH], redirects=[BACK], public=True)
-    pair = core.pair()
+    program, _ = shared.program(grants=[CODE, REFRESH], redirects=[BACK], public=True)
+    pair = shared.pair()
     for text in pair["access_token"], pair["refresh_token"]:
-        answer = core.post("/oauth2/revoke", client_id=program, token=text)
+        answer = shared.post("/oauth2/revoke", client_id=program, token=text)
         assert (answer.status_code, answer.json["error"]) == (400, "invalid_grant")
-    assert core.ask(pair["access_token"]).status_code == 200
+    assert shared.ask(pair["access_token"]).status_code == 200

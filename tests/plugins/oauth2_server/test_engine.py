@@ -62,9 +62,9 @@ def test_an_error_that_may_not_be_told_elsewhere_is_raised(core):
 # -- the device's own request ----------------------------------------------------------------
 
 
-def test_a_device_is_told_all_that_rfc_8628_names(core):
+def test_a_device_is_told_all_that_rfc_8628_names(shared):
     """3.2: whole seconds, and a page under TLS at our own address."""
-    body = begin(core, client_id=core.device_program()).json
+    body = begin(shared, client_id=shared.device_program()).json
     assert set(body) == {
         "device_code", "user_code", "verification_uri", "verification_uri_complete",
         "expires_in", "interval",
@@ -74,9 +74,9 @@ def test_a_device_is_told_all_that_rfc_8628_names(core):
     assert type(body["expires_in"]) is type(body["interval"]) is int
 
 
-def test_attack_the_page_of_a_device_is_never_where_a_host_header_says(core):
-    program = core.device_program()
-    answer = core.http.post(
+def test_attack_the_page_of_a_device_is_never_where_a_host_header_says(shared):
+    program = shared.device_program()
+    answer = shared.http.post(
         "/oauth2/device_authorization", data={"client_id": program},
         headers={"X-Forwarded-Host": "evil.example"}, base_url="https://evil.example",
     )  # fmt: skip
@@ -84,26 +84,26 @@ def test_attack_the_page_of_a_device_is_never_where_a_host_header_says(core):
 
 
 @pytest.mark.parametrize("scope", ["root", "predict root", "PREDICT", "predict,other", "*"])
-def test_attack_a_device_asks_for_more_than_its_program_has(core, scope):
-    program = core.device_program()
-    assert begin(core, client_id=program, scope=scope).json["error"] == "invalid_scope"
+def test_attack_a_device_asks_for_more_than_its_program_has(shared, scope):
+    program = shared.device_program()
+    assert begin(shared, client_id=program, scope=scope).json["error"] == "invalid_scope"
 
 
-def test_two_devices_of_one_program_are_two(core):
-    program = core.device_program()
-    first, second = (begin(core, client_id=program).json for _ in range(2))
+def test_two_devices_of_one_program_are_two(shared):
+    program = shared.device_program()
+    first, second = (begin(shared, client_id=program).json for _ in range(2))
     for name in ("device_code", "user_code"):
         assert first[name] != second[name]
 
 
-def test_a_device_of_a_program_with_a_secret_shows_it(core):
+def test_a_device_of_a_program_with_a_secret_shows_it(shared):
     """Neither to begin nor to ask is its id enough."""
-    name, secret = core.program(grants=[DEVICE])
-    assert begin(core, client_id=name).status_code == 401
-    begun = core.post("/oauth2/device_authorization", (name, secret), scope="predict").json
+    name, secret = shared.program(grants=[DEVICE])
+    assert begin(shared, client_id=name).status_code == 401
+    begun = shared.post("/oauth2/device_authorization", (name, secret), scope="predict").json
     poll = {"grant_type": DEVICE, "device_code": begun["device_code"]}
-    assert core.token(client_id=name, **poll).json["error"] == "invalid_client"
-    assert core.token((name, secret), **poll).json["error"] == "authorization_pending"
+    assert shared.token(client_id=name, **poll).json["error"] == "invalid_client"
+    assert shared.token((name, secret), **poll).json["error"] == "authorization_pending"
 
 
 # -- a program that must bind its tokens -----------------------------------------------------

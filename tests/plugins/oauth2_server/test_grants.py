@@ -168,15 +168,15 @@ def test_a_grant_ends_with_the_client_whose_program_it_is(core):
 # -- refreshing ----------------------------------------------------------------------------
 
 
-def test_each_refresh_gives_another_token_and_ends_the_one_before(core):
+def test_each_refresh_gives_another_token_and_ends_the_one_before(shared):
     """RFC 9700, 4.14.2: rotation, so that a copy is noticed."""
-    pair = core.pair()
+    pair = shared.pair()
     seen = {pair["refresh_token"]}
     for _ in range(4):
-        pair = core.refresh(pair["refresh_token"]).json
+        pair = shared.refresh(pair["refresh_token"]).json
         assert pair["refresh_token"] not in seen
         seen.add(pair["refresh_token"])
-    assert core.ask(pair["access_token"]).status_code == 200
+    assert shared.ask(pair["access_token"]).status_code == 200
 
 
 @pytest.mark.parametrize("back", [1, 2, 4])
@@ -192,22 +192,22 @@ def test_attack_a_refresh_token_from_long_ago_ends_the_family(core, back):
     assert core.happened("authn_token_reuse")
 
 
-def test_attack_a_replay_ends_one_family_and_no_other(core):
+def test_attack_a_replay_ends_one_family_and_no_other(shared):
     """Whoever steals one token must not be able to sign everybody out."""
-    mine, other = core.pair(), core.pair()
-    core.refresh(mine["refresh_token"])
-    core.refresh(mine["refresh_token"])
-    assert core.ask(mine["access_token"]).status_code == 401
-    assert core.ask(other["access_token"]).status_code == 200
-    assert core.refresh(other["refresh_token"]).status_code == 200
+    mine, other = shared.pair(), shared.pair()
+    shared.refresh(mine["refresh_token"])
+    shared.refresh(mine["refresh_token"])
+    assert shared.ask(mine["access_token"]).status_code == 401
+    assert shared.ask(other["access_token"]).status_code == 200
+    assert shared.refresh(other["refresh_token"]).status_code == 200
 
 
 @pytest.mark.parametrize("scope", ["other", "predict", "models:read other", "models:read root"])
-def test_attack_a_refresh_asks_for_more_than_was_agreed_to(core, scope):
+def test_attack_a_refresh_asks_for_more_than_was_agreed_to(shared, scope):
     """RFC 6749, 6: not even what program and person both hold; and the token is not spent."""
-    pair = core.pair(scope="models:read")
-    assert core.refresh(pair["refresh_token"], scope=scope).json["error"] == "invalid_scope"
-    assert core.refresh(pair["refresh_token"]).json["scope"] == "models:read"
+    pair = shared.pair(scope="models:read")
+    assert shared.refresh(pair["refresh_token"], scope=scope).json["error"] == "invalid_scope"
+    assert shared.refresh(pair["refresh_token"]).json["scope"] == "models:read"
 
 
 @pytest.mark.parametrize("who", ["acme", "partner"])
@@ -265,16 +265,16 @@ def test_what_is_refreshed_stays_bound_to_the_key(core, bound):
     assert core.ask(body["access_token"], scheme="DPoP", DPoP=shown).status_code == 200
 
 
-def test_attack_a_key_laid_over_tokens_of_a_bearer(core):
+def test_attack_a_key_laid_over_tokens_of_a_bearer(shared):
     """A thief who has a bearer's refresh token cannot make it his own and lock the owner out."""
-    program, _ = core.program(grants=[CODE, REFRESH], redirects=[BACK], public=True)
-    pair = core.trade(core.code(client_id=program), auth=(), client_id=program).json
-    headers = {"DPoP": core.dpop(EC_OTHER, jti="thief")}
-    stolen = core.refresh(pair["refresh_token"], auth=(), client_id=program, headers=headers)
-    answer = core.refresh(pair["refresh_token"], auth=(), client_id=program)
+    program, _ = shared.program(grants=[CODE, REFRESH], redirects=[BACK], public=True)
+    pair = shared.trade(shared.code(client_id=program), auth=(), client_id=program).json
+    headers = {"DPoP": shared.dpop(EC_OTHER, jti="thief")}
+    stolen = shared.refresh(pair["refresh_token"], auth=(), client_id=program, headers=headers)
+    answer = shared.refresh(pair["refresh_token"], auth=(), client_id=program)
     assert answer.json["error"] == "invalid_grant"  # the owner's own shows that it was copied
-    ended = core.refresh(
+    ended = shared.refresh(
         stolen.json["refresh_token"], auth=(), client_id=program,
-        headers={"DPoP": core.dpop(EC_OTHER, jti="again")},
+        headers={"DPoP": shared.dpop(EC_OTHER, jti="again")},
     )  # fmt: skip
     assert ended.json["error"] == "invalid_grant"

@@ -86,17 +86,17 @@ def test_a_clock_set_back_since_a_person_came_costs_them_no_token(core):
 # -- what an answer holds --------------------------------------------------------------------
 
 
-def test_an_answer_is_that_of_rfc_6749_and_names_what_was_given(core):
+def test_an_answer_is_that_of_rfc_6749_and_names_what_was_given(shared):
     """5.1: the scope is said always, since it may be less than was asked for."""
-    pair = core.pair(scope="models:read other")
+    pair = shared.pair(scope="models:read other")
     assert set(pair) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
     assert (pair["token_type"], pair["expires_in"]) == ("Bearer", 900)
     assert pair["scope"] == "models:read"
 
 
-def test_no_two_answers_share_a_token_or_an_id(core):
-    pairs = [core.pair() for _ in range(3)]
-    pairs.append(core.refresh(pairs[0]["refresh_token"]).json)
+def test_no_two_answers_share_a_token_or_an_id(shared):
+    pairs = [shared.pair() for _ in range(3)]
+    pairs.append(shared.refresh(pairs[0]["refresh_token"]).json)
     ids = [claims_of(pair["access_token"])["jti"] for pair in pairs]
     families = [claims_of(pair["access_token"])["sid"] for pair in pairs]
     assert len(set(ids)) == 4
@@ -105,12 +105,12 @@ def test_no_two_answers_share_a_token_or_an_id(core):
     assert len({pair["refresh_token"] for pair in pairs}) == 4
 
 
-def test_a_token_says_for_whom_and_by_which_program(core):
+def test_a_token_says_for_whom_and_by_which_program(shared):
     """RFC 9068, 2.2 and 5: a person's name is never that of a program."""
-    person = claims_of(core.pair()["access_token"])
-    machine = claims_of(core.machine_token()["access_token"])
-    assert (person["sub"], person["client_id"]) == ("ann", core.web)
-    assert machine["sub"] == machine["client_id"] == core.machine
+    person = claims_of(shared.pair()["access_token"])
+    machine = claims_of(shared.machine_token()["access_token"])
+    assert (person["sub"], person["client_id"]) == ("ann", shared.web)
+    assert machine["sub"] == machine["client_id"] == shared.machine
     assert "cnf" not in person
 
 
@@ -155,10 +155,10 @@ def test_attack_a_refresh_does_not_move_the_end_of_a_consent(core):
         assert core.introspect(pair["refresh_token"]).json["exp"] == ends
 
 
-def test_a_token_of_a_key_names_the_key_and_no_more(core):
-    auth = (core.machine, core.machine_secret)
-    headers = {"DPoP": core.dpop(EC)}
-    body = core.token(auth, headers, grant_type="client_credentials").json
+def test_a_token_of_a_key_names_the_key_and_no_more(shared):
+    auth = (shared.machine, shared.machine_secret)
+    headers = {"DPoP": shared.dpop(EC)}
+    body = shared.token(auth, headers, grant_type="client_credentials").json
     assert claims_of(body["access_token"])["cnf"] == {"jkt": EC.thumbprint()}
 
 

@@ -193,14 +193,14 @@ def test_signing_out_ends_the_session_on_our_side(core):
     assert 'value="sign-in"' in core.get(address, thief).text
 
 
-def test_two_browsers_of_one_person_are_two_sessions(core):
-    first, second = core.browser(), core.browser()
-    address = core.request()
+def test_two_browsers_of_one_person_are_two_sessions(shared):
+    first, second = shared.browser(), shared.browser()
+    address = shared.request()
     for browser in first, second:
-        core.sign_in(address, browser)
-    core.submit(core.get(address, first), address, first, step="sign-out")
-    assert 'value="sign-in"' in core.get(address, first).text
-    assert 'value="allow"' in core.get(address, second).text
+        shared.sign_in(address, browser)
+    shared.submit(shared.get(address, first), address, first, step="sign-out")
+    assert 'value="sign-in"' in shared.get(address, first).text
+    assert 'value="allow"' in shared.get(address, second).text
 
 
 def test_a_person_who_is_shut_out_is_signed_out_at_once(core):
