@@ -114,28 +114,27 @@ def test_what_one_process_remembers_no_other_can_use(passwords):
 
 def test_attack_slow_hashes_at_once_are_few(passwords, monkeypatch):
     """19 MiB and a core each: strangers choose how many ask, and not how many run."""
-    running, most, lock = [], [0], threading.Lock()
-    gate = threading.Event()
+    inside, done = threading.Barrier(module.AT_ONCE + 1), threading.Event()
 
     class Hasher:
         def verify(self, _hashed, _text):
-            with lock:
-                running.append(1)
-                most[0] = max(most[0], len(running))
-                if len(running) == module.AT_ONCE:
-                    gate.set()
-            gate.wait(10)
-            with lock:
-                running.pop()
+            inside.wait(10)
+            done.wait(10)
             return False
 
     monkeypatch.setattr(passwords, "_hasher", Hasher())
-    threads = [threading.Thread(target=passwords._matches, args=("x", "y")) for _ in range(8)]
+    threads = [
+        threading.Thread(target=passwords._matches, args=("x", "y")) for _ in range(module.AT_ONCE)
+    ]
     for thread in threads:
         thread.start()
+    inside.wait(10)
+    one_more = passwords._turns.acquire(blocking=False)
+    done.set()
     for thread in threads:
         thread.join()
-    assert most == [module.AT_ONCE]
+    assert not one_more
+    assert passwords._turns.acquire(blocking=False)
 
 
 def test_a_turn_comes_back_where_a_hash_could_not_be_read(passwords):
