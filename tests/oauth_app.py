@@ -178,6 +178,11 @@ class OAuthApp:
         page = self.get(address, browser)
         return self.submit(page, address, browser, step="sign-in", name=name, password=password)
 
+    def answered(self, **changed):
+        """Return what the browser of somebody signed in gets for a request."""
+        assert self.sign_in().status_code == 303
+        return self.get(self.request(**changed))
+
     def decide(self, step="allow", browser=None, **asked):
         """Go through the pages and return where the browser is sent back to."""
         address = self.request(**asked)

@@ -22,6 +22,7 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 GRANTS = {"code": CODE, "refresh": REFRESH, "client-credentials": MACHINE, "device": DEVICE}
 PREFIX = "oc_"
 CACHE_SIZE = 4096  # names come from outside, so what is remembered is bounded
+LONGEST = 40  # characters of an id
 
 _metadata = sa.MetaData()
 _table = sa.Table(
@@ -76,6 +77,8 @@ class OAuthClients:
 
     def get(self, name: str) -> OAuthClient | None:
         """Return a client that is not revoked, or None."""
+        if len(name) > LONGEST:
+            return None  # what cannot be is not remembered either
         version = self._store.version(TOPIC)
         cached, clients = self._cache
         if cached != version or len(clients) >= CACHE_SIZE:

@@ -165,4 +165,6 @@ class Engine(AuthorizationServer):
             return InvalidClientError()
         if not uri or not client.check_redirect_uri(uri):
             return InvalidRequestError()
+        if not request.payload.response_type:
+            return InvalidRequestError(redirect_uri=uri)
         return UnsupportedResponseTypeError("", redirect_uri=uri)

@@ -24,6 +24,7 @@ from .request import OAuth2Request, RequestData
 from .server import Server
 from .sessions import csrf_token, verify_csrf
 from .users import User
+from .views import needs_store
 
 COOKIE = "__Host-secureml-oauth2"
 FORM_LIMIT = 4096
@@ -55,14 +56,18 @@ class BrowserFlow:
     # -- a request for a code ------------------------------------------------------------
 
     def show_consent(self, exchange: Exchange) -> Response:
-        """Show who asks for what, to whoever is signed in."""
+        """Show who asks for what, to whoever is signed in.
+
+        An error goes back to the program no earlier (RFC 9700, 4.11.2): a link to us must not be
+        a way to somewhere else for whoever clicks on it.
+        """
         step = self._step(exchange)
         request, _grant = self._consent(exchange)
+        if step.user is None:
+            return self._sign_in_page(step, program=_program(request))
         if isinstance(request, str):
             return _redirect(request)
         client = request.client
-        if step.user is None:
-            return self._sign_in_page(step, program=client.record.label)
         scopes = frozenset(request.scope.split()) & self._server.resource_owners.rights(step.user)
         redirect = request.payload.redirect_uri
         return self._consent_page(
@@ -74,13 +79,13 @@ class BrowserFlow:
         step = self._step(exchange)
         self._check_form(step)
         request, grant = self._consent(exchange)
+        word = step.form.get("step")
+        if step.user is None or word not in ("allow", "deny"):
+            return self._sign_in_or_out(step, program=_program(request))
         if isinstance(request, str):
             return _redirect(request)
-        word = step.form.get("step")
-        if word in ("allow", "deny") and step.user is not None:
-            user = step.user if word == "allow" else None
-            return _redirect(self._engine.authorize(request, grant, user))
-        return self._sign_in_or_out(step, program=request.client.record.label)
+        user = step.user if word == "allow" else None
+        return _redirect(self._engine.authorize(request, grant, user))
 
     def _consent(self, exchange: Exchange) -> tuple[OAuth2Request | str, Any]:
         """Return a request that may be agreed to, or where the browser goes with its error."""
@@ -210,6 +215,11 @@ class BrowserFlow:
         return _page("device", typed=typed[:20], wrong=wrong, action=step.action, proof=proof)
 
 
+def _program(request: OAuth2Request | str) -> str:
+    """Return the name of the program that asks, "" where its request is not one to agree to."""
+    return "" if isinstance(request, str) else str(request.client.record.label)
+
+
 def _parameters(exchange: Exchange) -> dict[str, str]:
     """Return the query's parameters, each once and in readable text; raises Problem."""
     query = exchange.request.environ.get("QUERY_STRING", "")
@@ -262,7 +272,7 @@ def add(views: Blueprint, flow: BrowserFlow) -> None:
     ]
     for name, method, taken, opened in steps:
         path = urls.AUTHORIZE if name == "authorize" else urls.DEVICE
-        view = opened(lambda taken=taken: taken(g.exchange))
+        view = opened(needs_store(lambda taken=taken: taken(g.exchange)))
         views.add_url_rule(path, f"{name}_{method.lower()}", view, methods=[method])
 
     @views.get(urls.STYLE, endpoint="style")

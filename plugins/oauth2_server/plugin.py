@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 # Whatever changes under one of these forgets every verified token.
 TOPICS = ("clients", TOPIC, "signing_keys")
 CHALLENGE = 'Bearer realm="secureml"'
+PAGES = (metadata.AUTHORIZE, metadata.DEVICE)
 _DPOP = f'DPoP algs="{" ".join(dpop.ALGORITHMS)}"'
 
 
@@ -80,10 +81,17 @@ class OAuth2Server(Plugin):
         self.challenge = f"{CHALLENGE}, {_DPOP}"
 
     def admit(self, exchange: Exchange) -> None:
-        """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
+        """Refuse a token in the URL, even a good one: by now it stands in every log on the way.
+
+        A page is read by no other origin.
+        """
         query: str = exchange.request.environ.get("QUERY_STRING", "")
         if query and carries_credential(query, (REFRESH, SECRET)):
             raise Problem("credential_in_url", reason="oauth2_server.in_url")
+        if exchange.request.environ.get("PATH_INFO") in PAGES:
+            # Browsers are sent there and no script reads it, whatever origins an operator
+            # lists for the service (RFC 9700, 2.6).
+            exchange.allow_origin("")
 
     def identify(self, exchange: Exchange) -> Principal | None:
         """Return whose token this is; None without a token of our own issuer."""
@@ -103,7 +111,7 @@ class OAuth2Server(Plugin):
             raise _unauthorized(scheme, refused.reason) from None
         except (TooManyProofs, StoreUnavailable) as error:
             # Nobody can tell now, and what was true a moment ago is no permission.
-            raise _unavailable(error) from error
+            raise views.unavailable(error) from error
         return found.principal
 
     def _find(self, token: str) -> CachedToken | None:
@@ -155,7 +163,7 @@ class OAuth2Server(Plugin):
         except InvalidToken as refused:
             raise _bad_proof(refused) from None
         except TooManyProofs as error:
-            raise _unavailable(error) from error
+            raise views.unavailable(error) from error
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
         """Name the scope that a token lacks (RFC 6750, 3.1)."""
@@ -197,11 +205,6 @@ def _http_request(exchange: Exchange) -> HttpRequest:
 def _bad_proof(refused: InvalidToken) -> Problem:
     reason = f"oauth2_server.{refused.reason}"
     return Problem("oauth2_server.invalid_dpop_proof", reason=reason)
-
-
-def _unavailable(error: Exception) -> Problem:
-    reason = f"oauth2_server.{type(error).__name__}"
-    return Problem("unavailable", reason=reason, headers={"Retry-After": "30"})
 
 
 def _unauthorized(scheme: str, reason: str) -> Problem:

@@ -14,6 +14,8 @@ _PLAIN = re.compile(r"[!-~]+")
 # RFC 8252, 7.1: an app's own scheme is a domain name in reverse, so it has a dot.
 _APP_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
 _LOOPBACK = ("127.0.0.1", "[::1]")
+# What stands in it goes into a page's policy, where `;` and `,` would begin another rule.
+_NETLOC = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 class RedirectRefused(ValueError):
@@ -44,6 +46,8 @@ def _check_scheme(scheme: str, host: str, netloc: str) -> None:
     if scheme == "https":
         if not host:
             raise RedirectRefused("it names no host")
+        if not _NETLOC.fullmatch(netloc):
+            raise RedirectRefused("its host is no name or address of one")
         return
     if scheme == "http":
         if not netloc.startswith(_LOOPBACK) or netloc.rpartition(":")[0] not in _LOOPBACK:

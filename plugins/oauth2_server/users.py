@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from .store import TOPIC, Store
 
 CACHE_SIZE = 4096
+LONGEST = 63  # characters of a name
 SHORTEST = 12  # characters of a password
 _NAME = re.compile(r"[a-z0-9][a-z0-9.@-]{0,62}")  # no underscore: never an OAuth client's id
 
@@ -55,6 +56,8 @@ class Users:
 
     def get(self, name: str) -> User | None:
         """Return a person, or None."""
+        if len(name) > LONGEST:
+            return None  # what cannot be is not remembered either
         version = self._store.version(TOPIC)
         cached, users = self._cache
         if cached != version or len(users) >= CACHE_SIZE:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from authlib.oauth2 import OAuth2Error
 from flask import Blueprint, Response, g
 
-from secureml import Exchange, Problem, SigningFault, public
+from secureml import Exchange, Problem, SigningFault, StoreUnavailable, public
 
 from . import errors
 from . import metadata as urls
@@ -28,6 +29,27 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 # From a request's DPoP header to the key it proves, None without one; raises Problem.
 Proofs = Callable[[Exchange], ProofKey | None]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def unavailable(error: Exception) -> Problem:
+    """Return the refusal while something that must be asked cannot be, and when to come again."""
+    reason = f"oauth2_server.{type(error).__name__}"
+    return Problem("unavailable", reason=reason, headers={"Retry-After": "30"})
+
+
+def needs_store(view: Callable[P, T]) -> Callable[P, T]:
+    """Refuse while the store is away: a known refusal, and no traceback for each stranger."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **words: P.kwargs) -> T:
+        try:
+            return view(*args, **words)
+        except StoreUnavailable as error:
+            raise unavailable(error) from error
+
+    return guarded
 
 
 class Endpoints:
@@ -102,21 +124,25 @@ def _add_tokens(views: Blueprint, endpoints: Endpoints) -> None:
 
     @views.post(urls.TOKEN, endpoint="token")
     @opened
+    @needs_store
     def token() -> Response:
         return answer(endpoints.token(g.exchange))
 
     @views.post(urls.DEVICE_AUTHORIZATION, endpoint="device_authorization")
     @opened
+    @needs_store
     def device_authorization() -> Response:
         return answer(endpoints.device(g.exchange))
 
     @views.post(urls.INTROSPECT, endpoint="introspect")
     @opened
+    @needs_store
     def introspect() -> Response:
         return answer(endpoints.endpoint("introspection", g.exchange))
 
     @views.post(urls.REVOKE, endpoint="revoke")
     @opened
+    @needs_store
     def revoke() -> Response:
         return answer(endpoints.endpoint("revocation", g.exchange))
 
@@ -131,6 +157,7 @@ def _add_documents(views: Blueprint, issuer: str, keys: Callable[[], dict[str, A
 
     @views.get(urls.KEYS, endpoint="jwks")
     @public()
+    @needs_store
     def jwks() -> Response:
         return answer(keys(), cached)
 

@@ -119,7 +119,7 @@ def test_attack_guessing_codes_and_tokens(core):
 def test_attack_pkce_downgrade_is_refused_at_the_first_step(core, public, changed):
     """Whoever the program is, before a person is asked: the library hands out the code."""
     program, _ = core.program(grants=[CODE], redirects=[BACK], public=public)
-    answer = core.get(core.request(client_id=program, **changed))
+    answer = core.answered(client_id=program, **changed)
     assert answer.status_code == 303
     assert emitted(answer) == {"error": "invalid_request", "state": "s-1", "iss": ISSUER}
 
@@ -224,7 +224,7 @@ def test_attack_open_redirect_by_the_way_through_the_sign_in(core):
 @pytest.mark.parametrize("kind", ["token", "id_token", "code token", "none", 'x"\\', "é"])
 def test_attack_another_response_type(core, kind):
     """The implicit grant would put tokens into addresses (RFC 9700, 2.1.2)."""
-    answer = core.get(core.request(response_type=kind))
+    answer = core.answered(response_type=kind)
     assert emitted(answer) == {"error": "unsupported_response_type", "state": "s-1", "iss": ISSUER}
 
 

@@ -20,3 +20,11 @@ def core(tmp_path):
     made = OAuthApp(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """An application for the many refusals of one file, which change nothing in it."""
+    made = OAuthApp(tmp_path_factory.mktemp("shared"))
+    yield made
+    made.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from plugins.oauth2_server import devices as module
 from plugins.oauth2_server.devices import DeviceRefused, Devices
+from plugins.oauth2_server.opaque_tokens import digest
 
 SCOPES = frozenset({"predict"})
 
@@ -144,3 +147,116 @@ def test_what_a_person_allowed_can_be_taken_back_before_it_is_fetched(devices):
     assert devices.end_all("eve") == []
     assert devices.end_all("ann") == [family]
     assert word(devices, text) == "invalid_grant"
+
+
+# -- what a person types, and who may decide -------------------------------------------------
+
+
+def test_what_is_typed_is_hard_to_guess_and_hard_to_misread(devices):
+    """RFC 8628, 6.1: consonants without those that look like others; 20 to the power of 8."""
+    typed = [devices.begin("oc_1", SCOPES, f"192.0.2.{number}")[1] for number in range(60)]
+    assert len(set(typed)) == 60
+    letters = set("".join(typed)) - {"-"}
+    assert letters <= set("BCDFGHJKLMNPQRSTVWXZ")
+    assert len(letters) > 15  # none is left out
+    assert len(module._LETTERS) ** module._LENGTH > 2**34
+
+
+@pytest.mark.parametrize("typed", ["", "-", "BBBB", "B" * 9, "1234-5678", "ÄÖÜß", "\x00", "%" * 99])
+def test_what_is_no_code_finds_no_device(devices, typed):
+    devices.begin("oc_1", SCOPES)
+    assert devices.lookup(typed) is None
+    assert not devices.approve(typed, "ann", allow=True, scopes=SCOPES)
+
+
+def test_the_store_holds_no_device_code(devices, harness):
+    text, _ = devices.begin("oc_1", SCOPES)
+    written = b"".join(path.read_bytes() for path in harness.folder.glob("secureml.db*"))
+    assert digest(text).encode() in written
+    assert text[4:].encode() not in written
+
+
+def test_a_decision_counts_only_while_its_condition_holds(devices):
+    """The password that it came of may have been replaced meanwhile; another may still decide."""
+    text, typed = devices.begin("oc_1", SCOPES)
+    never = {"allow": True, "scopes": SCOPES, "still": lambda _connection: False}
+    assert not devices.approve(typed, "ann", **never)
+    assert word(devices, text) == "authorization_pending"
+    assert devices.approve(typed, "bob", allow=True, scopes=SCOPES)
+
+
+def test_a_decision_that_comes_late_does_not_count(devices, harness):
+    text, typed = devices.begin("oc_1", SCOPES)
+    harness.clock.advance(600)
+    assert devices.lookup(typed) is None
+    assert not devices.approve(typed, "ann", allow=True, scopes=SCOPES)
+    assert word(devices, text) == "expired_token"
+
+
+def test_what_was_allowed_must_be_fetched_in_time(devices, harness):
+    text, typed = devices.begin("oc_1", SCOPES)
+    assert devices.approve(typed, "ann", allow=True, scopes=SCOPES)
+    harness.clock.advance(600)
+    assert word(devices, text) == "expired_token"
+
+
+def test_no_stays_no(devices, harness):
+    """However often it is asked, and whoever types the code after that."""
+    text, typed = devices.begin("oc_1", SCOPES)
+    assert devices.approve(typed, "ann", allow=False, scopes=SCOPES)
+    for _ in range(3):
+        harness.clock.advance(10)
+        assert word(devices, text) == "access_denied"
+        assert not devices.approve(typed, "bob", allow=True, scopes=SCOPES)
+
+
+def test_a_poll_too_early_gives_nothing_and_takes_nothing_away(devices, harness):
+    """The yes waits until the device asks at the right pace."""
+    text, typed = devices.begin("oc_1", SCOPES)
+    assert word(devices, text) == "authorization_pending"
+    devices.approve(typed, "ann", allow=True, scopes=SCOPES)
+    harness.clock.advance(1)
+    assert word(devices, text) == "slow_down"
+    harness.clock.advance(10)
+    assert devices.poll(text, "oc_1").subject == "ann"
+
+
+def test_the_pace_of_one_device_is_not_that_of_another(devices):
+    first, second = (devices.begin("oc_1", SCOPES)[0] for _ in range(2))
+    assert word(devices, first) == "authorization_pending"
+    assert word(devices, first) == "slow_down"
+    assert word(devices, second) == "authorization_pending"
+
+
+def test_a_poll_by_another_program_changes_nothing_for_the_right_one(devices):
+    """Not even its pace."""
+    text, typed = devices.begin("oc_1", SCOPES)
+    for _ in range(5):
+        assert word(devices, text, "oc_2") == "invalid_grant"
+    assert word(devices, text) == "authorization_pending"
+    assert devices.lookup(typed)
+
+
+def test_a_device_gets_what_was_agreed_to_and_not_what_it_asked_for(devices):
+    text, typed = devices.begin("oc_1", frozenset({"predict", "models:read"}))
+    assert devices.approve(typed, "ann", allow=True, scopes=SCOPES)
+    assert devices.poll(text, "oc_1").scopes == SCOPES
+
+
+def test_attack_two_people_decide_on_one_device_at_once(devices):
+    """One of them counts, whoever it is."""
+    text, typed = devices.begin("oc_1", SCOPES)
+    gate, counted = threading.Barrier(4), []
+
+    def decide(name):
+        gate.wait()
+        if devices.approve(typed, name, allow=True, scopes=SCOPES):
+            counted.append(name)
+
+    threads = [threading.Thread(target=decide, args=(f"p{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(counted) == 1
+    assert devices.poll(text, "oc_1").subject == counted[0]

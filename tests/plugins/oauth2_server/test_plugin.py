@@ -10,6 +10,7 @@ from joserfc.jwk import ECKey
 from plugins.oauth2.plugin import OAuth2
 from plugins.oauth2_server.plugin import OAuth2Server
 from plugins.scopes.plugin import Scopes
+from plugins.transport.plugin import Transport
 from secureml import Principal, Problem, StoreUnavailable
 from tests.oauth_app import ISSUER, SITE, TABLE, OAuthApp
 from tests.outside_issuer import EC, make_token, table, write_keys
@@ -191,6 +192,27 @@ def test_a_token_or_secret_in_the_url_is_refused_under_any_name(core, query):
 def test_other_queries_pass(core):
     core.plugin.admit(exchange(core, path="/v1/models?page=2&q=eyJ&r=srt_short"))
     core.plugin.admit(exchange(core))
+
+
+@pytest.mark.parametrize("path", ["/oauth2/authorize", "/oauth2/device"])
+def test_attack_a_page_is_read_by_a_script_of_an_allowed_origin(core, path):
+    """RFC 9700, 2.6: no CORS where browsers are sent, whatever the operator lists for the rest.
+
+    `transport` allows an origin in ADMIT, where it stands before all others.
+    """
+    asked = exchange(core, path=path)
+    asked.allow_origin("https://app.example.org")
+    core.plugin.admit(asked)
+    assert not asked.allowed_origin
+    assert "admit" in Transport.first_at
+
+
+@pytest.mark.parametrize("path", ["/oauth2/token", "/oauth2/jwks.json", "/v1/models"])
+def test_programs_in_a_browser_may_ask_for_tokens_where_their_origin_is_listed(core, path):
+    asked = exchange(core, path=path)
+    asked.allow_origin("https://app.example.org")
+    core.plugin.admit(asked)
+    assert asked.allowed_origin == "https://app.example.org"
 
 
 def test_the_challenge_names_both_schemes(core):
