@@ -186,7 +186,7 @@ class Anomaly(Plugin):
         counts = self._drift.total(model, card.version)
         if card.reference is None or counts is None:
             return []
-        return population_stability(Bins(card, card.reference).names, counts)
+        return population_stability(Bins(card, card.reference), counts)
 
     def _report(self, action: Action) -> None:
         score = action.score
