@@ -22,7 +22,8 @@ _CELL = 0.25  # of a robust deviation
 LEAST = 1e-12  # the square of a distance that is none
 _WORD = 0.5**0.5  # so that one other word is a distance of one
 _SEED = 20_180_502
-_ABOVE = 2**20  # cells; asinh leaves no number farther out
+_ABOVE = 2**20  # cells; no number is farther out
+_FARTHEST = 711.0  # the asinh of the largest double is 710.5
 _HIGH, _LOWEST = np.uint64(29), np.uint32(1)
 
 
@@ -30,7 +31,9 @@ class Encoder:
     """Rows of any card as one float64 table: asinh of robust deviations, and one-hot words.
 
     asinh bends heavy tails, so one long column does not hide all others. Missing numbers stand
-    at the centre; missing words are no word. Beyond WIDTH columns a fixed projection folds them.
+    at the centre; missing words are no word. Beyond WIDTH columns a fixed projection of random
+    signs folds them (Achlioptas, "Database-friendly random projections", 2003).
+    ``centre`` and ``scale``, (numbers,), are in the units of the columns; what comes out has none.
     """
 
     def __init__(
@@ -53,20 +56,26 @@ class Encoder:
         self._fold = None if self.plain else signs / WIDTH**0.5
 
     def numbers(self, rows: Any) -> Rows:
-        """Return the compared numbers of rows as deviations, bent."""
+        """Return the compared numbers of rows, (rows, numbers): asinh of robust deviations.
+
+        Always finite: one row of infinities would be in every mean of its client's for good.
+        """
         if self._all and isinstance(rows, np.ndarray) and rows.dtype == np.float64:
             taken = rows
         elif isinstance(rows, np.ndarray):
             taken = rows[:, self._numbers].astype(np.float64)
         else:
             taken = rows.iloc[:, self._numbers].to_numpy(dtype=np.float64, na_value=np.nan)
-        found: Rows = np.arcsinh((taken - self._centre) * self._inverse)
+        with np.errstate(over="ignore"):
+            found: Rows = np.arcsinh((taken - self._centre) * self._inverse)
+        np.minimum(found, _FARTHEST, out=found)
+        np.maximum(found, -_FARTHEST, out=found)
         if self._gaps:
             found[np.isnan(found)] = 0.0
         return found
 
     def __call__(self, rows: Any) -> Rows:
-        """Return (rows, width)."""
+        """Return (rows, width), numbers first and then a column for each word, without units."""
         parts = [self.numbers(rows)]
         for index, codes in self._words:
             column = rows[:, index] if isinstance(rows, np.ndarray) else rows.iloc[:, index]
@@ -104,7 +113,7 @@ class Fingerprints:
         self._shift = np.repeat(np.arange(BANDS) / BANDS, self._columns) + _ABOVE
 
     def bands(self, encoded: Rows) -> Rows:
-        """Return (rows, BANDS) unsigned 32-bit prints, none of them 0."""
+        """Return (rows, BANDS) unsigned 32-bit fingerprints of (rows, width), none of them 0."""
         cells = encoded.take(self._chosen, axis=1)
         cells *= 1 / _CELL
         cells += self._shift
@@ -131,18 +140,19 @@ class Typicality:
         self.fingerprints = Fingerprints(self.width)
 
     def encode(self, rows: Any) -> Rows:
-        """Return rows as (rows, width) comparable numbers."""
+        """Return rows as (rows, width) comparable numbers, see `Encoder`."""
         return self._encoder(rows)
 
     def mahalanobis(self, encoded: Rows, centre: Rows | None = None) -> tuple[Rows, Rows]:
-        """Return the Mahalanobis distance of each row, and its Rayleigh quotient.
+        """Return of rows, (rows, width), the distances and the Rayleigh quotients, (rows,) each.
 
-        ``centre`` stands in for the table's mean.
+        The distance is Mahalanobis' (1936), in standard deviations of the table. ``centre``,
+        (width,), stands in for the table's mean.
         """
         return self.rayleigh(encoded - (self._mean if centre is None else centre))
 
     def rayleigh(self, away: Rows) -> tuple[Rows, Rows]:
-        """Return the same of differences of rows, (rows, width)."""
+        """Return the same two of differences of rows, (rows, width)."""
         far, plain = squared(away, self._whiten)
         return np.sqrt(far), rayleigh_quotient(far, plain)
 
@@ -151,7 +161,7 @@ class Typicality:
         return self.rayleigh_one(row - (self._mean if centre is None else centre))
 
     def rayleigh_one(self, away: Rows) -> tuple[float, float]:
-        """Return what `lean` does, of a single difference."""
+        """Return what `rayleigh` does, of a single difference, (width,), as numbers."""
         turned = away @ self._whiten
         far, plain = float(turned @ turned), float(away @ away)
         return math.sqrt(far), far / max(plain, LEAST)
@@ -170,27 +180,35 @@ class Typicality:
 
 
 def squared(away: Rows, whiten: Rows) -> tuple[Rows, Rows]:
-    """Return the squares of each difference's Mahalanobis and of its plain length."""
+    """Return the squares of each difference's Mahalanobis and of its plain length, (rows,) each.
+
+    ``away`` is (rows, width), ``whiten`` (width, width): W with W W' the inverse covariance.
+    """
     turned = away @ whiten
     return np.einsum("ij,ij->i", turned, turned), np.einsum("ij,ij->i", away, away)
 
 
 def rayleigh_quotient(far: Rows, plain: Rows) -> Rows:
-    """Return the Rayleigh quotient: large where a row deviates as real rows do not.
+    """Return the Rayleigh quotient, (rows,): large where a row deviates as real rows do not.
 
-    However little it deviates: it is about the direction alone.
+    However little it deviates: it is about the direction alone. x'Ax / x'x for the inverse
+    covariance A, so between the least and the greatest eigenvalue of A (Rayleigh, Ritz);
+    ``far`` and ``plain``, (rows,), are its two sides as `squared` returns them. 0 for no step.
     """
     found: Rows = far / np.maximum(plain, LEAST)
     return found
 
 
 def outer(bins: Rows) -> Rows:
-    """Return the share of each row's numbers in the first or last bin, beyond 2 and 98 %."""
+    """Return the share, (rows,), of each row's numbers in the first or last bin: beyond 2 and 98 %.
+
+    ``bins`` is (rows, numbers), 0 to 7.
+    """
     return _share((bins == 0) | (bins == len(BINS)))
 
 
 def inner(bins: Rows) -> Rows:
-    """Return the share of each row's numbers between the quartiles."""
+    """Return the share, (rows,), of each row's numbers between the quartiles."""
     return _share((bins == 3) | (bins == 4))
 
 
