@@ -5,6 +5,10 @@ into the quantile bins of the signed card, whose shares e are known; with the sh
 the sum of (a - e) ln(a / e), in nats. Below 0.1 is nothing, above 0.25 the model answers about
 other data than it learned from.
 
+Where many rows have one value, several edges of the card are one number: the bins between them are
+one bin, and how many rows are at most that number the card knows only within two levels. What it
+does not know is no drift.
+
 Counts of several workers add up exactly. Values are not kept.
 """
 
@@ -27,6 +31,7 @@ HOUR = 3600.0
 _MAX_ROWS = 1000  # of one request
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
+Shares = np.ndarray[Any, np.dtype[np.float64]]
 
 _metadata = sa.MetaData()
 _drift = sa.Table(
@@ -40,21 +45,40 @@ _drift = sa.Table(
 
 
 class FeatureDrift(NamedTuple):
-    """One feature's index, and of how many rows."""
+    """One feature's index in nats, and of how many rows."""
 
     feature: str
     psi: float
     rows: int
 
 
+class Known(NamedTuple):
+    """What a card says of one feature's bins.
+
+    ``first`` are the bins that begin a new one, the others are empty because edges are equal;
+    ``low`` and ``high``, one shorter, bound the share of rows up to the end of each but the last.
+    """
+
+    first: Counts
+    low: Shares
+    high: Shares
+
+
 class Bins:
-    """The quantile bins of one card; ``names`` are the features that are counted."""
+    """The quantile bins of one card; ``names`` are the features that are counted.
+
+    ``known`` has what the card says of each of them.
+    """
 
     def __init__(self, features: Sequence[Feature], found: FeatureBins) -> None:
         self._columns = np.array(found.columns, dtype=np.intp)
-        self._edges = np.array(found.edges, dtype=float).reshape(-1, len(LEVELS)).T
+        edges = np.array(found.edges, dtype=float).reshape(-1, len(LEVELS)).T
+        # A card has six digits: the very value that an edge was rounded from is not beyond it.
+        self._edges = edges + 5e-6 * np.abs(edges)
         self.names = tuple(features[index].name for index in found.columns)
         self._all = np.arange(len(self.names))
+        whole = [features[index].dtype != "float" for index in found.columns]
+        self.known = [_known(*each) for each in zip(edges.T.tolist(), whole, strict=True)]
 
     def empty(self) -> Counts:
         """Return counts of nothing, (features, bins)."""
@@ -79,20 +103,48 @@ def _numbers(rows: Any, columns: Any) -> Any:
     return rows[:_MAX_ROWS, columns].astype(float, copy=False)
 
 
-def population_stability(names: Sequence[str], counts: Counts) -> list[FeatureDrift]:
+def _known(edges: Sequence[float], whole: bool) -> Known:
+    """Return what quantile ``edges`` say of a feature, of whole numbers or not.
+
+    At least the level of an edge is up to it, and no more than the next level, for that has
+    another edge. Of whole numbers one value alone holds a part of what lies between two levels.
+    """
+    above = [*LEVELS[1:], 1.0]
+    first, low, high = [0], [], []
+    for index, edge in enumerate(edges):
+        following = edges[index + 1] if index + 1 < len(edges) else edge + 1.0
+        if following <= edge:
+            continue  # the last of equal edges speaks for all of them
+        tied = index > 0 and edges[index - 1] >= edge
+        room = 1.0 if tied else 1.0 / max(1.0, following - edge) if whole else 0.0
+        first.append(index + 1)
+        low.append(LEVELS[index])
+        high.append(LEVELS[index] + room * (above[index] - LEVELS[index]))
+    return Known(np.array(first), np.array(low), np.array(high))
+
+
+def population_stability(bins: Bins, counts: Counts) -> list[FeatureDrift]:
     """Return the index of each feature, the largest first; [] where rows are too few.
 
     ``counts`` is (features, bins).
     """
     found = []
-    for name, bins in zip(names, counts, strict=True):
-        rows = int(bins.sum())
+    for name, known, counted in zip(bins.names, bins.known, counts, strict=True):
+        rows = int(counted.sum())
         if rows >= MIN_ROWS:
-            # Half a row more in each bin, so that an empty one is no infinity.
-            shares = (bins + 0.5) / (rows + 0.5 * len(SHARES))
-            psi = float(((shares - SHARES) * np.log(shares / SHARES)).sum())
-            found.append(FeatureDrift(name, psi, rows))
+            found.append(FeatureDrift(name, _index(known, counted, rows), rows))
     return sorted(found, key=lambda each: -each.psi)
+
+
+def _index(known: Known, counted: Counts, rows: int) -> float:
+    joined = np.add.reduceat(counted, known.first)
+    # Half a row more in each bin, so that an empty one is no infinity; nor is one that the card
+    # says is empty.
+    half = 0.5 / (rows + 0.5 * len(joined))
+    actual = joined * (2 * half) + half
+    up_to = np.clip(np.cumsum(actual)[:-1], known.low, known.high)
+    expected = np.maximum(np.diff(up_to, prepend=0.0, append=1.0), half)
+    return float(((actual - expected) * np.log(actual / expected)).sum())
 
 
 class DriftCounters:

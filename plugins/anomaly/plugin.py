@@ -190,7 +190,7 @@ class Anomaly(Plugin):
         bins = bins_of(card)
         if bins is None or counts is None:
             return []
-        return population_stability(Bins(card.features, bins).names, counts)
+        return population_stability(Bins(card.features, bins), counts)
 
     def _report(self, action: Action) -> None:
         score = action.score

@@ -7,6 +7,7 @@ every index and level read from a record is bounded before it is used.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -109,8 +110,13 @@ class ClientState:
         return self.ring[:count, :width], self.labels[:count]
 
     def centre(self, width: int) -> Numbers | None:
-        """Return the mean of recent rows, (width,); None before there are enough for one."""
-        return self.mean[:width] if self.values["kept"][0] >= _MIN_ROWS else None
+        """Return the mean of recent rows, (width,); None before there are enough for one.
+
+        Also None where a damaged record holds no number: the distance from there is none.
+        """
+        mean = self.mean[:width]
+        enough = self.values["kept"][0] >= _MIN_ROWS
+        return mean if enough and math.isfinite(mean @ mean) else None
 
     def keep(self, rows: Numbers, labels: Numbers, bins: Numbers) -> None:
         """Remember rows, (n, width), their labels, (n,), and bins, (n, columns); the oldest go."""

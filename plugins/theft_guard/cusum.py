@@ -83,7 +83,8 @@ def _advance_one(state: ClientState, bins: list[int], judged: int, cap: float) -
     )  # fmt: skip
     for detector, index in enumerate(bins):
         total = sums[detector] + step[detector, index]
-        sums[detector] = 0.0 if total < 0.0 else min(cap, total)
+        # Also where a damaged record holds no number: that is no evidence.
+        sums[detector] = min(cap, total) if total > 0.0 else 0.0
         # Written over at 2**32, and nothing depends on it but what `show` prints.
         counts[detector, index] = (counts[detector, index] + 1) & 0xFFFFFFFF
         decayed[detector, index] += 1.0
@@ -106,7 +107,7 @@ def _advance_many(state: ClientState, bins: Numbers, judged: int, cap: float) ->
     sums = state.sum_view.tolist()
     for row in added.tolist():
         sums = [
-            0.0 if (total := was + more) < 0.0 else min(cap, total)
+            min(cap, total) if (total := was + more) > 0.0 else 0.0
             for was, more in zip(sums, row, strict=False)
         ]
     state.sum_view[:] = array("d", sums)

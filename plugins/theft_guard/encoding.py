@@ -22,7 +22,8 @@ _BAND_COLUMNS = 8
 _CELL = 0.25  # of a robust deviation
 _WORD = 0.5**0.5  # so that one other word is a distance of one
 _SEED = 20_180_502
-_ABOVE = 2**20  # cells; asinh leaves no number farther out
+_ABOVE = 2**20  # cells; no number is farther out
+_FARTHEST = 711.0  # the asinh of the largest double is 710.5
 _HIGH, _LOWEST = np.uint64(29), np.uint32(1)
 
 
@@ -30,7 +31,9 @@ class Encoder:
     """Rows of any card as one float64 table: asinh of robust deviations, and one-hot words.
 
     asinh bends heavy tails, so one long column does not hide all others. Missing numbers stand
-    at the centre; missing words are no word. Beyond WIDTH columns a fixed projection folds them.
+    at the centre; missing words are no word. Beyond WIDTH columns a fixed projection of random
+    signs folds them (Achlioptas, "Database-friendly random projections", 2003).
+    ``centre`` and ``scale``, (numbers,), are in the units of the columns; what comes out has none.
     """
 
     def __init__(
@@ -53,20 +56,26 @@ class Encoder:
         self._fold = None if self.plain else signs / WIDTH**0.5
 
     def numbers(self, rows: Any) -> Rows:
-        """Return the compared numbers of rows as deviations, bent."""
+        """Return the compared numbers of rows, (rows, numbers): asinh of robust deviations.
+
+        Always finite: one row of infinities would be in every mean of its client's for good.
+        """
         if self._all and isinstance(rows, np.ndarray) and rows.dtype == np.float64:
             taken = rows
         elif isinstance(rows, np.ndarray):
             taken = rows[:, self._numbers].astype(np.float64)
         else:
             taken = rows.iloc[:, self._numbers].to_numpy(dtype=np.float64, na_value=np.nan)
-        found: Rows = np.arcsinh((taken - self._centre) * self._inverse)
+        with np.errstate(over="ignore"):
+            found: Rows = np.arcsinh((taken - self._centre) * self._inverse)
+        np.minimum(found, _FARTHEST, out=found)
+        np.maximum(found, -_FARTHEST, out=found)
         if self._gaps:
             found[np.isnan(found)] = 0.0
         return found
 
     def __call__(self, rows: Any) -> Rows:
-        """Return (rows, width)."""
+        """Return (rows, width), numbers first and then a column for each word, without units."""
         parts = [self.numbers(rows)]
         for index, codes in self._words:
             column = rows[:, index] if isinstance(rows, np.ndarray) else rows.iloc[:, index]
@@ -104,7 +113,7 @@ class Fingerprints:
         self._shift = np.repeat(np.arange(BANDS) / BANDS, self._columns) + _ABOVE
 
     def bands(self, encoded: Rows) -> Rows:
-        """Return (rows, BANDS) unsigned 32-bit prints, none of them 0."""
+        """Return (rows, BANDS) unsigned 32-bit fingerprints of (rows, width), none of them 0."""
         cells = encoded.take(self._chosen, axis=1)
         cells *= 1 / _CELL
         cells += self._shift

@@ -103,6 +103,13 @@ def spend_budget(state: ClientState, new_rows: int, policy: Policy, now: float) 
     spent[0] += new_rows
 
 
+def throttle_wait(record: Any, now: float) -> float:
+    """Return the seconds for which a throttled subject is not answered, 0 for none."""
+    # Before its last row there was no pause: the clock was set back, and nobody waits for that.
+    set_back = now < float(record["last_seen"])
+    return 0.0 if set_back else max(0.0, float(record["throttled_until"]) - now)
+
+
 def budget_wait(record: Any, policy: Policy, now: float) -> float:
     """Return the seconds until the budget is a new one, 0 where it is not spent."""
     left = float(record["window_start"]) + policy.window - now

@@ -41,9 +41,10 @@ class FeatureSpace:
         self.bands = Fingerprints(self.width).bands
 
     def mahalanobis(self, encoded: Rows, centre: Rows | None = None) -> tuple[Rows, Rows]:
-        """Return the Mahalanobis distance of each row, and its Rayleigh quotient.
+        """Return of rows, (rows, width), the distances and the Rayleigh quotients, (rows,) each.
 
-        ``centre`` stands in for the table's mean.
+        The distance is Mahalanobis' (1936), in standard deviations of the table. ``centre``,
+        (width,), stands in for the table's mean.
         """
         return self.step(encoded - (self._mean if centre is None else centre))
 
@@ -76,27 +77,36 @@ class FeatureSpace:
 
 
 def squared(differences: Rows, whitening: Rows) -> tuple[Rows, Rows]:
-    """Return the squares of each difference's Mahalanobis and of its plain length."""
+    """Return the squares of each difference's Mahalanobis and of its plain length, (rows,) each.
+
+    ``differences`` is (rows, width), ``whitening`` (width, width): W with W W' the inverse
+    covariance.
+    """
     turned = differences @ whitening
     return np.einsum("ij,ij->i", turned, turned), np.einsum("ij,ij->i", differences, differences)
 
 
 def rayleigh_quotient(far: Rows, plain: Rows) -> Rows:
-    """Return the Rayleigh quotient: large where a row deviates as real rows do not.
+    """Return the Rayleigh quotient, (rows,): large where a row deviates as real rows do not.
 
-    However little it deviates: it is about the direction alone.
+    However little it deviates: it is about the direction alone. x'Ax / x'x for the inverse
+    covariance A, so between the least and the greatest eigenvalue of A (Rayleigh, Ritz);
+    ``far`` and ``plain``, (rows,), are its two sides as `squared` returns them. 0 for no step.
     """
     found: Rows = far / np.maximum(plain, LEAST)
     return found
 
 
 def tails(bins: Rows) -> Rows:
-    """Return the share of each row's numbers in the first or last bin, beyond 2 and 98 %."""
+    """Return the share, (rows,), of each row's numbers in the first or last bin: beyond 2 and 98 %.
+
+    ``bins`` is (rows, numbers), 0 to 7.
+    """
     return _share((bins == 0) | (bins == len(BIN_LEVELS)))
 
 
 def central(bins: Rows) -> Rows:
-    """Return the share of each row's numbers between the quartiles."""
+    """Return the share, (rows,), of each row's numbers between the quartiles."""
     return _share((bins == 3) | (bins == 4))
 
 

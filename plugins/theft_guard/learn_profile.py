@@ -118,6 +118,11 @@ def _columns(
 
 
 def _measures(read: Any, numbers: Sequence[int]) -> tuple[Rows, Rows, Rows]:
+    """Return centre, (numbers,), scale, (numbers,), and bins, (numbers, 7), in the columns' units.
+
+    The median, the interquartile range as a standard deviation (Huber, "Robust Statistics"), and
+    quantiles. Where half of the rows have one value, the scale is the plain standard deviation.
+    """
     taken = read[:, list(numbers)] if isinstance(read, np.ndarray) else read.iloc[:, list(numbers)]
     table = np.asarray(taken, dtype=np.float64)
     if not len(numbers):
@@ -133,6 +138,10 @@ def _measures(read: Any, numbers: Sequence[int]) -> tuple[Rows, Rows, Rows]:
 
 
 def _whitening(encoded: Rows) -> tuple[Rows, Rows]:
+    """Return the mean, (width,), of rows, (rows, width), and W, (width, width), see `squared`.
+
+    PCA whitening; variances below a floor are raised to it.
+    """
     mean = encoded.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(encoded, rowvar=False).reshape(encoded.shape[1], -1))
     floor = max(_FLOOR * float(values.mean()), 1e-9)
@@ -142,7 +151,8 @@ def _whitening(encoded: Rows) -> tuple[Rows, Rows]:
 def _held_out(encoded: Rows) -> dict[str, tuple[float, ...]]:
     """Return quantiles of the Mahalanobis distance, the Rayleigh quotient and that of a step.
 
-    No row had a part in its own measure.
+    No row of ``encoded``, (rows, width), had a part in its own measure: cross-validation in
+    folds. The levels are MAHALANOBIS_LEVELS, RAYLEIGH_LEVELS and again those.
     """
     distances, rayleigh, steps = (np.empty(len(encoded)) for _ in range(3))
     for fold in range(_FOLDS):
@@ -174,7 +184,10 @@ def _distances(
 ) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...], float]:
     """Return the profile's ``nearest``, ``class_distances`` and ``changed``.
 
-    As customers would have sent these rows one after another."""
+    As customers would have sent these rows one after another. ``encoded`` is (rows, width),
+    ``classes`` (rows,) indices. Distances are Euclidean in the encoded columns, to the nearest of
+    the RECENT rows before; ``changed`` is a share of columns.
+    """
     nearest: list[Rows] = []
     shares: list[Rows] = []
     by_class: list[list[Rows]] = [[] for _ in range(int(classes.max()) + 1)]
@@ -202,7 +215,10 @@ def _distances(
 def _between(
     rows: Sequence[Row], features: Sequence[Feature], encoded: Rows, chance: np.random.Generator
 ) -> list[list[Any]]:
-    """Return points between rows and their neighbours: usual, and new to the model."""
+    """Return points between rows and their neighbours: usual, and new to the model.
+
+    As SMOTE makes them (Chawla et al., JAIR 2002).
+    """
     made = []
     for index in range(min(len(rows), MOST_ROWS // 2)):
         gaps = np.linalg.norm(encoded - encoded[index], axis=1)
@@ -221,7 +237,10 @@ def _mixed(one: Any, other: Any, feature: Feature, part: float) -> Any:
 
 
 def _margins(training: Training, *tables: Any) -> tuple[float, ...] | None:
-    """Return the smaller of both quantiles, level by level: rather too lenient than too hard."""
+    """Return quantiles, (5,) at MARGIN_LEVELS, of the best probability less the next.
+
+    Of several tables the smallest, level by level: rather too lenient than too hard.
+    """
     card = training.card
     if not card.has_probabilities or len(card.classes or ()) < 2:
         return None

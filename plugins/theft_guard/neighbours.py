@@ -63,6 +63,8 @@ class Neighbours:
         squares = np.einsum("ij,ij->i", differences, differences)
         index = int(squares.argmin())
         distance = math.sqrt(squares[index])
+        if not math.isfinite(distance):
+            return  # a damaged record: nobody is near to what is no number
         close = 2 - bisect_left(self._nearest, distance)
         if close < 1 and self._few_columns and _changed(differences[index]) <= self._few_columns:
             close = 1

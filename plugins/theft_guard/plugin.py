@@ -34,7 +34,7 @@ from .binning import Binner
 from .card_section import ProfileSection
 from .coarsening import coarsen, margins
 from .enforcements import Enforcement, Enforcements
-from .escalation import COARSEN, FLAG, HOLD, THROTTLE, WATCHED, budget_wait
+from .escalation import COARSEN, FLAG, HOLD, THROTTLE, WATCHED, budget_wait, throttle_wait
 from .feature_space import FeatureSpace
 from .reference_profile import profile_of
 from .settings import Config, policy_for
@@ -102,7 +102,7 @@ class TheftGuard(Plugin):
         if record is None:
             return
         policy, now = self._policies[subject.kind], self._now()
-        self._wait("theft_guard.throttled", float(record["throttled_until"]) - now)
+        self._wait("theft_guard.throttled", throttle_wait(record, now))
         self._wait("theft_guard.budget", budget_wait(record, policy, now))
 
     def _wait(self, code: str, seconds: float) -> None:
@@ -146,7 +146,7 @@ class TheftGuard(Plugin):
             raise Problem("theft_guard.held", reason=f"theft_guard.held:{found.subject.kind}")
         record = self._table.find(found.subject.kind, found.subject.key)
         if record is not None:
-            self._wait("theft_guard.throttled", float(record["throttled_until"]) - self._now())
+            self._wait("theft_guard.throttled", throttle_wait(record, self._now()))
 
     def _coarsen(self, result: Result) -> Result:
         return replace(result, probabilities=coarsen(result.probabilities, self._coarsening))

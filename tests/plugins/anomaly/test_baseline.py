@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import mahalanobis
 
 from plugins.anomaly.baseline import MAX_WINDOWS, MIN_WINDOWS, Baseline, TooFewWindows, train
 from plugins.anomaly.window import FEATURES, NAMES
@@ -145,3 +146,16 @@ def test_a_value_beyond_all_bounds_is_finite(usual):
     [score] = usual.score([[1e300] * len(NAMES)])
     assert 0 < score.score <= 1
     assert score.unusual
+
+
+def test_a_mahalanobis_distance_of_a_profile_is_scipys(usual):
+    rows = np.array(traffic.vectors(np.random.default_rng(8), 30))
+    z_scores = usual._z_scores(rows)
+    expected = [mahalanobis(z, np.zeros(len(NAMES)), usual._precision) for z in z_scores]
+    assert usual._profile(rows)[:, 3] == pytest.approx(np.array(expected) / len(NAMES) ** 0.5)
+
+
+def test_a_score_does_not_depend_on_the_windows_beside_it(usual):
+    rows = traffic.vectors(np.random.default_rng(8), 20)
+    alone = [usual.score([row])[0].score for row in rows]
+    assert [each.score for each in usual.score(rows[::-1])] == pytest.approx(alone[::-1])

@@ -117,3 +117,19 @@ def test_people_read_lines(harness, plugin):
     store_scores(plugin, harness)
     shown = CliRunner().invoke(plugin.commands(), ["list"])
     assert shown.output.startswith(WHO)
+
+
+@pytest.mark.parametrize("words", [["show"], ["lift"], ["drift"], ["shout"], ["list", "x"]])
+def test_words_that_make_no_sense_end_with_two(ask, words):
+    assert ask(*words).exit_code == 2
+
+
+@pytest.mark.parametrize("share", ["-0.1", "0.1", "many"])
+def test_a_share_beyond_its_bounds_is_refused(ask, share):
+    assert ask("train", "--false-alarms", share).exit_code == 2
+
+
+def test_a_fault_is_json_for_a_script(ask):
+    done = ask("lift", "client:nobody")
+    assert "nobody" in json.loads(done.stderr)["error"]
+    assert done.stdout == ""

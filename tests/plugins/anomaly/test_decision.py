@@ -79,3 +79,15 @@ def test_subjects_have_streaks_of_their_own():
 def test_a_text_of_reasons_fits_the_column():
     many = [["a" * 60, 1.0, 0.0, 0.01]] * 9
     assert len(describe(SubjectScore(WHO, 0.0, 0.8, 1, many))) == 200
+
+
+@pytest.mark.parametrize(("patience", "blocked"), [(1, 1), (2, 2), (5, 5), (100, None)])
+def test_a_block_comes_with_the_window_that_patience_ends_at(patience, blocked):
+    windows = [(WHO, 60.0 * number, UNUSUAL) for number in range(10)]
+    found = decide(windows, {}, policy("hold", patience), 0.0)
+    first = next((number for number, each in enumerate(found, 1) if each.block), None)
+    assert first == blocked
+
+
+def test_no_windows_have_no_actions():
+    assert decide([], {}, policy("ban"), 0.0) == []

@@ -68,3 +68,14 @@ def test_nothing_that_was_asked_is_kept():
 def test_a_batch_of_answers_costs_no_more_than_a_few():
     many = Observation(200, "/", 10_000, 1, flagged=False, labels=[1] * 10_000)
     assert sum(traffic.window([many]).labels) == 32
+
+
+@given(st.lists(OBSERVATIONS, max_size=20), st.randoms(use_true_random=False))
+def test_the_order_of_requests_changes_no_feature(observations, chance):
+    mixed = list(observations)
+    chance.shuffle(mixed)
+    assert traffic.window(mixed) == traffic.window(observations)
+
+
+def test_a_window_of_nothing_is_all_zero():
+    assert Window().features() == [0.0] * len(NAMES)

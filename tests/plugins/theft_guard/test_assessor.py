@@ -9,6 +9,7 @@ from plugins.theft_guard.assessor import (
     CLIENT,
     Assessor,
     Subject,
+    _bit,
     block_of,
     subjects_of,
 )
@@ -135,3 +136,120 @@ def test_a_record_of_random_numbers_neither_fails_nor_reaches_a_level_that_is_no
     found, _ = assessor.assess(alice, queries, binner)
 
     assert 0 <= found.level < len(POLICY.levels)
+
+
+@pytest.mark.parametrize(
+    ("address", "block"),
+    [
+        ("192.0.2.0", "192.0.2.0/24"),
+        ("192.0.2.255", "192.0.2.0/24"),
+        ("192.0.3.0", "192.0.3.0/24"),
+        ("2001:db8:1:ffff:ffff:ffff:ffff:ffff", "2001:db8:1::/48"),
+        ("2001:db8:2::", "2001:db8:2::/48"),
+        ("::1", "::/48"),
+        ("x" * 100, "x" * 64),
+        ("192.0.2.300", "192.0.2.300"),
+    ],
+)
+def test_a_block_ends_where_the_next_begins_and_other_text_has_a_bound(address, block):
+    assert block_of(address) == block
+
+
+def test_a_subject_has_one_record_for_each_model():
+    keys = {Subject(CLIENT, name, model).key for name in ("a", "b") for model in ("m", "n")}
+    assert len(keys) == 4
+
+
+@pytest.mark.parametrize("rows", [0, 1, 127, 128, 129, 300])
+def test_rows_of_a_request_are_counted_whatever_the_pieces_it_is_judged_in(
+    assessor, table, binner, target, rows
+):
+    alice = Subject(CLIENT, "alice", "m")
+    sent = np.vstack([target.fresh, target.train])[:rows]
+    queries = QueryBatch(sent, None, np.zeros(rows, int), row_digests(sent, b"k"))
+    found, findings = assessor.assess(alice, queries, binner)
+    again, none = assessor.assess(alice, queries, binner)
+    record = table.find(CLIENT, alice.key)
+
+    assert found.rows == rows
+    assert sum(map(len, findings)) == int(record["new_rows"]) == int(record["spent"])
+    assert int(record["new_rows"]) == int(record["judged"]) == int(record["kept"]) == rows
+    assert (again.rows, none) == (2 * rows, [])
+
+
+def test_a_request_of_known_rows_alone_starts_no_new_pause(assessor, table, clock):
+    alice = Subject(CLIENT, "alice", "m")
+    assessor.assess(alice, unnamed(10), None)
+    with table.locked(CLIENT, alice.key, clock()) as state:
+        state.record["sums"], state.record["level"] = 50.0, POLICY.levels.index("throttle")
+    assessor.assess(alice, unnamed(10), None)
+    assert float(table.find(CLIENT, alice.key)["throttled_until"]) == 0.0
+    assessor.assess(alice, unnamed(1, first=50), None)
+    assert float(table.find(CLIENT, alice.key)["throttled_until"]) == clock() + POLICY.pause
+
+
+@pytest.mark.parametrize(("level", "paused"), [("watched", False), ("flag", False),
+                                               ("coarsen", False), ("throttle", True)])  # fmt: skip
+def test_only_from_the_throttle_on_new_rows_cost_a_pause(assessor, table, clock, level, paused):
+    alice = Subject(CLIENT, "alice", "m")
+    with table.locked(CLIENT, alice.key, clock()) as state:
+        place = POLICY.levels.index(level)
+        state.record["level"], state.record["sums"] = place, 5.0 * (place > 0)
+    assessor.assess(alice, unnamed(3), None)
+    assert bool(table.find(CLIENT, alice.key)["throttled_until"]) == paused
+
+
+def test_a_budget_is_the_clients_alone(assessor, table):
+    block = Subject(BLOCK, "192.0.2.0/24", "m")
+    assessor.assess_group(block, "alice", 40, [SUSPICIOUS])
+    assert int(table.find(BLOCK, block.key)["new_rows"]) == 40
+    assert int(table.find(BLOCK, block.key)["spent"]) == 0
+
+
+def test_reasons_are_told_with_a_level_that_is_new_and_not_again(assessor):
+    block = Subject(BLOCK, "192.0.2.0/24", "m")
+    assessor.assess_group(block, "alice", 1, [])
+    told = assessor.assess_group(block, "bob", 40, [SUSPICIOUS])
+    then = assessor.assess_group(block, "bob", 1, [])
+
+    assert told.reasons
+    assert told.score > 0
+    assert (then.new_levels, then.reasons, then.score) == ((), (), 0.0)
+    assert then.level == told.level
+
+
+def test_clients_are_told_apart_by_a_bit_of_64_and_one_alone_is_never_two():
+    """Two clients may share a bit; they count as one then, which flags later and never sooner."""
+    bits = [_bit(f"client-{number}") for number in range(1000)]
+    assert all(bit.bit_count() == 1 and bit < 2**64 for bit in bits)
+    assert len(set(bits)) > 60
+    assert _bit("alice") == _bit("alice")
+
+
+def test_what_two_workers_assess_is_one_record(tmp_path, clock):
+    """Two tables over one file, as two processes have them."""
+    tables = [SharedTable(tmp_path / "both", {CLIENT: 8, BLOCK: 8, ALL: 8}) for _ in range(2)]
+    policies = dict.fromkeys((CLIENT, BLOCK, ALL), POLICY)
+    one, other = (Assessor(table, policies, clock) for table in tables)
+    alice = Subject(CLIENT, "alice", "m")
+    for number in range(10):
+        (one, other)[number % 2].assess(alice, unnamed(5, first=5 * number), None)
+        (other, one)[number % 2].assess(alice, unnamed(5, first=5 * number), None)
+    record = tables[0].find(CLIENT, alice.key)
+
+    assert (int(record["rows"]), int(record["new_rows"])) == (100, 50)
+    for table in tables:
+        table.close()
+
+
+def test_a_table_that_cannot_be_opened_raises_what_the_plugin_turns_into_a_503(tmp_path, clock):
+    (tmp_path / "file").write_text("no folder")
+    table = SharedTable(tmp_path / "file" / "table", {CLIENT: 8, BLOCK: 8, ALL: 8})
+    broken = Assessor(table, dict.fromkeys((CLIENT, BLOCK, ALL), POLICY), clock)
+    for act in (
+        lambda: broken.assess(Subject(CLIENT, "alice", "m"), unnamed(1), None),
+        lambda: broken.assess_group(Subject(BLOCK, "b", "m"), "alice", 1, []),
+        lambda: broken.reset(Subject(CLIENT, "alice", "m")),
+    ):
+        with pytest.raises(OSError):
+            act()

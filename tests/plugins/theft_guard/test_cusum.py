@@ -4,6 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import logsumexp
 
 from plugins.theft_guard.client_state import RECORD, ClientState
 from plugins.theft_guard.cusum import advance, increments, reasons, score
@@ -168,3 +171,160 @@ def test_reasons_are_ordered_by_their_sums():
     sums = np.arange(len(DETECTORS), dtype=float)
     assert reasons(sums, 8.0) == [DETECTORS[9], DETECTORS[8]]
     assert reasons(sums, 99.0) == []
+
+
+SHARES = np.array([[*CUSTOMER[name], *[0.0] * (BINS - len(CUSTOMER[name]))] for name in DETECTORS])
+BIN = {name: st.integers(-1, len(CUSTOMER[name]) - 1) for name in DETECTORS}
+ROW = st.tuples(*BIN.values()).map(list)
+NUMBERS = st.floats(0, 80)
+
+
+@settings(max_examples=25)
+@given(st.lists(ROW, min_size=1, max_size=40), st.lists(st.integers(1, 15), max_size=8))
+def test_rows_end_at_the_same_sums_however_they_are_sent(rows, sizes):
+    """One by one or in any batches, across every estimate of what the subject is like."""
+    one, parts = fresh(), fresh()
+    for row in rows:
+        advance(one, [row], CAP)
+    cuts = np.cumsum(sizes, dtype=int) if sizes else []
+    for part in np.split(np.array(rows), [cut for cut in cuts if cut < len(rows)]):
+        advance(parts, part, CAP)
+
+    assert parts.record["sums"] == pytest.approx(one.record["sums"], abs=1e-4)
+    assert parts.record["decayed"] == pytest.approx(one.record["decayed"], rel=1e-4, abs=1e-6)
+    assert np.array_equal(parts.record["counts"], one.record["counts"])
+    assert int(parts.record["judged"]) == int(one.record["judged"]) == len(rows)
+
+
+@settings(max_examples=25)
+@given(st.lists(ROW, min_size=1, max_size=8))
+def test_a_sum_is_how_far_the_log_likelihood_lies_above_its_lowest_point(rows):
+    """Page's own form: S = L - min L, where L is the log likelihood ratio of all rows so far."""
+    state, table = fresh(), increments(np.zeros((len(DETECTORS), BINS)))
+    steps = np.array([table[np.arange(len(DETECTORS)), row] for row in rows])
+    walk = np.vstack([np.zeros(len(DETECTORS)), np.cumsum(steps, axis=0)])
+    advance(state, np.array(rows), math.inf)
+
+    assert state.record["sums"] == pytest.approx(walk[-1] - walk.min(axis=0), abs=1e-9)
+
+
+@settings(max_examples=25)
+@given(st.lists(ROW, min_size=1, max_size=30), st.sampled_from(range(len(DETECTORS))))
+def test_what_one_detector_sees_changes_no_other_sum(rows, detector):
+    whole, alone = fresh(), fresh()
+    advance(whole, np.array(rows), CAP)
+    blind = np.full_like(np.array(rows), -1)
+    blind[:, detector] = np.array(rows)[:, detector]
+    advance(alone, blind, CAP)
+
+    assert alone.record["sums"][detector] == pytest.approx(whole.record["sums"][detector])
+    assert alone.record["sums"].sum() == pytest.approx(alone.record["sums"][detector])
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.lists(st.floats(0, 1e6), min_size=BINS, max_size=BINS), min_size=1, max_size=3),
+)
+def test_whatever_a_subject_did_before_a_customers_row_is_no_evidence_on_average(histories):
+    """The mean of e to an increment over a customer's shares is one at most (an e-value)."""
+    decayed = np.zeros((len(histories), len(DETECTORS), BINS))
+    for number, history in enumerate(histories):
+        decayed[number] = np.where(SHARES > 0, history, 0.0)
+    table = increments(decayed)[..., :BINS]
+    for index, name in enumerate(DETECTORS):
+        if name != "prada":
+            assert (np.exp(table[:, index]) @ SHARES[index] <= 1 + 1e-9).all()
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(0, 1e4), min_size=BINS, max_size=BINS))
+def test_increments_of_many_subjects_are_those_of_each(history):
+    decayed = np.where(SHARES > 0, history, 0.0)
+    both = increments(np.stack([decayed, np.zeros_like(decayed)]))
+
+    assert np.array_equal(both[0], increments(decayed))
+    assert np.array_equal(both[1], increments(np.zeros_like(decayed)))
+    assert np.isfinite(both).all()
+
+
+def test_the_increments_of_nearest_for_a_new_subject_worked_out_by_hand():
+    """Shares of its own are the attacker's; the guess is the mean of both, so they again."""
+    found = increments(np.zeros((len(DETECTORS), BINS)))[DETECTORS.index("nearest")]
+    expected = [math.log(0.20 / 0.80), math.log(0.30 / 0.15), math.log(0.50 / 0.05)]
+    assert found[:3] == pytest.approx(expected)
+    assert not found[3:].any()
+
+
+def test_the_increments_of_nearest_after_a_hundred_usual_rows_worked_out_by_hand():
+    """8 rows of prior: (1.6 + 100) / 108 and so on, but no less than a customer may send."""
+    decayed = np.zeros((len(DETECTORS), BINS))
+    decayed[DETECTORS.index("nearest"), 0] = 100.0
+    found = increments(decayed)[DETECTORS.index("nearest")]
+    own = [1 - 0.15 - 0.05, max(2.4 / 108, 0.15), max(4 / 108, 0.05)]
+    guess = [0.5 * a + 0.5 * o for a, o in zip((0.2, 0.3, 0.5), own, strict=True)]
+    expected = [math.log(g / c) for g, c in zip(guess, (0.80, 0.15, 0.05), strict=True)]
+    assert found[:3] == pytest.approx(expected)
+
+
+@settings(max_examples=40)
+@given(st.lists(NUMBERS, min_size=len(DETECTORS), max_size=len(DETECTORS)))
+def test_the_score_is_scipys_logsumexp_less_the_logarithm_of_their_number(sums):
+    expected = logsumexp(sums) - math.log(len(DETECTORS))
+    assert score(np.array(sums)) == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=30)
+@given(st.permutations(range(len(DETECTORS))), st.floats(0, 1e5))
+def test_the_score_knows_no_order_and_moves_with_all_sums_alike(order, more):
+    """Also far beyond what e to a sum could hold as a number."""
+    sums = np.linspace(0.0, 30.0, len(DETECTORS))
+    assert score(sums[order]) == pytest.approx(score(sums))
+    assert score(sums + more) == pytest.approx(score(sums) + more)
+
+
+@pytest.mark.parametrize("cap", [0.5, 3.0, 60.0])
+def test_a_sum_that_reaches_the_cap_stays_there_and_leaves_it_with_the_first_usual_row(cap):
+    state, index = fresh(), DETECTORS.index("nearest")
+    odd, usual = np.full((1, len(DETECTORS)), -1), np.full((1, len(DETECTORS)), -1)
+    odd[0, index], usual[0, index] = 2, 0
+    for _ in range(60):
+        advance(state, odd, cap)
+        assert state.record["sums"][index] <= cap
+    assert state.record["sums"][index] == cap
+    advance(state, usual, cap)
+    assert state.record["sums"][index] < cap
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize("field", ["sums", "decayed", "increments"])
+@pytest.mark.parametrize("value", [math.nan, -1e30])
+def test_a_damaged_record_that_holds_no_number_is_no_evidence(rows, field, value):
+    """Neither flagged nor held for what a disk did."""
+    state = fresh()
+    state.record[field] = value
+    with np.errstate(all="ignore"):
+        advance(state, np.zeros((rows, len(DETECTORS)), int), CAP)
+
+    # What is left is what nine rows in one decile say, damaged or not.
+    assert state.record["sums"].max() < 0.2
+
+
+def test_counts_begin_again_at_two_to_the_thirty_second():
+    single, batch = fresh(), fresh()
+    for state in (single, batch):
+        state.record["counts"][0, 0] = 2**32 - 1
+    advance(single, np.zeros((1, len(DETECTORS)), int), CAP)
+    advance(batch, np.zeros((2, len(DETECTORS)), int), CAP)
+
+    assert (int(single.record["counts"][0, 0]), int(batch.record["counts"][0, 0])) == (0, 1)
+
+
+@pytest.mark.parametrize(("at_least", "named"), [(5.0, 1), (5.0001, 0), (4.9999, 1), (0.0, 10)])
+def test_a_reason_is_named_from_its_threshold_on(at_least, named):
+    sums = np.zeros(len(DETECTORS))
+    sums[4] = 5.0
+    assert len(reasons(sums, at_least)) == named
+
+
+def test_reasons_of_equal_sums_keep_the_order_of_the_detectors_first():
+    assert reasons(np.full(len(DETECTORS), 7.0), 7.0)[0] == DETECTORS[0]

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+from contextlib import closing
+
 import pytest
 
 from plugins.theft_guard import enforcements as enforcements_module
 from plugins.theft_guard.enforcements import Enforcement, Enforcements
-from secureml.testing import Harness
+from secureml import Store, StoreUnavailable
+from secureml.testing import Clock, Harness
 
 HELD = Enforcement("client", "mallory", "m", "hold", 1.0, 40.0, 99, "nearest", 0.0)
 
@@ -71,3 +75,81 @@ def test_attack_holds_have_a_bound_too(enforcements, monkeypatch):
         enforcements.save(HELD._replace(name=f"c{number}", since=float(number)))
     assert len(enforcements.list_all()) == 20
     assert min(enforcement.since for enforcement in enforcements.list_all()) == 30.0
+
+
+def test_every_field_is_read_back_by_the_next_process_as_it_was_written(harness, enforcements):
+    written = Enforcement("block", "2001:db8:1::/48", "m", "flag", 1.5, 12.25, 2**40, "a,b", 0.0)
+    enforcements.save(written)
+    harness.store.close()
+    with closing(Store(f"sqlite:///{harness.folder / 'secureml.db'}")) as store:
+        again = Enforcements(store, harness.clock)
+        assert again.list_all() == [written]
+        assert again.find("block", "2001:db8:1::/48", "m") == written
+
+
+def test_two_workers_that_save_the_same_subject_at_once_leave_one_row(harness, enforcements):
+    enforcements.save(HELD)
+    harness.store.close()
+    children = []
+    for level in ("coarsen", "throttle"):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                with closing(Store(f"sqlite:///{harness.folder / 'secureml.db'}")) as store:
+                    mine = Enforcements(store, harness.clock)
+                    for number in range(20):
+                        mine.save(HELD._replace(level=level, rows=number))
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
+    (found,) = enforcements.list_all()
+    assert (found.level in {"coarsen", "throttle"}, found.rows) == (True, 19)
+
+
+def test_a_list_is_in_the_order_of_kind_name_and_model(enforcements):
+    for kind, name, model in (("client", "b", "m"), ("client", "a", "n"), ("block", "z", "m"),
+                              ("client", "a", "m")):  # fmt: skip
+        enforcements.save(HELD._replace(kind=kind, name=name, model=model))
+    found = [each[:3] for each in enforcements.list_all()]
+    assert found == sorted(found)
+    assert len(found) == 4
+
+
+def test_a_lift_without_a_model_is_for_all_of_them_and_returns_what_was(enforcements, harness):
+    for model in "nm":
+        enforcements.save(HELD._replace(model=model))
+    was = enforcements.lift("mallory", None)
+    assert {each.model: each.level for each in was} == {"m": "hold", "n": "hold"}
+    assert {each.level for each in enforcements.list_all()} == {"watched"}
+    assert {each.lifted for each in enforcements.list_all()} == {harness.clock()}
+
+
+def test_a_store_that_is_away_is_said_and_nobody_is_let_in_by_an_old_answer(tmp_path):
+    (tmp_path / "s.db").mkdir()  # no database
+    with closing(Store(f"sqlite:///{tmp_path / 's.db'}")) as store:
+        broken = Enforcements(store, Clock())
+        for ask in (
+            lambda: broken.find("client", "mallory", "m"),
+            broken.list_all,
+            lambda: broken.save(HELD),
+            lambda: broken.lift("mallory", None),
+        ):
+            with pytest.raises(StoreUnavailable):
+                ask()
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(19, 19), (20, 20), (21, 20)])
+def test_the_bound_is_reached_and_not_passed(enforcements, monkeypatch, rows, kept):
+    monkeypatch.setattr(enforcements_module, "MAX_ROWS", 20)
+    for number in range(rows):
+        enforcements.save(HELD._replace(name=f"c{number}", level="flag", since=float(number)))
+    assert len(enforcements.list_all()) == kept
+
+
+def test_a_look_reads_nothing_while_nothing_changed(enforcements, monkeypatch):
+    enforcements.find("client", "mallory", "m")
+    monkeypatch.setattr(enforcements, "list_all", lambda: pytest.fail("read again"))
+    assert enforcements.find("client", "mallory", "m") is None

@@ -105,3 +105,92 @@ def test_a_label_that_the_card_does_not_know_counts_as_its_last(binner, target, 
     bins = binner.bin_rows(batch_of(target.fresh[:3], label=99), state)
     assert len(bins) == 3
     assert set(state.labels[:3].tolist()) == {1}
+
+
+def pairs(binner, rows, labels):
+    """For each row: distance, label and step to its nearest of RING before; by plain loops."""
+    encoded = binner._space.encode(rows).astype(np.float32).astype(float)
+    for place, row in enumerate(encoded):
+        earlier = range(max(0, place - RING), place)
+        gaps = [np.linalg.norm(row - encoded[other]) for other in earlier]
+        alike = [
+            gap for gap, other in zip(gaps, earlier, strict=True) if labels[other] == labels[place]
+        ]
+        yield place, gaps, alike, earlier
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_label_flips_and_deciles_are_those_of_plain_loops(binner, target, batch_of, seed):
+    """A wandering attacker: each row a small step from one before, its answer by chance."""
+    chance, profile = np.random.default_rng(seed), binner._space.profile
+    rows = target.fresh[chance.integers(0, 20, 150)]
+    rows = (
+        rows
+        + chance.choice([0.001, 0.05, 0.5], (150, 1))
+        * chance.normal(size=rows.shape)
+        * target.spread
+    )
+    labels = chance.integers(0, 2, 150)
+    state = ClientState(np.zeros(1, RECORD))
+    found = []
+    for first in (0, 100):
+        queries = batch_of(rows[first : first + 100])
+        queries.labels = labels[first : first + 100]
+        found.append(binner.bin_rows(queries, state))
+    found = np.vstack(found)
+    wrong = 0
+    for place, gaps, alike, earlier in pairs(binner, rows, labels):
+        if not gaps:
+            continue
+        nearest = int(np.argmin(gaps))
+        close = sum(gaps[nearest] <= edge for edge in profile.nearest[0:3:2])
+        flips = labels[earlier[nearest]] != labels[place]
+        if close:
+            wrong += found[place, DETECTORS.index("label_flip")] != flips
+            wrong += found[place, DETECTORS.index("nearest")] != close
+        if alike:
+            decile = (min(alike) > np.array(profile.class_distances[labels[place]])).sum()
+            wrong += found[place, DETECTORS.index("prada")] != decile
+
+    assert wrong <= 2, "but for distances that a float of 32 bits has on either side of an edge"
+
+
+@pytest.mark.parametrize("slots", [slice(0, 1), slice(3, 9), slice(None)])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_damaged_ring_is_nobodys_neighbour(binner, target, batch_of, slots, value):
+    """A customer is not suspected for what a disk did, row by row or in a batch."""
+    for rows in (target.fresh[:1], target.fresh[:4]):
+        state = ClientState(np.zeros(1, RECORD))
+        state.record["kept"] = RING
+        state.record["ring"][...] = 99.0
+        state.record["ring"][slots] = value
+        with np.errstate(all="ignore"):
+            bins = np.asarray(binner.bin_rows(batch_of(rows), state))
+        assert (column(bins, "nearest") <= 0).all()
+        assert (column(bins, "label_flip") <= 0).all()
+
+
+def test_a_row_that_differs_in_a_few_columns_is_a_variation_however_far(binner, target, batch_of):
+    """What-if questions: two columns turned all the way, the other twenty-eight untouched."""
+    row = target.fresh[:1]
+    varied = row.copy()
+    varied[0, :2] = target.high[:2] * 4
+    for rows in ([row, varied], [np.vstack([row, varied])]):
+        state = ClientState(np.zeros(1, RECORD))
+        bins = [np.asarray(binner.bin_rows(batch_of(each), state)) for each in rows]
+        assert column(np.vstack(bins), "nearest").tolist() == [-1, 1]
+
+
+def test_neighbours_of_a_row_sent_to_the_last_digit_again_are_at_no_distance(
+    binner, target, batch_of
+):
+    """Its digest is new where a column that is not compared differs: nearest, and no step."""
+    state = ClientState(np.zeros(1, RECORD))
+    binner.bin_rows(batch_of(target.fresh[:1]), state)
+    again = batch_of(target.fresh[:1])
+    again.digests = [each ^ (1 << 40) for each in again.digests]
+    (bins,) = binner.bin_rows(again, state)
+
+    assert bins[DETECTORS.index("nearest")] == 2
+    assert bins[DETECTORS.index("step")] == 0
+    assert bins[DETECTORS.index("prada")] == 0

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from plugins.theft_guard import shared_table
+from plugins.theft_guard.client_state import RECORD
 from plugins.theft_guard.shared_table import WAYS, SharedTable
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -203,3 +207,129 @@ def test_a_clock_that_was_set_back_evicts_no_more_than_one_record(table):
     after = {bytes(record["name"]) for record in table.records("client")}
     assert b"m late" in after
     assert len(before - after) <= 1
+
+
+def test_a_worker_that_is_killed_gives_its_lock_back_and_its_numbers_stay(table):
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with table.locked("client", "m alice", 1.0) as state:
+            state.record["rows"] = 3
+            os.write(writing, b"held")
+            signal.pause()
+        os._exit(1)
+    assert os.read(reading, 4) == b"held"
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with table.locked("client", "m alice", 2.0) as state:
+        state.record["rows"] += 1
+
+    assert int(table.find("client", "m alice")["rows"]) == 4
+
+
+def test_every_field_of_a_record_is_read_back_as_it_was_written(table, tmp_path):
+    """After a restart: every byte, whatever it holds."""
+    written = np.frombuffer(np.random.default_rng(5).bytes(RECORD.itemsize), RECORD)[0]
+    with table.locked("client", "m alice", 1.0) as state:
+        key = state.record["key"].copy()
+        for field in RECORD.names:
+            if field != "key":
+                state.record[field] = written[field]
+    table.close()
+    again = SharedTable(tmp_path / "store" / "slots", {"client": 16, "all": 8})
+    found = again.find("client", "m alice")
+
+    assert found["key"] == key
+    for field in set(RECORD.names) - {"key"}:
+        assert found[field].tobytes() == written[field].tobytes()
+    again.close()
+
+
+def test_a_damaged_key_is_nobodys_record_and_the_subject_begins_anew(table):
+    with table.locked("client", "m alice", 1.0) as state:
+        state.record["rows"] = 7
+        state.record["key"] ^= 1 << 60
+    assert table.find("client", "m alice") is None
+    with table.locked("client", "m alice", 2.0) as state:
+        assert int(state.record["rows"]) == 0
+
+
+def test_copies_of_records_do_not_change_with_the_table(table):
+    with table.locked("client", "m alice", 1.0) as state:
+        state.record["rows"] = 1
+    (copy,) = table.records("client")
+    with table.locked("client", "m alice", 1.0) as state:
+        state.record["rows"] = 2
+    assert int(copy["rows"]) == 1
+    assert int(table.find("client", "m alice")["rows"]) == 2
+
+
+@pytest.mark.parametrize(("count", "records"), [(1, 8), (8, 8), (9, 16), (16, 16)])
+def test_a_table_has_as_many_records_as_were_asked_for_in_whole_sets(tmp_path, count, records):
+    table = SharedTable(tmp_path / "slots", {"client": count})
+    for number in range(20 * records):
+        with table.locked("client", f"m c{number}", float(number)):
+            pass
+    assert len(table.records("client")) == records
+    table.close()
+
+
+def test_of_eight_in_a_set_the_unflagged_go_before_the_flagged_and_the_silent_first(tmp_path):
+    table = SharedTable(tmp_path / "slots", {"client": WAYS})
+    for number in range(WAYS):
+        with table.locked("client", f"c{number}", 100.0 - number) as state:
+            state.record["level"] = number % 2
+    gone = []
+    for number in range(WAYS):
+        before = {bytes(record["name"]) for record in table.records("client")}
+        with table.locked("client", f"new{number}", 1000.0) as state:
+            state.record["level"] = 9
+        after = {bytes(record["name"]) for record in table.records("client")}
+        gone += [name.decode() for name in before - after]
+
+    assert gone == ["c6", "c4", "c2", "c0", "c7", "c5", "c3", "c1"]
+    table.close()
+
+
+def test_what_a_process_remembers_of_places_and_views_has_a_bound(table, monkeypatch):
+    """And what it has forgotten it finds again."""
+    for name in ("_MAX_INDEXES", "_MAX_STATES"):
+        monkeypatch.setattr(shared_table, name, 4)
+    for number in range(60):
+        with table.locked("client", f"m c{number % 6}", 1.0 + number) as state:
+            state.record["rows"] += 1
+        views = table._views
+        assert len(views.states) <= 4
+        assert len(views.indexes) <= 6
+        assert len(table._keys) <= 6
+    assert [int(table.find("client", f"m c{number}")["rows"]) for number in range(6)] == [10] * 6
+
+
+def test_an_error_while_a_record_is_looked_for_gives_the_lock_back(table, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shared_table, "_enter", fail)
+        with pytest.raises(MemoryError), table.locked("client", "m alice", 1.0):
+            pass
+    with table.locked("client", "m alice", 2.0) as state:
+        assert float(state.record["last_seen"]) == 2.0
+
+
+def test_it_does_not_exist_before_somebody_opened_it(tmp_path):
+    table = SharedTable(tmp_path / "slots", {"client": 8})
+    assert not table.exists()
+    table.find("client", "m alice")
+    assert table.exists()
+    table.close()
+    assert table.exists()
+
+
+def test_attack_keys_are_of_this_table_so_nobody_foresees_who_shares_a_set(tmp_path):
+    tables = [SharedTable(tmp_path / name, {"client": 8}) for name in "ab"]
+    keys = [{table._key("client", f"m c{n}") for n in range(50)} for table in tables]
+    assert not keys[0] & keys[1]
+    assert all(key & 1 for each in keys for key in each), "never 0, which is an empty record"
+    for table in tables:
+        table.close()
