@@ -69,6 +69,8 @@ def answers_to(estimator, rows):
 
 def check_answers(estimator, rows, allowed=None):
     """Assert that both copies of a fitted estimator answer as it does itself."""
+    # A copy: kernels of rows with the very array that was learned take a shorter way.
+    rows = rows.copy()
     theirs = answers_to(estimator, rows)
     assert any(not isinstance(answer, str) for answer in theirs.values())
     for copy in round_trips(estimator, allowed):

@@ -23,6 +23,8 @@ INPUTS = (
     (["an axe", "the axe"] * 30, ANSWERS),
     ([{"a": 1.0}] * 60, ANSWERS),
     (ROWS @ ROWS.T, ANSWERS),
+    (ROWS[:, :3], ANSWERS),
+    (np.arange(1200.0).reshape(3, 20, 20), None),
     ([["a"], ["a", "b"], ["c"]], None),
 )
 # TSNE answers nothing after it was fitted, and takes minutes where two cores are shared.
@@ -43,7 +45,10 @@ def fitted(estimator):
             made.set_params(random_state=0)
         for given in ((rows, answers), (rows,), (answers,)):
             try:
-                return made.fit(*given), given[0]
+                model = made.fit(*given)
+                if hasattr(model, "transform"):
+                    model.transform(given[0])  # some are fitted with anything
+                return model, given[0]
             except Exception:  # noqa: BLE001 - the wrong shape for this one
                 continue
     return None

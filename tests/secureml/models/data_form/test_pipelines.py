@@ -36,7 +36,7 @@ from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, VarianceThreshold, chi2
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ExpSineSquared, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, Matern, RationalQuadratic, WhiteKernel
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.linear_model import (
     ElasticNetCV,
@@ -275,7 +275,7 @@ MODELS = {
     "density": (KernelDensity(kernel="tophat"), ROWS, None),
     "process": (GaussianProcessClassifier(1.0 * RBF() + WhiteKernel()), ROWS, THREE),
     "process of numbers": (
-        GaussianProcessRegressor(Matern() ** 2 + ExpSineSquared(), alpha=0.1), ROWS, NUMBERS,
+        GaussianProcessRegressor(Matern() ** 2 + RationalQuadratic(), alpha=1), ROWS, NUMBERS,
     ),
     "one against the rest": (OneVsRestClassifier(LinearSVC()), ROWS, THREE),
     "one against one": (OneVsOneClassifier(SGDClassifier()), ROWS, THREE),
