@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from secureml.kit import strict_json
+from secureml.models.data_form.header import parsed
 from secureml.models.data_form.refusals import FormRefused
 
 MAGIC = b"\x89SMLFRM\n"
@@ -70,7 +70,7 @@ def read_frame(data: memoryview, *, header_limit: int) -> Frame:
         raise FormRefused("the header", f"it is longer than {header_limit} bytes")
     start = _past("the beginning of the file", data, 0, _PREFIX.size)
     end = _past("the header", data, start, length)
-    header = _parsed(bytes(data[start : start + length]))
+    header = _header(bytes(data[start : start + length]))
     blocks = []
     for index, size in enumerate(_lengths(header["blocks"])):
         blocks.append(data[end : end + size])
@@ -91,10 +91,10 @@ def _past(place: str, data: memoryview, start: int, size: int) -> int:
     return after
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
+def _header(text: bytes) -> dict[str, Any]:
     try:
-        header = strict_json.loads_object(text)
-    except (ValueError, RecursionError) as error:
+        header = parsed(text)
+    except ValueError as error:
         raise FormRefused("the header", f"it is not strict JSON ({error})") from None
     if header.keys() != {"blocks", "nodes"}:
         raise FormRefused("the header", "it does not hold exactly blocks and nodes")
