@@ -69,7 +69,10 @@ _CALLABLE_ATTRIBUTES: tuple[tuple[str, str, _Match], ...] = (
     (
         "sklearn.cluster._bisect_k_means.BisectingKMeans",
         "_kmeans_single",
-        _exactly("sklearn.cluster._kmeans._kmeans_single_lloyd"),
+        _exactly(
+            "sklearn.cluster._kmeans._kmeans_single_elkan",
+            "sklearn.cluster._kmeans._kmeans_single_lloyd",
+        ),
     ),
     (
         "scipy.interpolate._bsplines.BSpline",

@@ -116,6 +116,7 @@ _BY_HAND = (
     "sklearn.multiclass._ConstantPredictor",  # fitted only where a label never changes
     "sklearn._loss._loss.__pyx_unpickle_CyHalfMultinomialLoss",  # boosting of three classes
     "sklearn.calibration._TemperatureScaling",
+    "sklearn.cluster._kmeans._kmeans_single_elkan",
     "sklearn.metrics._classification.fbeta_score",
     "sklearn.neighbors._ball_tree.BallTree",
     "sklearn.neighbors._ball_tree.newObj",

@@ -16,6 +16,7 @@ from scipy.interpolate import interp1d
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch
 
 from secureml.models.artifact.version_files import ModelRefused
@@ -26,6 +27,7 @@ from secureml.models.unpickling.callable_attributes import (
 )
 from secureml.models.unpickling.compiled_objects import KINDS
 from secureml.models.unpickling.consistency import check_consistency
+from secureml.models.unpickling.function_values import is_boosting_check
 from secureml.models.unpickling.graph import ARGUMENTS, CONTAINERS, MAPPINGS, attributes_of, edges
 from secureml.models.unpickling.sparse_matrices import check_each_sparse_matrix, check_sparse
 
@@ -110,6 +112,8 @@ def _is_leaf(owner: Any, attribute: str, value: Any, grants: Grants) -> bool:
     if "sklearn.isotonic.IsotonicRegression" in ancestors(type(owner)) and attribute == "f_":
         # Rebuilt by its class from two arrays; for a single point it is a function.
         return type(value) is interp1d or getattr(value, "__module__", "") == "sklearn.isotonic"
+    if type(owner) is FunctionTransformer and attribute == "func" and is_boosting_check(value):
+        return True
     return grants.is_own(type(owner))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from joblib import parallel, register_parallel_backend
 from sklearn.base import BaseEstimator
 
 from secureml.models.unpickling.callable_attributes import ancestors
@@ -33,6 +32,9 @@ def run_jobs_in_turn() -> None:
     For the whole process, not per request and not per thread: ``parallel_config`` would hold
     for one thread, and for calls that name no backend of their own.
     """
+    # Here, so that what only reads the data form of a model imports no joblib by itself.
+    from joblib import parallel, register_parallel_backend  # noqa: PLC0415
+
     in_turn = parallel.BACKENDS["sequential"]
     for name in [*parallel.BACKENDS, "sequential"]:
         register_parallel_backend(name, in_turn, make_default=True)

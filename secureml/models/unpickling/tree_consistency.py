@@ -14,6 +14,7 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.tree._tree import Tree
 
+from secureml.models.unpickling.boosting_columns import check_preprocessor
 from secureml.models.unpickling.compiled_objects import check_boosted_tree
 from secureml.models.unpickling.fitted_numbers import Fitted, within
 from secureml.models.unpickling.graph import attributes_of
@@ -116,10 +117,7 @@ def check_histograms(fitted: Fitted) -> None:
     columns = fitted.columns()
     # While it trains, it takes rows as bins, unchecked.
     fitted.demand(fitted.state.get("_in_fit") in (None, False), "_in_fit", "says it still trains")
-    fitted.demand(
-        fitted.state.get("_preprocessor") is None,
-        "_preprocessor", "could change the number of columns after they were checked",
-    )  # fmt: skip
+    check_preprocessor(fitted, columns)
     mapper = fitted.state.get("_bin_mapper")
     fitted.demand(type(mapper) is _BinMapper, "_bin_mapper", "is no bin mapper")
     bins = Fitted(f"{fitted.kind}._bin_mapper", attributes_of(mapper))

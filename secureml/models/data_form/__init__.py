@@ -1,0 +1,1 @@
+"""A fitted estimator as data: names of types, numbers, text and arrays, and nothing that runs."""

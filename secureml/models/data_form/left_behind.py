@@ -1,0 +1,28 @@
+"""Attributes of a fitted estimator that no answer needs, and that are not written.
+
+Each holds what no data form can: a chain of objects that lead back to themselves, or functions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from secureml.models.unpickling.callable_attributes import ancestors
+
+_OF_TYPES: dict[str, frozenset[str]] = {
+    # The leaves of its tree are chained in both directions; `partial_fit` alone reads them.
+    "sklearn.cluster._birch.Birch": frozenset({"root_", "dummy_leaf_"}),
+    # Distributions to draw from; nothing is drawn any more.
+    "sklearn.model_selection._search.RandomizedSearchCV": frozenset({"param_distributions"}),
+    "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV": frozenset(
+        {"param_distributions"}
+    ),
+}
+
+
+def kept(value: Any, state: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of an estimator's state that is written."""
+    left: frozenset[str] = frozenset().union(
+        *(names for kind, names in _OF_TYPES.items() if kind in ancestors(type(value)))
+    )
+    return {name: held for name, held in state.items() if name not in left}
