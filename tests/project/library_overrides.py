@@ -417,6 +417,8 @@ MODELS = [
              "the bins of a boosted model would not be checked"),
             ("sklearn.ensemble._hist_gradient_boosting.predictor:TreePredictor",
              "the trees of a boosted model would not be checked"),
+            ("sklearn.ensemble._hist_gradient_boosting.common:X_DTYPE",
+             "a boosted model over categories would not be recognised"),
             ("sklearn._loss.link:BaseLink", "the link of a boosted model would not be checked"),
             ("sklearn._loss.loss:HalfMultinomialLoss",
              "the loss of a boosted model would not be checked"),

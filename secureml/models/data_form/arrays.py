@@ -18,7 +18,7 @@ def described(array: Array) -> tuple[Any, list[int], str, memoryview]:
     orders, and a copy otherwise. Raises ValueError for a dtype that has no description.
     """
     given = dtypes.described(array.dtype)
-    wanted = dtypes.loads_object(given)
+    wanted = dtypes.parsed(given)
     order = _order(array)
     array = np.asarray(array, dtype=wanted, order=order)
     flat = array.ravel(order=order)
@@ -36,7 +36,7 @@ def made(block: memoryview, given: Any, shape: list[int], order: Any, *, view_fr
     Raises ValueError for truth values that are neither true nor false: NumPy counts them by
     adding them up, and would write past the end of what it counted.
     """
-    dtype = dtypes.loads_object(given)
+    dtype = dtypes.parsed(given)
     if not block.nbytes:
         return np.empty(shape, dtype, order)
     flat = np.frombuffer(block, "u1").view(dtype)

@@ -183,7 +183,7 @@ _MAKERS: dict[str, Callable[..., Any]] = {
     "slice": _slice,
     "range": _range,
     "scalar": lambda making, given, digits: arrays.scalar(given, digits),
-    "dtype": lambda making, given: dtypes.loads_object(given, objects=True),
+    "dtype": lambda making, given: dtypes.parsed(given, objects=True),
     "array": _array,
     "objects": _objects,
     "masked": _masked,

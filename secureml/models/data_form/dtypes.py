@@ -39,7 +39,7 @@ def described(dtype: np.dtype[Any]) -> Any:
     return text
 
 
-def loads_object(given: Any, *, objects: bool = False) -> np.dtype[Any]:
+def parsed(given: Any, *, objects: bool = False) -> np.dtype[Any]:
     """Return the dtype that JSON describes; raises ValueError.
 
     Object is one only where ``objects`` says so, and never inside a field.

@@ -123,11 +123,11 @@ def _one_of(choices: frozenset[Any], what: str) -> _Part:
 
 
 def _dtype(table: _Table, part: Any) -> None:
-    dtypes.loads_object(part)
+    dtypes.parsed(part)
 
 
 def _any_dtype(table: _Table, part: Any) -> None:
-    dtypes.loads_object(part, objects=True)
+    dtypes.parsed(part, objects=True)
 
 
 _bits, _hex = _text(_BITS, "float"), _text(_HEX, "number in hexadecimal digits")
@@ -212,7 +212,7 @@ def _check_pairs(table: _Table, node: Any) -> None:
 
 def _check_array(table: _Table, node: Any) -> None:
     _, given, shape, _, block = node
-    count, size = _count(shape), dtypes.loads_object(given).itemsize
+    count, size = _count(shape), dtypes.parsed(given).itemsize
     if size == 0 and count > _MOST_EMPTY:
         raise _Wrong("it has too many items of no bytes")
     if count * size != table.sizes[block]:
@@ -234,7 +234,7 @@ def _count(shape: list[int]) -> int:
 
 
 def _check_scalar(table: _Table, node: Any) -> None:
-    dtype = dtypes.loads_object(node[1])
+    dtype = dtypes.parsed(node[1])
     if dtype.fields is not None or len(node[2]) != 2 * dtype.itemsize:
         raise _Wrong("it is not as long as its dtype says")
 
