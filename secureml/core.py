@@ -19,6 +19,7 @@ from secureml import (
     core_metrics,
     distinct_secrets,
     output_files,
+    production,
     program_log,
     settings,
     store_location,
@@ -129,15 +130,16 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
     try:
         classes = loader.find(found.plugins)
         paths.check_code(_folders_of(classes))
+        production.check_waivers(found, classes)
         sections |= builtin_plugins.card_sections_of(classes)
         plugins += loader.build(classes, found.plugin_tables, _host_factory(core, now))
         plugin_set.check(plugins)
+        production.check(found, plugins)
     except ConfigError as error:
         raise error.within(file=found.file) from None
     bind_check.check(found, plugins)
     output_files.check(found, plugins)
     distinct_secrets.check(core)
-    settings.check_production(found, {loaded.name: loaded for loaded in plugins})
     verifiers += [
         _verifier_of(loaded) for loaded in plugins if hasattr(loaded.plugin, "verify_artifact")
     ]

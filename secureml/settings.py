@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -29,26 +29,6 @@ from secureml.state.signing import Schedule
 
 FILE = "secureml.toml"
 SIGNING_FOLDER = "keys/signing"
-
-# What production may not run without, and what is missing where it is; each is waived only by its
-# name in `accept_risk`. Who callers are and what they may do is not here: no profile runs without.
-PRODUCTION_PLUGINS = {
-    "transport": "nobody checks TLS, the proxy and the host name",
-    "rate_limit": "nothing limits how much one caller may ask",
-    "input_rules": "a model is asked whatever is sent",
-    "output_rules": "nothing decides how much of an answer a caller may see",
-    "model_integrity": "model files are loaded that nobody signed",
-    "security_headers": "browsers and caches may keep and frame answers",
-    "errors": "refusals are not worded for callers",
-    "metrics": "nobody can watch how the server does",
-    "access_log": "requests are not written down",
-    "audit_log": "security events are not written down",
-}
-# Wherever a secret can be tried at an address of its own, guessing must become slow.
-GUESSING = "brute_force"
-RISKS = (*PRODUCTION_PLUGINS, GUESSING, "anonymous")
-# A guard that only watches is none. What is waived is named with the guard: `observe:rate_limit`.
-OBSERVED = "observe:"
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -108,8 +88,6 @@ def read(instance: Path) -> Settings:
         checked = {
             name: load_table(schema, tables.get(name, {}), name) for name, schema in TABLES.items()
         }
-        root = checked["secureml"]
-        _refuse_unknown_risks(root["accept_risk"], root["plugins"])
         _check_store(checked["store"]["url"])
     except ConfigError as error:
         raise error.within(file=str(file)) from None
@@ -176,26 +154,6 @@ def load_table(schema: type[Schema], table: Mapping[str, Any], name: str) -> dic
     return loaded
 
 
-def _refuse_unknown_risks(accepted: list[str], plugins: list[str]) -> None:
-    # A waiver of nothing would be printed at every start as if it were one. What a plugin of an
-    # operator's own is called is known once it is loaded: see `check_production`.
-    known = [*RISKS, *(f"{OBSERVED}{name}" for name in plugins if ":" not in name)]
-    elsewhere = any(":" in name for name in plugins)
-    for word in accepted:
-        if word not in known and not (elsewhere and word.startswith(OBSERVED)):
-            raise _unknown_risk(word, known)
-
-
-def _unknown_risk(word: str, known: list[str]) -> ConfigError:
-    risks = f"{', '.join(RISKS)} and {OBSERVED}PLUGIN for a plugin that is enabled"
-    return ConfigError(
-        f"{word!r} is no risk that production refuses",
-        table="secureml",
-        key="accept_risk",
-        fix=f"{did_you_mean(word, known)}remove it; the risks are {risks}",
-    )
-
-
 def _check_store(url: str) -> None:
     """Refuse a URL that could never be opened; it may hold a password, so it is not repeated."""
     if not url:
@@ -244,52 +202,4 @@ def _freeze(
         plugin_tables=MappingProxyType(
             {name: MappingProxyType(table) for name, table in plugin_tables.items()}
         ),
-    )
-
-
-def _takes_credentials(settings: Settings, enabled: Collection[str]) -> bool:
-    """Tell whether tokens are given out here: for keys, for clients' secrets, for passwords."""
-    return "jwt" in enabled or "oauth2_server" in enabled
-
-
-def check_production(settings: Settings, enabled: Mapping[str, Any]) -> None:
-    """Refuse the risks production does not take unless each is waived by name.
-
-    ``enabled`` has what the loader made of each enabled plugin, by its name.
-    """
-    if not settings.production:
-        return
-    try:
-        _refuse_unknown_risks(sorted(settings.accept_risk), list(enabled))
-    except ConfigError as error:
-        raise error.within(file=settings.file) from None
-    waived = settings.accept_risk
-    for name, what in PRODUCTION_PLUGINS.items():
-        if name not in enabled and name not in waived:
-            raise _not_taken(settings, name, f"{name} is not enabled: {what}", f"add {name!r}")
-    if GUESSING not in enabled and GUESSING not in waived and _takes_credentials(settings, enabled):
-        what = f"{GUESSING} is not enabled: nothing slows down who guesses credentials"
-        raise _not_taken(settings, GUESSING, what, f"add {GUESSING!r}")
-    if "anonymous" in enabled and "anonymous" not in waived:
-        what = "anonymous runs the model open to strangers"
-        raise _not_taken(settings, "anonymous", what, "remove 'anonymous'")
-    for name, loaded in enabled.items():
-        if getattr(loaded, "observe", False) and f"{OBSERVED}{name}" not in waived:
-            raise ConfigError(
-                f"the production profile refuses: {name} only observes, and refuses nobody",
-                file=settings.file,
-                table=f"plugins.{name}",
-                key="mode",
-                fix="remove the key, or waive it by name: [secureml] accept_risk = "
-                f'["{OBSERVED}{name}"]',
-            )
-
-
-def _not_taken(settings: Settings, risk: str, what: str, cure: str) -> ConfigError:
-    return ConfigError(
-        f"the production profile refuses: {what}",
-        file=settings.file,
-        table="secureml",
-        key="plugins",
-        fix=f'{cure}, or waive it by name: accept_risk = ["{risk}"]',
     )

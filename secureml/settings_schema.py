@@ -104,8 +104,8 @@ class PayloadTable(Schema):
         load_default=1024 * 1024,
         validate=validate.Range(max=LARGEST_BODY),
         metadata={
-            "description": "Largest request body, at most 64 MiB; Nginx is told by `secureml "
-            "nginx-conf`. Every thread may hold one, so what memory the machine has bounds it too."
+            "description": "Largest request body, at most 64 MiB; Nginx gets it from `secureml "
+            "nginx-conf`. Every thread may hold one body, so the machine's memory limits it too."
         },
     )
     depth = StrictInteger(
@@ -159,8 +159,8 @@ class SigningKeysTable(Schema):
         load_default=Schedule.retire_after,
         validate=validate.Range(min=60),
         metadata={
-            "description": "How long a key goes on verifying after the next one took over; no "
-            "shorter than the life of what it signed."
+            "description": "How long a key verifies after the next one is active; at least the "
+            "lifetime of its tokens."
         },
     )
 
@@ -189,7 +189,7 @@ def _check_bind(text: str) -> None:
         raise ValidationError("There is no such port.")
     if not address.is_loopback:
         # Nginx, its TLS and its limits would be passed by; Gunicorn's own settings refuse it too.
-        raise ValidationError("Whoever reaches this address could pass by Nginx: use 127.0.0.1.")
+        raise ValidationError("Clients could reach this address without Nginx: use 127.0.0.1.")
 
 
 NGINX_FOLDER = "/etc/nginx/deploy/nginx"
@@ -223,7 +223,7 @@ class ServerTable(Schema):
         validate=validate.Range(5, 3600),
         metadata={
             "description": "Seconds after which a silent worker is replaced. Nginx waits five "
-            "more for an answer and is told by `secureml nginx-conf`."
+            "seconds longer; write `secureml nginx-conf` again."
         },
     )
     nginx = fields.String(

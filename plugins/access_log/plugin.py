@@ -38,6 +38,7 @@ class AccessLog(Plugin):
     """Writes the line when the answer is final."""
 
     name = "access_log"
+    concern = "access_log"
     schema = Config
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:

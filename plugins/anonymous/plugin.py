@@ -34,6 +34,7 @@ class Anonymous(Plugin):
     """Names whoever no other plugin named."""
 
     name = "anonymous"
+    risk = "gives access without credentials"
     schema = Config
     # It names everybody, so a revoked key would pass unread in front of those behind it.
     last_at = ("identify",)

@@ -36,6 +36,7 @@ class AuditLog(Plugin):
     """Appends a record before the answer leaves."""
 
     name = "audit_log"
+    concern = "audit_log"
     schema = Config
     vital = True
 

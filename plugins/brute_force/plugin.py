@@ -104,6 +104,7 @@ class BruteForce(Plugin):
     """Makes addresses and identities wait after wrong guesses."""
 
     name = "brute_force"
+    concern = "brute_force"
     schema = Config
     problems = (Kind("brute_force.wait", 429, "Too many wrong credentials; wait and try again"),)
 

@@ -15,6 +15,7 @@ class Errors(Plugin):
     """Words every refusal the same way."""
 
     name = "errors"
+    concern = "errors"
 
     def render(self, problem: Problem, kind: Kind, exchange: Exchange) -> dict[str, Any]:
         """Return the problem details object (RFC 9457, section 3.1)."""

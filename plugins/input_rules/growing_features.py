@@ -37,7 +37,7 @@ def growing_notes(
             name = feature.name if feature.name.isidentifier() else f"`{feature.name}`"
             yield (
                 f"{feature.name!r} grows along the table, and its newest rows are at its maximum, "
-                f"{feature.maximum:g}: if it goes on growing, requests will be above_maximum and "
+                f"{feature.maximum:g}: if it keeps growing, requests will be above_maximum and "
                 "refused. Seal again with newer rows in time, or give --rules with "
                 f"""rule = "{name} in range", action = "flag" (or "clip"); """
                 "range_margin of [plugins.input_rules] says how far beyond is still within"

@@ -229,4 +229,4 @@ class _Reader:
             self._refuse(f"`{text}`")
 
     def _refuse(self, wanted: str) -> NoReturn:
-        raise RuleError(f"{wanted} is expected where {self._now.text!r} stands")
+        raise RuleError(f"expected {wanted}, found {self._now.text!r}")

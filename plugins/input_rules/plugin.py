@@ -82,6 +82,7 @@ class InputRules(Plugin):
     """Holds each request to the card of the model it asks."""
 
     name = "input_rules"
+    concern = "input_rules"
     schema = Config
     card_section = RuleSection()
 

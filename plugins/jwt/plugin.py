@@ -116,6 +116,7 @@ class Jwt(Plugin):
     """Issues tokens and names the caller whose token holds."""
 
     name = "jwt"
+    accepts_secrets = True
     schema = Config
     challenge = CHALLENGE
     credential_header = "Authorization"

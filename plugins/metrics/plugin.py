@@ -86,6 +86,7 @@ class Metrics(Plugin):
     """Counts each finished request, and tells whoever may look."""
 
     name = "metrics"
+    concern = "metrics"
     schema = Config
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:

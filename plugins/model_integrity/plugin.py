@@ -34,6 +34,7 @@ class ModelIntegrity(Plugin):
     """Believes the seals of the operator's keys and no others."""
 
     name = "model_integrity"
+    concern = "model_integrity"
     schema = Config
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:

@@ -62,6 +62,7 @@ class OAuth2Server(Plugin):
     """Issues tokens, and names the caller whose token it issued."""
 
     name = "oauth2_server"
+    accepts_secrets = True
     schema = Config
     proof_headers = ("DPoP",)
     credential_header = "Authorization"

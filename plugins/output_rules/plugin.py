@@ -119,6 +119,7 @@ class OutputRules(Plugin):
     """Makes each answer as coarse as its caller's first fitting grant says."""
 
     name = "output_rules"
+    concern = "output_rules"
     schema = Config
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:

@@ -65,6 +65,7 @@ class RateLimit(Plugin):
     """Enforces limits, sends the rate limit headers, and bans callers who ignore refusals."""
 
     name = "rate_limit"
+    concern = "rate_limit"
     aliases = ("limits",)
     schema = Config
     # Rows are counted before they are read: else rows that are refused would cost nothing.

@@ -35,6 +35,7 @@ class SecurityHeaders(Plugin):
     """Adds each header of the table that the answer does not carry yet."""
 
     name = "security_headers"
+    concern = "security_headers"
     schema = Config
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:

@@ -84,6 +84,7 @@ class Transport(Plugin):
     """Settles the peer of every request, or refuses it."""
 
     name = "transport"
+    concern = "transport"
     schema = Config
     # Whoever is asked earlier sees no address, and takes all strangers for one.
     first_at = ("admit",)

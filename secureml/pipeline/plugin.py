@@ -80,6 +80,12 @@ class Plugin:
     schema: ClassVar[type[Schema]] = Schema
     # A vital recorder that fails turns the answer into a 503: unwritten means unanswered.
     vital: ClassVar[bool] = False
+    # The concern that it takes care of, such as "rate_limit": production demands each of them.
+    concern: ClassVar[str] = ""
+    # Why production does not run with it unless that is waived by its name: "gives access to all".
+    risk: ClassVar[str] = ""
+    # Whether callers can try passwords or secrets at its routes: production slows guessing then.
+    accepts_secrets: ClassVar[bool] = False
     # Problem codes the plugin adds, each beginning with its own name and a dot.
     problems: ClassVar[tuple[Kind, ...]] = ()
     # Scopes it asks about itself, beside those that its routes demand.

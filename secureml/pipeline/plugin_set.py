@@ -94,7 +94,7 @@ def _check_issuers(plugins: Sequence[LoadedPlugin]) -> None:
             other = owners.setdefault(issuer, loaded.name)
             if other != loaded.name:
                 raise ConfigError(
-                    f"{other} and {loaded.name} both believe tokens of {issuer}",
+                    f"{other} and {loaded.name} both accept tokens of {issuer}",
                     table=f"plugins.{loaded.name}",
                     key="issuer",
                     fix="give each an issuer of its own, such as another path of one address",
@@ -107,7 +107,7 @@ def _check_connections(plugins: Sequence[LoadedPlugin]) -> None:
     for loaded in naming:
         if not any(other.plugin.verifies_proxy for other in plugins):
             raise ConfigError(
-                f"{loaded.name} believes what the proxy says, and nothing proves who the proxy is",
+                f"{loaded.name} uses headers of the proxy, and no plugin verifies the proxy",
                 table="plugins.transport",
                 key="edge_token",
                 fix="enable transport, with `trusted` and `edge_token`",

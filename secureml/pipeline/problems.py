@@ -91,7 +91,7 @@ CATALOGUE: dict[str, Kind] = {
         Kind("method_not_implemented", 501, "The server does not know this method"),
         Kind("bad_gateway", 502, "The server behind the gateway failed"),
         Kind("unavailable", 503, "The server cannot answer now"),
-        Kind("model_unavailable", 503, "This model cannot answer until the operator mends it"),
+        Kind("model_unavailable", 503, "This model is unavailable until the operator corrects it"),
         Kind("not_recorded", 503, "The answer could not be recorded and was withheld"),
         Kind("gateway_timeout", 504, "The server behind the gateway took too long"),
     )

@@ -227,7 +227,7 @@ def test_in_production_a_missing_guard_stops_the_start_unless_it_is_waived(site,
     change(site, '"model_integrity",', "")
     assert "the production profile refuses: model_integrity is not enabled" in refusal(site)
     change(site, 'profile = "production"', 'profile = "production"\naccept_risk = ["x"]')
-    assert "'x' is no risk that production refuses" in refusal(site)
+    assert "'x' is not a risk that production refuses" in refusal(site)
     change(site, '["x"]', '["model_integrity"]')
     with caplog.at_level(logging.WARNING, "secureml"):
         create_app(site)

@@ -18,7 +18,7 @@ from secureml.models.artifact.version_files import Artifact, ModelRefused
 _PURPOSE = b"secureml model seal v1\n"  # no other signature by this key can pass for one
 _ALGORITHM = "Ed25519"
 _Digests = tuple[str, str]
-_FIX = "seal it again with a key this server trusts; if nobody changed it on purpose, ask why"
+_FIX = "seal it again with a key this server trusts; if no one in your team changed it, investigate"
 
 
 def sign(model_bytes: bytes, card_bytes: bytes, key: Ed25519PrivateKey) -> bytes:

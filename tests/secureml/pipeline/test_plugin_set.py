@@ -68,7 +68,7 @@ def test_two_plugins_that_believe_one_issuer_stop_the_start(tmp_path):
     """Each would refuse what the other has issued."""
     one, two = (type(name, (Plugin,), {"name": name, "issuers": ["https://i"]}) for name in "ab")
 
-    with pytest.raises(ConfigError, match="a and b both believe tokens of https://i"):
+    with pytest.raises(ConfigError, match="a and b both accept tokens of https://i"):
         plugin_set.check(build(tmp_path, [Porter, one, two]))
     plugin_set.check(build(tmp_path, [Porter, one]))
 
@@ -81,7 +81,7 @@ def test_who_names_callers_by_their_connection_needs_a_proven_edge(tmp_path):
         for proves in (False, True)
     )
     for company in ([by_it], [unsure, by_it]):
-        with pytest.raises(ConfigError, match=r"by_it believes .* nothing proves"):
+        with pytest.raises(ConfigError, match=r"by_it uses .* no plugin verifies"):
             plugin_set.check(build(tmp_path, company))
     plugin_set.check(build(tmp_path, [sure, by_it]))
     plugin_set.check(build(tmp_path, [by_it, sure]))
