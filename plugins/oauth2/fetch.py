@@ -18,7 +18,9 @@ from contextlib import closing
 from ipaddress import ip_address
 from typing import Any, cast
 
-from .urls import PORTS, Address, ParsedUrl, UrlRefused, check_address, is_loopback, parse_url
+from secureml.kit.networks import Address, is_loopback
+
+from .urls import PORTS, ParsedUrl, UrlRefused, check_address, parse_url
 
 CONNECT_SECONDS = 3.0  # for all addresses of a name together, handshake included
 READ_SECONDS = 3.0  # for the whole answer, however it dribbles in

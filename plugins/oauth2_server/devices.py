@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from secureml.kit.networks import host_prefix, network_prefix
 from secureml.kit.protocols import Store
 
-from .networks import host_prefix, network_prefix
 from .opaque_tokens import DEVICE, digest, new_id, new_token
 from .store import Condition, always
 

@@ -161,7 +161,7 @@ def test_ending_one_ends_no_other_and_says_whether_it_was_active(families, begin
 
 def test_a_plugin_ends_by_what_it_keeps(families, begin):
     begin()
-    begin(OTHER, device="desk")
+    begin(OTHER, device="laptop")
     assert [families.end_device("phone"), families.end_device("phone")] == [1, 0]
     assert families.require_active(OTHER, "jti")
 
