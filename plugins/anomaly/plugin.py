@@ -8,7 +8,6 @@ Windows are scored in the background, and each score has its reasons. Before the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from secureml import (
     StoreUnavailable,
     fields,
 )
+from secureml.kit.networks import host_prefix
 
 from .blocks import BAN, HOLD, Blocks
 from .card_section import BinsSection
@@ -261,16 +261,8 @@ def subjects(exchange: Exchange) -> tuple[str, ...]:
 
 
 def address_subject(address: str) -> str:
-    """Return the subject of an address; an IPv6 one by its /64, which one site has to itself."""
-    if ":" not in address:
-        return ADDRESS + address
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return ADDRESS + address[:64]
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
-        return f"{ADDRESS}{IPv6Address(int(found) >> 64 << 64)}/64"
-    return ADDRESS + address
+    """Return the subject of an address; an IPv6 one by its /64, which one subscriber has."""
+    return ADDRESS + host_prefix(address)
 
 
 def observation(exchange: Exchange) -> Observation:

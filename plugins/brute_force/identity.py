@@ -10,7 +10,6 @@ import base64
 import binascii
 from collections.abc import Mapping
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -52,19 +51,6 @@ def has_credentials(environ: Mapping[str, str], headers: tuple[str, ...]) -> boo
 def identity_digest(name: str) -> str:
     """Return the digest of a name from elsewhere, such as a sign-in page."""
     return _digest(name)
-
-
-def address_block(address: str) -> str:
-    """Return an address, an IPv6 one as its /64, which one site has to itself."""
-    if ":" not in address:
-        return address
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
-        return f"{IPv6Address(int(found) >> 64 << 64)}/64"
-    return address
 
 
 def _user(text: str) -> str:

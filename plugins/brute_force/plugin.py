@@ -26,11 +26,11 @@ from secureml import (
     StoreUnavailable,
     fields,
 )
+from secureml.kit.networks import host_prefix
 
 from .backoff import BackoffPolicy
 from .failure_store import FailureStore
 from .identity import (
-    address_block,
     claimed_identities,
     form_identities,
     has_credentials,
@@ -137,7 +137,7 @@ class BruteForce(Plugin):
     def _check(self, identities: frozenset[str], exchange: Exchange) -> None:
         if not exchange.client_address:
             return
-        address = address_block(exchange.client_address)
+        address = host_prefix(exchange.client_address)
         pairs = [_pair(identity, address) for identity in identities]
         try:
             left = max(map(self._failures.wait_of, pairs), default=0.0)
@@ -156,7 +156,7 @@ class BruteForce(Plugin):
         """Count a wrong guess, or store who was verified."""
         if not exchange.client_address:
             return
-        address, identities = address_block(exchange.client_address), self._identities(exchange)
+        address, identities = host_prefix(exchange.client_address), self._identities(exchange)
         failures = [event for event in exchange.events if event.name == FAILED]
         environ = exchange.request.environ
         if failures or (exchange.status == 401 and has_credentials(environ, self._headers)):

@@ -10,7 +10,7 @@ import click
 from secureml import Event, output
 from secureml.kit.command_types import Time, format_time
 
-from .families import Families, TokenFamily
+from .families import Families, Family
 from .issuer import LONGEST_ACCESS
 
 
@@ -66,11 +66,11 @@ def group(
         if word == "token":
             if len(value) != 32 or value.strip("0123456789abcdef"):
                 raise click.BadParameter("a JTI is 32 hex digits, never the token", param_hint=word)
-            families.end_token(value, keep=LONGEST_ACCESS)
+            families.end_token(value, expires=now() + LONGEST_ACCESS)
             return None
         if word == "key":
             _check_key(keys.list(), value, now())
-            families.end_key(value, keep=longest)
+            families.end_key(value, expires=now() + longest)
             return None
         if word == "before":
             return families.end_before(value)
@@ -101,7 +101,7 @@ def _check_key(records: list[Any], kid: str, now: float) -> None:
         )
 
 
-def _public(family: TokenFamily) -> dict[str, Any]:
+def _public(family: Family) -> dict[str, Any]:
     return {
         "id": family.id,
         "client": family.client,

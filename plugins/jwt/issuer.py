@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from secureml.kit.jwt_claims import InvalidToken, UnverifiedToken
 
 from . import tokens
-from .families import Families, TokenFamily
+from .families import Families, Family
 from .signatures import Signatures
 from .tokens import ACCESS, REFRESH, TokenPolicy
 
@@ -122,7 +122,7 @@ class TokenIssuer:
     def refresh(self, refresh: VerifiedToken) -> TokenPair:
         """Trade a refresh token for the next pair, once; a second time ends the family."""
         self._keys.active()  # asked first: a token must not be used up for nothing
-        return self._pair(self._families.rotate(refresh.family, refresh.jti))
+        return self._pair(self._families.refresh(refresh.family, refresh.jti))
 
     def revoke(self, text: str) -> None:
         """Take a token back: an access token alone, a refresh token with its family."""
@@ -131,9 +131,10 @@ class TokenIssuer:
         if kind == REFRESH:
             self._families.end(verified.family)
         else:
-            self._families.end_token(verified.jti, keep=LONGEST_ACCESS, family=verified.family)
+            expires = self._now() + LONGEST_ACCESS
+            self._families.end_token(verified.jti, expires=expires, family=verified.family)
 
-    def _pair(self, family: TokenFamily) -> TokenPair:
+    def _pair(self, family: Family) -> TokenPair:
         now = self._now()
         expires = min(now + self._policy.lifetimes[ACCESS], family.expires)
         access = tokens.compose(

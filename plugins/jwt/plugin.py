@@ -32,8 +32,9 @@ from secureml.kit.bearer import missing_scope_challenge
 from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken
 from secureml.kit.token_cache import TokenCache, digest
+from secureml.kit.token_families import FamilyEnded
 
-from .families import TOPIC, Families, FamilyEnded
+from .families import TOPIC, Families
 from .issuer import LONGEST_ACCESS, TokenIssuer, VerifiedToken
 from .tokens import ACCESS, REFRESH, TokenPolicy, is_jws
 from .views import TokenService, blueprint

@@ -30,8 +30,8 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import InvalidTokenError, PyJWTError
 
 from secureml.kit.jwt_claims import InvalidToken
+from secureml.kit.token_families import FamilyEnded
 
-from .families import FamilyEnded
 from .tokens import (
     ACCESS,
     ALGORITHMS,

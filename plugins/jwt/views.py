@@ -22,8 +22,8 @@ from secureml import (
     requires,
 )
 from secureml.kit.jwt_claims import InvalidToken
+from secureml.kit.token_families import FamilyEnded
 
-from .families import FamilyEnded
 from .issuer import TokenIssuer, TokenPair, VerifiedToken
 from .tokens import MAX_BYTES, REFRESH
 

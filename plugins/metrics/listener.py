@@ -14,6 +14,8 @@ from ipaddress import ip_address
 from threading import Thread
 from typing import Any
 
+from secureml.kit.networks import is_loopback
+
 PATH = "/metrics"
 PATIENCE = 5.0  # seconds a scraper may take to say what it wants
 
@@ -85,7 +87,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _is_here(host: str) -> bool:
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    try:
-        return name == "localhost" or ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(name)

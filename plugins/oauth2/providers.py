@@ -10,6 +10,7 @@ from typing import Any
 
 from secureml import ConfigError, Host
 from secureml.kit.jwt_claims import TokenRequirements
+from secureml.kit.networks import is_loopback
 
 from .claim_mapping import ClaimMapping
 from .discovery import KeysRefused, key_entries, locate
@@ -18,7 +19,7 @@ from .issuer import Issuer
 from .jwks_cache import JwksCache, Timing
 from .keys import Keys, trust
 from .settings import DISCOVERY, FILE
-from .urls import is_loopback, parse_url, pin
+from .urls import parse_url, pin
 
 
 @dataclass(frozen=True)

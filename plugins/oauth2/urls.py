@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from secureml.kit.networks import Address
 
 PORTS = {"https": 443, "http": 80}
 _URL = re.compile(r"https?://[!-~]{1,2000}", re.ASCII)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|[0-9a-f:.]+", re.ASCII)
-
-Address = IPv4Address | IPv6Address
 
 
 class UrlRefused(Exception):
@@ -54,14 +53,6 @@ def pin(word: str) -> tuple[str, int]:
     if found.target != "/" or word.endswith("/"):
         raise UrlRefused("url")
     return found.pin
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a name is this machine by definition, without asking anyone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def check_address(address: Address, *, plain: bool) -> None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from secureml.kit.protocols import Store
+
 from .opaque_tokens import SECRET, new_id, new_token
-from .store import TOPIC, Store
+from .store import TOPIC
 
 CODE = "authorization_code"
 REFRESH = "refresh_token"

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from secureml.kit.protocols import Store
+
 from .opaque_tokens import CODE, digest, new_id, new_token
-from .store import Condition, Store, always
+from .store import Condition, always
 
 MOST = 100  # of one person for one OAuth client, used ones too
 

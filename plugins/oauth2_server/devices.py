@@ -17,9 +17,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from .networks import host_prefix, network_prefix
+from secureml.kit.networks import host_prefix, network_prefix
+from secureml.kit.protocols import Store
+
 from .opaque_tokens import DEVICE, digest, new_id, new_token
-from .store import Condition, Store, always
+from .store import Condition, always
 
 INTERVAL, SLOWER = 5.0, 5.0  # seconds between polls, and what is added for one too early
 MOST = 1000  # waiting at once for one OAuth client

@@ -15,10 +15,11 @@ from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 
 from secureml.kit.access_token import parse
 from secureml.kit.jwt_claims import InvalidToken
+from secureml.kit.token_families import FamilyEnded
 
 from .client import ActiveClient
 from .credentials import BASIC, NONE, POST
-from .families import Families, Family, FamilyEnded
+from .families import Families, Family
 from .opaque_tokens import REFRESH, digest
 from .request import OAuth2Request
 from .resource import Resource, ValidToken
@@ -55,7 +56,7 @@ class Finder:
         """Return a token that holds, or None; one that was spent ends nothing here."""
         try:
             if text.startswith(REFRESH):
-                return ActiveToken(self._families.find_by_refresh_digest(digest(text)), None)
+                return ActiveToken(self._families.for_refresh_digest(digest(text)), None)
             token = parse(text)
             if token is None:
                 return None

@@ -32,19 +32,20 @@ from authlib.oauth2.rfc8628 import (
     SlowDownError,
 )
 
+from secureml.kit.token_families import FamilyEnded
+
 from .client import ActiveClient
 from .clients import CODE, DEVICE, MACHINE, REFRESH
 from .codes import Code, CodeRefused
 from .devices import Device, DeviceRefused
-from .families import Family, FamilyEnded
+from .families import Family
 from .issuer import TokenSpec
 from .request import OAuth2Request
 from .resource import delegated_by
 from .users import User
 
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # SHA-256 in base64url
-_JKT = _CHALLENGE
-_POLLS = {
+_DIGEST = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)  # SHA-256 in base64url
+_POLLS: dict[str, type[OAuth2Error]] = {
     "authorization_pending": AuthorizationPendingError,
     "slow_down": SlowDownError,
     "expired_token": ExpiredTokenError,
@@ -184,9 +185,9 @@ class Pkce(CodeChallenge):
         # Without a method RFC 7636 would mean `plain`.
         if data.get("code_challenge_method") != "S256":
             raise InvalidRequestError("PKCE with code_challenge_method S256 is required.")
-        if not _CHALLENGE.fullmatch(data.get("code_challenge", "")):
+        if not _DIGEST.fullmatch(data.get("code_challenge", "")):
             raise InvalidRequestError("The code_challenge is not that of S256.")
-        if not _JKT.fullmatch(data.get("dpop_jkt", "A" * 43)):
+        if not _DIGEST.fullmatch(data.get("dpop_jkt", "A" * 43)):
             raise InvalidRequestError("The dpop_jkt is no thumbprint.")
         if data.get("response_mode", "query") != "query":
             raise InvalidRequestError("The response_mode is not supported.")
@@ -267,8 +268,7 @@ class DeviceGrant(_Grant, DeviceCodeGrant):
         except DeviceRefused as refused:
             if refused.family:
                 self.replayed(refused.family)
-            error: type[OAuth2Error] = _POLLS[refused.error]
-            raise error() from None
+            raise _POLLS[refused.error]() from None
         self.request.grant_record = found
         return _PolledDevice(found)
 

@@ -11,8 +11,10 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidScopeError
 
+from secureml.kit.token_families import FamilyEnded
+
 from .client import ActiveClient
-from .families import Families, Family, FamilyEnded
+from .families import Families, Family
 from .opaque_tokens import digest, new_id, new_refresh
 from .request import OAuth2Request
 from .tokens import NewToken, Tokens
@@ -50,8 +52,8 @@ class TokenIssuer:
         now = self._now()
         life = self._refresh_lifetime if spec.refresh else self._tokens.lifetime
         name = spec.family or new_id()
-        mark = new_id() if spec.refresh else None
-        refresh = None if mark is None else new_refresh(name, mark)
+        mark = new_id() if spec.refresh else ""
+        refresh = new_refresh(name, mark) if spec.refresh else None
         family = Family(
             id=name,
             oauth_client=client.record.id,
@@ -80,12 +82,12 @@ class TokenIssuer:
         if not scopes:
             raise InvalidScopeError()
         request.spend_proof(family.oauth_client)
-        mark = family.mark or new_id()
-        text = new_refresh(family.id, mark)
+        text = new_refresh(family.id, family.mark)
         try:
-            rotated = self._families.rotate(family, digest(spent), digest(text), mark=mark)
-        except FamilyEnded:
-            request.add_event("authn_token_reuse", family.client, family=family.id)
+            rotated = self._families.rotate(family.id, digest(spent), digest(text))
+        except FamilyEnded as ended:
+            if ended.reason == "replayed":
+                request.add_event("authn_token_reuse", family.client, family=family.id)
             raise InvalidGrantError() from None
         return self._answer(request, replace(rotated, jkt=family.jkt), scopes, text)
 

@@ -30,10 +30,10 @@ from secureml.kit.jwt_claims import InvalidToken, UnverifiedToken
 from secureml.kit.proof_replay import Replays, TooManyProofs
 from secureml.kit.sender_constraint import HttpRequest, SenderConstraint
 from secureml.kit.token_cache import TokenCache, digest
+from secureml.kit.token_families import FamilyEnded
 
 from . import metadata, page_views, views
 from .errors import ERRORS, FOREIGN_FORM
-from .families import FamilyEnded
 from .opaque_tokens import REFRESH, SECRET
 from .request import ProofKey
 from .server import build

@@ -12,8 +12,10 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from secureml.kit.protocols import Store
+
 from .opaque_tokens import SESSION, digest, new_token
-from .store import Condition, Store, always
+from .store import Condition, always
 
 MAX_FAILURES = 10  # wrong device codes typed in one session before it ends
 MOST = 50  # browsers in which one person is signed in

@@ -1,10 +1,8 @@
-"""The part of the store that is used here, the topic of changes, and the table of used proofs."""
+"""The topic of changes, the table of used proofs, and what a write may depend on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -19,22 +17,3 @@ Condition = Callable[[sa.Connection], bool]
 def always(connection: sa.Connection) -> bool:
     """Be the condition of what depends on nothing."""
     return True
-
-
-class Store(Protocol):
-    """The application's store, as far as it is needed here."""
-
-    def register(self, metadata: sa.MetaData) -> None:
-        """Have these tables made."""
-
-    def begin(self) -> AbstractContextManager[sa.Connection]:
-        """Open a transaction that may write."""
-
-    def read(self) -> AbstractContextManager[sa.Connection]:
-        """Open a transaction that reads."""
-
-    def touch(self, connection: sa.Connection, topic: str) -> None:
-        """Count a change."""
-
-    def version(self, topic: str) -> int:
-        """Tell how often a topic has changed."""

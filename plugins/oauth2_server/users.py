@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from .store import TOPIC, Store
+from secureml.kit.protocols import Store
+
+from .store import TOPIC
 
 CACHE_SIZE = 4096
 LONGEST = 63  # characters of a name

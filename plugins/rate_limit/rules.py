@@ -15,8 +15,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
+
+from secureml.kit.networks import host_prefix, parse_address
 
 RATE, CONCURRENCY = "rate", "concurrency"
 ADDRESS, CLIENT, TIER, EVERYONE = "address", "client", "tier", "everyone"
@@ -206,13 +208,9 @@ def address_key(text: str, exempt: Iterable[IPv4Network | IPv6Network] = ()) -> 
     "" for one in an ``exempt`` network. No address at all (a socket whose proxy names none) is
     one caller named ``unknown``.
     """
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
+    address = parse_address(text)
+    if address is None:
         return UNKNOWN_ADDRESS
-    address = getattr(address, "ipv4_mapped", None) or address
     if any(address in network for network in exempt if network.version == address.version):
         return ""
-    if address.version == 4:
-        return str(address)
-    return str(IPv6Network((int(address), 64), strict=False))
+    return host_prefix(text)

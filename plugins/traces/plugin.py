@@ -7,7 +7,6 @@ an answer. Needs the libraries of the extra `otel`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as plain
 
 from secureml import ConfigError, Exchange, Host, LiveSecret, Plugin, fields
+from secureml.kit.networks import is_loopback
 
 if TYPE_CHECKING:
     from .spans import Spans
@@ -27,16 +27,9 @@ def _endpoint(text: str) -> None:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         host, parts = "", urlsplit("")
-    safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
     if not host or not safe or parts.username is not None or parts.fragment:
         raise ValidationError("This must be an https address, or http on this machine.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Config(Schema):

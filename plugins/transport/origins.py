@@ -7,7 +7,9 @@ no browser is not held by any of this, so nothing here takes the place of a cred
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
+
+from secureml.kit.networks import is_loopback
 
 _ORIGIN = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
@@ -35,7 +37,7 @@ def fault_of(origin: str) -> str:
         return f"browsers omit the port {port} of {scheme}"
     if port and int(port) > 65535:
         return f"{port} is not a port"
-    if scheme == "http" and not _on_this_machine(host):
+    if scheme == "http" and not is_loopback(host):
         return "a page loaded over http can be changed on its way"
     return _unlike_browsers(host)
 
@@ -58,12 +60,3 @@ def _unlike_browsers(host: str) -> str:
     except ValueError:
         return f"{host} is not an address"
     return "" if written == host else f"browsers write the address {written}"
-
-
-def _on_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from secureml.kit.networks import parse_address
+
 Network = IPv4Network | IPv6Network
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -129,12 +131,8 @@ def normal_address(text: str) -> str:
     """
     if "%" in text:
         return ""  # a zone is free text behind an address (RFC 4007): as many names as one likes
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return ""
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
+    address = parse_address(text.strip())
+    return "" if address is None else str(address)
 
 
 @lru_cache(maxsize=4096)

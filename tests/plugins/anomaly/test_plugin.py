@@ -75,7 +75,7 @@ def test_the_neighbours_in_a_64_are_one_and_others_are_not(harness, plugin):
     [
         ("192.0.2.1", "address:192.0.2.1"),
         ("2001:db8:1:2:3:4:5:6", "address:2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.1", "address:::ffff:192.0.2.1"),
+        ("::ffff:192.0.2.1", "address:192.0.2.1"),
         ("not:an:address", "address:not:an:address"),
     ],
 )

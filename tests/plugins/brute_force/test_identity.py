@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.brute_force.identity import (
-    address_block,
     claimed_identities,
     form_identities,
     has_credentials,
@@ -98,16 +97,3 @@ def test_any_header_at_all_has_an_answer(key, authorization):
     assert len(found) <= 2
     assert {len(who) for who in found} <= {24}
     assert has_credentials(environ, HEADERS) is bool(key or authorization)
-
-
-@pytest.mark.parametrize(
-    ("address", "found"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.1", "::ffff:192.0.2.1"),
-        ("a:b", "a:b"),
-    ],
-)
-def test_an_address_is_as_its_owner_has_it(address, found):
-    assert address_block(address) == found

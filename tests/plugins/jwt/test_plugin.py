@@ -121,8 +121,10 @@ def test_a_trade_elsewhere_forgets_nothing(core, monkeypatch):
     [
         lambda core, jti: core.jwt._families.end_client("acme"),
         lambda core, jti: core.jwt._families.end_before(core.clock()),
-        lambda core, jti: core.jwt._families.end_token(jti, keep=3600),
-        lambda core, jti: core.jwt._families.end_key(core.signing.active().kid, keep=3600),
+        lambda core, jti: core.jwt._families.end_token(jti, expires=core.clock() + 3600),
+        lambda core, jti: core.jwt._families.end_key(
+            core.signing.active().kid, expires=core.clock() + 3600
+        ),
         lambda core, jti: core.signing.retire(core.signing.active().kid),
         lambda core, jti: core.harness.clients.set_enabled("acme", enabled=False),
         lambda core, jti: core.clock.advance(900),

@@ -7,6 +7,7 @@ import itertools
 import queue
 import socket
 import ssl
+from contextlib import suppress
 
 import pytest
 from cryptography import x509
@@ -141,21 +142,79 @@ def test_what_is_no_http_is_refused(answer):
     assert ask(answer) in ("not_http", "unreachable")
 
 
-def test_a_server_that_dribbles_is_left_at_the_deadline():
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+class Dripping:
+    """A server's answer of one piece for each look at the clock, which moves with each look.
+
+    All but the last of ``pieces`` are sent at once; the last comes again and again. To a client
+    that does not look they come by themselves, a hundred of them: it has no deadline.
+    """
+
+    END = -1
+
+    def __init__(self, *pieces):
+        self._pieces, self.looks, self._seen = pieces, 0, queue.SimpleQueue()
+
+    def monotonic(self):
+        self.looks += 1
+        self._seen.put(self.looks)
+        return self.looks
+
+    def __call__(self, connection):
+        connection.sendall(b"".join(self._pieces[:-1]))
+        for _ in range(100):
+            with suppress(queue.Empty):
+                if self._seen.get(timeout=0.05) == self.END:
+                    return
+            connection.sendall(self._pieces[-1])
+
+    def left_by(self, get, url):
+        """Return why it was left, and end."""
+        try:
+            return failed(get, url)
+        finally:
+            self._seen.put(self.END)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (HEAD, b"\r\n", b" "),
+        (HEAD, CHUNKED, b"1\r\n \r\n"),
+        (HEAD, CHUNKED, b"0"),
+        (HEAD, b"X-Slow: ", b"x"),
+        (HEAD, b"X-Slow: x\r\n"),
+        (b"HTTP/1.1 200 ", b"O"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n",),
+    ],
+    ids=["body", "chunks", "size", "header", "headers", "status", "interim"],
+)
+def test_attack_a_server_that_drips_is_left_at_the_deadline(pieces):
     """Each read alone would be quick enough for ever."""
-    moments, reads = itertools.count(), queue.SimpleQueue()
+    drip = Dripping(*pieces)
+    with Answering(drip) as server:
+        get = fetcher(server, monotonic=drip.monotonic)
+        assert drip.left_by(get, f"http://127.0.0.1:{server.port}/") == "too_slow"
+    assert drip.looks < 20
 
-    def monotonic():
-        moment = next(moments)
-        reads.put(moment)
-        return moment
 
-    def dribble(connection):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-        while reads.get(timeout=10) < 6:
-            connection.sendall(b" ")
+def test_attack_a_server_that_drips_within_tls_is_left_at_the_deadline(certificate):
+    drip = Dripping(HEAD, b"X-Slow: ", b"x")
+    with Answering(drip, tls=serving(certificate)) as server:
+        get = tls_fetcher(server.port, certificate / "ca.pem", monotonic=drip.monotonic)
+        assert drip.left_by(get, f"https://localhost:{server.port}/") == "too_slow"
+    assert drip.looks < 20
 
-    assert ask(dribble, monotonic=monotonic) == "too_slow"
+
+def test_attack_a_handshake_that_never_comes_is_left(certificate, monkeypatch):
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        get = tls_fetcher(port, certificate / "ca.pem")
+        assert failed(get, f"https://localhost:{port}/") == "too_slow"
 
 
 def test_a_server_that_says_nothing_is_left(monkeypatch):
@@ -194,6 +253,31 @@ def test_plain_http_is_for_development():
     with Answering(http("{}")) as server:
         url = f"http://127.0.0.1:{server.port}/"
         assert failed(fetcher(server, plain_http=False), url) == "not_https"
+
+
+@pytest.mark.parametrize("cut", [b"5\r\n{}", b"5\r\n{}   \r\n", b"x\r\n", b""])
+def test_a_chunked_document_cut_short_is_none(cut):
+    assert ask(HEAD + CHUNKED + cut) == "cut_short"
+
+
+def test_a_length_that_is_given_twice_is_refused():
+    assert ask(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}") == "not_http"
+
+
+def test_attack_a_proxy_named_in_the_environment_sees_nothing(monkeypatch):
+    with Answering(http("{}")) as proxy:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert ask(http('{"keys": []}')) == b'{"keys": []}'
+        assert proxy.asked == []
+
+
+@pytest.mark.parametrize("answer", [b"", http("{}", "503 S", "Retry-After: 0"), HEAD + CHUNKED])
+def test_what_failed_is_not_asked_again(answer):
+    with Answering(answer) as server:
+        failed(fetcher(server), f"http://127.0.0.1:{server.port}/jwks")
+        assert server.asked == ["/jwks"]
 
 
 def answers(*addresses):
@@ -259,10 +343,13 @@ def serving(certificate, newest=None):
     return context
 
 
-def over_tls(server, ca, host="localhost"):
-    get = Fetcher(
-        [(host, server.port)], ca=None if ca is None else str(ca), resolve=answers("127.0.0.1")
-    )
+def tls_fetcher(port, ca, host="localhost", **words):
+    ca = None if ca is None else str(ca)
+    return Fetcher([(host, port)], ca=ca, **({"resolve": answers("127.0.0.1")} | words))
+
+
+def over_tls(server, ca, host="localhost", **words):
+    get = tls_fetcher(server.port, ca, host, **words)
     try:
         return get(f"https://{host}:{server.port}/")
     except FetchFailed as fault:
@@ -283,6 +370,47 @@ def test_a_certificate_for_another_name_is_refused(certificate):
     """A pinned name that was made to lead elsewhere."""
     with Answering(http("{}"), tls=serving(certificate)) as server:
         assert over_tls(server, certificate / "ca.pem", "id.example.org") == "tls"
+
+
+def test_attack_a_name_that_leads_elsewhere_the_second_time_is_asked_once(
+    certificate, monkeypatch
+):  # fmt: skip
+    """DNS rebinding: what was checked is what is connected to, under the name of the host."""
+    offered, looked_up, names = ["127.0.0.1", "169.254.169.254"], [], []
+    real = socket.getaddrinfo
+
+    def resolve(_host, port, **_words):
+        return [(0, 0, 0, "", (offered.pop(0), port))]
+
+    def getaddrinfo(host, *words, **more):
+        looked_up.append(host)
+        return real(host, *words, **more)
+
+    tls = serving(certificate)
+    tls.sni_callback = lambda _socket, name, _context: names.append(name)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with Answering(http("{}"), tls=tls) as server:
+        assert over_tls(server, certificate / "ca.pem", resolve=resolve) == b"{}"
+    assert offered == ["169.254.169.254"]
+    assert looked_up == ["127.0.0.1"]
+    assert names == ["localhost"]
+
+
+def test_the_next_address_is_asked_where_one_does_not_answer(certificate):
+    with Answering(http("{}"), tls=serving(certificate)) as server:
+        resolve = answers("127.0.0.2", "127.0.0.1")
+        assert over_tls(server, certificate / "ca.pem", resolve=resolve) == b"{}"
+
+
+def test_all_addresses_of_a_name_share_one_deadline(certificate):
+    """A name with a hundred addresses is no longer wait."""
+    moments = itertools.count()
+    with Answering(http("{}"), tls=serving(certificate)) as server:
+        resolve = answers(*["127.0.0.2"] * 100, "127.0.0.1")
+        clock = lambda: next(moments)  # noqa: E731
+        assert over_tls(server, None, resolve=resolve, monotonic=clock) == "too_slow"
+    assert next(moments) < 110
+    assert server.asked == []
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
