@@ -6,6 +6,7 @@ from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
 from secureml import fields
+from secureml.kit.settings_fields import StrictBoolean
 
 from .durability import WORDS
 
@@ -38,10 +39,8 @@ class Config(Schema):
             "or failed; or `none`. Security events are always written."
         },
     )
-    inputs = plain.Boolean(
+    inputs = StrictBoolean(
         load_default=True,
-        truthy={True},
-        falsy={False},
         metadata={"description": "Whether a record holds a keyed digest of the rows asked about."},
     )
     fsync = plain.String(
