@@ -6,13 +6,13 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from secureml import Event, output
+from secureml.kit.command_types import format_time
 
 from .decision import describe
 
@@ -149,10 +149,10 @@ def _public(score: SubjectScore | None, subject: str, block: Any) -> dict[str, A
     return {
         "subject": subject,
         "state": state,
-        "until": _time(block.until) if block else None,
+        "until": format_time(block.until) if block else None,
         "score": round(score.score, 4) if score else None,
         "streak": score.streak if score else 0,
-        "window": _time(score.start) if score else None,
+        "window": format_time(score.start) if score else None,
         # Of who is blocked, why: the windows since are full of refusals because of that.
         "explanation": block.reason if block else describe(score) if score else "",
         "reasons": score.reasons if score else [],
@@ -167,9 +167,3 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
     draft.chmod(0o640)
     draft.replace(path)
-
-
-def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -13,6 +13,7 @@ from marshmallow import Schema
 from marshmallow import fields as plain
 
 from secureml import Host, Plugin, fields
+from secureml.kit.settings_fields import StrictBoolean
 
 from .views import Reading, blueprint
 
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 class Config(Schema):
     """The ``[plugins.api_docs]`` table."""
 
-    public = plain.Boolean(
-        truthy={True},
-        falsy={False},
+    public = StrictBoolean(
         load_default=False,
         metadata={
             "description": (

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import click
 
-from secureml import Client, Event, output
-from secureml.kit.command_types import DurationOrNever, ScopeName, format_time
+from secureml import Event, output
+from secureml.kit.command_types import DurationOrNever, format_time, scopes_option
+from secureml.kit.protocols import Clients
 
 from .key import Key
 from .keyring import KeyFault, KeyRecord, Keyring
-
-
-class _Clients(Protocol):
-    def get(self, name: str) -> Client | None: ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class CommandContext:
     """What the commands work with; ``now`` is seconds since the epoch."""
 
     keyring: Keyring
-    clients: _Clients
+    clients: Clients
     now: Callable[[], float]
     emit: Callable[[Event], None]
 
@@ -53,13 +50,7 @@ def group(context: CommandContext) -> click.Group:
     show_default=True,
     help="How long it is good for: 30d, 12h, or never.",
 )
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=ScopeName(),
-    help="Narrow the key to this right of its client; repeatable.",
-)
+@scopes_option("Narrow the key to this right of its client; repeatable.")
 @output.json_option
 @pass_context
 def issue(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from secureml import fields, output
+from secureml import output
+from secureml.kit.command_types import Duration, Time
 
 from . import checkpoint as signed
 from . import codec, reader
@@ -34,38 +34,14 @@ def group(service: AuditService) -> click.Group:
     return audit_log
 
 
-class TimeType(click.ParamType[str]):
-    """A time in RFC 3339, or a duration before now such as 2h."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: object, ctx: click.Context | None) -> str:
-        try:
-            if "-" not in value:
-                now = ctx.find_object(AuditService).now() if ctx else 0.0  # type: ignore[union-attr]
-                return codec.rfc3339(now - fields.seconds(value))
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            raise click.BadParameter(f"{value[:40]!r}: 2026-01-31T09:30:00Z, or 2h") from None
-        return codec.rfc3339(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
-
-
-class DurationType(click.ParamType[float]):
-    """A duration such as 90d, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: object, ctx: object) -> float:
-        try:
-            return fields.seconds(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from None
+def _now() -> float:
+    return float(click.get_current_context().obj.now())
 
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     for flag, kind, words in (
-        ("--until", TimeType(), "Only before this time."),
-        ("--since", TimeType(), ("Only from this time on, or for the last period such as 2h.")),
+        ("--until", Time(_now), "Only before this time."),
+        ("--since", Time(_now), "Only from this time on, or this long ago: 2h."),
         ("--id", str, "Only this request."),
         ("--code", str, "Only this problem code."),
         ("--event", str, "Only events with this name."),
@@ -115,7 +91,7 @@ def verify(
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True)
 @output.json_option
 @_pass_service
-def show(service: AuditService, /, count: int, as_json: bool, **wanted: str | None) -> None:
+def show(service: AuditService, /, count: int, as_json: bool, **wanted: Any) -> None:
     """Show the last records that match."""
     last = list(deque(_matching(service, _filter(wanted)), maxlen=count))
     lines = [output.record_line(record) for record in last]
@@ -129,7 +105,7 @@ def show(service: AuditService, /, count: int, as_json: bool, **wanted: str | No
 @output.json_option
 @_pass_service
 def export(
-    service: AuditService, /, form: str, place: Path | None, as_json: bool, **wanted: str | None
+    service: AuditService, /, form: str, place: Path | None, as_json: bool, **wanted: Any
 ) -> None:
     """Write all records that match, as JSON lines or as CSV without formulas."""
     chosen = _matching(service, _filter(wanted))
@@ -138,7 +114,6 @@ def export(
         for words in lines:
             click.echo(words, nl=False)
         return
-    count = 0
     count = -(form == "csv")  # its first line is no record
     with place.open("x", encoding="utf-8", newline="") as file:
         place.chmod(0o640)
@@ -173,7 +148,7 @@ def checkpoint(service: AuditService, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--older-than", type=DurationType(), required=True, help="Such as 365d.")
+@click.option("--older-than", type=Duration(), required=True, help="Such as 365d.")
 @output.json_option
 @_pass_service
 def prune(service: AuditService, older_than: float, as_json: bool) -> None:
@@ -203,8 +178,12 @@ def start_new(service: AuditService, reason: str, as_json: bool) -> None:
     output.emit({"chain": head.chain, "seq": head.seq}, as_json, text)
 
 
-def _filter(words: Mapping[str, str | None]) -> Filter:
-    return Filter(**{name: word for name, word in words.items() if word is not None})
+def _filter(words: Mapping[str, str | float | None]) -> Filter:
+    return Filter(**{name: _text(word) for name, word in words.items() if word is not None})
+
+
+def _text(word: str | float) -> str:
+    return codec.rfc3339(word) if isinstance(word, float) else word
 
 
 def _matching(service: AuditService, wanted: Filter) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
 from secureml import fields
+from secureml.kit.settings_fields import StrictBoolean
 
 from .durability import WORDS
 
@@ -41,13 +42,9 @@ class Config(Schema):
             "or failed; or `none`. Security events are always written."
         },
     )
-    inputs = plain.Boolean(
+    inputs = StrictBoolean(
         load_default=True,
-        truthy={True},
-        falsy={False},
-        metadata={
-            "description": ("Whether a record contains a keyed digest of the request's rows.")
-        },
+        metadata={"description": "Whether a record contains a keyed digest of the request's rows."},
     )
     fsync = plain.String(
         load_default="interval",

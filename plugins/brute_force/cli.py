@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import click
 
 from secureml import Event, output
+from secureml.kit.command_types import format_time
 
 from .failure_store import FailureStore
 
@@ -24,7 +24,7 @@ def group(failures: FailureStore, tell: Callable[[Event], None]) -> click.Group:
     def list_waiting(as_json: bool) -> None:
         """List who must wait now."""
         rows = [
-            {"subject": wait.subject, "failures": wait.failures, "until": _time(wait.until)}
+            {"subject": wait.subject, "failures": wait.failures, "until": format_time(wait.until)}
             for wait in failures.list()
         ]
         lines = [f"{row['subject']:<60} {row['failures']:>5}  {row['until']}" for row in rows]
@@ -41,7 +41,3 @@ def group(failures: FailureStore, tell: Callable[[Event], None]) -> click.Group:
         output.emit({"lifted": subject}, as_json, f"{subject} may try again")
 
     return brute_force
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import click
 
-from secureml import Client, Event, output
-from secureml.kit.command_types import ScopeName, format_time
+from secureml import Event, output
+from secureml.kit.command_types import Label, format_time, scopes_option
+from secureml.kit.protocols import Clients
 
 from .binding import NAME, Binding
 from .bindings import BindingFault, Bindings
@@ -19,16 +20,12 @@ from .certificate import CertificateFault, der_of, dns_name, from_pem
 _LARGEST = 64 * 1024  # bytes of a file that is said to hold one certificate
 
 
-class _Clients(Protocol):
-    def get(self, name: str) -> Client | None: ...
-
-
 @dataclass(frozen=True)
 class CommandContext:
     """What the commands work with; ``now`` is seconds since the epoch."""
 
     bindings: Bindings
-    clients: _Clients
+    clients: Clients
     now: Callable[[], float]
     emit: Callable[[Event], None]
 
@@ -68,14 +65,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--certificate", type=_FILE, help="Bind this very certificate (PEM).")
 @click.option("--subject-dns", "name", type=DnsName(), help="Bind a dNSName in certificates of")
 @click.option("--authority", type=_FILE, help="this authority, which must have signed (PEM).")
-@click.option("--label", default="", help="A word for people, up to 200 characters.")
-@click.option(
-    "--scope",
-    "scopes",
-    multiple=True,
-    type=ScopeName(),
-    help="Narrow the certificate to this right of its client; repeatable.",
-)
+@click.option("--label", default="", type=Label(200), help="A word for people.")
+@scopes_option("Narrow the certificate to this right of its client; repeatable.")
 @output.json_option
 @pass_context
 def add(
@@ -94,8 +85,6 @@ def add(
     """
     if context.clients.get(client) is None:
         raise click.ClickException(f"there is no client {client!r}: secureml clients add {client}")
-    if len(label) > 200 or not label.isprintable():
-        raise click.BadParameter("up to 200 printable characters", param_hint="--label")
     words: dict[str, Any] = {"label": label, "scopes": scopes or None}
     try:
         if certificate is not None and name is None and authority is None:

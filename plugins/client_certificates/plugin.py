@@ -28,6 +28,7 @@ from secureml import (
     fields,
     intersect,
 )
+from secureml.kit.settings_fields import StrictBoolean
 from secureml.kit.token_cache import TokenCache
 
 from .binding import Binding
@@ -58,9 +59,7 @@ class Config(Schema):
             "their certificate."
         },
     )
-    unverified = plain.Boolean(
-        truthy={True},
-        falsy={False},
+    unverified = StrictBoolean(
         load_default=False,
         metadata={
             "description": "Whether a certificate of no authority that Nginx knows is good where "

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from secureml.kit.jwt_claims import InvalidToken, UnverifiedToken
+from secureml.kit.protocols import SigningKeys
 
 from . import tokens
 from .families import Families, Family
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 # Of a single token that was revoked no more is kept than its id, and that for so long: no
 # access token may live longer (RFC 6750, 5.3).
 LONGEST_ACCESS = 3600.0
-
-
-class _Keys(Protocol):
-    def active(self) -> Any: ...
-    def public(self, kid: str) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ class TokenIssuer:
     def __init__(
         self,
         policy: TokenPolicy,
-        keys: _Keys,
+        keys: SigningKeys,
         families: Families,
         *,
         now: Callable[[], float],

@@ -23,12 +23,12 @@ from secureml import (
     Plugin,
     Principal,
     Problem,
-    SigningFault,
     StoreUnavailable,
     fields,
     intersect,
 )
-from secureml.kit.bearer import missing_scope_challenge
+from secureml.kit import settings_fields
+from secureml.kit.bearer import CHALLENGE, name_missing_scope
 from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken
 from secureml.kit.token_cache import TokenCache, digest
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from flask import Blueprint
     from werkzeug.datastructures import Headers
 
-CHALLENGE = 'Bearer realm="secureml"'
 _TOPICS = ("clients", "signing_keys", TOPIC)
 # What another plugin's callers were named by, when it has ended: nothing traded for it goes on.
 _CREDENTIAL_ENDED = ("authn_key_revoked", "authn_certificate_ended")
@@ -65,19 +64,10 @@ class Config(Schema):
             "example": "https://ml.example.org",
         },
     )
-    audience = plain.String(
-        required=True,
-        validate=validate.Regexp(r"[^\s]{1,200}\Z"),
-        metadata={
-            "description": "Whom tokens are for: the name of this service.",
-            "example": "ml",
-        },
+    audience = settings_fields.audience(
+        "Whom tokens are for: the name of this service.", example="ml"
     )
-    access_lifetime = fields.Duration(
-        load_default=900.0,
-        validate=validate.Range(30, LONGEST_ACCESS),
-        metadata={"description": "Life of an access token; an hour at most."},
-    )
+    access_lifetime = settings_fields.access_lifetime(LONGEST_ACCESS)
     refresh_lifetime = fields.Duration(
         load_default=30 * 86400.0,
         validate=validate.Range(60, 30 * 86400.0),
@@ -91,10 +81,8 @@ class Config(Schema):
             "set back, hosts differ. `exp` has none."
         },
     )
-    families = fields.StrictInteger(
-        load_default=1000,
-        validate=validate.Range(1, 100_000),
-        metadata={"description": "Most trades of one client that stand; the oldest give way."},
+    families = settings_fields.most_families(
+        "Most trades of one client that stand; the oldest give way."
     )
     traded = plain.List(
         fields.PluginName(),
@@ -199,20 +187,12 @@ class Jwt(Plugin):
             self._families.limit_origin(credential, float(ends or 0))
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
-        """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
-        challenge = missing_scope_challenge(exchange, self.name, CHALLENGE)
-        if challenge is not None:
-            headers["WWW-Authenticate"] = challenge
+        """Name the scope that a token lacks."""
+        name_missing_scope(exchange, self.name, headers)
 
     def ready(self) -> str | None:
         """Return why no token can be issued now, if so."""
-        try:
-            self._signing.active()
-        except SigningFault:
-            return "no_signing_key"
-        except StoreUnavailable:
-            return "store_unavailable"
-        return None
+        return self._signing.ready()
 
     def blueprint(self) -> Blueprint:
         """Return the routes of tokens."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from flask_jwt_extended import (
     JWTManager,
@@ -30,6 +30,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import InvalidTokenError, PyJWTError
 
 from secureml.kit.jwt_claims import InvalidToken
+from secureml.kit.protocols import SigningKey, SigningKeys
 from secureml.kit.token_families import FamilyEnded
 
 from .tokens import (
@@ -61,26 +62,12 @@ _LIBRARY_ERRORS = (PyJWTError, JWTExtendedException, ValueError, TypeError)
 _NO_TIME_LIMIT = 10**11
 
 
-class _Signing(Protocol):
-    @property
-    def kid(self) -> str: ...
-    @property
-    def algorithm(self) -> str: ...
-    @property
-    def private(self) -> Any: ...
-
-
-class _Keys(Protocol):
-    def active(self) -> _Signing: ...
-    def public(self, kid: str) -> Any: ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Identity:
     """What the library calls an identity: a subject and the one key that signs for it."""
 
     subject: str
-    key: _Signing = field(repr=False)
+    key: SigningKey = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +78,7 @@ class Signatures:
     for one that was revoked; ``refuse`` turns a word for the log into the answer to the caller.
     """
 
-    keys: _Keys
+    keys: SigningKeys
     policy: TokenPolicy
     load: Callable[[dict[str, Any], dict[str, Any]], Any]
     refuse: Callable[[str], Any]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
 from secureml import (
-    Client,
     Exchange,
     Principal,
     Problem,
@@ -22,6 +21,7 @@ from secureml import (
     requires,
 )
 from secureml.kit.jwt_claims import InvalidToken
+from secureml.kit.protocols import Clients, SigningKeys
 from secureml.kit.token_families import FamilyEnded
 
 from .issuer import TokenIssuer, TokenPair, VerifiedToken
@@ -34,14 +34,6 @@ _TOKEN_BODY, _SCOPES_BODY = 2 * MAX_BYTES, 16 * 1024
 _KEYS_MAX_AGE = 300
 _SCHEME = "Bearer"
 _RIGHT = fields.Scope.shape.pattern
-
-
-class _Clients(Protocol):
-    def get(self, name: str) -> Client | None: ...
-
-
-class _Keys(Protocol):
-    def jwks(self) -> dict[str, Any]: ...
 
 
 class TokenBody(Schema):
@@ -92,7 +84,7 @@ class TokenService:
     def __init__(
         self,
         issuer: TokenIssuer,
-        clients: _Clients,
+        clients: Clients,
         unauthorized: Callable[[str], Problem],
         traded: Collection[str],
     ) -> None:
@@ -144,7 +136,9 @@ class TokenService:
             raise InvalidToken("client_disabled")
 
 
-def blueprint(service: TokenService, keys: _Keys, attach: Callable[[Flask], None]) -> Blueprint:
+def blueprint(
+    service: TokenService, keys: SigningKeys, attach: Callable[[Flask], None]
+) -> Blueprint:
     """Return the routes; an app that registers them is prepared by ``attach`` first."""
     views = Blueprint("jwt", __name__)
     views.record_once(lambda state: attach(cast("Flask", state.app)))

@@ -22,11 +22,16 @@ from secureml import (
 )
 from secureml.kit import dpop
 from secureml.kit.access_token import MAX_TOKEN, parse
-from secureml.kit.bearer import missing_scope_challenge, split_authorization
+from secureml.kit.bearer import CHALLENGE, name_missing_scope, presented_token
 from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken, text_claim
 from secureml.kit.proof_replay import Replays, TooManyProofs
-from secureml.kit.sender_constraint import HttpRequest, SenderConstraint
+from secureml.kit.sender_constraint import (
+    SCHEMES,
+    HttpRequest,
+    SenderConstraint,
+    invalid_token_challenge,
+)
 from secureml.kit.token_cache import TokenCache, digest
 
 from .cached_token import CachedToken
@@ -43,8 +48,6 @@ if TYPE_CHECKING:
 
 # Whatever of ours changes under one of these forgets every verified token.
 TOPICS = ("clients",)
-CHALLENGE = 'Bearer realm="secureml"'
-_DPOP = f'DPoP algs="{" ".join(dpop.ALGORITHMS)}"'
 _JTI = re.compile(r"[A-Za-z0-9._:~-]{1,64}", re.ASCII)
 
 
@@ -68,7 +71,7 @@ class OAuth2(Plugin):
         self._sender = SenderConstraint(config["origins"], replays, host.now)
         self._clients, self._store, self._now = host.clients, host.store, host.now
         self._verified: TokenCache[CachedToken] = TokenCache(host.store.versions, TOPICS)
-        self.challenge = f"{CHALLENGE}, {_DPOP}" if self._sender.origins else CHALLENGE
+        self.challenge = f"{CHALLENGE}, {dpop.CHALLENGE}" if self._sender.origins else CHALLENGE
 
     def admit(self, exchange: Exchange) -> None:
         """Refuse a token in the URL, even a good one: by now it stands in every log on the way."""
@@ -78,16 +81,14 @@ class OAuth2(Plugin):
 
     def identify(self, exchange: Exchange) -> Principal | None:
         """Return whose token this is; None without one, or where no issuer of ours is named."""
-        header: str = exchange.request.environ.get("HTTP_AUTHORIZATION", "")
-        presented = split_authorization(header, ("bearer", "dpop"))
-        if presented is None:
+        scheme, token = presented_token(exchange.request.environ, SCHEMES)
+        if not scheme:
             return None
-        scheme, token = presented
         try:
             named = self._name(token)
             if named is not None:
-                holder = named.principal.client
-                self._sender.check(_http_request(exchange), scheme, token, named.jkt, holder)
+                sent, holder = HttpRequest.of(exchange.request), named.principal.client
+                self._sender.check(sent, scheme, token, named.jkt, holder)
         except InvalidToken as refused:
             raise _unauthorized(scheme, refused.reason) from None
         except (KeysUnavailable, TooManyProofs, StoreUnavailable) as error:
@@ -138,10 +139,8 @@ class OAuth2(Plugin):
         )
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
-        """Tell a token that lacks the right which one it lacks (RFC 6750, 3.1)."""
-        challenge = missing_scope_challenge(exchange, self.name, CHALLENGE)
-        if challenge is not None:
-            headers["WWW-Authenticate"] = challenge
+        """Name the scope that a token lacks."""
+        name_missing_scope(exchange, self.name, headers)
 
     def ready(self) -> str | None:
         """Return a word while an issuer's keys were never fetched; asking starts the fetching."""
@@ -165,11 +164,6 @@ class OAuth2(Plugin):
             refresher.start()
 
 
-def _http_request(exchange: Exchange) -> HttpRequest:
-    request = exchange.request
-    return HttpRequest(request.method, request.path, request.environ.get("HTTP_DPOP", ""))
-
-
 def _unavailable(error: Exception) -> Problem:
     reason = f"oauth2.{type(error).__name__}"
     return Problem("unavailable", reason=reason, headers={"Retry-After": "30"})
@@ -177,6 +171,5 @@ def _unavailable(error: Exception) -> Problem:
 
 def _unauthorized(scheme: str, reason: str) -> Problem:
     """Return the one refusal of every token that does not hold: there is no oracle."""
-    challenge = f"{_DPOP}, " if scheme == "dpop" else f"{CHALLENGE}, "
-    headers = {"WWW-Authenticate": f'{challenge}error="invalid_token"'}
+    headers = {"WWW-Authenticate": invalid_token_challenge(scheme)}
     return Problem("unauthorized", reason=f"oauth2.{reason}", headers=headers)

@@ -8,6 +8,7 @@ from marshmallow import Schema, ValidationError, validate, validates, validates_
 from marshmallow import fields as plain
 
 from secureml import fields
+from secureml.kit import settings_fields
 from secureml.kit.jws_signature import ALGORITHMS
 
 from .urls import UrlRefused, parse_url, pin
@@ -197,12 +198,7 @@ class Config(Schema):
         ),
         metadata={"description": "The identity providers whose tokens are accepted."},
     )
-    origins = plain.List(
-        plain.String(validate=validate.Regexp(r"https://[a-z0-9.:\[\]-]{1,255}(?<!:443)\Z")),
-        load_default=list,
-        metadata={
-            "description": "The addresses callers know this service by, such as "
-            "`https://ml.example.org`: DPoP proofs must name one. Without any, tokens that are "
-            "bound to a key are refused."
-        },
+    origins = settings_fields.origins(
+        "The addresses callers know this service by, such as `https://ml.example.org`: DPoP "
+        "proofs must name one. Without any, tokens that are bound to a key are refused."
     )

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import click
-from marshmallow import ValidationError
 
-from secureml import Client, Event, fields, output
+from secureml import Client, Event, output
+from secureml.kit.command_types import Label, format_time, scopes_option
 
 from .clients import GRANTS, MACHINE, ClientFault, OAuthClient
 from .redirects import RedirectRefused, check
@@ -78,18 +77,6 @@ class Redirect(click.ParamType[str]):
             raise click.BadParameter(f"{str(value)[:80]!r}: {refused}") from None
 
 
-class Right(click.ParamType[str]):
-    """The name of a scope."""
-
-    name = "scope"
-
-    def convert(self, value: Any, param: object, ctx: object) -> str:
-        try:
-            return str(fields.Scope().deserialize(value))
-        except ValidationError as error:
-            raise click.BadParameter(f"{value[:80]!r}: {error.messages[0]}") from None
-
-
 @click.command("add")
 @click.argument("client")
 @click.option(
@@ -100,12 +87,12 @@ class Right(click.ParamType[str]):
     "--redirect", "redirects", multiple=True, type=Redirect(),
     help="Where browsers are sent back to, compared byte for byte; repeatable.",
 )  # fmt: skip
-@click.option(
-    "--scope", "scopes", multiple=True, type=Right(), help="Narrow it to this right; repeatable."
-)
+@scopes_option("Narrow it to this right; repeatable.")
 @click.option("--public", is_flag=True, help="It cannot keep a secret: an app, a page, a device.")
 @click.option("--dpop", is_flag=True, help="Its tokens must be bound to a key (RFC 9449).")
-@click.option("--name", "label", default="", help="What people read when they are asked.")
+@click.option(
+    "--name", "label", default="", type=Label(80), help="What people read when they are asked."
+)
 @output.json_option
 @_with_context
 def add_client(
@@ -115,8 +102,6 @@ def add_client(
     owner = context.owner(client)
     words["scopes"] = words["scopes"] or None
     words["grants"] = [GRANTS[word] for word in words["grants"]]
-    if len(label) > 80 or not label.isprintable():
-        raise click.BadParameter("a name is up to 80 printable characters", param_hint="--name")
     try:
         made, secret = context.server.clients.add(client, label=label, **words)
     except ClientFault as fault:
@@ -200,7 +185,7 @@ def add_user(context: CommandContext, name: str, client: str, prompt: bool, as_j
 def list_users(context: CommandContext, as_json: bool) -> None:
     """List people."""
     rows = [
-        {"name": user.name, "client": user.client, "created": _time(user.created)}
+        {"name": user.name, "client": user.client, "created": format_time(user.created)}
         for user in context.server.users.list()
     ]
     lines = [f"{row['name']:<24} {row['client']}" for row in rows]
@@ -274,10 +259,5 @@ def _public(made: OAuthClient) -> dict[str, Any]:
         "redirects": sorted(made.redirects),
         "scopes": None if made.scopes is None else sorted(made.scopes),
         "dpop": made.dpop,
-        "created": _time(made.created),
+        "created": format_time(made.created),
     }
-
-
-def _time(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

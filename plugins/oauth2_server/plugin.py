@@ -19,16 +19,20 @@ from secureml import (
     Plugin,
     Principal,
     Problem,
-    SigningFault,
     StoreUnavailable,
 )
 from secureml.kit import dpop
 from secureml.kit.access_token import MAX_TOKEN, parse
-from secureml.kit.bearer import missing_scope_challenge, split_authorization
+from secureml.kit.bearer import CHALLENGE, name_missing_scope, presented_token
 from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken, UnverifiedToken
 from secureml.kit.proof_replay import Replays, TooManyProofs
-from secureml.kit.sender_constraint import HttpRequest, SenderConstraint
+from secureml.kit.sender_constraint import (
+    SCHEMES,
+    HttpRequest,
+    SenderConstraint,
+    invalid_token_challenge,
+)
 from secureml.kit.token_cache import TokenCache, digest
 from secureml.kit.token_families import FamilyEnded
 
@@ -46,9 +50,7 @@ if TYPE_CHECKING:
 
 # Whatever changes under one of these forgets every verified token.
 TOPICS = ("clients", TOPIC, "signing_keys")
-CHALLENGE = 'Bearer realm="secureml"'
 PAGES = (metadata.AUTHORIZE, metadata.DEVICE)
-_DPOP = f'DPoP algs="{" ".join(dpop.ALGORITHMS)}"'
 
 
 class CachedToken(NamedTuple):
@@ -79,7 +81,7 @@ class OAuth2Server(Plugin):
         self._sender = SenderConstraint(origins, Replays(host.store, host.now, PROOFS), host.now)
         self._now = host.now
         self._verified: TokenCache[CachedToken] = TokenCache(host.store.versions, TOPICS)
-        self.challenge = f"{CHALLENGE}, {_DPOP}"
+        self.challenge = f"{CHALLENGE}, {dpop.CHALLENGE}"
 
     def admit(self, exchange: Exchange) -> None:
         """Refuse a token in the URL, even a good one: by now it stands in every log on the way.
@@ -96,18 +98,15 @@ class OAuth2Server(Plugin):
 
     def identify(self, exchange: Exchange) -> Principal | None:
         """Return whose token this is; None without a token of our own issuer."""
-        header: str = exchange.request.environ.get("HTTP_AUTHORIZATION", "")
-        presented = split_authorization(header, ("bearer", "dpop"))
-        if presented is None:
+        scheme, token = presented_token(exchange.request.environ, SCHEMES)
+        if not scheme:
             return None
-        scheme, token = presented
         try:
             found = self._find(token)
             if found is None:
                 return None
-            self._sender.check(
-                _http_request(exchange), scheme, token, found.jkt, found.principal.client
-            )
+            sent, holder = HttpRequest.of(exchange.request), found.principal.client
+            self._sender.check(sent, scheme, token, found.jkt, holder)
         except InvalidToken as refused:
             raise _unauthorized(scheme, refused.reason) from None
         except (TooManyProofs, StoreUnavailable) as error:
@@ -153,7 +152,7 @@ class OAuth2Server(Plugin):
         if "HTTP_DPOP" not in exchange.request.environ:
             return None
         try:
-            proof = self._sender.key(_http_request(exchange))
+            proof = self._sender.key(HttpRequest.of(exchange.request))
         except InvalidToken as refused:
             raise _bad_proof(refused) from None
         return ProofKey(proof.thumbprint, lambda holder: self._spend(proof, holder))
@@ -167,20 +166,12 @@ class OAuth2Server(Plugin):
             raise views.unavailable(error) from error
 
     def respond(self, exchange: Exchange, headers: Headers) -> None:
-        """Name the scope that a token lacks (RFC 6750, 3.1)."""
-        challenge = missing_scope_challenge(exchange, self.name, CHALLENGE)
-        if challenge is not None:
-            headers["WWW-Authenticate"] = challenge
+        """Name the scope that a token lacks."""
+        name_missing_scope(exchange, self.name, headers)
 
     def ready(self) -> str | None:
         """Return a word while no token can be signed."""
-        try:
-            self._host.signing.active()
-        except SigningFault:
-            return "no_signing_key"
-        except StoreUnavailable:
-            return "store_unavailable"
-        return None
+        return self._host.signing.ready()
 
     def blueprint(self) -> Blueprint:
         """Return the endpoints and pages of the authorization server."""
@@ -198,11 +189,6 @@ class OAuth2Server(Plugin):
         return group(CommandContext(self._server, self._host.clients.get, self._host.emit))
 
 
-def _http_request(exchange: Exchange) -> HttpRequest:
-    request = exchange.request
-    return HttpRequest(request.method, request.path, request.environ.get("HTTP_DPOP", ""))
-
-
 def _bad_proof(refused: InvalidToken) -> Problem:
     reason = f"oauth2_server.{refused.reason}"
     return Problem("oauth2_server.invalid_dpop_proof", reason=reason)
@@ -210,6 +196,5 @@ def _bad_proof(refused: InvalidToken) -> Problem:
 
 def _unauthorized(scheme: str, reason: str) -> Problem:
     """Return the one refusal of every token that does not hold: there is no oracle."""
-    challenge = f"{_DPOP}, " if scheme == "dpop" else f"{CHALLENGE}, "
-    headers = {"WWW-Authenticate": f'{challenge}error="invalid_token"'}
+    headers = {"WWW-Authenticate": invalid_token_challenge(scheme)}
     return Problem("unauthorized", reason=f"oauth2_server.{reason}", headers=headers)

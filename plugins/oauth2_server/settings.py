@@ -8,6 +8,7 @@ from marshmallow import Schema, ValidationError, validate, validates
 from marshmallow import fields as plain
 
 from secureml import fields
+from secureml.kit import settings_fields
 
 _MONTH = 30 * 86400.0
 
@@ -24,27 +25,14 @@ class Config(Schema):
             "example": "https://ml.example.org/oauth2",
         },
     )
-    audience = plain.String(
-        required=True,
-        validate=validate.Regexp(r"[^\s]{1,200}\Z"),
-        metadata={
-            "description": "Whom our tokens are for: the name of this service.",
-            "example": "https://ml.example.org",
-        },
+    audience = settings_fields.audience(
+        "Whom our tokens are for: the name of this service.", example="https://ml.example.org"
     )
-    origins = plain.List(
-        plain.String(validate=validate.Regexp(r"https://[a-z0-9.:\[\]-]{1,255}(?<!:443)\Z")),
-        load_default=list,
-        metadata={
-            "description": "Other addresses that callers know this service by: DPoP proofs must "
-            "name one of them, or the host of `issuer`."
-        },
+    origins = settings_fields.origins(
+        "Other addresses that callers know this service by: DPoP proofs must name one of them, or "
+        "the host of `issuer`."
     )
-    access_lifetime = fields.Duration(
-        load_default=900.0,
-        validate=validate.Range(30, 3600),
-        metadata={"description": "Life of an access token; an hour at most."},
-    )
+    access_lifetime = settings_fields.access_lifetime()
     refresh_lifetime = fields.Duration(
         load_default=_MONTH,
         validate=validate.Range(60, _MONTH),
@@ -65,13 +53,8 @@ class Config(Schema):
         validate=validate.Range(60, 12 * 3600),
         metadata={"description": "How long a person stays signed in, at most."},
     )
-    families = fields.StrictInteger(
-        load_default=1000,
-        validate=validate.Range(1, 100_000),
-        metadata={
-            "description": "Most grants of one kind that stand for one OAuth client; the oldest "
-            "give way."
-        },
+    families = settings_fields.most_families(
+        "Most grants of one kind that stand for one OAuth client; the oldest give way."
     )
 
     @validates("issuer")

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey, OKPKey
@@ -24,6 +24,7 @@ from secureml.kit.jwt_claims import (
     text_claim,
     time_claim,
 )
+from secureml.kit.protocols import SigningKeys
 
 TYPE = "at+jwt"
 ALGORITHMS = ("ES256", "EdDSA")
@@ -33,32 +34,6 @@ _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 # a token of ours counts although its `iat` and `nbf` lie so far ahead. `exp` has no such leeway.
 CLOCK_SET_BACK = 5.0
 _KEYS = 16  # keys kept ready; a ring has two or three
-
-
-class SigningKey(Protocol):
-    """The half that signs."""
-
-    kid: str
-    algorithm: str
-    private: Any
-
-
-class VerifyingKey(Protocol):
-    """The half that verifies, until ``ends``."""
-
-    algorithm: str
-    key: Any
-    ends: float
-
-
-class Ring(Protocol):
-    """The application's signing keys."""
-
-    def active(self) -> Any:
-        """Return the key that signs now."""
-
-    def public(self, kid: str) -> Any:
-        """Return a key that is believed, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +67,12 @@ class Tokens:
     """Writes and reads the access tokens of one issuer."""
 
     def __init__(
-        self, issuer: str, audience: str, lifetime: float, ring: Ring, now: Callable[[], float]
+        self,
+        issuer: str,
+        audience: str,
+        lifetime: float,
+        ring: SigningKeys,
+        now: Callable[[], float],
     ) -> None:
         self.issuer, self.audience, self.lifetime = issuer, audience, lifetime
         self._rules = TokenRequirements(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 from limits.errors import StorageError
 
 from secureml import Client, Event, Host, output
+from secureml.kit.command_types import format_time
 
 from .concurrency import ConcurrencyLimiter
 from .enforcer import until_month_ends
@@ -212,13 +212,8 @@ def _public(ban: Ban, now: Callable[[], float]) -> dict[str, Any]:
     return {
         "subject": ban.subject,
         "level": ban.level,
-        "since": _timestamp(ban.since),
-        "until": _timestamp(ban.until),
+        "since": format_time(ban.since),
+        "until": format_time(ban.until),
         "seconds_left": max(0, round(ban.until - now())),
         "limit": ban.reason,
     }
-
-
-def _timestamp(seconds: float) -> str:
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    return text.replace("+00:00", "Z")

@@ -12,6 +12,7 @@ from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as plain
 
 from secureml import fields
+from secureml.kit.settings_fields import StrictBoolean
 
 from .fallback import FAILURE_MODES, REFUSE
 from .rules import FAILURES, REQUESTS, ROWS, parse_allowance
@@ -163,10 +164,8 @@ class Config(Schema):
         load_default=list,
         metadata={"description": "The limits, in addition to the defaults."},
     )
-    defaults = plain.Boolean(
+    defaults = StrictBoolean(
         load_default=True,
-        truthy={True},
-        falsy={False},
         metadata={
             "description": "Keep the defaults (300 failures a minute by address, 60000 requests a "
             "minute by client) that no limit with the same `for`, `unit`, `route` and `model` "

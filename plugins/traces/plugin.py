@@ -15,6 +15,7 @@ from marshmallow import fields as plain
 
 from secureml import ConfigError, Exchange, Host, LiveSecret, Plugin, fields
 from secureml.kit.networks import is_loopback
+from secureml.kit.settings_fields import StrictBoolean
 
 if TYPE_CHECKING:
     from .spans import Spans
@@ -54,9 +55,7 @@ class Config(Schema):
         validate=validate.Range(0, 1),
         metadata={"description": "Share of requests that are traced, from 0 to 1."},
     )
-    believe_edge = plain.Boolean(
-        truthy={True},
-        falsy={False},
+    believe_edge = StrictBoolean(
         load_default=False,
         metadata={
             "description": (

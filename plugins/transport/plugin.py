@@ -24,6 +24,7 @@ from secureml import (
     SecretUnavailable,
     fields,
 )
+from secureml.kit.settings_fields import StrictBoolean
 
 from .origins import EXPOSED, fault_of
 from .peer import PeerRefused, Trust, host_name, settle
@@ -54,9 +55,7 @@ class Config(Schema):
             "example": ["ml.example.org"],
         },
     )
-    direct = plain.Boolean(
-        truthy={True},
-        falsy={False},
+    direct = StrictBoolean(
         load_default=False,
         metadata={
             "description": ("Whether clients may connect to Gunicorn's own TLS without a proxy.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any, Protocol
+
+CHALLENGE = 'Bearer realm="secureml"'  # what a plugin at IDENTIFY asks for
 
 
 class Answered(Protocol):
@@ -22,25 +24,32 @@ class Answered(Protocol):
         """What the route demands, None where there is no route."""
 
 
-def split_authorization(header: str, schemes: Container[str]) -> tuple[str, str] | None:
-    """Return scheme (in small letters) and token of a header, None for any other scheme.
+class AnswerHeaders(Protocol):
+    """The headers of an answer, as a plugin at RESPOND is given them."""
+
+    def __setitem__(self, name: str, value: str, /) -> None:
+        """Set one."""
+
+
+def presented_token(environ: Mapping[str, Any], schemes: Container[str]) -> tuple[str, str]:
+    """Return scheme (in small letters) and token of a request; both are "" for any other scheme.
 
     RFC 9110, 11.4; ``schemes`` in small letters, such as ``bearer`` (RFC 6750) or ``dpop``.
     """
-    scheme, _, token = header.partition(" ")
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     scheme = scheme.lower()
-    return (scheme, token.strip(" ")) if scheme in schemes else None
+    return (scheme, token.strip(" ")) if scheme in schemes else ("", "")
 
 
-def missing_scope_challenge(exchange: Answered, method: str, challenge: str) -> str | None:
-    """Return the WWW-Authenticate value that names the scope a token lacks (RFC 6750, 3.1).
+def name_missing_scope(exchange: Answered, method: str, headers: AnswerHeaders) -> None:
+    """Set the challenge that names the scope a token lacks (RFC 6750, 3.1).
 
-    None unless the request was refused as forbidden, its caller was named by ``method``, and the
-    caller lacks the scope of the route. ``challenge`` is the plugin's own, such as ``Bearer``.
+    Only where the request was refused as forbidden, its caller was named by ``method``, and the
+    caller lacks the scope of the route.
     """
     problem, principal, policy = exchange.problem, exchange.principal, exchange.policy
     if problem is None or problem.code != "forbidden" or principal is None or policy is None:
-        return None
-    if principal.method != method or policy.scope in principal.scopes:
-        return None
-    return f'{challenge}, error="insufficient_scope", scope="{policy.scope}"'
+        return
+    if principal.method == method and policy.scope not in principal.scopes:
+        error = f'error="insufficient_scope", scope="{policy.scope}"'
+        headers["WWW-Authenticate"] = f"{CHALLENGE}, {error}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from marshmallow import ValidationError
 
 from secureml.state import fields
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def format_time(seconds: float | None) -> str | None:
@@ -30,6 +32,26 @@ class ScopeName(click.ParamType[str]):
             return str(fields.Scope().deserialize(value))
         except ValidationError as error:
             raise click.BadParameter(f"{value[:80]!r}: {error.messages[0]}") from None
+
+
+def scopes_option(words: str) -> Callable[[Command], Command]:
+    """Return the option ``--scope`` that may be repeated; ``words`` is its help."""
+    return click.option("--scope", "scopes", multiple=True, type=ScopeName(), help=words)
+
+
+class Label(click.ParamType[str]):
+    """A text for people, of up to ``longest`` printable characters; it may be empty."""
+
+    name = "text"
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+
+    def convert(self, value: Any, param: object, ctx: object) -> str:
+        """Return the text; raises BadParameter."""
+        if len(value) > self._longest or not value.isprintable():
+            raise click.BadParameter(f"this is up to {self._longest} printable characters")
+        return str(value)
 
 
 class Duration(click.ParamType[float]):

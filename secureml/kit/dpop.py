@@ -26,6 +26,7 @@ from secureml.kit.public_key import (
 )
 
 ALGORITHMS = ("ES256", "ES384", "EdDSA", "PS256")
+CHALLENGE = f'DPoP algs="{" ".join(ALGORITHMS)}"'  # RFC 9449, 7.1
 WINDOW = 300.0  # seconds a proof is good for
 SKEW = 60.0  # seconds a sender's clock may be ahead
 RSA_BITS = 3072

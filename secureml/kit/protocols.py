@@ -60,8 +60,21 @@ class SigningKeys(Protocol):
     def active(self) -> Any:
         """Return the key that signs now."""
 
+    def ready(self) -> str | None:
+        """Return a word while there is none that could."""
+
     def public(self, kid: str) -> Any:
         """Return the key of that name, None unless it verifies."""
+
+    def jwks(self) -> dict[str, Any]:
+        """Return the public halves as a JSON Web Key Set."""
+
+
+class Clients(Protocol):
+    """The clients of the application."""
+
+    def get(self, name: str) -> Any:
+        """Return the client of that name, None where there is none."""
 
 
 class Feature(Protocol):

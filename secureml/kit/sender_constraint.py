@@ -7,10 +7,18 @@ once its holder is known: nothing is kept for unknown callers.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from secureml.kit import dpop
+from secureml.kit import bearer, dpop
 from secureml.kit.jwt_claims import InvalidToken
+
+SCHEMES = ("bearer", "dpop")  # of tokens that may be bound to a key
+
+
+def invalid_token_challenge(scheme: str) -> str:
+    """Return the WWW-Authenticate value for a token that does not hold (RFC 6750, 3.1)."""
+    challenge = dpop.CHALLENGE if scheme == "dpop" else bearer.CHALLENGE
+    return f'{challenge}, error="invalid_token"'
 
 
 class _Replays(Protocol):
@@ -23,6 +31,11 @@ class HttpRequest(NamedTuple):
     method: str
     path: str
     proof: str
+
+    @classmethod
+    def of(cls, request: Any) -> HttpRequest:
+        """Return a request of Flask as a proof covers it."""
+        return cls(request.method, request.path, request.environ.get("HTTP_DPOP", ""))
 
 
 class SenderConstraint:

@@ -25,7 +25,7 @@ from secureml.config_error import ConfigError
 from secureml.state import keypair
 from secureml.state.keypair import SigningKey, VerifyingKey
 from secureml.state.secrets.references import SecretSource
-from secureml.state.store import Store
+from secureml.state.store import Store, StoreUnavailable
 
 TOPIC = "signing_keys"
 _metadata = sa.MetaData()
@@ -104,6 +104,16 @@ class SigningKeys:
         if ring.signing is None:
             ring.signing = self._load(self._active_of(ring))
         return ring.signing
+
+    def ready(self) -> str | None:
+        """Return a word while nothing can be signed, for a plugin's own `ready`."""
+        try:
+            self.active()
+        except SigningFault:
+            return "no_signing_key"
+        except StoreUnavailable:
+            return "store_unavailable"
+        return None
 
     def public(self, kid: str) -> VerifyingKey | None:
         """Return the key of that id; None for one that is unknown or retired."""

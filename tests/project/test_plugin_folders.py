@@ -67,3 +67,12 @@ def test_every_command_is_in_its_readme(plugin: type[Plugin], tmp_path: Path) ->
     missing = [word for word in group.commands if f"`secureml {name} {word}" not in page]
     assert group.commands
     assert missing == []
+
+
+def test_every_file_that_its_readme_names_is_there(plugin: type[Plugin]) -> None:
+    """Also one of the core or of the kit, where it is named with its folder."""
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", readme(plugin))
+    folder = CHECKOUT / "plugins" / plugin.name
+    assert [
+        name for name in named if not ((folder / name).exists() or (CHECKOUT / name).exists())
+    ] == []

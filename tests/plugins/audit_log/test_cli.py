@@ -83,7 +83,10 @@ def test_show_filters_and_lets_no_name_steer_the_terminal(audit: AuditLog) -> No
     assert emitted(audit, "show", "--until", "2026-01-01T00:00:00Z") == []
     assert len(emitted(audit, "show", "--since", "2h")) == 3
     assert len(emitted(audit, "show", "-n", "1")) == 1
-    assert run(audit, "show", "--since", "yesterday").exit_code == 2
+    assert len(emitted(audit, "show", "--since", "2025-12-31T23:00:00Z")) == 3
+    assert emitted(audit, "show", "--until", "now") == []  # the clock stands
+    for wrong in ("yesterday", "2026-01-01T00:00:00"):
+        assert run(audit, "show", "--since", wrong).exit_code == 2
     assert "\x1b" not in run(audit, "show").stdout
     assert "test\\x1b[31m" in run(audit, "show").stdout
 

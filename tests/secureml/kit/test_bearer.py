@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from secureml.kit.bearer import missing_scope_challenge, split_authorization
+from secureml.kit.bearer import CHALLENGE, name_missing_scope, presented_token
 
 SCHEMES = ("bearer", "dpop")
 
@@ -18,15 +18,19 @@ SCHEMES = ("bearer", "dpop")
         ("bearer a", ("bearer", "a")),
         ("DPoP  a ", ("dpop", "a")),
         ("Bearer", ("bearer", "")),
-        ("Bearer\ta", None),
-        ("Basic YTpi", None),
-        ("Bearera b", None),
-        ("", None),
-        (" Bearer a", None),
+        ("Bearer\ta", ("", "")),
+        ("Basic YTpi", ("", "")),
+        ("Bearera b", ("", "")),
+        ("", ("", "")),
+        (" Bearer a", ("", "")),
     ],
 )
 def test_scheme_and_token_are_told_apart(header, found):
-    assert split_authorization(header, SCHEMES) == found
+    assert presented_token({"HTTP_AUTHORIZATION": header}, SCHEMES) == found
+
+
+def test_a_request_without_the_header_presents_nothing():
+    assert presented_token({}, SCHEMES) == ("", "")
 
 
 def exchange(code="forbidden", method="jwt", scopes=(), scope="predict"):
@@ -37,10 +41,17 @@ def exchange(code="forbidden", method="jwt", scopes=(), scope="predict"):
     )
 
 
+def named(refused):
+    """Return the headers after the challenge was set, or was not."""
+    headers = {}
+    name_missing_scope(refused, "jwt", headers)
+    return headers
+
+
 def test_a_token_without_the_scope_of_the_route_is_told_which():
-    assert missing_scope_challenge(exchange(), "jwt", "Bearer") == (
-        'Bearer, error="insufficient_scope", scope="predict"'
-    )
+    assert named(exchange()) == {
+        "WWW-Authenticate": f'{CHALLENGE}, error="insufficient_scope", scope="predict"'
+    }
 
 
 @pytest.mark.parametrize(
@@ -49,10 +60,10 @@ def test_a_token_without_the_scope_of_the_route_is_told_which():
      {"scopes": ["predict"]}],
 )  # fmt: skip
 def test_nobody_else_gets_that_challenge(changed):
-    assert missing_scope_challenge(exchange(**changed), "jwt", "Bearer") is None
+    assert named(exchange(**changed)) == {}
 
 
 def test_a_route_without_a_policy_has_no_scope_to_name():
     unknown = exchange()
     unknown.policy = None
-    assert missing_scope_challenge(unknown, "jwt", "Bearer") is None
+    assert named(unknown) == {}

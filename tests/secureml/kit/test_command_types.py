@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from secureml.kit.command_types import Duration, DurationOrNever, ScopeName, Time, format_time
+from secureml.kit.command_types import (
+    Duration,
+    DurationOrNever,
+    Label,
+    ScopeName,
+    Time,
+    format_time,
+    scopes_option,
+)
 
 NOW = 1_769_860_800.0  # 2026-01-31T12:00:00Z
 
@@ -21,6 +30,30 @@ def test_a_scope_is_checked_as_in_settings():
     assert ScopeName().convert("models:read", None, None) == "models:read"
     with pytest.raises(click.BadParameter, match="Not A Scope"):
         ScopeName().convert("Not A Scope", None, None)
+
+
+def test_the_option_for_scopes_is_repeatable_and_checked():
+    """Without it there are none."""
+
+    @click.command()
+    @scopes_option("Narrow it.")
+    def show(scopes):
+        click.echo(",".join(scopes))
+
+    def run(*words):
+        return CliRunner().invoke(show, words)
+
+    assert run("--scope", "predict", "--scope", "models:read").output == "predict,models:read\n"
+    assert run().output == "\n"
+    assert run("--scope", "Not A Scope").exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["x" * 81, "a\nb", "\x1b[31m", "a\u2028b", "\u202eb"])
+def test_a_label_is_short_and_steers_no_terminal(text):
+    """Nor is it turned around (CVE-2021-42574)."""
+    assert [Label(80).convert(good, None, None) for good in ("", "x" * 80)] == ["", "x" * 80]
+    with pytest.raises(click.BadParameter, match="up to 80 printable characters"):
+        Label(80).convert(text, None, None)
 
 
 def test_durations_are_seconds():

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from plugins.oauth2.store import PROOFS
 from secureml.kit.jwt_claims import InvalidToken
 from secureml.kit.proof_replay import Replays
-from secureml.kit.sender_constraint import HttpRequest, SenderConstraint
+from secureml.kit.sender_constraint import (
+    HttpRequest,
+    SenderConstraint,
+    invalid_token_challenge,
+)
 from secureml.testing import START, Harness
 from tests.outside_issuer import AUDIENCE, EC, EC_OTHER, proof
 
@@ -52,3 +58,18 @@ def test_a_request_for_tokens_may_show_any_key_once(sender):
     assert why(sender.spend, shown, "oc_1") == "dpop_replayed"
     assert why(sender.spend, shown, "oc_2") == "dpop_replayed"
     assert why(sender.key, HttpRequest("POST", "/t", "")) == "dpop_malformed"
+
+
+def test_a_request_is_taken_with_its_proof():
+    environ = {"HTTP_DPOP": "a.b.c"}
+    request = SimpleNamespace(method="GET", path="/v1/models", environ=environ)
+    assert HttpRequest.of(request) == ("GET", "/v1/models", "a.b.c")
+    environ.clear()
+    assert HttpRequest.of(request).proof == ""
+
+
+def test_a_token_that_does_not_hold_is_told_in_the_scheme_it_came_in():
+    assert invalid_token_challenge("bearer") == 'Bearer realm="secureml", error="invalid_token"'
+    assert invalid_token_challenge("dpop") == (
+        'DPoP algs="ES256 ES384 EdDSA PS256", error="invalid_token"'
+    )

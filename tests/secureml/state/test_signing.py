@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from secureml.state.signing import Schedule, SigningFault, SigningKeys
-from secureml.state.store import Store
+from secureml.state.store import Store, StoreUnavailable
 from secureml.testing import Clock
 
 DAY = 86400.0
@@ -64,6 +64,21 @@ def test_without_a_key_there_is_a_word_for_it(site):
     assert ring.jwks() == {"keys": []}
     assert ring.due()
     assert ring.warnings() == []
+
+
+def test_a_ring_says_why_nothing_can_be_signed(site, monkeypatch):
+    """And nothing once something can."""
+    ring = site.worker()
+    assert ring.ready() == "no_signing_key"
+    ring.rotate()
+    assert ring.ready() is None
+
+    def away(*_words, **_more):
+        raise StoreUnavailable
+
+    monkeypatch.setattr(site.stores[-1], "version", away)
+    monkeypatch.setattr(site.stores[-1], "versions", away)
+    assert ring.ready() == "store_unavailable"
 
 
 def test_the_first_key_signs_and_verifies(site):
