@@ -184,7 +184,7 @@ def _check_bind(text: str) -> None:
     try:
         address = ip_address((match[1] or match[2]) if match else "")
     except ValueError:
-        raise ValidationError("This is no address that Gunicorn could listen on.") from None
+        raise ValidationError("This is not an address that Gunicorn could listen on.") from None
     if match is None or int(match[3]) > 65535:
         raise ValidationError("There is no such port.")
     if not address.is_loopback:

@@ -168,7 +168,7 @@ class Baseline:
                 raise ValueError("the file holds no windows of this version")
             return cls(rows, float(data["trained_at"]), float(data["false_alarms"]))
         except (KeyError, TypeError, IndexError) as error:
-            raise ValueError("the file is no baseline") from error
+            raise ValueError("the file is not a baseline") from error
 
 
 def train(

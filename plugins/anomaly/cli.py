@@ -103,7 +103,7 @@ def list_subjects(context: CommandContext, as_json: bool) -> None:
     odd = {name: found for name, found in scores.items() if found.streak}
     rows = [_public(scores.get(name), name, blocks.get(name)) for name in sorted({*blocks, *odd})]
     lines = [f"{row['subject']:<40} {row['state']:<8} {row['explanation']}" for row in rows]
-    empty = "nobody behaves unusually"
+    empty = "no caller behaves unusually"
     if context.baseline is None:
         empty = "not trained yet: secureml anomaly train"
     output.emit(rows, as_json, "\n".join(lines) or empty)

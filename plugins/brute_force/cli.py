@@ -28,7 +28,7 @@ def group(failures: FailureStore, tell: Callable[[Event], None]) -> click.Group:
             for wait in failures.list()
         ]
         lines = [f"{row['subject']:<60} {row['failures']:>5}  {row['until']}" for row in rows]
-        output.emit(rows, as_json, "\n".join(lines) or "nobody must wait")
+        output.emit(rows, as_json, "\n".join(lines) or "no caller must wait")
 
     @brute_force.command()
     @click.argument("subject")

@@ -123,10 +123,10 @@ def authority_state(der: bytes, now: float) -> tuple[str, float]:
         found = x509.load_der_x509_certificate(der)
         basic = found.extensions.get_extension_for_class(x509.BasicConstraints).value
     except (*_UNREADABLE, x509.ExtensionNotFound):
-        return "is no certificate of an authority", now
+        return "is not a certificate of an authority", now
     begins, ends = _seconds(found.not_valid_before_utc), _seconds(found.not_valid_after_utc)
     if not basic.ca:
-        return "is no certificate of an authority", ends
+        return "is not a certificate of an authority", ends
     return ("" if begins <= now <= ends else "does not hold now"), ends
 
 

@@ -53,7 +53,7 @@ class DnsName(click.ParamType[str]):
     def convert(self, value: Any, param: object, ctx: object) -> str:
         found = dns_name(value)
         if found is None:
-            raise click.BadParameter(f"{value[:80]!r} is no host name such as batch.example.org")
+            raise click.BadParameter(f"{value[:80]!r} is not a host name such as batch.example.org")
         return found
 
 

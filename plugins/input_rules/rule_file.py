@@ -64,7 +64,7 @@ def read_rule(number: int, table: Any) -> Rule:
     if not isinstance(table, dict) or not {"name", "rule"} <= set(table) <= _KEYS:
         raise RuleError(f"rule {number} has other keys than name, rule and action")
     if any(type(value) is not str for value in table.values()):
-        raise RuleError(f"rule {number} has a value that is no text")
+        raise RuleError(f"rule {number} has a value that is not text")
     if table.get("action", "refuse") not in ACTIONS:
         raise RuleError(f"the action of rule {number} is none of {', '.join(ACTIONS)}")
     if not _NAME.fullmatch(table["name"]):

@@ -232,4 +232,4 @@ def _unknown_columns(test: Member, feature: Feature) -> Iterator[str]:
         if type(value) is not kind:
             yield f"{feature.name!r} is {feature.dtype} and never {value!r}"
         elif feature.categories is not None and value not in feature.categories:
-            yield f"{value!r} is no category of {feature.name!r}"
+            yield f"{value!r} is not a category of {feature.name!r}"

@@ -188,7 +188,7 @@ class Pkce(CodeChallenge):
         if not _DIGEST.fullmatch(data.get("code_challenge", "")):
             raise InvalidRequestError("The code_challenge is not that of S256.")
         if not _DIGEST.fullmatch(data.get("dpop_jkt", "A" * 43)):
-            raise InvalidRequestError("The dpop_jkt is no thumbprint.")
+            raise InvalidRequestError("The dpop_jkt is not a thumbprint.")
         if data.get("response_mode", "query") != "query":
             raise InvalidRequestError("The response_mode is not supported.")
 

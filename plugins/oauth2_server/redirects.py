@@ -47,7 +47,7 @@ def _check_scheme(scheme: str, host: str, netloc: str) -> None:
         if not host:
             raise RedirectRefused("it names no host")
         if not _NETLOC.fullmatch(netloc):
-            raise RedirectRefused("its host is no name or address of one")
+            raise RedirectRefused("its host is not a name or address of one")
         return
     if scheme == "http":
         if not netloc.startswith(_LOOPBACK) or netloc.rpartition(":")[0] not in _LOOPBACK:

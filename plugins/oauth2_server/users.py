@@ -74,7 +74,7 @@ class Users:
     def add(self, name: str, client: str, password: str) -> User:
         """Add a person; raises UserFault."""
         if not _NAME.fullmatch(name):
-            raise UserFault(f"{name[:80]!r} is no name: up to 63 of a-z 0-9 . @ -")
+            raise UserFault(f"{name[:80]!r} is not a name: up to 63 of a-z 0-9 . @ -")
         made = User(name, client, self._hashed(checked(password)), self._now())
         row = {"name": name, "client": client, "password": made.password, "created": made.created}
         try:

@@ -61,7 +61,7 @@ class Config(Schema):
         validate=validate.Range(0, 2**40),
         metadata={
             "description": "Different rows that one client may send to one model in a "
-            "`budget_window`; further requests are refused. 0 is no budget."
+            "`budget_window`; further requests are refused. 0 means no budget."
         },
     )
     budget_window = fields.Duration(

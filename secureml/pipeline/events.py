@@ -31,7 +31,7 @@ class Event:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no event name: write words_with_underscores")
+            raise ValueError(f"{self.name!r} is not an event name: write words_with_underscores")
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def _import(entry: str) -> type[Plugin]:
     if not attribute:
         if not _NAME.fullmatch(entry):
             raise ConfigError(
-                f"{entry!r} is no plugin name",
+                f"{entry!r} is not a plugin name",
                 table="secureml",
                 key="plugins",
                 fix="use a name such as api_keys, or package.module:Class",

@@ -205,7 +205,7 @@ def _check_spelling(cls: type[Plugin]) -> None:
             raise _fault(cls, f"{word} is neither a phase nor an extra", fix, value)
         if near := _near(word, {*_PHASES, *_ATTRIBUTES}, _NEAR):
             fix = f"did you mean {near!r}? If not, make it private with an underscore"
-            raise _fault(cls, f"{word} is no word of a plugin", fix)
+            raise _fault(cls, f"{word} is not a word of a plugin", fix)
 
 
 def _check_idle(cls: type[Plugin]) -> None:

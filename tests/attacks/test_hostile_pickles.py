@@ -195,7 +195,7 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "DICT under an object": (b"(" + bare(KERNEL) + b"Nd", "WhiteKernel as a key"),
     "FROZENSET of an object": (b"(" + bare(KERNEL) + b"\x91", "WhiteKernel as a key"),
     "a Bunch that offers memory": (OFFER, "'__array_interface__' into a Bunch"),
-    "a Bunch with a key that is no text": (bare(BUNCH) + b"(NNu", "into a Bunch"),
+    "a Bunch with a key that is not text": (bare(BUNCH) + b"(NNu", "into a Bunch"),
     # BUILD
     "BUILD obeys the instance": (
         planted("__setstate__", scorer()) + b"}b", "'__setstate__'",
@@ -215,7 +215,7 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "BUILD of another dict": (planted("__dict__", b"}"), "'__dict__'"),
     "BUILD of an interface": (planted("__array_interface__", value(ADDRESS)), "'__array_inter"),
     "BUILD of an array's method": (planted("__array__", scorer()), "'__array__'"),
-    "BUILD under a key that is no text": (bare(LINEAR) + b"}(K\x01Nub", "the attribute"),
+    "BUILD under a key that is not text": (bare(LINEAR) + b"}(K\x01Nub", "the attribute"),
     "BUILD on a list": (b"]}b", "gives state to a list"),
     "BUILD on a class": (name(LINEAR) + mapping(predict=b"N") + b"b", "alters"),
     "BUILD on a function": (name(ACCURACY) + mapping(__code__=b"N") + b"b", "alters"),

@@ -24,7 +24,7 @@ class Internal:
 
     ``library`` is its name on the package index, ``what`` is written ``module:name``, ``ours``
     is the file or folder that uses it, and ``breaks`` says what would break. ``parameters`` are
-    the names of its parameters, "" where it is no function. ``statements`` are pairs of a
+    the names of its parameters, "" where it is not a function. ``statements`` are pairs of a
     function of the library and a statement in it, which show that and how it is called.
     ``digest`` is of its source where ours replaces it.
     """

@@ -140,14 +140,14 @@ def _masked(making: Construction, data: int, mask: int, fill: Any) -> Any:
 def _type(making: Construction, name: str) -> Any:
     found = making.grant(name)
     if not isinstance(found, type):
-        raise ValueError(f"{name} is no type")  # noqa: TRY004 - the node is wrong, not a value
+        raise ValueError(f"{name} is not a type")  # noqa: TRY004 - the node is wrong, not a value
     return found
 
 
 def _function(making: Construction, name: str) -> Any:
     found = making.grant(name)
     if isinstance(found, type) or not callable(found):
-        raise ValueError(f"{name} is no function")  # noqa: TRY004 - as above
+        raise ValueError(f"{name} is not a function")  # noqa: TRY004 - as above
     return found
 
 

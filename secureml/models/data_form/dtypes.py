@@ -53,11 +53,11 @@ def _parsed(given: Any, depth: int) -> np.dtype[Any]:
     if type(given) is dict:
         return _structured(given, depth)
     if type(given) is not str or not _TEXT.fullmatch(given):
-        raise ValueError("this is no dtype")
+        raise ValueError("this is not a dtype")
     try:
         dtype = np.dtype(given)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError("this is no dtype") from None
+        raise ValueError("this is not a dtype") from None
     if dtype.itemsize > _LARGEST_ITEM:
         raise ValueError("its items are too large")
     return dtype
@@ -65,7 +65,7 @@ def _parsed(given: Any, depth: int) -> np.dtype[Any]:
 
 def _structured(given: dict[str, Any], depth: int) -> np.dtype[Any]:
     if given.keys() != _KEYS or depth >= _DEEPEST:
-        raise ValueError("this is no structured dtype")
+        raise ValueError("this is not a structured dtype")
     _check_fields(given["names"], given["formats"], given["offsets"])
     _check_sizes(given["size"], given["offsets"], given["aligned"])
     layout: Any = {

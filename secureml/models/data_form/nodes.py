@@ -76,7 +76,7 @@ def _items(table: _Table, part: Any) -> None:
 
 def _reference(table: _Table, part: Any) -> None:
     if not is_reference(part) or part < 0:
-        raise _Wrong("this is no reference")
+        raise _Wrong("this is not a reference")
     table.refer(part)
 
 
@@ -89,7 +89,7 @@ def _state(table: _Table, part: Any) -> None:
 
 def _name(table: _Table, part: Any) -> None:
     if type(part) is not str or not _NAME.fullmatch(part):
-        raise _Wrong("this is no name of a type or function")
+        raise _Wrong("this is not a name of a type or function")
     if part not in table.allowed:
         raise _Wrong(f"{part} is not allowed")
 
@@ -101,7 +101,7 @@ def _compiled_name(table: _Table, part: Any) -> None:
 
 def _block(table: _Table, part: Any) -> None:
     if type(part) is not int or not 0 <= part < len(table.sizes):
-        raise _Wrong("this is no block of the file")
+        raise _Wrong("this is not a block of the file")
     if part in table.used:
         raise _Wrong(f"block {part} belongs to another array")
     table.used.add(part)
@@ -109,9 +109,9 @@ def _block(table: _Table, part: Any) -> None:
 
 def _shape(table: _Table, part: Any) -> None:
     if type(part) is not list or len(part) > _DIMENSIONS:
-        raise _Wrong("this is no shape")
+        raise _Wrong("this is not a shape")
     if any(type(length) is not int or not 0 <= length < 2**48 for length in part):
-        raise _Wrong("this is no shape")
+        raise _Wrong("this is not a shape")
 
 
 def _one_of(choices: frozenset[Any], what: str) -> _Part:
@@ -189,10 +189,10 @@ def check_nodes(
 
 def _check_node(table: _Table, node: Any) -> None:
     if type(node) is not list or not node or type(node[0]) is not str:
-        raise _Wrong("this is no node")
+        raise _Wrong("this is not a node")
     grammar = GRAMMAR.get(node[0])
     if grammar is None:
-        raise _Wrong(f"{node[0][:40]!r} is no kind of node")
+        raise _Wrong(f"{node[0][:40]!r} is not a kind of node")
     if len(node) != 1 + len(grammar):
         raise _Wrong(f"a node of the kind {node[0]} has {len(grammar)} parts")
     for check, part in zip(grammar, node[1:], strict=True):

@@ -149,7 +149,7 @@ class Table:
         state = {} if state is None else state
         if type(state) is not dict or any(type(key) is not str for key in state):
             raise self.refusal(
-                f"a {kind.__name__} whose state is no dictionary of its attributes",
+                f"a {kind.__name__} whose state is not a dictionary of its attributes",
                 "keep its state in plain attributes, without __slots__ and __getstate__",
             )
         members = kept(value, state).items()

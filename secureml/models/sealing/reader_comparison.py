@@ -85,7 +85,7 @@ def compare(
     if table is not None and len(table) != length:
         raise _refuse(
             f"pandas reads {len(table)} rows of the table, and there are {length}",
-            "take out what is no row, such as lines of blanks",
+            "take out what is not a row, such as lines of blanks",
         )
     read = RowReader(card).read
     for begin in range(0, length, _BATCH):

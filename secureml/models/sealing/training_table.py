@@ -53,7 +53,7 @@ def choose_columns(
         if len(offered) != width:
             raise _refuse(
                 f"the table has {len(offered)} columns and the model takes {width}",
-                "name the answer's column with --target, or remove what is no feature",
+                "name the answer's column with --target, or remove what is not a feature",
             )
         return offered
     absent = [name for name in names if name not in offered]
@@ -61,12 +61,12 @@ def choose_columns(
     numbered = next(filter(ROW_NUMBERS.fullmatch, surplus), None)
     if numbered is not None:
         raise _refuse(
-            f"the table has {numbered!r}, which is no feature: it is pandas' name for a column of "
-            "row numbers",
+            f"the table has {numbered!r}, which is not a feature: it is pandas' name for a column "
+            "of row numbers",
             WITHOUT_ROW_NUMBERS,
         )
     if absent or surplus:
-        what = f"lacks {absent[0]!r}" if absent else f"has {surplus[0]!r}, which is no feature"
+        what = f"lacks {absent[0]!r}" if absent else f"has {surplus[0]!r}, which is not a feature"
         raise _refuse(
             f"the table {what}",
             "give the columns the model was fitted on; name the answer's column with --target",
@@ -95,12 +95,12 @@ def read_dtypes(texts: Mapping[str, str], columns: Mapping[str, Any]) -> dict[st
     for name, word in texts.items():
         if name not in columns:
             raise _refuse(
-                f"--dtype names {name!r}, which is no feature of the model",
+                f"--dtype names {name!r}, which is not a feature of the model",
                 f"the features are {', '.join(map(repr, list(columns)[:10]))}",
             )
         if word not in get_args(Dtype):
             raise _refuse(
-                f"--dtype says that {name!r} is {word!r}, which is no dtype of a feature",
+                f"--dtype says that {name!r} is {word!r}, which is not a dtype of a feature",
                 f"choose one of {', '.join(get_args(Dtype))}",
             )
     return cast("dict[str, Dtype]", dict(texts))

@@ -142,7 +142,7 @@ def _check_object(owner: Any, attribute: str, value: Any, grants: Grants) -> Non
     if type(value) is FrozenEstimator and not isinstance(
         attributes_of(value).get("estimator"), BaseEstimator
     ):
-        raise _misplaced(value, "estimator", "something that is no estimator")
+        raise _misplaced(value, "estimator", "something that is not an estimator")
 
 
 def _check_arguments(owner: Any, attribute: str, held: Any) -> None:

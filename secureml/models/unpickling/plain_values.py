@@ -93,14 +93,14 @@ def check_state(kind: type, state: Any) -> dict[str, Any]:
     No name that Python itself looks up, and none that hides a method or property of the class.
     """
     if type(state) is not dict:
-        raise refuse(f"gives a {kind.__name__} state that is no dict")
+        raise refuse(f"gives a {kind.__name__} state that is not a dict")
     for key in state:
         if type(key) is not str or is_dunder(key):
             raise refuse(f"gives a {kind.__name__} the attribute {str(key)[:60]!r}")
         if _is_hidden_by(kind, key):
             raise refuse(f"hides the method or property {key[:60]!r} of {kind.__name__}")
     if type(state.get("_sklearn_version", "")) is not str:
-        raise refuse(f"gives a {kind.__name__} a version that is no text")
+        raise refuse(f"gives a {kind.__name__} a version that is not text")
     return {sys.intern(key): value for key, value in state.items()}
 
 

@@ -156,7 +156,7 @@ def check_targets(fitted: Fitted) -> None:
     if not fitted.has("encodings_"):
         return
     encodings, kind = fitted.state["encodings_"], fitted.state.get("target_type_")
-    fitted.demand(type(kind) is str, "target_type_", "is no text")
+    fitted.demand(type(kind) is str, "target_type_", "is not text")
     each = 1
     if kind == "multiclass":
         each = len(fitted.array("classes_", "biufOUS", None))

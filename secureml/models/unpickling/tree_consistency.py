@@ -119,7 +119,7 @@ def check_histograms(fitted: Fitted) -> None:
     fitted.demand(fitted.state.get("_in_fit") in (None, False), "_in_fit", "says it still trains")
     check_preprocessor(fitted, columns)
     mapper = fitted.state.get("_bin_mapper")
-    fitted.demand(type(mapper) is _BinMapper, "_bin_mapper", "is no bin mapper")
+    fitted.demand(type(mapper) is _BinMapper, "_bin_mapper", "is not a bin mapper")
     bins = Fitted(f"{fitted.kind}._bin_mapper", attributes_of(mapper))
     categorical = bins.array("is_categorical_", "bu", columns)
     bins.demand(within(categorical.astype("u1"), 2), "is_categorical_", "is not 0 or 1")

@@ -273,7 +273,7 @@ def test_an_operator_sees_who_waits_and_lets_them_try(core):
     assert core.ask(core.key).status_code == 200
     assert core.harness.emitted[-1] == Event("authn_login_lifted", "", {"subject": subject})
     assert CliRunner().invoke(commands, ["lift", subject]).exit_code == 1
-    assert CliRunner().invoke(commands, ["list"]).output == "nobody must wait\n"
+    assert CliRunner().invoke(commands, ["list"]).output == "no caller must wait\n"
 
 
 def test_how_many_wait_is_measured(core):

@@ -148,8 +148,8 @@ def test_who_signed_is_asked_of_the_signature_and_not_of_the_name(authority, lea
 
 def test_a_leaf_is_no_authority_and_neither_is_one_whose_time_is_over(authority, leaf):
     assert authority_state(authority.own.der, START) == ("", START + 3650 * DAY)
-    assert authority_state(leaf.der, START)[0] == "is no certificate of an authority"
-    assert authority_state(b"x", START)[0] == "is no certificate of an authority"
+    assert authority_state(leaf.der, START)[0] == "is not a certificate of an authority"
+    assert authority_state(b"x", START)[0] == "is not a certificate of an authority"
     assert authority_state(authority.own.der, START + 3651 * DAY)[0] == "does not hold now"
     assert authority_state(authority.own.der, START - 2 * DAY)[0] == "does not hold now"
 
@@ -161,5 +161,5 @@ def test_a_certificate_of_the_first_version_is_no_authority(authority):
     assert not list(signed.extensions)
     assert (
         authority_state(der_of(signed.public_bytes(Encoding.PEM)), START)[0]
-        == "is no certificate of an authority"
+        == "is not a certificate of an authority"
     )

@@ -139,7 +139,7 @@ def test_what_cannot_be_bound_is_exit_code_1_and_one_line(context, authority, le
         "not for clients": [
             "acme", "--certificate", context.file(authority.sign(usage=SERVER_AUTH), "server"),
         ],
-        "no certificate of an authority": [
+        "not a certificate of an authority": [
             "acme", "--subject-dns", "a.org", "--authority", context.file(leaf, "again"),
         ],
     }  # fmt: skip

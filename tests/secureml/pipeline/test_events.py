@@ -61,7 +61,7 @@ def test_what_cannot_be_measured_is_left_out_and_logged(caplog):
 
 @pytest.mark.parametrize("name", ["", "Login", "login", "login-failed", "a b", "x_", "_x"])
 def test_a_name_outside_the_vocabulary_is_refused_where_it_is_written(name):
-    with pytest.raises(ValueError, match="no event name"):
+    with pytest.raises(ValueError, match="not an event name"):
         Event(name)
 
 

@@ -74,8 +74,8 @@ def test_a_strangers_plugin_is_named_by_import_path(tmp_path, monkeypatch):
     ("entry", "says"),
     [
         ("nowhere", "spelling"),
-        ("../scopes", "no plugin name"),
-        ("scopes.plugin", "no plugin name"),
+        ("../scopes", "not a plugin name"),
+        ("scopes.plugin", "not a plugin name"),
         ("no_such_package:Waf", "install the library 'no_such_package'|spelling"),
         ("json:dumps", "not a Plugin class"),
         ("secureml:Nothing", "cannot be imported"),

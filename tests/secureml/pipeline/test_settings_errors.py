@@ -148,7 +148,7 @@ def test_no_text_in_quotes_is_answered_with_the_advice_to_write_one(name, schema
         (
             "server",
             {"bind": "nonsense"},
-            "This is no address that Gunicorn could listen on.",
+            "This is not an address that Gunicorn could listen on.",
             'write a text of the right form; for example bind = "unix:/run/secureml/',
         ),
         (

@@ -304,9 +304,9 @@ def test_a_price_that_happens_to_be_whole_may_be_said_to_be_a_number_with_a_frac
 def test_what_is_said_of_no_column_or_is_no_dtype_is_refused(seal):
     model = LinearRegression().fit([[1.0], [2.0]], [1, 2])
     for dtypes, says in (
-        ({"b": "float"}, "--dtype names 'b', which is no feature"),
-        ({"y": "float"}, "--dtype names 'y', which is no feature"),
-        ({"a": "int"}, "'a' is 'int', which is no dtype"),
+        ({"b": "float"}, "--dtype names 'b', which is not a feature"),
+        ({"y": "float"}, "--dtype names 'y', which is not a feature"),
+        ({"a": "int"}, "'a' is 'int', which is not a dtype"),
     ):
         with pytest.raises(ModelRefused, match=says):
             seal(model, table="a,y\n1,1\n2,2\n", target="y", dtypes=dtypes)

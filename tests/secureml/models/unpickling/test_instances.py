@@ -177,5 +177,5 @@ def test_the_version_of_scikit_learn_is_text():
     data = written.getvalue()
     changed = data.replace(place[0], b"]").replace(place[1], b"]")
     assert changed != data
-    with pytest.raises(ModelRefused, match="version that is no text"):
+    with pytest.raises(ModelRefused, match="version that is not text"):
         load_estimator(changed, builtin_names())
