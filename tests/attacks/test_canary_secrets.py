@@ -236,7 +236,7 @@ def test_a_rotation_and_an_outage_are_logged_without_a_secret(site, manager, cap
     assert live.matches_any(NEXT_EDGE.encode())
 
     site.on_event(caplog.text, repr(live), str(vars(live)))
-    assert caplog.text.count("its last value serves") == 5
+    assert caplog.text.count("its last value stays in use") == 5
     site.silent()
 
 

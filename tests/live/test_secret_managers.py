@@ -137,7 +137,7 @@ def test_a_value_rotated_at_the_manager_reaches_the_running_server(
         assert server.everywhere("first-edge-token", 200)
 
         bao.away()
-        assert until(lambda: server.output.count("its last value serves") == 2, 15)
+        assert until(lambda: server.output.count("its last value stays in use") == 2, 15)
         assert server.everywhere("second-edge-token", 200)
         assert server.everywhere("wrong-edge-token", 403)
         bao.back()
