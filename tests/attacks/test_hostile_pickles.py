@@ -200,9 +200,9 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "BUILD obeys the instance": (
         planted("__setstate__", scorer()) + b"}b", "'__setstate__'",
     ),
-    "BUILD with slots": (bare(KERNEL) + b"N" + mapping(bounds=b"N") + b"\x86b", "no dict"),
+    "BUILD with slots": (bare(KERNEL) + b"N" + mapping(bounds=b"N") + b"\x86b", "not a dict"),
     "BUILD with slots of an estimator": (
-        bare(LINEAR) + b"}" + mapping(predict=b"N") + b"\x86b", "no dict",
+        bare(LINEAR) + b"}" + mapping(predict=b"N") + b"\x86b", "not a dict",
     ),
     "BUILD hides a method": (planted("predict", scorer()), "hides the method or property"),
     "BUILD hides a property": (

@@ -168,7 +168,7 @@ def test_frames_and_objects_are_asked_alike(container):
         ("kind in [1]", "refuse", "never 1.0"),
         ('flag == "true"', "refuse", "never 'true'"),
         ("n in [true]", "refuse", "never True"),
-        ('kind == "z"', "refuse", "no category"),
+        ('kind == "z"', "refuse", "not a category"),
         ("a in range", "refuse", "no range"),
         ("flag in range", "flag", "no range"),
         ("a < 1", "clip", "clipped"),

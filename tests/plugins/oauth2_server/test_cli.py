@@ -79,7 +79,7 @@ def test_a_public_program_with_everything(type_it):
         ((*ADD, "--name", "x" * 81), "80 printable"),
         (("clients", "rotate", "oc_x"), "no OAuth client"),
         (("clients", "revoke", "oc_x"), "no OAuth client"),
-        (("users", "add", "Bob", "--client", "acme"), "no name"),
+        (("users", "add", "Bob", "--client", "acme"), "not a name"),
         (("users", "add", "bob", "--client", "nobody"), "no client 'nobody'"),
         (("users", "password", "bob"), "no user"),
         (("users", "remove", "bob"), "no user"),

@@ -28,7 +28,7 @@ def test_a_password_is_kept_hashed(users):
 @pytest.mark.parametrize("name", ["", "Ann", "a b", "oc_1", "x" * 64, ".a"])
 def test_a_name_cannot_be_mistaken(users, name):
     """Above all not for an OAuth client's id: both stand in `sub` (RFC 9068, 5)."""
-    with pytest.raises(UserFault, match="no name"):
+    with pytest.raises(UserFault, match="not a name"):
         users.add(name, "acme", LONG)
 
 
@@ -73,7 +73,7 @@ def test_a_name_may_be_an_address(users, name):
 )
 def test_a_name_holds_nothing_that_reads_as_something_else(users, name):
     """It stands in `sub`, in logs and on pages; a colon would end it in a Basic header."""
-    with pytest.raises(UserFault, match="no name"):
+    with pytest.raises(UserFault, match="not a name"):
         users.add(name, "acme", LONG)
 
 

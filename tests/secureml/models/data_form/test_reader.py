@@ -114,8 +114,8 @@ HOSTILE = {
     "a negative length": (raw({"blocks": [-64], "nodes": []}), "lengths"),
     "a length of truth": (raw({"blocks": [True], "nodes": []}), "lengths"),
     "no node": (form_of([]), "0 nodes"),
-    "a node that is text": (form_of(["list"]), "no node"),
-    "an unknown kind": (form_of([["reduce", "os.system", []]]), "no kind"),
+    "a node that is text": (form_of(["list"]), "not a node"),
+    "an unknown kind": (form_of([["reduce", "os.system", []]]), "not a kind"),
     "a part too many": (form_of([["list", [], []]]), "has 1 parts"),
     "a node that holds itself": (form_of([["list", [0]]]), "does not come before"),
     "nodes that hold each other": (form_of([["list", [1]], ["list", [0]]]), "not come before"),
@@ -127,19 +127,19 @@ HOSTILE = {
             [["array", "<f8", [8], "C", 0], ["array", "<i8", [8], "C", 0], ["list", [0, 1]]], EIGHT
         ), "belongs to another",
     ),
-    "a block that is not there": (form_of([["array", "<f8", [8], "C", 1]], EIGHT), "no block"),
+    "a block that is not there": (form_of([["array", "<f8", [8], "C", 1]], EIGHT), "not a block"),
     "a shape that is too large": (
         form_of([["array", "<f8", [2**40, 2**20], "C", 0]], EIGHT), "bytes long",
     ),
-    "a negative shape": (form_of([["array", "<f8", [-8], "C", 0]], EIGHT), "no shape"),
+    "a negative shape": (form_of([["array", "<f8", [-8], "C", 0]], EIGHT), "not a shape"),
     "items of no bytes": (form_of([["array", "<U0", [2**40], "C", 0]], b""), "no bytes"),
     "rows of no items": (form_of([["array", "<f8", [2**40, 0], "C", 0]], b""), "no items"),
-    "an array of pointers": (form_of([["array", "|O", [1], "C", 0]], EIGHT[:8]), "no dtype"),
+    "an array of pointers": (form_of([["array", "|O", [1], "C", 0]], EIGHT[:8]), "not a dtype"),
     "pointers in a field": (
         form_of(
             [["array", {"names": ["a"], "formats": ["|O"], "offsets": [0], "size": 8,
                         "aligned": False}, [1], "C", 0]], EIGHT[:8],
-        ), "no dtype",
+        ), "not a dtype",
     ),
     "a field past its item": (
         form_of(
@@ -160,7 +160,7 @@ HOSTILE = {
     "a class of pickles": (form_of([["type", "numpy.ndarray"]]), "stands for nothing"),
     "a bare tree": (form_of([["compiled", "sklearn.tree._tree.Tree", [], None]]), "format"),
     "a bare array": (form_of([["instance", "numpy.ndarray", {}]]), "stands for nothing"),
-    "an instance of a function": (form_of([["instance", "numpy.log1p", {}]]), "no type"),
+    "an instance of a function": (form_of([["instance", "numpy.log1p", {}]]), "not a type"),
     "a function as the model": (form_of([["function", "numpy.log1p"]]), "keeps no such thing"),
     "an attribute of Python's": (form_of([["instance", SCALER, {"__class__": "x"}]]), "__class__"),
     "a method that is hidden": (form_of([["instance", SCALER, {"transform": "x"}]]), "hides"),
