@@ -125,7 +125,7 @@ def test_mistakes_are_told_in_one_line(site: Site, work: Work) -> None:
     for words, says in (
         (("clients", "show", "nobody"), "there is no client 'nobody'"),
         (("clients", "disable", "nobody"), "there is no client 'nobody'"),
-        (("clients", "add", "A B"), "no client name"),
+        (("clients", "add", "A B"), "is not a valid client name"),
         (("api-keys", "issue", "nobody"), "secureml clients add nobody"),
         (("api-keys", "revoke", "nothing"), "there is no key 'nothing'"),
         (("models", "use", "wine", "1"), "secureml models list"),
