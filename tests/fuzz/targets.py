@@ -15,7 +15,7 @@ import tracemalloc
 
 import atheris
 
-with atheris.instrument_imports(include=["secureml"]):
+with atheris.instrument_imports(include=["secureml", "plugins"]):
     from plugins.input_rules.parser import parse
     from plugins.input_rules.rule import Rule, RuleError
     from plugins.input_rules.validation import InputValidator, ValidationPolicy
