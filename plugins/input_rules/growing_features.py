@@ -1,7 +1,7 @@
 """Features that only grow, such as a year, an id or the age of an account.
 
-They are the reason why every request may be refused from some day on: the newest rows stand at the
-end of what training saw, and the range on the card ends there.
+They are why every request may be refused after some day: the newest rows are at the end of what
+training saw, and the range on the card ends there.
 """
 
 from __future__ import annotations

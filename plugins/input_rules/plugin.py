@@ -134,7 +134,7 @@ def _kind(rule: str) -> str:
 
 
 def _tell(exchange: Exchange, report: ValidationReport) -> None:
-    """Say what was clipped and flagged, to the caller and to whoever keeps records."""
+    """Say what was clipped and flagged, to the caller and to the recorders."""
     for action, faults in report.faults.items():
         count, done = report.counts[action], _DONE[action]
         exchange.add_warning([InputWarning(path, rule, done) for path, rule in faults], count)

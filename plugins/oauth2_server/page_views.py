@@ -56,10 +56,10 @@ class BrowserFlow:
     # -- a request for a code ------------------------------------------------------------
 
     def show_consent(self, exchange: Exchange) -> Response:
-        """Show who asks for what, to whoever is signed in.
+        """Show which client asks for which rights, to the user who is signed in.
 
         An error goes back to the program no earlier (RFC 9700, 4.11.2): a link to us must not be
-        a way to somewhere else for whoever clicks on it.
+        a way to somewhere else for the user who clicks on it.
         """
         step = self._step(exchange)
         request, _grant = self._consent(exchange)
@@ -256,7 +256,7 @@ def _with_cookie(made: Response, cookie: str) -> Response:
 
 def as_page(problem: Problem, kind: Any, exchange: Exchange) -> tuple[str, str]:
     """Word a refusal as a page."""
-    text = "Nothing was shared. If a program sent you here, tell whoever runs it."
+    text = "Nothing was shared. If a program sent you here, inform its operator."
     return pages.page("message", title=kind.title, text=text, id=exchange.id), HTML
 
 

@@ -20,9 +20,13 @@ from secureml.cli.sealing import (
     seal_ordered,
     undone,
 )
+from secureml.config_error import ConfigError
+from secureml.pipeline import builtin_plugins
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Mapping
+
+    from secureml.models.card_section import CardSection
 
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -53,9 +57,32 @@ class _SealCommand(click.Command):
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         *own, help_option = super().get_params(ctx)
-        for section in card_sections(ctx.obj).values():
-            own += section.options
+        taken = {parameter.name for parameter in own}
+        for name, section in _sections_here(ctx.obj).items():
+            for option in section.options:
+                if option.name in taken:
+                    raise _option_taken(name, option)
+                taken.add(option.name)
+                own.append(option)
         return [*own, help_option]
+
+
+def _sections_here(context: CommandContext) -> Mapping[str, CardSection]:
+    try:
+        return card_sections(context)
+    except ConfigError:
+        # `--help` is answered without settings that can be read; the command itself says what is
+        # wrong with them.
+        return builtin_plugins.card_sections()
+
+
+def _option_taken(plugin: str, option: click.Option) -> ConfigError:
+    return ConfigError(
+        f"its card section has the option {option.opts[0]}, and `secureml models seal` has one of "
+        "that name already",
+        table=f"plugins.{plugin}",
+        fix="give the option another name in the plugin's card section",
+    )
 
 
 @models.command(cls=_SealCommand)

@@ -106,8 +106,10 @@ def card_sections(context: CommandContext) -> dict[str, CardSection]:
     """Return what plugins keep on cards: ours, and those that are enabled here."""
     from secureml.pipeline import builtin_plugins
 
-    found = builtin_plugins.card_sections()
-    return found | dict(context.core.models.sections) if _has_settings(context) else found
+    found = dict(builtin_plugins.card_sections())
+    if _has_settings(context):
+        found |= context.core.models.sections
+    return found
 
 
 def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
@@ -141,13 +143,15 @@ def _is_current(context: CommandContext, order: Order) -> bool:
     dtypes = {feature.name: feature.dtype for feature in card.features}
     if not order.dtypes.items() <= dtypes.items():
         return False
-    for name, section in card_sections(context).items():
-        if not section.is_same(card.sections.get(name), order.options.get(name, {})):
-            return False
     try:
         registry.prove(card.name, card.version)
-    except ModelRefused:  # what the next start would refuse is not there already
-        return False
+        for name, section in card_sections(context).items():
+            if (found := card.sections.get(name)) is not None:
+                section.check(found, card)  # of a plugin that is not enabled nothing is proved
+            if not section.is_same(found, order.options.get(name, {})):
+                return False
+    except (ModelRefused, ValueError, TypeError, KeyError):
+        return False  # what a start would refuse is not there already
     return True
 
 

@@ -1,6 +1,6 @@
 """What this system offers to confine work with, found out by confining a child that does nothing.
 
-Asking the kernel would not tell: an outer sandbox may refuse, and may kill whoever asks.
+Asking the kernel would not tell: an outer sandbox may refuse, and may kill the process that asks.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The path in a refused system call, read from the memory of whoever made it.
+"""The path in a refused system call, read from the memory of the process that made it.
 
 For messages alone: the other side may change its memory at any time. Only a parent that may read
 the child's memory learns it, so one that runs as root; others name the call without the path.

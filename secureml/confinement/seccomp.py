@@ -70,7 +70,7 @@ def install(program: Sequence[Instruction], *, listener: bool) -> int | None:
 
 
 def receive(listener: int) -> RefusedCall | None:
-    """Return the next refused call, or None if whoever made it is gone."""
+    """Return the next refused call, or None if the process that made it is gone."""
     buffer = bytearray(_NOTIFICATION.size)
     try:
         fcntl.ioctl(listener, _RECEIVE, buffer)

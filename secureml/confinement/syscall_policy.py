@@ -84,7 +84,7 @@ NOTED = {
     "memfd_create": errno.EPERM,
     "prctl": errno.EPERM,
 }
-# The C library asks its cache of names and its log over such a socket, whoever calls it.
+# The C library asks its cache of names and its log over such a socket, for every caller.
 _NOTED_FAMILY = 1  # AF_UNIX
 
 # Bits of `open` that can change a file: O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_TMPFILE.

@@ -6,8 +6,10 @@ Nothing is enabled by being found here: help, advice and sealing know them, the 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from secureml.pipeline import loader
@@ -29,12 +31,12 @@ def card_sections_of(classes: Sequence[type[Plugin]]) -> dict[str, CardSection]:
     return {cls.name: cls.card_section for cls in classes if cls.card_section is not None}
 
 
-def card_sections() -> dict[str, CardSection]:
+@cache
+def card_sections() -> Mapping[str, CardSection]:
     """Return what built-in plugins keep on cards.
 
     So that one which is enabled later finds its section on models that were sealed before. Only
     packages with a module ``card_section`` are imported: sealing need not wait for the others.
     """
-    return card_sections_of(
-        loader.find([name for name in names() if find_spec(f"plugins.{name}.card_section")])
-    )
+    found = [name for name in names() if find_spec(f"plugins.{name}.card_section")]
+    return MappingProxyType(card_sections_of(loader.find(found)))

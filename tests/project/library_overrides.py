@@ -70,6 +70,7 @@ _FLASK, _RESPONSE = "secureml/flask_app.py", "secureml/pipeline/json_response.py
 _LIMITS, _STRATEGIES = "plugins/rate_limit/storage.py", "plugins/rate_limit/strategies.py"
 _JWT, _LINE = "plugins/jwt/signatures.py", "plugins/access_log/formatter.py"
 _REFRESH = "authlib.oauth2.rfc6749.grants.refresh_token:RefreshTokenGrant"
+_FETCH = "plugins/oauth2/fetch.py"
 _GRANTS, _PICKLES = "plugins/oauth2_server/grants.py", "secureml/models/unpickling"
 
 _NEW_LIMITER = (
@@ -280,6 +281,19 @@ FLASK = [
         "the phases of one request could see the store in two states",
         parameters="self environ start_response",
         statements=(("flask.app:Flask.__call__", "return self.wsgi_app(environ, start_response)"),),
+    ),
+    Internal(
+        "urllib3", "urllib3.connection:HTTPConnection._new_conn", _FETCH,
+        "a document of an issuer would come from an address that nobody has checked",
+        parameters="self",
+        statements=(("urllib3.connection:HTTPConnection.connect", "self.sock = self._new_conn()"),),
+    ),
+    Internal(
+        "urllib3", "urllib3.connection:HTTPSConnection.connect", _FETCH,
+        "a document of an issuer would come from an address that nobody has checked",
+        parameters="self",
+        statements=(("urllib3.connection:HTTPSConnection.connect",
+                 "self.sock = sock = self._new_conn()"),),
     ),
     Internal(
         "werkzeug", "werkzeug.wrappers.response:Response.get_wsgi_headers", _RESPONSE,

@@ -55,7 +55,7 @@ _Part = Callable[[_Table, Any], None]
 def _text(pattern: re.Pattern[str], what: str) -> _Part:
     def check(table: _Table, part: Any) -> None:
         if type(part) is not str or not pattern.fullmatch(part):
-            raise _Wrong(f"this is no {what}")
+            raise _Wrong(f"{what} is expected here")
 
     return check
 
@@ -117,7 +117,7 @@ def _shape(table: _Table, part: Any) -> None:
 def _one_of(choices: frozenset[Any], what: str) -> _Part:
     def check(table: _Table, part: Any) -> None:
         if type(part) not in (str, type(None)) or part not in choices:
-            raise _Wrong(f"this is no {what}")
+            raise _Wrong(f"{what} is expected here")
 
     return check
 
@@ -130,10 +130,10 @@ def _any_dtype(table: _Table, part: Any) -> None:
     dtypes.parsed(part, objects=True)
 
 
-_bits, _hex = _text(_BITS, "float"), _text(_HEX, "number in hexadecimal digits")
-_order = _one_of(frozenset({"C", "F"}), "order of items")
+_bits, _hex = _text(_BITS, "a float"), _text(_HEX, "a number in hexadecimal digits")
+_order = _one_of(frozenset({"C", "F"}), "an order of items")
 GRAMMAR: dict[str, tuple[_Part, ...]] = {
-    "int": (_text(_INTEGER, "whole number"),),
+    "int": (_text(_INTEGER, "a whole number"),),
     "float": (_bits,),
     "complex": (_bits, _bits),
     "bytes": (_block,),
@@ -145,7 +145,7 @@ GRAMMAR: dict[str, tuple[_Part, ...]] = {
     "deque": (_items,),
     "dict": (_items, _items),
     "ordered": (_items, _items),
-    "default": (_one_of(_FACTORIES, "kind of missing item"), _items, _items),
+    "default": (_one_of(_FACTORIES, "a kind of missing item"), _items, _items),
     "bunch": (_state,),
     "slice": (_item, _item, _item),
     "range": (_item, _item, _item),

@@ -23,7 +23,8 @@ _FLOAT32_LIMIT = float(np.finfo(np.float32).max)
 
 
 # What a model raises over rows it cannot take. Others are of the machine: no memory, no file.
-_OF_ROWS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError)
+# An overflow is a warning, and an exception only where warnings are errors (python -W error).
+_OF_ROWS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeWarning)
 
 
 class ModelFailed(Exception):
@@ -85,9 +86,7 @@ class ModelHandle:
     def predict(self, rows: Rows) -> Result:
         """Answer each row; raises ModelFailed."""
         try:
-            # An overflow is no news for a log: every answer is checked for being finite.
-            with np.errstate(all="ignore"):
-                return self._predict(rows)
+            return self._predict(rows)
         except ModelFailed as failed:
             raise ModelFailed(str(failed), self._culprit(rows)) from failed
         except SystemExit as error:  # a worker is not a model's to end

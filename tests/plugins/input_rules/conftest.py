@@ -50,3 +50,14 @@ def harness(tmp_path, sealed_models):
     harness = Harness(tmp_path)
     harness.models.load_all()
     return harness
+
+
+@pytest.fixture
+def rules(tmp_path):
+    """Return a function that writes a file of rules."""
+
+    def write(text):
+        (tmp_path / "rules.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+        return tmp_path / "rules.toml"
+
+    return write

@@ -15,6 +15,7 @@ from secureml.models.artifact import signature
 from secureml.models.artifact.version_files import read_artifact
 from secureml.models.serving.verification import prove
 from tests.made_models import seal_estimator
+from tests.rule_texts import one
 
 TABLE = "a,b,c\n" + "".join(f"{n},{n + 1},{2 * n + 1}\n" for n in range(30))
 MODEL = LinearRegression().fit([[n, n + 1] for n in range(30)], list(range(30)))
@@ -29,22 +30,6 @@ def key():
 @pytest.fixture
 def seal(tmp_path, key):
     return lambda estimator, **words: seal_estimator(tmp_path, estimator, key=key, **words)
-
-
-@pytest.fixture
-def rules(tmp_path):
-    """Return a function that writes a file of rules."""
-
-    def write(text):
-        (tmp_path / "rules.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
-        return tmp_path / "rules.toml"
-
-    return write
-
-
-def one(rule, name="r", **more):
-    lines = {"name": name, "rule": rule, **more}
-    return "[[rules]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
 
 
 def test_a_sealed_model_carries_its_rules_and_shows_them(seal, rules, tmp_path):

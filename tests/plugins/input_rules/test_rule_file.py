@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from plugins.input_rules.rule import Rule, RuleError
 from plugins.input_rules.rule_file import FILE_LIMIT, read_rules
-
-
-@pytest.fixture
-def rules(tmp_path):
-    """Return a function that writes a file of rules."""
-
-    def write(text):
-        (tmp_path / "rules.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
-        return tmp_path / "rules.toml"
-
-    return write
-
-
-def one(rule, name="r", **more):
-    lines = {"name": name, "rule": rule, **more}
-    return "[[rules]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
+from tests.rule_texts import one
 
 
 def test_rules_are_read_in_their_order(rules):

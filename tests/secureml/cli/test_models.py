@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import click
 import joblib
 import pytest
 from sklearn.datasets import load_breast_cancer
@@ -13,6 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from secureml.cli import demo
+from secureml.cli.models import models
+from secureml.config_error import ConfigError
+from secureml.models.card_section import CardSection
+from secureml.pipeline import builtin_plugins
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +189,36 @@ def test_a_missing_sealing_key_says_where_one_comes_from(ask, fresh_instance, ma
 def test_the_list_may_be_empty(type_command, tmp_path):
     assert type_command("models", "list", "--instance", tmp_path).out == "no model is sealed yet\n"
     assert type_command("models", "list", "--instance", tmp_path, "--json").out == "[]\n"
+
+
+def section_with(option):
+    return type("Own", (CardSection,), {"options": (click.Option([option]),)})()
+
+
+@pytest.mark.parametrize("option", ["--rules", "--name"])
+def test_an_option_of_a_section_that_is_taken_stops_the_command(monkeypatch, option):
+    sections = {**builtin_plugins.card_sections(), "acme_own": section_with(option)}
+    monkeypatch.setattr("secureml.cli.models.card_sections", lambda context: sections)
+    with pytest.raises(ConfigError, match=rf"\[plugins.acme_own\].*{option}"):
+        models.commands["seal"].get_params(click.Context(models.commands["seal"]))
+
+
+def test_help_on_sealing_needs_no_settings_that_can_be_read(ask, fresh_instance):
+    (fresh_instance / "secureml.toml").write_text("no settings")
+    said = ask("seal", "--help")
+
+    assert (said.code, said.err) == (0, "")
+    assert "--rules" in said.out
+
+
+def test_a_section_that_cannot_be_read_is_not_the_same(ask, run, material, fresh_instance):
+    """What was changed on disk is sealed anew, and ends in no traceback."""
+    first, _, table = material
+    words = ["seal", first, "--name", "breast-cancer", "--data", table, "--target", "target"]
+    card = fresh_instance / "models/breast-cancer/1/card.json"
+    raw = json.loads(card.read_bytes())
+    raw["sections"]["input_rules"] = {"public": {}, "private": {}}
+    card.chmod(0o600)
+    card.write_text(json.dumps(raw, sort_keys=True, separators=(",", ":")))
+
+    assert run(*words, "--unless-same")["version"] == "2"

@@ -148,7 +148,7 @@ HOSTILE = {
         ), "do not fit",
     ),
     "truth values of seven": (form_of([["array", "|b1", [1], "C", 0]], b"\7"), "neither true"),
-    "an order of its own": (form_of([["array", "<f8", [8], "K", 0]], EIGHT), "no order"),
+    "an order of its own": (form_of([["array", "<f8", [8], "K", 0]], EIGHT), "order of items"),
     "a key twice": (form_of([["dict", ["a", "a"], [None, None]]]), "twice"),
     "a key without a value": (form_of([["dict", ["a"], []]]), "another number"),
     "a list as a key": (form_of([["list", []], ["dict", [0], [None]]]), "as a key"),
