@@ -31,6 +31,7 @@ from secureml.state.outage_log import OutageLog
 from secureml.state.schema import make_tables
 
 POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
+MAKING_SECONDS = 60  # how long a worker waits at its start for the others that make tables
 
 _core = sa.MetaData()
 _changes = sa.Table(
@@ -173,7 +174,10 @@ class Store:
         if isinstance(error, StoreUnavailable):
             found = error
         else:
-            found = StoreUnavailable(f"the store cannot be read ({type(error).__name__})")
+            # The driver's own class says more than the one it is wrapped in: LockNotAvailable,
+            # QueryCanceled, AdminShutdown. Its text may hold a URL or a row, and is left out.
+            kind = getattr(error, "orig", None) or error
+            found = StoreUnavailable(f"the store cannot be read ({type(kind).__name__})")
         self.trouble.lost("its file is missing" if missing else str(found))
         return found
 
@@ -218,7 +222,10 @@ def _place(url: sa.URL) -> str:
 def _make_tables(engine: sa.Engine, tables: list[sa.MetaData]) -> None:
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            # Workers start together; on SQLite the transaction itself lets in one at a time.
+            # Workers start together; on SQLite the transaction itself lets in one at a time. The
+            # last of many waits for all the others, longer than a request may wait for a lock.
+            for name in ("lock_timeout", "statement_timeout"):
+                connection.exec_driver_sql(f"SET LOCAL {name} = '{MAKING_SECONDS}s'")
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7365637572656)"))
         for metadata in tables:
             make_tables(connection, metadata)

@@ -114,7 +114,8 @@ class Gunicorn:
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        if not self.logged("Listening at"):
+        # It listens first and forks afterwards: a test that stops the workers needs them there.
+        if not (self.logged("Listening at") and self.logged("Booting worker")):
             self.stop()
             pytest.fail(f"gunicorn did not start: {self._log}")
 

@@ -237,6 +237,7 @@ class UnixConnection(http.client.HTTPConnection):
 @contextmanager
 def alone(worker: int, workers: list[int]) -> Iterator[None]:
     """Hold every other worker still, so that this one answers each new connection."""
+    assert workers  # who holds nobody still would prove nothing
     others = [pid for pid in workers if pid != worker]
     try:
         for pid in others:

@@ -207,8 +207,7 @@ def test_a_rapid_reset_reaches_the_application_no_more_than_the_ceiling_allows(
 
 
 PROXY_READ_TIMEOUT = 35  # seconds, in nginx.conf
-# How a caller can leave its requests behind, and from which addresses. Each way has its own: places
-# that one has taken are free when the worker has answered, which may be after the next has begun.
+# How a caller can leave its requests behind, and from which addresses.
 LEAVING: dict[str, tuple[Callable[[Edge, int, str], None], int, list[str]]] = {
     "one connection resets its streams": (reset_streams, 1500, ["127.0.1.1"]),
     "one address ends its connections": (leave_early, 600, ["127.0.2.1"]),
@@ -218,10 +217,15 @@ LEAVING: dict[str, tuple[Callable[[Edge, int, str], None], int, list[str]]] = {
 
 @pytest.mark.parametrize("way", LEAVING)
 def test_a_rapid_reset_leaves_room_in_the_queue_for_everybody_else(
-    flooded: tuple[Edge, Gunicorn], way: str
+    servers: Servers, way: str
 ) -> None:
-    """The worker is held still: nothing is taken from the queue while it is attacked."""
-    edge, gunicorn = flooded
+    """The worker is held still: nothing is taken from the queue while it is attacked.
+
+    Each way has servers of its own. Nginx keeps the connections that another way has opened to the
+    worker, and sends requests over them that would never be seen in the queue.
+    """
+    gunicorn = servers.gunicorn(timeout=300)
+    edge = servers.edge(gunicorn)
     leave, count, addresses = LEAVING[way]
     with ExitStack() as stack:
         with alone(0, children(gunicorn.process.pid)):

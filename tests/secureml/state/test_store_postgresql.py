@@ -118,6 +118,39 @@ def test_workers_that_start_together_on_an_empty_database_all_open_it(fresh):
         assert store.version("clients") == 6
 
 
+def test_a_worker_waits_for_the_tables_longer_than_a_request_for_a_lock(fresh, monkeypatch):
+    """Else the last of many that start together on a slow machine would not start at all."""
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.2)
+    store, opened = Store(fresh), threading.Event()
+
+    def open_it():
+        store.version("topic")
+        opened.set()
+
+    engine = sa.create_engine(fresh)
+    with closing(store):
+        with engine.begin() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7365637572656)"))
+            thread = threading.Thread(target=open_it)
+            thread.start()
+            assert not opened.wait(0.6)
+        thread.join(20)
+        assert opened.is_set()
+        with store.read() as connection:
+            assert connection.exec_driver_sql("SHOW lock_timeout").scalar_one() == "200ms"
+    engine.dispose()
+
+
+def test_what_the_database_refused_is_named_without_its_text(fresh, monkeypatch):
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.2)
+    with (
+        closing(Store(fresh)) as store,
+        pytest.raises(StoreUnavailable, match=r"\(QueryCanceled\)$"),
+        store.read() as connection,
+    ):
+        connection.exec_driver_sql("SELECT pg_sleep(20)")
+
+
 def test_two_first_changes_of_a_topic_at_once_are_two(fresh):
     """The second waits for the first, and neither fails on the other's row."""
     one, other = Store(fresh), Store(fresh)
