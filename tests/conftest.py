@@ -33,20 +33,6 @@ class Said(NamedTuple):
     err: str
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file's tests on one process, and all that share the live server on one."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    definitions = getattr(item, "_fixtureinfo", None)
-    served = definitions.name2fixturedefs.get("served") if definitions else None
-    if served and served[-1].scope == "session":
-        return "shared live server"
-    return str(item.path)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_works() -> None:
     # A shell that starts a command in the background has it ignore Ctrl-C, and so its children.

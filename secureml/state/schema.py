@@ -7,7 +7,24 @@ names a newer column would fail. A column that was added to a table must be null
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
+
+MAKING_SECONDS = 60  # how long a worker waits at its start for the others that make tables
+
+
+def make_all_tables(engine: sa.Engine, tables: Sequence[sa.MetaData]) -> None:
+    """Make what is missing in a database, one process after the other."""
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Workers start together; on SQLite the transaction itself lets in one at a time. The
+            # last of many waits for all the others, longer than a request may wait for a lock.
+            for name in ("lock_timeout", "statement_timeout"):
+                connection.exec_driver_sql(f"SET LOCAL {name} = '{MAKING_SECONDS}s'")
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7365637572656)"))
+        for metadata in tables:
+            make_tables(connection, metadata)
 
 
 def make_tables(connection: sa.Connection, metadata: sa.MetaData) -> None:

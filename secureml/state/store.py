@@ -28,10 +28,9 @@ import sqlalchemy as sa
 from secureml.state.engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
 from secureml.state.engines import connect, engine_for
 from secureml.state.outage_log import OutageLog
-from secureml.state.schema import make_tables
+from secureml.state.schema import make_all_tables, make_tables
 
 POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
-MAKING_SECONDS = 60  # how long a worker waits at its start for the others that make tables
 
 _core = sa.MetaData()
 _changes = sa.Table(
@@ -195,7 +194,7 @@ class Store:
             if self._engine is None or self._watch is None or self._pid != os.getpid():
                 # Handles made before a fork are the parent's: they are left, never closed.
                 engine = engine_for(self._url, must_exist=self._must_exist)
-                _make_tables(engine, self._metadata)
+                make_all_tables(engine, self._metadata)
                 self._watch = _watch(self._url, engine, self._monotonic)
                 self._engine, self._pid = engine, os.getpid()
                 _opened.add(self)
@@ -217,18 +216,6 @@ os.register_at_fork(before=_close_all)
 def _place(url: sa.URL) -> str:
     # Of PostgreSQL no more than that: its URL may hold a password.
     return str(url.database) if url.get_backend_name() == "sqlite" else url.get_backend_name()
-
-
-def _make_tables(engine: sa.Engine, tables: list[sa.MetaData]) -> None:
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            # Workers start together; on SQLite the transaction itself lets in one at a time. The
-            # last of many waits for all the others, longer than a request may wait for a lock.
-            for name in ("lock_timeout", "statement_timeout"):
-                connection.exec_driver_sql(f"SET LOCAL {name} = '{MAKING_SECONDS}s'")
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7365637572656)"))
-        for metadata in tables:
-            make_tables(connection, metadata)
 
 
 def _watch(url: sa.URL, engine: sa.Engine, monotonic: Callable[[], float]) -> _Watch:

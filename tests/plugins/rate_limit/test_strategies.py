@@ -11,7 +11,7 @@ from math import floor
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from limits import RateLimitItemPerHour, RateLimitItemPerMinute
+from limits import RateLimitItemPerHour, RateLimitItemPerMinute, RateLimitItemPerYear
 from limits import strategies as library
 from limits.storage import MemoryStorage
 
@@ -304,7 +304,7 @@ def test_a_clock_set_forward_only_ends_the_window(strategy, setup):
 
 @each
 def test_two_processes_hit_one_limit(strategy, tmp_path):
-    uri, item = f"sqlite+counters://{tmp_path}/c.db", RateLimitItemPerHour(101)
+    uri, item = f"sqlite+counters://{tmp_path}/c.db", RateLimitItemPerYear(101, 50)
     reading, writing = os.pipe()
     children = []
     for _ in range(2):
@@ -325,7 +325,7 @@ def test_two_processes_hit_one_limit(strategy, tmp_path):
 
 @each
 def test_a_process_killed_between_hits_leaves_a_sound_count(strategy, tmp_path):
-    uri, item = f"sqlite+counters://{tmp_path}/c.db", RateLimitItemPerHour(100_000)
+    uri, item = f"sqlite+counters://{tmp_path}/c.db", RateLimitItemPerYear(100_000, 50)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
