@@ -4,7 +4,9 @@ import gc
 
 from secureml.app import create_app
 from secureml.config_error import ConfigError
+from secureml.models.serving.no_unpickling import refuse_unpickling
 
+refuse_unpickling()
 try:
     application = create_app()
 except ConfigError as error:

@@ -25,6 +25,7 @@ def card(*features: Feature, container: Any = "array", rules: tuple[Rule, ...] =
         versions=dict.fromkeys(LIBRARIES, "1"),
         globals=(),
         digest="0" * 64,
+        source_digest="1" * 64,
         golden=Golden(((0,),), (0,), None),
         sections={"input_rules": Section(public=written)} if rules else {},
     )

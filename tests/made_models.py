@@ -10,6 +10,7 @@ import joblib
 from secureml.models.artifact import signature
 from secureml.models.sealing import packaging
 from secureml.pipeline import builtin_plugins
+from tests.data_forms import convert_here
 
 MOMENT = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
@@ -28,13 +29,14 @@ def seal_file(
     order = packaging.Order(
         file, name, data, target, options={"input_rules": {"rules": rules}} if rules else {}
     )
-    return packaging.seal_as(
+    return packaging.seal(
         order,
         packaging.SealTarget(
             root,
             key or signature.generate_key(),
             lambda: MOMENT,
             sections=builtin_plugins.card_sections(),
+            convert=convert_here,
         ),
     )
 

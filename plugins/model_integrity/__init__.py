@@ -1,4 +1,4 @@
-"""Model integrity: nothing is unpickled that no trusted key has signed."""
+"""Model integrity: nothing is loaded that no trusted key has signed."""
 
 from .plugin import ModelIntegrity as plugin
 

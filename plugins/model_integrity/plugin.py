@@ -1,4 +1,4 @@
-"""Model integrity: nothing is unpickled that no trusted key has signed.
+"""Model integrity: nothing is loaded that no trusted key has signed.
 
 Verifies a model's bytes before any of them is interpreted. The signature covers the
 model and its card together, so neither can be exchanged for another's.

@@ -115,6 +115,28 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
 @click.option("--key", type=_EXISTING, help="Sealing key; default: keys/model-signing.key.")
 @click.option("--use", is_flag=True, help="Serve this version after the next reload or restart.")
 @click.option(
+    "--memory-limit",
+    type=click.IntRange(256),
+    metavar="MIB",
+    help="Most memory that reading the file may take; default: by the sizes of file and table.",
+)
+@click.option(
+    "--time-limit",
+    type=click.IntRange(1),
+    default=900,
+    show_default=True,
+    metavar="SECONDS",
+    help="Most processor time that reading the file may take.",
+)
+@click.option(
+    "--unconfined",
+    is_flag=True,
+    help=(
+        "Read the file even where this system cannot confine the process that reads it. For "
+        "files that you made yourself: another's may then run what it likes."
+    ),
+)
+@click.option(
     "--unless-same",
     is_flag=True,
     help="Do nothing if the version in use was made from this file.",
@@ -130,10 +152,11 @@ def seal(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Verify a joblib FILE, write its card, and sign both as a new version of NAME.
+    """Convert a joblib FILE to data, write its card, and sign both as a new version of NAME.
 
-    A failure changes nothing. If there are settings, the file is verified as the next start
-    would verify it.
+    The file is read by a process that can reach nothing else; the server reads the data alone. A
+    failure changes nothing. If there are settings, the result is verified as the next start would
+    verify it.
     """
     options = {
         name: {option.name: words.pop(option.name) for option in section.options}
@@ -157,7 +180,9 @@ def demo(context: CommandContext, name: str, as_json: bool) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         file, table = train(Path(folder))
-        seal_ordered(context, Order(file, name, table, "target", use=True), as_json)
+        # Made here, this moment, by us: it may be read where nothing can be confined.
+        order = Order(file, name, table, "target", use=True, unconfined=True)
+        seal_ordered(context, order, as_json)
 
 
 @models.command("list")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from secureml.models.card_section import CardSection
+    from secureml.models.sealing.confined_conversion import Converter
     from secureml.models.sealing.packaging import Sealed, SealTarget
     from secureml.models.serving.registry import Registry
     from secureml.settings import Settings
@@ -42,6 +43,9 @@ class Order:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # by plugin, for its section
     use: bool = False
     unless_same: bool = False
+    memory_limit: int | None = None  # MiB
+    time_limit: float = 900.0  # seconds
+    unconfined: bool = False
 
 
 def read_dtypes(options: tuple[str, ...]) -> dict[str, str]:
@@ -65,7 +69,7 @@ def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
     order_ = packaging.Order(
         order.file, order.name, order.data, order.target, order.dtypes, order.options, order.use
     )
-    sealed = packaging.seal_as(order_, _seal_target(context, order))
+    sealed = packaging.seal(order_, _seal_target(context, order))
     with undone(sealed.undo):
         name, version = sealed.name, sealed.version
         emit_event(context, "model_sealed", model=name, version=version, digest=sealed.card.digest)
@@ -87,6 +91,7 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
             time.time,
             order.allow,
             sections=card_sections(context),
+            convert=_converter(order),
         )
     settings, registry = context.core.settings, context.core.models
     _demand_allowed(settings, order.allow)
@@ -99,7 +104,15 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
         registry.verifiers,
         card_sections(context),
         str(settings.file),
+        _converter(order),
     )
+
+
+def _converter(order: Order) -> Converter:
+    from secureml.models.sealing.confined_conversion import Confined
+
+    memory = None if order.memory_limit is None else order.memory_limit * 1024**2
+    return Confined(memory, order.time_limit, order.unconfined)
 
 
 def card_sections(context: CommandContext) -> dict[str, CardSection]:
@@ -138,7 +151,7 @@ def _is_current(context: CommandContext, order: Order) -> bool:
     from secureml.models.artifact.version_files import ModelRefused
 
     card = registry.card(order.name)
-    if card.digest != sha256(order.file.read_bytes()).hexdigest():
+    if card.source_digest != sha256(order.file.read_bytes()).hexdigest():
         return False
     dtypes = {feature.name: feature.dtype for feature in card.features}
     if not order.dtypes.items() <= dtypes.items():

@@ -31,18 +31,23 @@ class Work(NamedTuple):
 
 
 class GivenPackages:
-    """A finder for packages whose folder alone is readable, and not the folder it lies in."""
+    """A finder for packages and modules that are readable, while the folder they lie in is not.
 
-    def __init__(self, folders: Mapping[str, str]) -> None:
-        self._folders = folders
+    A module is given by its file, a package by its folder.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Find a package by its whole name; for the rest there are other finders."""
-        if name not in self._folders:
+        if name not in self._places:
             return None
-        folder = self._folders[name]
+        folder = self._places[name]
+        if not os.path.isdir(folder):  # noqa: PTH112 - as below
+            return importlib.util.spec_from_file_location(name, folder)
         return importlib.util.spec_from_file_location(
             name, f"{folder}/__init__.py", submodule_search_locations=[folder]
         )

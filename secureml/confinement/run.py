@@ -29,8 +29,9 @@ class Job:
     The function is called with a `launcher.Work`: the arguments, the inputs as open descriptors,
     and the descriptor that its result is written to. `inputs` are files or pipes that are open
     for reading, by name. `readable` is what may be read beside the Python installation, and
-    modules are found in `search_path` as well. `environment` is added to the little that numeric
-    libraries need.
+    modules are found in `search_path` as well. `packages` are top-level modules by name, each with
+    its folder or file: those alone can be read, and not the folder they lie in. `environment` is
+    added to the little that numeric libraries need.
     """
 
     function: str
@@ -38,6 +39,7 @@ class Job:
     inputs: Mapping[str, int] = field(default_factory=dict)
     readable: Sequence[Path] = ()
     search_path: Sequence[Path] = ()
+    packages: Mapping[str, Path] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,14 +103,18 @@ class _Given(TypedDict):
 def _given(job: Job) -> _Given:
     """Return the part of the plan that the job and the installation decide."""
     # By their real paths: what a link is changed to later is not readable.
-    extra = [str(path.resolve()) for path in (*job.search_path, *job.readable)]
+    given = (*job.search_path, *job.readable, *job.packages.values())
+    extra = [str(path.resolve()) for path in given]
     paths = (*readable_paths.installation(), *extra)
     return {
         "arguments": tuple(job.arguments),
         "inputs": dict(job.inputs),
         "readable": paths,
         "search_path": (*map(str, job.search_path), *readable_paths.search_path()),
-        "packages": readable_paths.packages(),
+        "packages": {
+            **{name: str(path.resolve()) for name, path in job.packages.items()},
+            **readable_paths.packages(),
+        },
         "user": child_process.user_to_become(paths),
     }
 

@@ -25,7 +25,7 @@ _DTYPES = frozenset({*NUMBERS, "category", "text"})
 _KINDS = frozenset({"classifier", "regressor", "outlier", "cluster"})
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-LIBRARIES = frozenset({"python", "numpy", "scipy", "scikit-learn", "joblib"})
+LIBRARIES = frozenset({"python", "numpy", "scipy", "scikit-learn"})
 _PLUGIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _PUBLIC = ("name", "version", "kind", "classes", "has_probabilities")
 
@@ -66,7 +66,10 @@ class Golden:
 
 @dataclass(frozen=True)
 class Card:
-    """Everything known about one version of one model; ``digest`` is the SHA-256 of its file."""
+    """Everything known about one version of one model.
+
+    ``digest`` is the SHA-256 of its data form, ``source_digest`` that of the file it was made of.
+    """
 
     name: str
     version: str
@@ -80,6 +83,7 @@ class Card:
     versions: Mapping[str, str]
     globals: tuple[str, ...]
     digest: str
+    source_digest: str
     golden: Golden
     # By the name of the plugin that has learned it.
     sections: Mapping[str, Section] = field(default_factory=dict)
@@ -158,6 +162,7 @@ def _check(card: Card) -> None:
         (bool(names) and len(set(names)) == len(names), "feature names are not unique"),
         (_CREATED.fullmatch(card.created) is not None, "created"),
         (_DIGEST.fullmatch(card.digest) is not None, "digest"),
+        (_DIGEST.fullmatch(card.source_digest) is not None, "source_digest"),
         (all(map(_PLUGIN_NAME.fullmatch, card.sections)), "sections"),
         (card.kind in _KINDS, "kind"),
         (card.container in ("array", "frame"), "container"),

@@ -32,6 +32,7 @@ from secureml import Phase, Plugin, Problem, program_log, public
 from secureml.models.artifact import signature
 from secureml.models.sealing import packaging
 from secureml.testing import START, Harness
+from tests.data_forms import convert_here
 
 SECRET = "s3cr3t detail of the inside"
 PREDICT = "/v1/models/frail/predict"
@@ -84,14 +85,10 @@ def frail_models(tmp_path_factory):
     estimator = make_pipeline(StandardScaler(), LogisticRegression())
     joblib.dump(estimator.fit(rows, rows[:, 0] > 0), folder / "frail.joblib")
     packaging.seal(
-        folder / "frail.joblib",
-        name="frail",
-        root=folder / "models",
-        data=None,
-        target=None,
-        key=signature.generate_key(),
-        allow=frozenset(),
-        now=lambda: START,
+        packaging.Order(folder / "frail.joblib", "frail"),
+        packaging.SealTarget(
+            folder / "models", signature.generate_key(), lambda: START, convert=convert_here
+        ),
     )
     return folder / "models"
 

@@ -401,7 +401,7 @@ def card_rule_is_none(site, monkeypatch):
     rule = {"name": "r", "rule": "__import__('os')", "action": "refuse"}
     object.__setattr__(card, "sections", {"input_rules": Section(public={"rules": [rule]})})
     key = signature.read_private_key(site.folder / "keys" / "model-signing.key")
-    seal = signature.sign((folder / "model.joblib").read_bytes(), card.to_json(), key)
+    seal = signature.sign((folder / "model.data").read_bytes(), card.to_json(), key)
     (folder / "card.json").write_bytes(card.to_json())
     (folder / "signature.json").write_bytes(seal)
     site.does_not_start("rule")

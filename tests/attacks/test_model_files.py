@@ -32,6 +32,7 @@ from secureml.models.artifact import signature
 from secureml.models.card import Card
 from secureml.models.sealing import packaging
 from secureml.models.unpickling.allowlist import builtin_names
+from tests.data_forms import convert_here, edited, estimator_of, form_of
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -81,7 +82,7 @@ class Target:
     def sign(self, key: Any = None, **card: Any) -> None:
         """Seal what lies there as someone would who has the key itself."""
         key = key or signature.read_private_key(self.folder / "keys/model-signing.key")
-        model = self.file("model.joblib").read_bytes()
+        model = self.file("model.data").read_bytes()
         old = Card.from_json(self.file("card.json").read_bytes())
         digest = packaging.Artifact("", "", model, b"", None).digest
         new = replace(old, **{"digest": digest, **card}).to_json()
@@ -89,7 +90,10 @@ class Target:
         self.file("signature.json").write_bytes(signature.sign(model, new, key))
 
     def put(self, estimator: Any) -> None:
-        joblib.dump(estimator, self.file("model.joblib"))
+        self.file("model.data").write_bytes(form_of(estimator))
+
+    def put_pickle(self, value: Any) -> None:
+        joblib.dump(value, self.file("model.data"))
 
 
 # What a card signed by an insider might grant: everything that is allowed, and the weapon.
@@ -97,24 +101,57 @@ GRANTED = tuple(sorted({*builtin_names(), "posix.system"}))
 
 
 def program(target: Target) -> None:
-    target.put(Weapon(target.canary))
+    target.put_pickle(Weapon(target.canary))
     target.sign(globals=GRANTED)
+
+
+def program_in_the_form(target: Target) -> None:
+    name_of_a_program(target)
+    target.sign(globals=GRANTED)
+
+
+def program_in_the_form_that_the_card_does_not_grant(target: Target) -> None:
+    name_of_a_program(target)
+    target.sign()
+
+
+def name_of_a_program(target: Target) -> None:
+    def edit(nodes: list[Any]) -> None:
+        nodes.insert(0, ["function", "posix.system"])
+        nodes[1:] = [_moved(node) for node in nodes[1:]]
+        nodes[-1][2]["predict_"] = 0
+
+    form = edited(target.file("model.data").read_bytes(), edit)
+    target.file("model.data").write_bytes(form)
+
+
+def _moved(node: list[Any]) -> list[Any]:
+    """Return a node of a small linear model whose references are one further on."""
+    if node[0] == "instance":
+        state = {key: item + 1 if type(item) is int else item for key, item in node[2].items()}
+        return [*node[:2], state]
+    return node
 
 
 def program_in_an_array(target: Target) -> None:
-    target.put(np.array([Weapon(target.canary)], dtype=object))
+    target.put_pickle(np.array([Weapon(target.canary)], dtype=object))
     target.sign(globals=GRANTED)
 
 
+def pickle_of_a_program(target: Target) -> None:
+    target.put_pickle(Weapon(target.canary))
+    target.sign()
+
+
 def unsigned_program(target: Target) -> None:
-    target.put(Weapon(target.canary))
+    target.put_pickle(Weapon(target.canary))
 
 
 def other_release(target: Target) -> None:
     here = sklearn.__version__.encode()
-    content = target.file("model.joblib").read_bytes()
+    content = target.file("model.data").read_bytes()
     assert here in content
-    target.file("model.joblib").write_bytes(content.replace(here, b"0" + here[1:]))
+    target.file("model.data").write_bytes(content.replace(here, b"0" + here[1:]))
     target.sign()
 
 
@@ -154,7 +191,7 @@ def old_card(target: Target) -> None:
 
 
 def stale_card(target: Target) -> None:
-    model = joblib.load(target.file("model.joblib"))
+    model = estimator_of(target.file("model.data").read_bytes())
     model.coef_ = model.coef_ * -1
     target.put(model)
     card = Card.from_json(target.file("card.json").read_bytes())
@@ -162,7 +199,7 @@ def stale_card(target: Target) -> None:
 
 
 def swapped_answers(target: Target) -> None:
-    model = joblib.load(target.file("model.joblib"))
+    model = estimator_of(target.file("model.data").read_bytes())
     model.coef_ = model.coef_ * -1
     target.put(model)
     target.sign()
@@ -173,7 +210,7 @@ CARD_CHANGED = "signature: the card changed after it was signed"
 FORGED = "signature: the signature file was changed or forged"
 # The attack, and what its refusal must say.
 ATTACKS: dict[str, tuple[Callable[[Target], Any], str]] = {
-    "a byte of the model": (lambda t: t.change_byte("model.joblib", 500), MODEL_CHANGED),
+    "a byte of the model": (lambda t: t.change_byte("model.data", 500), MODEL_CHANGED),
     "a byte of the card": (lambda t: t.change_byte("card.json", 100), CARD_CHANGED),
     "a wider range on the card": (edited_card, CARD_CHANGED),
     "a byte of the signature": (change_signature, FORGED),
@@ -192,12 +229,27 @@ ATTACKS: dict[str, tuple[Callable[[Target], Any], str]] = {
     "a program, signed and allowed by its card": (
         program, "globals: the model file asks for posix.system, which can never be allowed",
     ),
+    "a program in the data form, signed and allowed by its card": (
+        program_in_the_form,
+        "globals: the model file asks for posix.system, which can never be allowed",
+    ),
+    "a program in the data form, signed": (
+        program_in_the_form_that_the_card_does_not_grant,
+        "globals: the data form of the model is refused at predict_: posix.system is not allowed",
+    ),
+    "a pickle in place of the data form, signed": (
+        pickle_of_a_program,
+        ("format: the data form of the model is refused at the beginning of the file: this is not "
+        "the data form of a model"),
+    ),
     "a program inside an array of objects, signed": (
         program_in_an_array,
         "globals: the model file asks for posix.system, which can never be allowed",
     ),
     "a model of another scikit-learn": (
-        other_release, "versions: LogisticRegression was made with",
+        other_release,
+        ("versions: the data form of the model is refused at the model: LogisticRegression was "
+        "made with scikit-learn 0"),
     ),
     "a card of another scikit-learn": (
         old_card, "versions: it was sealed with scikit-learn 0.24.2",
@@ -224,9 +276,11 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder / f"{name}.joblib",
         )
         packaging.seal(
-            folder / f"{name}.joblib", name=name, root=folder / "models",
-            data=None, target=None, key=key, allow=frozenset(), now=lambda: 1_767_225_600.0,
-        )  # fmt: skip
+            packaging.Order(folder / f"{name}.joblib", name),
+            packaging.SealTarget(
+                folder / "models", key, lambda: 1_767_225_600.0, convert=convert_here
+            ),
+        )
     return folder
 
 

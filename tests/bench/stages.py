@@ -10,10 +10,9 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-import joblib
-
-from secureml import InputValidator, ValidationPolicy
+from plugins.input_rules.validation import InputValidator, ValidationPolicy
 from secureml.app import create_app
+from secureml.models.data_form import reader
 from secureml.models.serving.registry import Registry
 from secureml.pipeline.body import Limits, read_json
 from secureml.pipeline.content_encoding import unpack
@@ -105,13 +104,17 @@ def report(instance: Path, key: str) -> list[dict]:
     lines = {"the whole request, in WSGI": whole}
     for rows in (1, 100):
         read_rows = model.read([row] * rows)
-        estimator = joblib.load(next((instance / "models" / "breast-cancer").glob("*/*.joblib")))
+        form = next((instance / "models" / "breast-cancer").glob("*/model.data")).read_bytes()
+        estimator = reader.read(form, allowed=reader.names(form))
         _, text = environ_for(instance, key, [row] * rows)
-        packed, judge = gzip.compress(text), InputValidator(model.card, ValidationPolicy())
+        packed, validator = gzip.compress(text), InputValidator(model.card, ValidationPolicy())
         for name, call in (
             ("payload: read JSON strictly", lambda: read_json(text, Limits())),
             ("payload: unpack gzip", lambda: unpack(packed, "gzip", 1024 * 1024, 100)),
-            ("rules: ranges and rules of the card", lambda: judge.judge(read_rows, [row] * rows)),
+            (
+                "rules: ranges and rules of the card",
+                lambda: validator.validate(read_rows, [row] * rows),
+            ),
             ("model: read rows", lambda: model.read([row] * rows)),
             ("model: predict, through the handle", lambda: model.predict(read_rows)),
             ("model: estimator.predict alone", lambda: estimator.predict(read_rows)),

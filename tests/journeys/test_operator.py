@@ -87,7 +87,7 @@ def test_a_version_that_was_tampered_with_is_neither_used_nor_rolled_back_to(
     site.run("init")
     seal(site, work, "first")
     seal(site, work, "second", "--use")
-    file = site.folder / "models/wine/1/model.joblib"
+    file = site.folder / "models/wine/1/model.data"
     file.chmod(0o600)
     file.write_bytes(file.read_bytes() + b"x")
     for words in (("use", "wine", "1"), ("rollback", "wine")):

@@ -192,7 +192,7 @@ def append(text: str) -> Callable[[Path], None]:
 
 
 def change_byte(folder: Path) -> None:
-    model = folder / "models/breast-cancer/1/model.joblib"
+    model = folder / "models/breast-cancer/1/model.data"
     model.chmod(0o600)
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1

@@ -239,7 +239,7 @@ def test_a_secret_left_open_stops_the_start(site):
     assert refusal(site).endswith(f"fix: chmod 600 {site / 'keys' / 'edge-token'}")
 
 
-@pytest.mark.parametrize("name", ["model.joblib", "card.json", "signature.json"])
+@pytest.mark.parametrize("name", ["model.data", "card.json", "signature.json"])
 def test_a_model_with_a_changed_byte_stops_the_start(site, name):
     file = site / "models" / "breast-cancer" / "1" / name
     content = bytearray(file.read_bytes())
@@ -360,7 +360,7 @@ def test_a_store_outside_the_instance_folder_is_told_at_each_start(site, tmp_pat
 def beside(site):
     """A second model, of which a byte was changed, beside the healthy one."""
     shutil.copytree(site / "models" / "breast-cancer", site / "models" / "spoilt")
-    file = site / "models" / "spoilt" / "1" / "model.joblib"
+    file = site / "models" / "spoilt" / "1" / "model.data"
     file.chmod(0o600)
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     return site

@@ -25,6 +25,7 @@ from plugins.theft_guard.plugin import TheftGuard
 from secureml.models.artifact import signature
 from secureml.models.sealing import packaging
 from secureml.models.serving.registry import Registry
+from tests.data_forms import convert_here
 
 WHOLE = 3  # the last columns of the mixed set are whole numbers
 
@@ -99,15 +100,14 @@ def subject(data: str, model: str, folder: Path, split: int = 0) -> Subject:
             [*map(_number, row), int(answer)] for row, answer in zip(train, known, strict=True)
         )
     packaging.seal(
-        folder / f"{name}.joblib",
-        name=name,
-        root=folder / "models",
-        data=folder / f"{name}.csv",
-        target="target",
-        key=signature.generate_key(),
-        allow=frozenset(),
-        now=lambda: 1_767_225_600.0,
-        sections={"theft_guard": TheftGuard.card_section},
+        packaging.Order(folder / f"{name}.joblib", name, folder / f"{name}.csv", "target"),
+        packaging.SealTarget(
+            folder / "models",
+            signature.generate_key(),
+            lambda: 1_767_225_600.0,
+            sections={"theft_guard": TheftGuard.card_section},
+            convert=convert_here,
+        ),
     )
     handle = Registry(folder / "models").prove(name, "1")
     return Subject(name, handle, train, fresh, folder)

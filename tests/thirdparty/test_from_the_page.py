@@ -367,7 +367,7 @@ def test_the_printed_section_is_learned_when_a_model_is_sealed(
         time.time,
         sections={"census": Census.card_section},
     )
-    card = packaging.seal_as(order, target).card
+    card = packaging.seal(order, target).card
     assert card.public()["sections"] == {"census": {"rows": 3}}
     with pytest.raises(ValueError, match="no rows"):
         Census.card_section.check(Section(public={"rows": 0}), card)

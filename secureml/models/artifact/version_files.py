@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-MODEL_FILE, CARD_FILE, SIGNATURE_FILE = "model.joblib", "card.json", "signature.json"
+MODEL_FILE, CARD_FILE, SIGNATURE_FILE = "model.data", "card.json", "signature.json"
 MODEL_LIMIT = 2 * 1024**3
 CARD_LIMIT = 16 * 1024**2
 SIGNATURE_LIMIT = 4096
@@ -24,7 +24,7 @@ class ModelRefused(Exception):
     """A model that must not answer: the check it failed, why, and what to do about it.
 
     ``check`` is one of missing, format, signature, card, digest, versions, globals, golden,
-    answers.
+    answers, confinement.
     """
 
     def __init__(self, check: str, message: str, fix: str, *, model: str = "") -> None:
@@ -88,14 +88,18 @@ def read_artifact(folder: Path, name: str, version: str) -> Artifact:
     return Artifact(name, version, model, card, signature)
 
 
-def read_model_file(path: Path) -> bytes:
-    """Read one model file that is not sealed yet, once; raises ModelRefused."""
+def open_model_file(path: Path) -> int:
+    """Return a model file that is not sealed yet, open for reading; raises ModelRefused."""
     try:
-        return _contents(
-            os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path.name, MODEL_LIMIT
-        )
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _missing(path.name, error) from None
+    try:
+        _check_file(opened, path.name, MODEL_LIMIT)
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened
 
 
 def _read(folder: int, name: str, limit: int) -> bytes:
@@ -111,19 +115,28 @@ def _read(folder: int, name: str, limit: int) -> bytes:
 
 
 def _contents(opened: int, name: str, limit: int) -> bytes:
+    with os.fdopen(opened, "rb") as file:
+        _check_file(opened, name, limit)
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise _too_large(name, limit)
+    return content
+
+
+def _check_file(opened: int, name: str, limit: int) -> None:
     facts = os.fstat(opened)
     if not stat.S_ISREG(facts.st_mode):
-        os.close(opened)
         raise ModelRefused("missing", f"{name} is not a regular file", "seal the model again")
-    with os.fdopen(opened, "rb") as file:
-        content = b"" if facts.st_size > limit else file.read(limit + 1)
-    if facts.st_size > limit or len(content) > limit:
-        raise ModelRefused(
-            "format",
-            f"{name} is larger than {limit} bytes",
-            "seal a smaller model, or compress it with joblib.dump(compress=3)",
-        )
-    return content
+    if facts.st_size > limit:
+        raise _too_large(name, limit)
+
+
+def _too_large(name: str, limit: int) -> ModelRefused:
+    return ModelRefused(
+        "format",
+        f"{name} is larger than {limit} bytes",
+        "seal a smaller model, or compress it with joblib.dump(compress=3)",
+    )
 
 
 def _missing(name: str, error: OSError) -> ModelRefused:

@@ -21,7 +21,7 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 from secureml.kit.strict_json import loads_object
 from secureml.models.data_form.refusals import FormRefused
@@ -40,11 +40,18 @@ class Frame:
     blocks: list[memoryview]
 
 
+class Writable(Protocol):
+    """What a data form is written to."""
+
+    def write(self, part: bytes | memoryview, /) -> object:
+        """Write all of it."""
+
+
 def _padding(size: int) -> int:
     return -size % ALIGNMENT
 
 
-def write_frame(nodes: Sequence[Any], blocks: Sequence[memoryview], file: BinaryIO) -> None:
+def write_frame(nodes: Sequence[Any], blocks: Sequence[memoryview], file: Writable) -> None:
     """Write the file; each block is taken from memory as it is, without a copy."""
     header = json.dumps(
         {"blocks": [block.nbytes for block in blocks], "nodes": nodes},

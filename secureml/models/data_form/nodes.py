@@ -32,6 +32,10 @@ class _Wrong(ValueError):
     """What is wrong with one part; its node says where."""
 
 
+class _NotAllowed(_Wrong):
+    """A name that is not on the list."""
+
+
 @dataclass
 class _Table:
     """What is known while the nodes are checked one after the other."""
@@ -91,7 +95,7 @@ def _name(table: _Table, part: Any) -> None:
     if type(part) is not str or not _NAME.fullmatch(part):
         raise _Wrong("this is not a name of a type or function")
     if part not in table.allowed:
-        raise _Wrong(f"{part} is not allowed")
+        raise _NotAllowed(f"{part} is not allowed")
 
 
 def _compiled_name(table: _Table, part: Any) -> None:
@@ -178,13 +182,27 @@ def check_nodes(
         try:
             _check_node(table, node)
         except ValueError as error:
-            raise FormRefused(place_of(nodes, index), str(error)) from None
+            check = "globals" if isinstance(error, _NotAllowed) else "format"
+            raise FormRefused(place_of(nodes, index), str(error), check=check) from None
     if len(table.referred) != len(nodes) - 1:
         unused = next(index for index in range(len(nodes)) if index not in table.referred)
         raise FormRefused(f"node {unused}", "nothing refers to it")
     if len(table.used) != len(sizes):
         unused = next(index for index in range(len(sizes)) if index not in table.used)
         raise FormRefused(f"block {unused}", "no array is made of it")
+
+
+_NAMED = frozenset({"type", "function", "instance", "compiled"})
+
+
+def names_requested(nodes: Sequence[Any]) -> frozenset[str]:
+    """Return the listed names that nodes ask for; what is no node asks for none."""
+    named = (node[1] for node in nodes if type(node) is list and node[:1] and _is_named(node))
+    return frozenset(name for name in named if type(name) is str and name not in COMPILED)
+
+
+def _is_named(node: list[Any]) -> bool:
+    return len(node) > 1 and type(node[0]) is str and node[0] in _NAMED
 
 
 def _check_node(table: _Table, node: Any) -> None:

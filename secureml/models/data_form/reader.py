@@ -17,7 +17,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.data_form.construction import Construction
 from secureml.models.data_form.frame import Frame, read_frame
-from secureml.models.data_form.nodes import check_nodes
+from secureml.models.data_form.nodes import check_nodes, names_requested
 from secureml.models.data_form.places import place_of
 from secureml.models.data_form.refusals import FormRefused
 from secureml.models.unpickling.file_inputs import check_reads_no_files
@@ -56,6 +56,16 @@ def read(data: bytes | memoryview, *, allowed: Container[str], limits: Limits | 
         warnings.simplefilter("error", InconsistentVersionWarning)
         builder = Builder(allowed, MemoryBudget(ceiling(len(memory))))
         return _checked(_built(frame, builder, limits), builder)
+
+
+def names(data: bytes | memoryview, *, limits: Limits | None = None) -> frozenset[str]:
+    """Return the names of types and functions that a data form asks for; raises FormRefused.
+
+    Nothing else of it is looked at.
+    """
+    memory = memoryview(data).cast("B")
+    frame = read_frame(memory, header_limit=(limits or Limits()).header)
+    return names_requested(frame.nodes)
 
 
 def _built(frame: Frame, builder: Builder, limits: Limits) -> Any:

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from types import BuiltinFunctionType, FunctionType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from secureml.models.data_form import arrays, compiled, dtypes, plain_nodes
 from secureml.models.data_form.advice import advice
-from secureml.models.data_form.frame import write_frame
+from secureml.models.data_form.frame import Writable, write_frame
 from secureml.models.data_form.items import is_inline, written
 from secureml.models.data_form.left_behind import kept
 from secureml.models.data_form.names import listed_name
+from secureml.models.data_form.nodes import names_requested
 from secureml.models.data_form.refusals import NotDescribable
 from secureml.models.unpickling.function_values import is_boosting_check
 
 _CYCLE = "train the model again without it; a data form holds no object that leads to itself"
 
 
-def write(estimator: Any, file: BinaryIO, *, allowed: Container[str]) -> None:
-    """Write an estimator to a file opened for writing bytes.
+def write(estimator: Any, file: Writable, *, allowed: Container[str]) -> frozenset[str]:
+    """Write an estimator, and return the listed names that its data form asks for.
 
     ``allowed`` are the exact names of types and functions that the reader will allow. Nothing is
     written when NotDescribable is raised, which says where in the model what stands.
@@ -39,6 +40,7 @@ def write(estimator: Any, file: BinaryIO, *, allowed: Container[str]) -> None:
     if not table.nodes:
         raise NotDescribable("the model", f"a {type(estimator).__name__}", "give an estimator")
     write_frame(table.nodes, table.blocks, file)
+    return names_requested(table.nodes)
 
 
 class Table:

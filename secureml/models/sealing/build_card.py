@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -12,13 +12,19 @@ import numpy as np
 from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.compose import ColumnTransformer
 
-from secureml.models.artifact.version_files import Artifact, ModelRefused
+from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import NUMBERS, Card, Feature, Golden, Scalar
-from secureml.models.card_section import Options, Sections, Training, learn_sections
+from secureml.models.card_section import Training
 from secureml.models.rows.reader import RowReader, array_dtype
 from secureml.models.sealing.missing_words import check_words, explained, words_for_missing
-from secureml.models.sealing.reader_comparison import ask, compare, compare_alone, first_unfit
-from secureml.models.sealing.table_file import read_table
+from secureml.models.sealing.reader_comparison import (
+    add_answers,
+    ask,
+    compare,
+    compare_alone,
+    first_unfit,
+)
+from secureml.models.sealing.table_file import TableFile, read_table
 from secureml.models.sealing.table_notes import notes
 from secureml.models.sealing.training_table import choose_columns, learn, read_dtypes
 from secureml.models.serving.verification import classes_of, versions_here
@@ -29,10 +35,30 @@ GOLDEN_ROWS = 20
 _NO_GOLDEN = Golden((), (), None)
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What a card is of: a version of a name, and the SHA-256 of its files in hex.
+
+    ``digest`` is that of the data form, ``source_digest`` that of the file it was made of.
+    """
+
+    name: str
+    version: str
+    created: str
+    digest: str
+    source_digest: str
+
+
 class Learned(NamedTuple):
-    """A card, and what whoever seals should know, each one line."""
+    """A card without sections, and what was learned beside it.
+
+    ``answers`` is the SHA-256 of all answers that were given meanwhile, to the last bit;
+    ``notes`` are what whoever seals should know, each one line.
+    """
 
     card: Card
+    answers: str
+    training: Training
     notes: tuple[str, ...]
 
 
@@ -46,28 +72,25 @@ class _Table(NamedTuple):
 
 
 def learn_model(
-    artifact: Artifact,
+    subject: Subject,
     estimator: Any,
     names: frozenset[str],
     *,
-    data: Path | None,
+    data: TableFile | None,
     target: str | None,
-    created: str,
-    sections: Sections = MappingProxyType({}),
-    options: Options = MappingProxyType({}),
     dtypes: Mapping[str, str] = MappingProxyType({}),
+    read_again: bool = True,
 ) -> Learned:
-    """Return what is learned of a loaded estimator; raises ModelRefused when it cannot be served.
+    """Return what is learned of an estimator; raises ModelRefused when it cannot be served.
 
-    ``names`` are those its file asked for, ``dtypes`` what is said of columns by name, ``sections``
-    and ``options`` those of plugins.
+    ``names`` are those its data form asks for, ``dtypes`` what is said of columns by name. With
+    ``read_again`` every row is also compared with its reading by pandas.
     """
     width, own_code = _width(estimator), not names <= builtin_names()
     table = _features(estimator, width, data, target, dtypes)
     _demand_table(estimator, needed=own_code and data is None)
     card = replace(
-        _blank_card(artifact, estimator, table.features, own_code=own_code),
-        created=created,
+        _blank_card(subject, estimator, table.features, own_code=own_code),
         source="none" if data is None else "table",
         globals=tuple(sorted(names)),
     )
@@ -75,25 +98,27 @@ def learn_model(
     if not own_code:
         check_words(estimator, words)
     with explained(words):
-        card = replace(card, golden=_answers(card, estimator, table.golden))
+        golden, answers = _answers(card, estimator, table.golden)
+        card = replace(card, golden=golden)
         if data is not None:
             if own_code:
                 compare_alone(card, estimator, table.golden)
-            compare(card, estimator, table.columns, data, read_dtypes(dtypes, table.columns))
+            again = data if read_again else None
+            dtypes_read = read_dtypes(dtypes, table.columns)
+            answers += compare(card, estimator, table.columns, again, dtypes_read)
     training = Training(card, estimator, table.columns)
-    learned, said = learn_sections(training, sections, options)
-    return Learned(replace(card, sections=learned), (*said, *notes(card.features, table.cells)))
+    return Learned(card, answers, training, tuple(notes(card.features, table.cells)))
 
 
 def _blank_card(
-    artifact: Artifact, estimator: Any, features: tuple[Feature, ...], *, own_code: bool
+    subject: Subject, estimator: Any, features: tuple[Feature, ...], *, own_code: bool
 ) -> Card:
     """Return what the estimator and its columns say, without answers."""
     container = _container(estimator, features, own_code=own_code)
     return Card(
-        name=artifact.name,
-        version=artifact.version,
-        created="",
+        name=subject.name,
+        version=subject.version,
+        created=subject.created,
         kind=_kind(estimator),
         features=features,
         classes=_classes(estimator),
@@ -102,7 +127,8 @@ def _blank_card(
         source="none",
         versions=versions_here(container),
         globals=(),
-        digest=artifact.digest,
+        digest=subject.digest,
+        source_digest=subject.source_digest,
         golden=_NO_GOLDEN,
         # scikit-learn's own code takes 3 and 3.0 for the same; of other code nobody knows.
         array_dtype=array_dtype(features) if own_code and container == "array" else "",
@@ -161,7 +187,11 @@ def _classes(estimator: Any) -> tuple[Scalar, ...] | None:
 
 
 def _features(
-    estimator: Any, width: int, data: Path | None, target: str | None, dtypes: Mapping[str, str]
+    estimator: Any,
+    width: int,
+    data: TableFile | None,
+    target: str | None,
+    dtypes: Mapping[str, str],
 ) -> _Table:
     """Return the columns, the golden rows, and all values of the table if there is one."""
     fitted = getattr(estimator, "feature_names_in_", None)
@@ -201,10 +231,13 @@ def _container(
     return "frame" if by_name or words or own_code else "array"
 
 
-def _answers(card: Card, estimator: Any, rows: list[tuple[Any, ...]]) -> Golden:
+def _answers(card: Card, estimator: Any, rows: list[tuple[Any, ...]]) -> tuple[Golden, str]:
+    """Return the golden rows with their answers, and the digest of these to the last bit."""
     rows_read = RowReader(card).read([list(row) for row in rows])
     try:
         found = ask(card, estimator, rows_read)
+    except MemoryError:
+        raise
     except Exception as error:
         raise _raises(card, error) from error
     if found.predictions.shape != (len(rows),):
@@ -215,12 +248,14 @@ def _answers(card: Card, estimator: Any, rows: list[tuple[Any, ...]]) -> Golden:
             "an answer is not something JSON can carry",
             "fit the model so that it answers finite numbers or labels",
         )
-    shares = found.probabilities
-    return Golden(
+    shares, digest = found.probabilities, hashlib.sha256()
+    add_answers(digest, found)
+    golden = Golden(
         tuple(rows),
         tuple(found.predictions.tolist()),
         None if shares is None else tuple(map(tuple, shares.tolist())),
     )
+    return golden, digest.hexdigest()
 
 
 def _raises(card: Card, error: Exception) -> ModelRefused:

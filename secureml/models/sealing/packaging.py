@@ -1,24 +1,25 @@
 """Sealing: a joblib file becomes a version that proves itself at every load.
 
-The estimator is loaded under the allowlist, its card is learned, both are signed, and the
-new folder takes its place only after it has passed the very checks the start makes. Whatever
-fails leaves everything as it was.
+The file is read by a confined child alone, which writes its data form. The card is learned of
+that form, here, and must be the card that the child learned of the file itself. Both are signed,
+and the new folder takes its place only after it has passed the very checks the start makes.
+Whatever fails leaves everything as it was.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from threadpoolctl import threadpool_limits
 
 from secureml.models.artifact import signature
 from secureml.models.artifact.version_files import (
@@ -27,19 +28,19 @@ from secureml.models.artifact.version_files import (
     SIGNATURE_FILE,
     Artifact,
     ModelRefused,
+    open_model_file,
     read_artifact,
-    read_model_file,
 )
 from secureml.models.card import Card
-from secureml.models.card_section import Options, Sections
-from secureml.models.sealing.build_card import Learned, learn_model
+from secureml.models.card_section import Options, Sections, learn_sections
+from secureml.models.data_form import reader
+from secureml.models.sealing.confined_conversion import Confined, Converter, Source
+from secureml.models.sealing.conversion import Conversion, Converted, check_same, learn, take
+from secureml.models.sealing.table_file import TableFile
 from secureml.models.serving.registry import Registry, check_name
-from secureml.models.serving.verification import Verifier, prove
-from secureml.models.unpickling.advice import check_requested
-from secureml.models.unpickling.allowlist import allowed_names, builtin_names, never
-from secureml.models.unpickling.decompression import unpack
-from secureml.models.unpickling.reader import load_recorded
-from secureml.models.unpickling.requested_names import requested
+from secureml.models.serving.verification import Verifier, check_names, prove
+
+_MOST_ATTEMPTS = 3  # how many are told
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class SealTarget:
     """Where it is sealed, and what the start that will load it demands.
 
     ``allow`` and ``verifiers`` are that start's own, ``settings_file`` is where its list stands;
-    ``sections`` are what plugins add to the card.
+    ``sections`` are what plugins add to the card; ``convert`` reads the model file.
     """
 
     root: Path
@@ -87,26 +88,10 @@ class SealTarget:
     verifiers: Sequence[Verifier] = ()
     sections: Sections = field(default_factory=dict)
     settings_file: str = ""
+    convert: Converter = field(default_factory=Confined)
 
 
-def seal(
-    model_path: Path,
-    *,
-    name: str,
-    root: Path,
-    data: Path | None,
-    target: str | None,
-    key: Ed25519PrivateKey,
-    allow: frozenset[str],
-    now: Callable[[], float],
-    sections: Sections = MappingProxyType({}),
-) -> Sealed:
-    """Make a model file the next version of a name; raises ModelRefused and leaves nothing."""
-    order = Order(model_path, name, data, target)
-    return seal_as(order, SealTarget(root, key, now, allow, sections=sections))
-
-
-def seal_as(order: Order, target: SealTarget) -> Sealed:
+def seal(order: Order, target: SealTarget) -> Sealed:
     """Make a model file the next version of a name, or leave everything as it was.
 
     Raises ModelRefused, or OSError where the folder cannot be written.
@@ -114,17 +99,8 @@ def seal_as(order: Order, target: SealTarget) -> Sealed:
     name, folder = order.name, target.root / check_name(order.name)
     registry = Registry(target.root)
     version = registry.next_version(name)
-    draft = Artifact(name, version, read_model_file(order.model_path), b"", None)
-    learned = _learn(draft, order, target)
-    card_bytes = learned.card.to_json()
-    files = {
-        MODEL_FILE: draft.model_bytes,
-        CARD_FILE: card_bytes,
-        SIGNATURE_FILE: signature.sign(draft.model_bytes, card_bytes, target.key),
-    }
     made_folder = not folder.exists()
     pointers = registry.pointers(name)
-    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 
     def leave() -> None:
         if made_folder:
@@ -136,70 +112,117 @@ def seal_as(order: Order, target: SealTarget) -> Sealed:
         registry.undo(name, version)
         leave()
 
-    try:
-        _publish(folder, files, draft, target)
-    except BaseException:
-        leave()
-        raise
+    with _given(order) as (model, table):
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        try:
+            conversion = _conversion(order, target, version, _digest(model))
+            sealed = _made(conversion, Source(model, table), order, target)
+        except BaseException:
+            leave()
+            raise
     try:
         if order.use or pointers["current"] is None:
             registry.point(name, version, registry.pointed(name))
     except BaseException:
         undo()
         raise
-    return Sealed(name, version, folder / version, learned.card, learned.notes, undo)
+    return replace(sealed, undo=undo)
 
 
-def _learn(draft: Artifact, order: Order, target: SealTarget) -> Learned:
-    estimator, names = _load(draft, target.allow, target.settings_file)
-    created = datetime.fromtimestamp(target.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@contextlib.contextmanager
+def _given(order: Order) -> Iterator[tuple[int, bytes | None]]:
+    """Yield the model file, open for reading, and the contents of the table."""
+    table = None if order.data is None else TableFile.load(order.data).content
+    model = open_model_file(order.model_path)
     try:
-        return learn_model(
-            draft,
-            estimator,
-            names,
-            data=order.data,
-            target=order.target,
-            created=created,
-            sections=target.sections,
-            options=order.options,
-            dtypes=order.dtypes,
-        )
-    except ModelRefused:
-        raise
-    except Exception as error:
-        # What a model, NumPy or pandas does with a table is theirs to raise, and ours to tell.
-        raise ModelRefused(
-            "card",
-            f"{type(error).__name__} was raised while the model and its table were looked at "
-            f"({error})",
-            "see whether model.predict(pandas.read_csv(table)) works in Python on this machine; "
-            "if it does, this is a fault of SecureML: please report it",
-        ) from error
+        yield model, table
+    finally:
+        os.close(model)
 
 
-def _load(draft: Artifact, allow: frozenset[str], settings_file: str) -> tuple[Any, frozenset[str]]:
-    """Load the estimator, once everything it asks for is known to be allowed."""
-    known = builtin_names() | frozenset(name for name in allow if not never(name))
-    names_requested = requested(unpack(draft.model_bytes), len(draft.model_bytes))
-    check_requested(names_requested, known, known & allow, settings_file)
-    return load_recorded(draft.model_bytes, allowed_names(allow))
+def _digest(opened: int) -> str:
+    with os.fdopen(os.dup(opened), "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)  # the child reads through the same place in the file
+    return found
 
 
-def _publish(folder: Path, files: dict[str, bytes], made: Artifact, target: SealTarget) -> None:
-    """Prove a version as the start will, and only then give it its place."""
-    draft = Path(tempfile.mkdtemp(prefix=".sealing-", dir=folder))
+def _conversion(order: Order, target: SealTarget, version: str, digest: str) -> Conversion:
+    return Conversion(
+        name=order.name,
+        version=version,
+        created=datetime.fromtimestamp(target.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        source_digest=digest,
+        table=None if order.data is None else str(order.data),
+        target=order.target,
+        dtypes=order.dtypes,
+        allow=tuple(sorted(target.allow)),
+        settings_file=target.settings_file,
+    )
+
+
+def _made(conversion: Conversion, source: Source, order: Order, target: SealTarget) -> Sealed:
+    """Have the file converted, learn and sign the card, and publish the version."""
+    final = target.root / conversion.name / conversion.version
+    draft = Path(tempfile.mkdtemp(prefix=".sealing-", dir=final.parent))
     try:
-        for file, content in files.items():
-            _write(draft / file, content)
+        attempts = target.convert(conversion, source, draft / MODEL_FILE)
+        form, said = _taken(draft / MODEL_FILE, attempts)
+        card, notes = _learned(conversion, form, said, source.table, order, target)
+        card_bytes = card.to_json()
+        _write(draft / CARD_FILE, card_bytes)
+        _write(draft / SIGNATURE_FILE, signature.sign(form, card_bytes, target.key))
         draft.chmod(0o750)
-        artifact = read_artifact(draft, made.name, made.version)
+        artifact = read_artifact(draft, conversion.name, conversion.version)
         verifiers = [_believes(target.key), *target.verifiers]
         prove(artifact, verifiers, target.allow, target.sections)
-        _rename(draft, folder / made.version)
+        _rename(draft, final)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    _sync(folder)
+    _sync(final.parent)
+    told = tuple(f"while the model file was read, it was refused to {each}" for each in attempts)
+    notes = (*told[:_MOST_ATTEMPTS], *notes)
+    return Sealed(conversion.name, conversion.version, final, card, notes, lambda: None)
+
+
+def _taken(path: Path, attempts: Sequence[str]) -> tuple[bytes, Converted]:
+    """Return the data form that a conversion has written, and what it says; keep the form alone.
+
+    ``attempts`` are what it was refused meanwhile: a refusal of the model names them.
+    """
+    with path.open("r+b") as result:
+        try:
+            said = take(result)
+        except ModelRefused as refused:
+            tried = "; ".join(f"it tried to {each}" for each in attempts[:_MOST_ATTEMPTS])
+            message = f"{tried}; {refused.message}" if tried else refused.message
+            raise ModelRefused(refused.check, message, refused.fix) from None
+        result.flush()
+        os.fchmod(result.fileno(), 0o440)
+        os.fsync(result.fileno())
+        result.seek(0)
+        return result.read(), said
+
+
+def _learned(
+    conversion: Conversion,
+    form: bytes,
+    said: Converted,
+    table: bytes | None,
+    order: Order,
+    target: SealTarget,
+) -> tuple[Card, tuple[str, ...]]:
+    """Learn the card of a data form, and hold it to what its conversion says."""
+    names = reader.names(form)
+    check_names(names, target.allow)
+    estimator = reader.read(form, allowed=names)
+    # One thread, as in the child: sums in another order differ in their last bits.
+    with threadpool_limits(1):
+        digest = hashlib.sha256(form).hexdigest()
+        found = learn(conversion, estimator, names, table, digest=digest, read_again=False)
+        check_same(found, said)
+        sections, notes = learn_sections(found.training, target.sections, order.options)
+    return replace(found.card, sections=sections), (*notes, *found.notes)
 
 
 def _believes(key: Ed25519PrivateKey) -> Callable[[Artifact], None]:

@@ -7,10 +7,12 @@ whoever trained the model most likely did, and every row must have the same answ
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ import numpy as np
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import Card, Dtype, Scalar
 from secureml.models.rows.reader import RowReader
+from secureml.models.sealing.table_file import TableFile
 
 _BATCH = 1000
 _TOLERANCE = 1e-9  # what another order of summation may change
@@ -25,14 +28,14 @@ _TIE = 1e-6  # probabilities so close may fall either way
 _MOST_COLUMNS = 12  # a refusal names no more
 
 
-class ErrorResponses(NamedTuple):
+class Answers(NamedTuple):
     """What a model answered: an array of one answer a row, and probabilities or None."""
 
     predictions: np.ndarray[Any, Any]
     probabilities: np.ndarray[Any, Any] | None
 
 
-def ask(card: Card, estimator: Any, rows: Any) -> ErrorResponses:
+def ask(card: Card, estimator: Any, rows: Any) -> Answers:
     """Return a model's answers; raises whatever the model raises, as an Exception."""
     try:
         with warnings.catch_warnings():
@@ -41,7 +44,7 @@ def ask(card: Card, estimator: Any, rows: Any) -> ErrorResponses:
             shares = np.asarray(estimator.predict_proba(rows)) if card.has_probabilities else None
     except SystemExit:
         raise RuntimeError("it tries to end the process (SystemExit)") from None
-    return ErrorResponses(predictions, shares)
+    return Answers(predictions, shares)
 
 
 def compare_alone(card: Card, estimator: Any, rows: Sequence[Sequence[Any]]) -> None:
@@ -54,7 +57,7 @@ def compare_alone(card: Card, estimator: Any, rows: Sequence[Sequence[Any]]) -> 
     whole = ask(card, estimator, read([list(row) for row in rows]))
     for index, row in enumerate(rows):
         shares = whole.probabilities
-        among = ErrorResponses(
+        among = Answers(
             whole.predictions[index : index + 1],
             None if shares is None else shares[index : index + 1],
         )
@@ -72,16 +75,18 @@ def compare(
     card: Card,
     estimator: Any,
     columns: Mapping[str, Sequence[Any]],
-    data: Path,
+    data: TableFile | None,
     dtypes: Mapping[str, Dtype],
-) -> None:
+) -> str:
     """Refuse a model that answers a row of its table otherwise than on pandas' reading of it.
 
-    ``columns`` are the values as a client would send them. Every row must have an answer that
-    JSON can carry, with pandas or without. Raises ModelRefused("answers").
+    ``columns`` are the values as a client would send them; without ``data`` nothing is read again.
+    Every row must have an answer that JSON can carry, with pandas or without. Returns the SHA-256
+    of all answers to the last bit, in hex. Raises ModelRefused("answers").
     """
     length = len(next(iter(columns.values())))
-    table = _as_pandas_reads(card, estimator, data, dtypes)
+    table = None if data is None else _as_pandas_reads(card, estimator, data, dtypes)
+    answers = hashlib.sha256()
     if table is not None and len(table) != length:
         raise _refuse(
             f"pandas reads {len(table)} rows of the table, and there are {length}",
@@ -93,6 +98,7 @@ def compare(
         cells = [column[part] for column in columns.values()]
         rows_read = read([list(row) for row in zip(*cells, strict=True)])
         ours = _ask_ours(card, estimator, rows_read, begin)
+        add_answers(answers, ours)
         if table is None:
             continue
         given = _rows(table, part)
@@ -100,15 +106,28 @@ def compare(
         index = _first_difference(ours, theirs)
         if index is not None:
             raise _differs(card, begin + index, index, (ours, theirs), (rows_read, given))
+    return answers.hexdigest()
+
+
+def add_answers(digest: Any, found: Answers) -> None:
+    """Add answers to a digest (of ``hashlib``): dtype, shape and every bit, or texts as JSON."""
+    for part in found:
+        if part is None:
+            continue
+        held = part.tolist() if part.dtype.hasobject else np.ascontiguousarray(part).tobytes()
+        digest.update(f"{part.dtype}{part.shape}".encode())
+        digest.update(held if isinstance(held, bytes) else json.dumps(held).encode())
 
 
 def _rows(table: Any, part: slice) -> Any:
     return table[part] if isinstance(table, np.ndarray) else table.iloc[part]
 
 
-def _ask_ours(card: Card, estimator: Any, rows_read: Any, begin: int) -> ErrorResponses:
+def _ask_ours(card: Card, estimator: Any, rows_read: Any, begin: int) -> Answers:
     try:
         ours = ask(card, estimator, rows_read)
+    except MemoryError:
+        raise
     except Exception as error:
         row = begin + _first_that_raises(card, estimator, rows_read)
         raise _refuse(
@@ -136,7 +155,7 @@ def _first_that_raises(card: Card, estimator: Any, rows_read: Any) -> int:
     return 0
 
 
-def first_unfit(answers: ErrorResponses) -> int | None:
+def first_unfit(answers: Answers) -> int | None:
     """Return the place of the first answer that JSON cannot carry, None where it can all."""
     for index, answer in enumerate(answers.predictions.tolist()):
         if not isinstance(answer, Scalar) or (type(answer) is float and not math.isfinite(answer)):
@@ -148,9 +167,11 @@ def first_unfit(answers: ErrorResponses) -> int | None:
     return int(indices[0]) if indices.size else None
 
 
-def _ask_theirs(card: Card, estimator: Any, given: Any) -> ErrorResponses:
+def _ask_theirs(card: Card, estimator: Any, given: Any) -> Answers:
     try:
         return ask(card, estimator, given)
+    except MemoryError:
+        raise
     except Exception as error:
         raise _refuse(
             f"the model answers the rows as they are served, and raises {type(error).__name__} "
@@ -160,7 +181,9 @@ def _ask_theirs(card: Card, estimator: Any, given: Any) -> ErrorResponses:
         ) from error
 
 
-def _as_pandas_reads(card: Card, estimator: Any, data: Path, dtypes: Mapping[str, Dtype]) -> Any:
+def _as_pandas_reads(
+    card: Card, estimator: Any, data: TableFile, dtypes: Mapping[str, Dtype]
+) -> Any:
     """Return the features of the table, as a frame or array; None where there is no pandas."""
     try:
         import pandas as pd  # noqa: PLC0415 - an extra: models of plain arrays do without
@@ -170,7 +193,7 @@ def _as_pandas_reads(card: Card, estimator: Any, data: Path, dtypes: Mapping[str
     names = [feature.name for feature in card.features]
     try:
         frame = pd.read_csv(
-            data,
+            io.BytesIO(data.content),
             encoding="utf-8-sig",
             usecols=names,
             dtype=dtypes_read,
@@ -195,7 +218,7 @@ def _exact(version: str) -> dict[str, str]:
 _READ_AS: dict[str, Any] = {"category": str, "text": str, "float": "float64"}
 
 
-def _first_difference(ours: ErrorResponses, theirs: ErrorResponses) -> int | None:
+def _first_difference(ours: Answers, theirs: Answers) -> int | None:
     same = _close(ours.predictions, theirs.predictions)
     if ours.probabilities is not None and theirs.probabilities is not None:
         shares = _close(ours.probabilities, theirs.probabilities)
@@ -225,7 +248,7 @@ def _differs(
     card: Card,
     row: int,
     index: int,
-    answers: tuple[ErrorResponses, ErrorResponses],
+    answers: tuple[Answers, Answers],
     rows: tuple[Any, Any],
 ) -> ModelRefused:
     ours, theirs = (_describe(found, index) for found in answers)
@@ -237,7 +260,7 @@ def _differs(
     )
 
 
-def _describe(found: ErrorResponses, index: int) -> str:
+def _describe(found: Answers, index: int) -> str:
     answer = repr(found.predictions[index : index + 1].tolist()[0])
     if found.probabilities is None:
         return answer

@@ -7,6 +7,7 @@ in another way: with semicolons, with row numbers, as a workbook, or with nothin
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -44,24 +45,43 @@ class Table:
     length: int
 
 
-def read_table(path: Path) -> Table:
-    """Read a CSV file (UTF-8, comma, header row); raises ModelRefused("card") with its path."""
+@dataclass(frozen=True)
+class TableFile:
+    """A table as it lay on disk, read once; ``name`` is what messages call it."""
+
+    name: str
+    content: bytes
+
+    @classmethod
+    def load(cls, path: Path) -> TableFile:
+        """Read a file; raises ModelRefused("card")."""
+        try:
+            with path.open("rb") as file:
+                return cls(str(path), file.read(TABLE_LIMIT + 1))
+        except OSError as error:
+            raise _unreadable(str(path), error) from None
+
+
+def read_table(file: TableFile) -> Table:
+    """Read a CSV file (UTF-8, comma, header row); raises ModelRefused("card") with its name."""
     try:
-        if path.stat().st_size > TABLE_LIMIT:
+        if len(file.content) > TABLE_LIMIT:
             raise _refuse(f"the table is larger than {TABLE_LIMIT} bytes", "give a sample of it")
-        with path.open("rb") as raw:
-            _check_kind(raw.read(4))
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            _check_separator(next((line for line in file if line.strip()), ""))
-            file.seek(0)
-            return _read(csv.reader(file, strict=True))
+        _check_kind(file.content[:4])
+        with io.TextIOWrapper(io.BytesIO(file.content), "utf-8-sig", newline="") as text:
+            _check_separator(next((line for line in text if line.strip()), ""))
+            text.seek(0)
+            return _read(csv.reader(text, strict=True))
     except ModelRefused as refused:
-        raise _refuse(f"{path}: {refused.message}", refused.fix) from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise _refuse(
-            f"{path}: the table cannot be read ({error})",
-            "give a CSV file in UTF-8 with a header row",
-        ) from None
+        raise _refuse(f"{file.name}: {refused.message}", refused.fix) from None
+    except (ValueError, csv.Error) as error:
+        raise _unreadable(file.name, error) from None
+
+
+def _unreadable(name: str, error: Exception) -> ModelRefused:
+    return _refuse(
+        f"{name}: the table cannot be read ({error})", "give a CSV file in UTF-8 with a header row"
+    )
 
 
 def _read(lines: Any) -> Table:

@@ -1,7 +1,7 @@
 """The one path from bytes on disk to a model that may answer, check by check.
 
 The order is the promise: which plugin verifies the bytes, whether card and model belong together
-and whether this environment is the card's are all settled before the pickle is opened; the
+and whether this environment is the card's are all settled before the data form is read; the
 answers are settled before the model is handed out.
 """
 
@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import joblib
 import numpy as np
 import scipy
 import sklearn
@@ -21,11 +20,11 @@ import sklearn
 from secureml.models.artifact.version_files import Artifact, ModelRefused
 from secureml.models.card import Card
 from secureml.models.card_section import Sections, check_sections
+from secureml.models.data_form import reader
 from secureml.models.rows.cells import RowsRefused
 from secureml.models.serving.handle import ModelFailed, ModelHandle
 from secureml.models.unpickling.advice import check_requested
 from secureml.models.unpickling.allowlist import allowed_names
-from secureml.models.unpickling.reader import load_estimator
 from secureml.models.unpickling.requested_names import Requested
 
 Verifier = Callable[[Artifact], None]
@@ -57,8 +56,8 @@ def _proved(artifact: Artifact, extra: frozenset[str], sections: Sections) -> Mo
         check_card(artifact, card)
         check_sections(card, sections)
         check_versions(card)
-        check_names(card, extra)
-        estimator = load_estimator(artifact.model_bytes, frozenset(card.globals))
+        check_names(frozenset(card.globals), extra)
+        estimator = reader.read(artifact.model_bytes, allowed=frozenset(card.globals))
         check_agreement(card, estimator)
         handle = ModelHandle(card, estimator)
         check_golden(handle)
@@ -75,9 +74,9 @@ def _proved(artifact: Artifact, extra: frozenset[str], sections: Sections) -> Mo
     return handle
 
 
-def check_names(card: Card, extra: frozenset[str]) -> None:
-    """Refuse a card whose model needs names that this start does not allow, all at once."""
-    names_requested = Requested(card.globals, frozenset(), "")
+def check_names(names: frozenset[str], extra: frozenset[str]) -> None:
+    """Refuse a model that needs names which this start does not allow, all at once."""
+    names_requested = Requested(tuple(sorted(names)), frozenset(), "")
     check_requested(names_requested, allowed_names(extra), extra, "secureml.toml")
 
 
@@ -104,7 +103,6 @@ def versions_here(container: str) -> dict[str, str]:
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "scikit-learn": sklearn.__version__,
-        "joblib": joblib.__version__,
     }
     return {**found, "pandas": _pandas_version()} if container == "frame" else found
 

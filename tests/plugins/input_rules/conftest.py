@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 from secureml.models.artifact import signature
 from secureml.models.sealing import packaging
 from secureml.testing import START, Harness
+from tests.data_forms import convert_here
 
 
 def write_table(path, names, rows):
@@ -31,14 +32,10 @@ def sealed_models(tmp_path_factory):
     )
     write_table(folder / "iris.csv", names, data.data)
     packaging.seal(
-        folder / "iris.joblib",
-        name="iris",
-        root=folder / "models",
-        data=folder / "iris.csv",
-        target=None,
-        key=signature.generate_key(),
-        allow=frozenset(),
-        now=lambda: START,
+        packaging.Order(folder / "iris.joblib", "iris", folder / "iris.csv"),
+        packaging.SealTarget(
+            folder / "models", signature.generate_key(), lambda: START, convert=convert_here
+        ),
     )
     return folder / "models"
 

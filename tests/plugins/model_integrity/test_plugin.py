@@ -172,7 +172,7 @@ def test_the_pipeline_asks_it_before_the_pickle_is_opened(harness, ours, theirs)
     folder = harness.folder / "models" / "iris" / "1"
     folder.mkdir(parents=True)
     artifact = sealed(theirs)
-    (folder / "model.joblib").write_bytes(artifact.model_bytes)
+    (folder / "model.data").write_bytes(artifact.model_bytes)
     (folder / "card.json").write_bytes(artifact.card_bytes)
     (folder / "signature.json").write_bytes(artifact.signature_bytes)
     (folder.parent / "current").write_text("1\n")

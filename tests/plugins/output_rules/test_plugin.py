@@ -21,6 +21,7 @@ from secureml import ConfigError, Exchange, Host, Plugin, Principal
 from secureml.models.artifact import signature
 from secureml.models.sealing import packaging
 from secureml.testing import START, Harness
+from tests.data_forms import convert_here
 
 ROWS = load_iris().data[[0, 60, 120]].tolist()
 READ = frozenset({"predict"})
@@ -39,9 +40,9 @@ def folder(tmp_path_factory):
     for name, model in models.items():
         joblib.dump(model, folder / f"{name}.joblib")
         packaging.seal(
-            folder / f"{name}.joblib", name=name, root=folder / "models", data=None, target=None,
-            key=key, allow=frozenset(), now=lambda: START,
-        )  # fmt: skip
+            packaging.Order(folder / f"{name}.joblib", name),
+            packaging.SealTarget(folder / "models", key, lambda: START, convert=convert_here),
+        )
     return folder
 
 

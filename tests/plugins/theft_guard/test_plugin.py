@@ -21,6 +21,7 @@ from secureml.pipeline.loader import LoadedPlugin
 from secureml.pipeline.pipeline import Pipeline
 from secureml.pipeline.problems import Catalogue
 from secureml.pipeline.refusal_log import RecordingPolicy, Refusals
+from tests.data_forms import convert_here
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 EVERY = ["coarsen", "throttle", "hold"]
@@ -244,14 +245,13 @@ def test_a_model_sealed_without_a_table_keeps_its_budget_and_says_so(
     target, tmp_path, caplog, nonsense
 ):
     packaging.seal(
-        target.folder / "cancer-logistic.joblib",
-        name="bare",
-        root=tmp_path / "models",
-        data=None,
-        target=None,
-        key=signature.generate_key(),
-        allow=frozenset(),
-        now=lambda: 1_767_225_600.0,
+        packaging.Order(target.folder / "cancer-logistic.joblib", "bare"),
+        packaging.SealTarget(
+            tmp_path / "models",
+            signature.generate_key(),
+            lambda: 1_767_225_600.0,
+            convert=convert_here,
+        ),
     )
     handle = Registry(tmp_path / "models").prove("bare", "1")
     bare = type(target)("bare", handle, target.train, target.fresh, tmp_path)

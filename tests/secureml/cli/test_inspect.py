@@ -35,7 +35,7 @@ def append(folder, text):
 
 
 def change_byte(folder):
-    file = folder / "models/breast-cancer/1/model.joblib"
+    file = folder / "models/breast-cancer/1/model.data"
     file.chmod(0o600)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1

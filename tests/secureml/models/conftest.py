@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from secureml.models.artifact import signature
 from secureml.models.sealing import packaging
+from tests.data_forms import convert_here
 
 MOMENT = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 
@@ -39,16 +40,9 @@ def shelf(tmp_path_factory, cancer, key):
         lines.writerows(
             [*row.tolist(), answer] for row, answer in zip(cancer.data, cancer.target, strict=True)
         )
-    packaging.seal(
-        folder / "cancer.joblib",
-        name="cancer",
-        root=folder / "models",
-        data=folder / "cancer.csv",
-        target="answer",
-        key=key,
-        allow=frozenset(),
-        now=lambda: MOMENT,
-    )
+    place = packaging.SealTarget(folder / "models", key, lambda: MOMENT, convert=convert_here)
+    order = packaging.Order(folder / "cancer.joblib", "cancer", folder / "cancer.csv", "answer")
+    packaging.seal(order, place)
     return folder
 
 
@@ -73,11 +67,11 @@ def seal(tmp_path, key):
             data.write_text(table, "utf-8")
         given = {
             name: words.pop(name) for name in ("allow", "verifiers", "sections") if name in words
-        }
+        } | {"convert": convert_here}
         place = packaging.SealTarget(
             tmp_path / "models", words.pop("key", key), lambda: MOMENT, **given
         )
-        return packaging.seal_as(
+        return packaging.seal(
             packaging.Order(tmp_path / f"{name}.joblib", name, data, **words), place
         )
 

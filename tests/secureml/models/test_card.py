@@ -26,6 +26,7 @@ CARD = Card(
     versions=dict.fromkeys(sorted(LIBRARIES), "1.0"),
     globals=("numpy.dtype",),
     digest="0" * 64,
+    source_digest="1" * 64,
     golden=Golden(((1.0, "red"), (0.5, None)), ("a", "b"), ((0.75, 0.25), (0.1, 0.9))),
 )
 

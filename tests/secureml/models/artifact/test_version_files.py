@@ -6,14 +6,14 @@ import os
 import pytest
 
 from secureml.models.artifact import version_files
-from secureml.models.artifact.version_files import ModelRefused, read_artifact, read_model_file
+from secureml.models.artifact.version_files import ModelRefused, open_model_file, read_artifact
 
 
 @pytest.fixture
 def version(tmp_path):
     folder = tmp_path / "7"
     folder.mkdir()
-    (folder / "model.joblib").write_bytes(b"model")
+    (folder / "model.data").write_bytes(b"model")
     (folder / "card.json").write_bytes(b"card")
     (folder / "signature.json").write_bytes(b"signature")
     return folder
@@ -25,7 +25,7 @@ def read(folder):
 
 def test_all_three_files_are_in_memory_and_the_disk_no_longer_matters(version):
     found = read(version)
-    (version / "model.joblib").write_bytes(b"exchanged")
+    (version / "model.data").write_bytes(b"exchanged")
 
     assert (found.model_bytes, found.card_bytes, found.signature_bytes) == (
         b"model",
@@ -44,7 +44,7 @@ def test_each_file_is_opened_exactly_once(version, monkeypatch):
     )
     read(version)
 
-    assert sorted(opened) == sorted([str(version), "model.joblib", "card.json", "signature.json"])
+    assert sorted(opened) == sorted([str(version), "model.data", "card.json", "signature.json"])
 
 
 def test_a_missing_signature_is_none_and_left_to_the_verifiers(version):
@@ -53,7 +53,7 @@ def test_a_missing_signature_is_none_and_left_to_the_verifiers(version):
     assert read(version).signature_bytes is None
 
 
-@pytest.mark.parametrize("name", ["model.joblib", "card.json"])
+@pytest.mark.parametrize("name", ["model.data", "card.json"])
 def test_a_missing_file_is_refused_by_its_name(version, name):
     (version / name).unlink()
     with pytest.raises(ModelRefused, match=name) as refused:
@@ -62,7 +62,7 @@ def test_a_missing_file_is_refused_by_its_name(version, name):
     assert refused.value.check == "missing"
 
 
-@pytest.mark.parametrize("name", ["model.joblib", "card.json", "signature.json"])
+@pytest.mark.parametrize("name", ["model.data", "card.json", "signature.json"])
 def test_a_link_in_place_of_a_file_is_not_followed(version, tmp_path, name):
     (tmp_path / "elsewhere").write_bytes(b"other")
     (version / name).unlink()
@@ -79,9 +79,9 @@ def test_a_link_in_place_of_the_folder_is_not_followed(version, tmp_path):
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_a_fifo_or_a_folder_in_place_of_the_model_does_not_hang(version, make):
-    (version / "model.joblib").unlink()
-    make(version / "model.joblib")
-    with pytest.raises(ModelRefused, match=r"model\.joblib"):
+    (version / "model.data").unlink()
+    make(version / "model.data")
+    with pytest.raises(ModelRefused, match=r"model\.data"):
         read(version)
 
 
@@ -94,13 +94,32 @@ def test_a_file_beyond_its_bound_is_refused(version, monkeypatch, kind):
     assert refused.value.check == "format"
 
 
-def test_an_unsealed_file_is_read_once_too(version):
-    assert read_model_file(version / "model.joblib") == b"model"
+def test_an_unsealed_file_is_opened_for_reading_alone(version):
+    opened = open_model_file(version / "model.data")
+    try:
+        assert os.read(opened, 100) == b"model"
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.write(opened, b"x")
+    finally:
+        os.close(opened)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_an_unsealed_file_that_is_none_is_refused(tmp_path, make):
+    make(tmp_path / "made")
+    with pytest.raises(ModelRefused, match="not a regular file"):
+        open_model_file(tmp_path / "made")
+
+
+def test_an_unsealed_file_beyond_the_bound_is_refused(version, monkeypatch):
+    monkeypatch.setattr(version_files, "MODEL_LIMIT", 3)
+    with pytest.raises(ModelRefused, match="larger"):
+        open_model_file(version / "model.data")
 
 
 def test_an_unsealed_file_that_is_absent_is_refused(tmp_path):
     with pytest.raises(ModelRefused, match="absent"):
-        read_model_file(tmp_path / "absent")
+        open_model_file(tmp_path / "absent")
 
 
 def test_a_refusal_is_one_line_whatever_the_file_put_into_it():

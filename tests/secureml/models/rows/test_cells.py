@@ -18,6 +18,7 @@ CARD = Card(
     versions=dict.fromkeys(LIBRARIES, "1"),
     globals=(),
     digest="0" * 64,
+    source_digest="1" * 64,
     golden=Golden(((0, 0),), (0,), None),
 )
 

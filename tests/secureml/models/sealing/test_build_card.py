@@ -7,17 +7,18 @@ from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.neighbors import KernelDensity
 
-from secureml.models.artifact.version_files import Artifact, ModelRefused
+from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import Card
-from secureml.models.sealing.build_card import GOLDEN_ROWS, learn_model
+from secureml.models.sealing.build_card import GOLDEN_ROWS, Subject, learn_model
 
+SUBJECT = Subject("m", "1", "2026-01-01T00:00:00Z", digest="0" * 64, source_digest="1" * 64)
 ROWS, ANSWERS = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 
 
 def learn(estimator, **words):
-    given = {"data": None, "target": None, "created": "2026-01-01T00:00:00Z", **words}
+    given = {"data": None, "target": None, **words}
     names = given.pop("names", frozenset({"b", "a"}))
-    return learn_model(Artifact("m", "1", b"x", b"", None), estimator, names, **given).card
+    return learn_model(SUBJECT, estimator, names, **given).card
 
 
 @pytest.mark.parametrize(
@@ -43,11 +44,11 @@ def test_a_classifier_without_probabilities_promises_none():
     assert (card.has_probabilities, card.golden.probabilities) == (False, None)
 
 
-def test_names_used_are_sorted_and_the_digest_is_the_files():
+def test_names_used_are_sorted_and_the_digests_are_those_of_the_files():
     card = learn(LinearRegression().fit(ROWS, ANSWERS))
 
     assert card.globals == ("a", "b")
-    assert card.digest == Artifact("m", "1", b"x", b"", None).digest
+    assert (card.digest, card.source_digest) == ("0" * 64, "1" * 64)
 
 
 def test_made_up_rows_are_the_same_each_time():

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import stat
+from hashlib import sha256
 
 import joblib
 import numpy as np
@@ -20,6 +21,7 @@ from secureml.models.artifact.version_files import ModelRefused, read_artifact
 from secureml.models.card import LIBRARIES
 from secureml.models.sealing import packaging
 from secureml.models.serving.registry import Registry
+from tests.data_forms import convert_here, form_of
 
 ROWS = np.array([[0.0, 5.0], [1.0, 4.0], [2.0, 3.0], [3.0, 2.0]])
 ANSWERS = np.array([0, 0, 1, 1])
@@ -40,7 +42,7 @@ def test_a_sealed_version_has_its_files_modes_and_pointer(seal, tmp_path):
     assert sealed.folder == tmp_path / "models" / "model" / "1"
     assert sorted(path.name for path in sealed.folder.iterdir()) == [
         "card.json",
-        "model.joblib",
+        "model.data",
         "signature.json",
     ]
     assert {stat.S_IMODE(path.stat().st_mode) for path in sealed.folder.iterdir()} == {0o440}
@@ -95,10 +97,13 @@ def test_the_next_seal_is_the_next_version_and_does_not_serve_by_itself(seal, tm
     assert Registry(tmp_path / "models").current("model") == "1"
 
 
-def test_the_model_file_is_taken_as_it_is(seal, tmp_path):
+def test_what_is_sealed_is_the_data_form_and_the_card_knows_the_file_it_was_made_of(seal, tmp_path):
     sealed = seal(fitted())
+    form, file = sealed.folder / "model.data", tmp_path / "model.joblib"
 
-    assert (sealed.folder / "model.joblib").read_bytes() == (tmp_path / "model.joblib").read_bytes()
+    assert form.read_bytes() == form_of(joblib.load(file))
+    assert sealed.card.digest == sha256(form.read_bytes()).hexdigest()
+    assert sealed.card.source_digest == sha256(file.read_bytes()).hexdigest()
 
 
 def left_behind(tmp_path):
@@ -156,14 +161,8 @@ def test_what_cannot_be_served_is_refused_and_nothing_is_left(
 def test_a_name_that_is_a_path_is_refused(own, key, name):
     with pytest.raises(ModelRefused, match="not a model name"):
         packaging.seal(
-            own / "cancer.joblib",
-            name=name,
-            root=own / "models",
-            data=None,
-            target=None,
-            key=key,
-            allow=frozenset(),
-            now=lambda: 0.0,
+            packaging.Order(own / "cancer.joblib", name),
+            packaging.SealTarget(own / "models", key, lambda: 0.0, convert=convert_here),
         )
 
 

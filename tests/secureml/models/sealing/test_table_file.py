@@ -6,14 +6,14 @@ import pytest
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.sealing import table_file
-from secureml.models.sealing.table_file import read_table
+from secureml.models.sealing.table_file import TableFile, read_table
 
 
 @pytest.fixture
 def read(tmp_path):
     def from_text(text, encoding="utf-8"):
         (tmp_path / "t.csv").write_bytes(text.encode(encoding))
-        return read_table(tmp_path / "t.csv")
+        return read_table(TableFile.load(tmp_path / "t.csv"))
 
     return from_text
 
@@ -56,7 +56,7 @@ def test_another_encoding_is_refused(read):
 
 def test_a_table_too_large_or_absent_is_refused(read, tmp_path, monkeypatch):
     with pytest.raises(ModelRefused):
-        read_table(tmp_path / "absent.csv")
+        TableFile.load(tmp_path / "absent.csv")
     monkeypatch.setattr(table_file, "TABLE_LIMIT", 3)
     with pytest.raises(ModelRefused, match="larger"):
         read("a\n1\n2\n")
@@ -114,7 +114,10 @@ def test_the_way_to_commas_leads_there(tmp_path):
     frame = pd.read_csv(tmp_path / "semi.csv", sep=";", decimal=",")
     frame.to_csv(tmp_path / "t.csv", index=False)
 
-    assert read_table(tmp_path / "t.csv").columns == {"a": ["1.5", "2.5"], "b": ["x", "y"]}
+    assert read_table(TableFile.load(tmp_path / "t.csv")).columns == {
+        "a": ["1.5", "2.5"],
+        "b": ["x", "y"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_a_name_or_a_cell_may_hold_another_separator(read, text, columns):
 def test_a_file_of_another_kind_is_called_so(tmp_path, content, says):
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(ModelRefused, match=says) as emitted:
-        read_table(tmp_path / "t.csv")
+        read_table(TableFile.load(tmp_path / "t.csv"))
 
     assert "save the table as CSV in UTF-8" in emitted.value.fix
 

@@ -4,7 +4,7 @@ import pytest
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.sealing import training_table
-from secureml.models.sealing.table_file import read_table
+from secureml.models.sealing.table_file import TableFile, read_table
 from secureml.models.sealing.training_table import choose_columns, learn
 
 
@@ -12,7 +12,7 @@ from secureml.models.sealing.training_table import choose_columns, learn
 def read(tmp_path):
     def from_text(text):
         (tmp_path / "t.csv").write_text(text, "utf-8")
-        return read_table(tmp_path / "t.csv")
+        return read_table(TableFile.load(tmp_path / "t.csv"))
 
     return from_text
 

@@ -33,8 +33,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from secureml.models.artifact.version_files import Artifact
-from secureml.models.sealing.build_card import learn_model
+from secureml.models.sealing.build_card import Subject, learn_model
 from secureml.models.serving.handle import ModelFailed, ModelHandle, Result, prepare
 from secureml.models.unpickling.graph import parts
 
@@ -45,12 +44,11 @@ def handle(estimator):
     joblib.dump(estimator, file)
     copy = joblib.load(io.BytesIO(file.getvalue()))
     card = learn_model(
-        Artifact("m", "1", b"", b"", None),
+        Subject("m", "1", "2026-01-01T00:00:00Z", digest="0" * 64, source_digest="1" * 64),
         copy,
         frozenset(),
         data=None,
         target=None,
-        created="2026-01-01T00:00:00Z",
     ).card
     return ModelHandle(card, copy)
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pickle
+
+import joblib
 import pytest
 from sklearn.linear_model import LogisticRegression
 
@@ -26,6 +29,21 @@ def test_the_current_version_of_every_name_is_loaded(two, seal):
     assert two.names() == two.names_on_disk() == ["model", "other"]
     assert two.get("model").version == "1"
     assert two.get("absent") is None
+
+
+def test_no_loader_of_pickles_has_a_part_in_loading_and_answering(two, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("a pickle was read")
+
+    for module in (pickle, joblib, joblib.numpy_pickle, joblib.numpy_pickle_compat):
+        for name in ("load", "loads", "_load", "_loads", "Unpickler", "_Unpickler"):
+            monkeypatch.setattr(module, name, never, raising=False)
+    monkeypatch.setattr(joblib.numpy_pickle, "NumpyUnpickler", never)
+    monkeypatch.setattr("secureml.models.unpickling.reader._Reader", never)
+    two.load_all()
+    model = two.get("model")
+
+    assert model.predict(model.read([[0.0], [3.0]])).predictions == [0, 1]
 
 
 def test_no_folder_means_no_models(tmp_path):
@@ -68,7 +86,7 @@ def test_a_version_that_fails_a_check_is_not_pointed_to(two, tmp_path):
     card = tmp_path / "models" / "model" / "2" / "card.json"
     card.chmod(0o600)
     card.write_bytes(card.read_bytes().replace(b'"created":"2026', b'"created":"2027'))
-    model = tmp_path / "models" / "model" / "2" / "model.joblib"
+    model = tmp_path / "models" / "model" / "2" / "model.data"
     model.chmod(0o600)
     model.write_bytes(model.read_bytes() + b"x")
     with pytest.raises(ModelRefused, match="digest"):
@@ -79,14 +97,14 @@ def test_a_version_that_fails_a_check_is_not_pointed_to(two, tmp_path):
 
 def test_one_model_that_is_refused_is_closed_and_takes_no_other_down(two, seal, tmp_path):
     seal(LogisticRegression().fit(ROWS, ANSWERS), "other")
-    (tmp_path / "models" / "other" / "1" / "model.joblib").unlink()
+    (tmp_path / "models" / "other" / "1" / "model.data").unlink()
     two.load_all()
 
     assert two.names() == ["model"]
     assert two.get("other") is None
     assert two.is_refused("other")
     assert not two.is_refused("model")
-    assert "model other version 1: missing: model.joblib" in str(two.refused()["other"])
+    assert "model other version 1: missing: model.data" in str(two.refused()["other"])
 
 
 def test_a_pointer_that_points_nowhere_takes_no_other_model_down(two, seal, tmp_path):
@@ -111,8 +129,8 @@ def test_what_was_refused_answers_again_once_it_is_mended(two, seal, tmp_path):
 
 def test_where_every_model_is_refused_the_load_is_and_keeps_what_served(two, tmp_path):
     two.load_all()
-    (tmp_path / "models" / "model" / "1" / "model.joblib").unlink()
-    with pytest.raises(ModelRefused, match=r"model model version 1: missing: model\.joblib"):
+    (tmp_path / "models" / "model" / "1" / "model.data").unlink()
+    with pytest.raises(ModelRefused, match=r"model model version 1: missing: model\.data"):
         two.load_all()
 
     assert two.names() == ["model"]

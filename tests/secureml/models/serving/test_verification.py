@@ -47,9 +47,11 @@ def recard(artifact, key):
 
 @pytest.fixture(autouse=True)
 def opened(monkeypatch):
-    """Count how often a pickle was opened at all."""
-    calls, real = [], verification.load_estimator
-    monkeypatch.setattr(verification, "load_estimator", lambda *a: calls.append(1) or real(*a))
+    """Count how often a data form was read at all."""
+    calls, real = [], verification.reader.read
+    monkeypatch.setattr(
+        verification.reader, "read", lambda *a, **k: calls.append(1) or real(*a, **k)
+    )
     return calls
 
 
@@ -75,7 +77,7 @@ def test_a_sealed_model_answers(artifact, verify_artifact, cancer):
 
 @pytest.mark.parametrize("part", ["model_bytes", "card_bytes", "signature_bytes"])
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.99])
-def test_one_changed_byte_anywhere_is_refused_before_the_pickle_is_opened(
+def test_one_changed_byte_anywhere_is_refused_before_the_data_form_is_read(
     artifact, verify_artifact, opened, part, share
 ):
     data = getattr(artifact, part)
@@ -129,7 +131,7 @@ def test_a_card_from_another_folder_is_refused(recard, opened, moved):
     assert opened == []
 
 
-@pytest.mark.parametrize("library", ["python", "numpy", "scipy", "scikit-learn", "joblib"])
+@pytest.mark.parametrize("library", ["python", "numpy", "scipy", "scikit-learn"])
 def test_another_version_of_a_library_is_refused_by_both(artifact, recard, opened, library):
     versions = {**Card.from_json(artifact.card_bytes).versions, library: "0.0.1"}
     refused = refuse(recard(versions=versions))
@@ -143,6 +145,7 @@ def test_another_version_of_a_library_is_refused_by_both(artifact, recard, opene
 def test_a_model_made_with_another_scikit_learn_is_refused(artifact, key):
     at = artifact.model_bytes.index(b"_sklearn_version")
     raw = artifact.model_bytes[:at] + artifact.model_bytes[at:].replace(b"1.9.1", b"1.3.0", 1)
+    assert raw != artifact.model_bytes
     foreign = replace(artifact, model_bytes=raw)
     card = replace(Card.from_json(artifact.card_bytes), digest=foreign.digest).to_json()
     refused = refuse(replace(foreign, card_bytes=card))

@@ -1,0 +1,126 @@
+"""Has a model file converted by a child process that has nothing to lose.
+
+The child may read the Python installation and what it is given, write its result, and compute
+within limits; see docs/confinement.md.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from secureml.confinement import run as confinement
+from secureml.confinement.limits import GIB, MIB, Limits
+from secureml.confinement.unavailable import ConfinementError, ConfinementUnavailable
+from secureml.models.artifact.version_files import MODEL_LIMIT, ModelRefused
+from secureml.models.sealing.conversion import Conversion, convert
+from secureml.models.sealing.own_modules import own_modules
+
+if TYPE_CHECKING:
+    from secureml.confinement.launcher import Work
+    from secureml.confinement.outcome import Outcome
+
+SWITCH = "--unconfined"
+_WORK = f"{__name__}:work"
+# What reading takes, in bytes for each byte: a pickle and its objects, a table and its cells.
+_FOR_MODEL, _FOR_TABLE = 10, 40
+
+
+class Source(NamedTuple):
+    """What is converted: a model file open for reading, and the contents of its table."""
+
+    model: int
+    table: bytes | None
+
+
+# Returns what was tried meanwhile and refused, each to be read after "tried to".
+Converter = Callable[[Conversion, Source, Path], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Confined:
+    """How a conversion is confined; called with what is converted and where its result goes.
+
+    ``memory`` (bytes) is chosen by the sizes of file and table where it is None; ``seconds`` of
+    processor time. ``unconfined_too`` has it run also where the system offers no confinement.
+    Raises ModelRefused.
+    """
+
+    memory: int | None = None
+    seconds: float = 900.0
+    unconfined_too: bool = False
+
+    def __call__(self, conversion: Conversion, source: Source, result: Path) -> Sequence[str]:
+        """Write the result of `conversion.convert` to a new file."""
+        packages = own_modules(conversion.allow)
+        with _opened(conversion.encode()) as order, _opened(source.table) as table:
+            inputs = {"order": order, "model": source.model}
+            if source.table is not None:
+                inputs["table"] = table
+            job = confinement.Job(_WORK, inputs=inputs, packages=packages)
+            try:
+                outcome = confinement.run(
+                    job,
+                    limits=self._limits(source),
+                    output=result,
+                    required=() if self.unconfined_too else confinement.MINIMUM,
+                    switch=SWITCH,
+                )
+            except ConfinementUnavailable as error:
+                raise ModelRefused("confinement", *str(error).rsplit("; fix: ", 1)) from None
+            except ConfinementError as error:
+                raise ModelRefused(
+                    "confinement", str(error), "this is a fault of SecureML: please report it"
+                ) from None
+        if not outcome.ok:
+            raise ModelRefused("confinement", outcome.explain("the model file"), _way_out(outcome))
+        return list(dict.fromkeys(refusal.attempt() for refusal in outcome.refusals))
+
+    def _limits(self, source: Source) -> Limits:
+        size, rows = os.fstat(source.model).st_size, len(source.table or b"")
+        memory = self.memory or 2 * GIB + _FOR_MODEL * size + _FOR_TABLE * rows
+        return Limits(
+            memory=memory,
+            processor=self.seconds,
+            wall=2 * self.seconds,
+            output=MODEL_LIMIT + 64 * MIB,
+        )
+
+
+def _way_out(outcome: Outcome) -> str:
+    if outcome.limit is not None:
+        return "raise --memory-limit or --time-limit if you know and trust the file"
+    return "do not use this file, unless you know why it does that"
+
+
+@contextmanager
+def _opened(content: bytes | None) -> Iterator[int]:
+    """Yield a descriptor that a content is read from."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content or b"")
+        file.flush()
+        # Opened anew: the child's must not be one that can be written.
+        opened = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+def work(given: Work) -> None:
+    """Do the conversion; called in the child, confined already."""
+    contents = {name: _read(descriptor) for name, descriptor in given.inputs.items()}
+    assert given.output is not None  # noqa: S101 - it was asked for
+    with os.fdopen(given.output, "wb") as output:
+        order = Conversion.decode(contents["order"])
+        convert(order, contents["model"], contents.get("table"), output)
+
+
+def _read(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()

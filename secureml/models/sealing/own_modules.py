@@ -1,0 +1,47 @@
+"""Where the modules of allowed names lie, so that a confined child may read them and no more."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from secureml.confinement import readable_paths
+from secureml.models.unpickling.allowlist import builtin_names, never
+
+
+def own_modules(allow: Iterable[str]) -> dict[str, Path]:
+    """Return the folder or file of each top-level module of these names that is not installed.
+
+    What is installed can be read in any case. Nothing is imported. Beside it, what such a module
+    imports must be installed: the folder it lies in may hold anything.
+    """
+    names = {name for name in allow if name not in builtin_names() and not never(name)}
+    tops = sorted({top for name in names if (top := name.partition(".")[0]).isidentifier()})
+    found = {top: _place(top) for top in tops}
+    return {top: path for top, path in found.items() if path and not _is_installed(path)}
+
+
+def _place(top: str) -> Path | None:
+    spec = _spec(top)
+    if spec is None:
+        return None
+    folders = list(spec.submodule_search_locations or ())
+    if folders:
+        return Path(folders[0])
+    return Path(spec.origin) if spec.has_location and spec.origin else None
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec: ModuleSpec | None = find(top, None, None) if find is not None else None
+        if spec is not None:
+            return spec
+    return None
+
+
+def _is_installed(path: Path) -> bool:
+    folders = [Path(entry) for entry in readable_paths.search_path()]
+    return any(path.is_relative_to(folder) for folder in folders)
