@@ -10,11 +10,13 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 from .sqlite_connection import SQLiteConnection, begin_immediate
 
 log = logging.getLogger("secureml.rate_limit")
+THREAD = "rate limit sweeper"
 _BATCH = 200  # rows in a transaction
 _TIMEOUT = 2.0  # seconds that a sweep waits for requests to let it write
 _EXPIRED = {
@@ -36,7 +38,8 @@ class Sweeper:
 
     One process at a time does it, in short transactions, so that no request waits for it longer
     than for another request. Beyond ``capacity`` keys (0 for no bound) those that expire first
-    are removed as well. ``clock`` gives epoch seconds.
+    are removed as well. ``clock`` gives epoch seconds. The thread ends when it is stopped, or when
+    nobody has the sweeper any more: an application that is dropped leaves none behind.
     """
 
     def __init__(
@@ -60,20 +63,14 @@ class Sweeper:
         with self._starting:
             if self._pid != os.getpid():
                 self._pid, self._stopped = os.getpid(), threading.Event()
-                threading.Thread(target=self._run, args=(self._stopped,), daemon=True).start()
+                given = weakref.ref(self), self._stopped, self._interval
+                threading.Thread(target=_run, args=given, name=THREAD, daemon=True).start()
+                weakref.finalize(self, self._stopped.set).atexit = False
 
     def stop(self) -> None:
         """End the thread at its next step."""
         self._stopped.set()
         self._pid = 0
-
-    def _run(self, stopped: threading.Event) -> None:
-        while not stopped.wait(self._interval):
-            try:
-                self.sweep()
-            except (sqlite3.Error, OSError) as error:
-                # Requests meet the same fault and report it; here it is only tried again.
-                log.warning("expired counters could not be removed: %s", type(error).__name__)
 
     def sweep(self) -> int:
         """Remove expired rows and those beyond the capacity; return how many.
@@ -115,6 +112,19 @@ class Sweeper:
                 rows = file.execute(find, (count - limit,)).fetchall()
                 removed += _delete(file, delete, rows)
         return removed
+
+
+def _run(sweeper: weakref.ref[Sweeper], stopped: threading.Event, interval: float) -> None:
+    while not stopped.wait(interval):
+        found = sweeper()
+        if found is None:
+            return
+        try:
+            found.sweep()
+        except (sqlite3.Error, OSError) as error:
+            # Requests meet the same fault and report it; here it is only tried again.
+            log.warning("expired counters could not be removed: %s", type(error).__name__)
+        del found  # else it would be kept for the whole interval
 
 
 def _delete(file: sqlite3.Connection, statement: str, rows: list[tuple[object, ...]]) -> int:

@@ -17,7 +17,7 @@ MODULES = sorted(path.stem for path in BENCH.glob("*.py") if path.stem != "bare"
 
 @pytest.mark.parametrize("module", MODULES)
 def test_each_measurement_finds_all_that_it_imports(module):
-    """Types do not tell: what the front door hands on lazily is anything to them."""
+    """Types do not tell: what a package hands on lazily is anything to them."""
     done = subprocess.run(
         [sys.executable, "-c", f"import {module}"],
         cwd=BENCH, env=os.environ | {"PYTHONPATH": str(CHECKOUT)},

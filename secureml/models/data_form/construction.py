@@ -21,7 +21,7 @@ from secureml.models.unpickling import plain_values
 from secureml.models.unpickling.function_values import boosting_check
 from secureml.models.unpickling.instances import Builder
 from secureml.models.unpickling.memory_budget import RANDOM_GENERATOR
-from secureml.models.unpickling.numpy_values import SUBSTITUTES
+from secureml.models.unpickling.substitutes import substitute
 
 _NODE = 512  # bytes counted for each node: what the largest of small objects takes
 _FACTORIES: dict[str, type] = {
@@ -61,7 +61,7 @@ class Construction:
 
     def grant(self, name: str) -> Any:
         """Return what a listed name stands for."""
-        if name in SUBSTITUTES:
+        if substitute(name) is not None:
             raise ValueError(f"{name} stands for nothing in a data form")
         module, _, attribute = name.rpartition(".")
         return self.builder.grant(module, attribute)

@@ -24,6 +24,7 @@ from secureml.models.unpickling.allowlist import allowed_names, builtin_names, n
 from secureml.models.unpickling.decompression import unpack
 from secureml.models.unpickling.reader import load_recorded
 from secureml.models.unpickling.requested_names import requested
+from secureml.models.unpickling.substitutes import expected
 
 _LENGTH = struct.Struct("<Q")
 _TRAILER_LIMIT = 64 * 1024**2
@@ -138,10 +139,11 @@ def learn(
 
 def _load(model: bytes, allow: frozenset[str], settings_file: str) -> Any:
     """Load the estimator, once everything it asks for is known to be allowed."""
-    known = builtin_names() | frozenset(name for name in allow if not never(name))
     names_requested = requested(unpack(model), len(model))
+    stand_ins = expected(names_requested.names)
+    known = builtin_names() | stand_ins | {name for name in allow if not never(name)}
     check_requested(names_requested, known, known & allow, settings_file)
-    return load_recorded(model, allowed_names(allow))[0]
+    return load_recorded(model, allowed_names(allow) | stand_ins)[0]
 
 
 class _Hashing:

@@ -19,17 +19,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.unpickling import compiled_objects, numpy_values, plain_values
+from secureml.models.unpickling import compiled_objects, plain_values, substitutes
 from secureml.models.unpickling.allowlist import builtin_names
 from secureml.models.unpickling.graph_check import Grants
 from secureml.models.unpickling.memory_budget import FIELD, RANDOM_GENERATOR, MemoryBudget, size_of
 from secureml.models.unpickling.module_search import first_absent, how_to_find
-from secureml.models.unpickling.numpy_values import SUBSTITUTES, ArrayOnDisk, Draft
+from secureml.models.unpickling.numpy_values import ArrayOnDisk, Draft
 
 _WRITE_AGAIN = "train and write the model again in this environment with joblib.dump"
 _CALLS: dict[str, Callable[..., Any]] = {
     **plain_values.CALLS,
-    **numpy_values.CALLS,
+    **substitutes.CALLS,
     **compiled_objects.CALLS,
 }
 # Classes with insides of their own: a bare instance would hold memory that was never filled.
@@ -74,7 +74,8 @@ class Builder:
             thing = self.granted[full] = _resolve(module, name, full)
             # Under another name it is the same thing, and no more to be trusted.
             home = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
-            own = full not in builtin_names() and home not in builtin_names()
+            shipped = substitutes.substitute(full) is not None or full in builtin_names()
+            own = not shipped and home not in builtin_names()
             self.grants.add(thing, full, own=own)
         return self.granted[full]
 
@@ -150,6 +151,8 @@ class Builder:
             # State given to a class or function would change it for the whole process.
             raise _refuse(f"alters {target!r}")
         self.budget.spend(size_of([state]))  # looked at key by key, for each that is given it
+        if type(target) is substitutes.LeftBehind:
+            return  # nobody asks it anything: what it held is left behind, too
         check = compiled_objects.state_check(target)
         if check is not None:
             self._give_compiled(target, state, check)
@@ -206,8 +209,9 @@ def _values(state: Any) -> Iterable[Any]:
 
 
 def _resolve(module: str, name: str, full: str) -> Any:
-    if full in SUBSTITUTES:
-        return SUBSTITUTES[full]
+    stand_in = substitutes.substitute(full)
+    if stand_in is not None:
+        return stand_in
     try:
         found = importlib.import_module(module)
     except Exception as error:  # noqa: BLE001 - what an operator's module does is its own

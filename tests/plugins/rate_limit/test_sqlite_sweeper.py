@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import select
 import sqlite3
 import threading
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from plugins.rate_limit.sqlite_storage import SQLiteStorage
+from plugins.rate_limit.sqlite_sweeper import THREAD
 from secureml.testing import Clock
 
 
@@ -142,12 +144,27 @@ def test_a_fault_is_logged_and_the_next_sweep_tries_again(tmp_path, caplog):
 
 def test_it_is_one_thread_in_a_process_and_ends_when_stopped(tmp_path):
     storage = SQLiteStorage(f"sqlite+counters://{tmp_path}/c.db", sweep_interval=0.02)
-    before = threading.active_count()
+    before = sweepers()
     for _ in range(20):
         storage.sweeper.ensure_running()
-    assert threading.active_count() == before + 1
+    assert len(sweepers() - before) == 1
     storage.close()
-    wait_until(lambda: threading.active_count() == before)
+    wait_until(lambda: not sweepers() - before)
+
+
+def test_it_ends_with_the_storage_that_nobody_has_any_more(tmp_path):
+    """Else each application that was made and dropped would leave a thread behind."""
+    storage = SQLiteStorage(f"sqlite+counters://{tmp_path}/c.db", sweep_interval=3600)
+    before = sweepers()
+    storage.sweeper.ensure_running()
+    assert len(sweepers() - before) == 1
+    del storage
+    gc.collect()
+    wait_until(lambda: not sweepers() - before)
+
+
+def sweepers():
+    return {thread for thread in threading.enumerate() if thread.name == THREAD}
 
 
 def wait_until(condition):
