@@ -89,5 +89,8 @@ def _prediction(card: Mapping[str, Any]) -> Shape:
     if card["classes"]:
         types = sorted({_SCALARS[type(one)] for one in card["classes"]})
         return {"type": types[0] if len(types) == 1 else types, "enum": list(card["classes"])}
-    # A classifier without classes answers with a list a row; the others with a number.
-    return {} if card["kind"] == "classifier" else {"type": "number"}
+    value: Shape = {} if card["kind"] in ("classifier", "other") else {"type": "number"}
+    if not card.get("outputs"):
+        return value
+    count = card["outputs"]
+    return {"type": "array", "items": value, "minItems": count, "maxItems": count}

@@ -135,13 +135,12 @@ class OutputRules(Plugin):
         fidelity = self._fidelity_for(exchange)
         if fidelity.full:
             return result
-        kind = exchange.model.card.kind if exchange.model is not None else ""
         predictions, probabilities = coarsen(
             result.predictions,
             result.probabilities,
             fidelity,
-            # A label may be a number, too; only a regressor's numbers are amounts.
-            amounts=kind == "regressor",
+            # A label may be a number, too, and is not rounded.
+            amounts=exchange.model is not None and exchange.model.card.answers_amounts,
         )
         return replace(result, predictions=predictions, probabilities=probabilities)
 

@@ -219,5 +219,6 @@ def _subjects(exchange: Exchange, model: ModelHandle) -> Iterator[Subject]:
 
 def _query_batch(rows: Any, result: Result, key: bytes) -> QueryBatch:
     indexes = {label: index for index, label in enumerate(result.classes or ())}
-    labels = np.array([indexes.get(answer, 0) for answer in result.predictions], dtype=np.intp)
+    found = [indexes.get(answer, 0) for answer in result.predictions] if indexes else 0
+    labels = np.broadcast_to(np.asarray(found, dtype=np.intp), len(result.predictions))
     return QueryBatch(rows, margins(result.probabilities), labels, row_digests(rows, key))

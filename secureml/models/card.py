@@ -17,12 +17,17 @@ from secureml.models.artifact.version_files import ModelRefused
 Dtype = Literal["float", "integer", "category", "text", "boolean"]
 Scalar = str | int | float | bool
 # Keys that a card leaves out where there is nothing to say, and what that means.
-_OPTIONAL: dict[str, Any] = {"sections": {}, "array_dtype": ""}
+_OPTIONAL: dict[str, Any] = {"sections": {}, "array_dtype": "", "method": "", "outputs": 0}
 # What an array of numbers may be other than float64: as pandas would make one of the table.
 ARRAY_DTYPES = frozenset({"", "int64", "bool", "object"})
 NUMBERS = frozenset({"float", "integer", "boolean"})
 _DTYPES = frozenset({*NUMBERS, "category", "text"})
-_KINDS = frozenset({"classifier", "regressor", "outlier", "cluster"})
+_KINDS = frozenset(
+    ("classifier", "regressor", "outlier", "cluster", "density", "transformer", "other")
+)
+# What a model may be asked by instead of `predict`, where it has no such method.
+METHODS = frozenset({"", "transform", "score_samples"})
+OUTPUT_LIMIT = 10_000  # numbers that one row is answered with, at most
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 LIBRARIES = frozenset({"python", "numpy", "scipy", "scikit-learn"})
@@ -60,7 +65,7 @@ class Golden:
     """Rows with the answers the model gave when it was sealed."""
 
     rows: tuple[tuple[Scalar | None, ...], ...]
-    predictions: tuple[Scalar, ...]
+    predictions: tuple[Scalar | tuple[Scalar, ...], ...]
     probabilities: tuple[tuple[float, ...], ...] | None
 
 
@@ -78,7 +83,8 @@ class Card:
     features: tuple[Feature, ...]
     classes: tuple[Scalar, ...] | None
     has_probabilities: bool
-    container: Literal["array", "frame"]
+    # What the model takes: an array (rows, columns), a frame, or its one column as (rows,).
+    container: Literal["array", "frame", "column"]
     source: Literal["table", "none"]
     versions: Mapping[str, str]
     globals: tuple[str, ...]
@@ -90,6 +96,13 @@ class Card:
     # NumPy's name for what an array of numbers is made of; empty is float64, which is all the same
     # to scikit-learn's own code and not to functions of one's own: "3" is not "3.0".
     array_dtype: str = ""
+    method: str = ""  # the method that is asked, `predict` where it is empty
+    outputs: int = 0  # how many values a row is answered with as a list; 0 is one, and no list
+
+    @property
+    def answers_amounts(self) -> bool:
+        """Whether predictions are numbers that may be rounded, and no names of classes."""
+        return self.kind in ("regressor", "transformer", "density")
 
     @property
     def keeps_integers(self) -> bool:
@@ -125,6 +138,8 @@ class Card:
         """Return what a client may see: enough to ask well, nothing about the inside."""
         public = {key: getattr(self, key) for key in _PUBLIC}
         public["classes"] = None if self.classes is None else list(self.classes)
+        if self.outputs:
+            public["outputs"] = self.outputs
         public["features"] = [_public_feature(feature) for feature in self.features]
         sections = {name: found.public for name, found in self.sections.items() if found.public}
         return {**public, "sections": sections} if sections else public
@@ -165,9 +180,14 @@ def _check(card: Card) -> None:
         (_DIGEST.fullmatch(card.source_digest) is not None, "source_digest"),
         (all(map(_PLUGIN_NAME.fullmatch, card.sections)), "sections"),
         (card.kind in _KINDS, "kind"),
-        (card.container in ("array", "frame"), "container"),
+        (card.container in ("array", "frame", "column"), "container"),
+        (card.container != "column" or len(names) == 1, "container"),
         (card.source in ("table", "none"), "source"),
         (card.array_dtype in ARRAY_DTYPES, "array_dtype"),
+        (card.method in METHODS, "method"),
+        (type(card.outputs) is int and 0 <= card.outputs <= OUTPUT_LIMIT, "outputs"),
+        (not (card.outputs and (card.classes or card.has_probabilities)), "outputs"),
+        (all(_is_answer(one, card.outputs) for one in card.golden.predictions), "golden"),
         (type(card.has_probabilities) is bool, "has_probabilities"),
         (card.versions.keys() - {"pandas"} == LIBRARIES, "versions"),
         (card.classes is None or all(isinstance(one, Scalar) for one in card.classes), "classes"),
@@ -204,9 +224,19 @@ def _golden(raw: Any) -> Golden:
     probabilities = raw["probabilities"]
     return Golden(
         tuple(tuple(row) for row in raw["rows"]),
-        tuple(raw["predictions"]),
+        tuple(tuple(one) if type(one) is list else one for one in raw["predictions"]),
         None if probabilities is None else tuple(tuple(row) for row in probabilities),
     )
+
+
+def _is_answer(answer: Any, outputs: int) -> bool:
+    if not outputs:
+        return isinstance(answer, Scalar)
+    return type(answer) is tuple and len(answer) == outputs and all(map(_is_scalar, answer))
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, Scalar)
 
 
 def _section(raw: Any) -> Section:

@@ -143,6 +143,13 @@ def _pandas_dtype(feature: Feature, words: Any) -> Any:
     return {"boolean": "bool", "integer": "int64"}.get(feature.dtype, "float64")
 
 
+def given_to(card: Card, rows: Any) -> Any:
+    """Return rows as the model of a card takes them: a model of texts takes its column alone."""
+    if card.container != "column":
+        return rows
+    return rows[:, 0] if isinstance(rows, np.ndarray) else rows.iloc[:, 0]
+
+
 def array_dtype(features: Sequence[Feature]) -> str:
     """Return what pandas makes an array of these columns of, as a card's ``array_dtype``."""
     kinds = {"boolean" if f.dtype == "boolean" else str(_pandas_dtype(f, None)) for f in features}
@@ -156,4 +163,4 @@ def array_dtype(features: Sequence[Feature]) -> str:
     return "bool" if plain else "object"
 
 
-__all__ = ["RowReader", "Rows", "RowsRefused", "array_dtype"]
+__all__ = ["RowReader", "Rows", "RowsRefused", "array_dtype", "given_to"]

@@ -9,24 +9,27 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.compose import ColumnTransformer
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.card import NUMBERS, Card, Feature, Golden, Scalar
+from secureml.models.card import NUMBERS, OUTPUT_LIMIT, Card, Dtype, Feature, Golden, Scalar
 from secureml.models.card_section import Training
 from secureml.models.rows.reader import RowReader, array_dtype
-from secureml.models.sealing.missing_words import check_words, explained, words_for_missing
-from secureml.models.sealing.reader_comparison import (
-    add_answers,
-    ask,
-    compare,
-    compare_alone,
-    first_unfit,
+from secureml.models.sealing.answers import add_answers, ask, first_unfit
+from secureml.models.sealing.estimator_shape import (
+    kind_of,
+    method_of,
+    refuse,
+    takes_column,
+    takes_texts,
+    width_of,
 )
+from secureml.models.sealing.missing_words import check_words, explained, words_for_missing
+from secureml.models.sealing.reader_comparison import compare, compare_alone
 from secureml.models.sealing.table_file import TableFile, read_table
 from secureml.models.sealing.table_notes import notes
 from secureml.models.sealing.training_table import choose_columns, learn, read_dtypes
+from secureml.models.serving.estimator_traits import estimator_type
 from secureml.models.serving.verification import classes_of, versions_here
 from secureml.models.unpickling.allowlist import builtin_names
 from secureml.models.unpickling.graph import parts
@@ -69,6 +72,7 @@ class _Table(NamedTuple):
     golden: list[tuple[Any, ...]]
     columns: dict[str, list[Any]]
     cells: dict[str, list[str]]
+    dtypes: Mapping[str, Dtype]  # what is said of columns, and what the model itself says
 
 
 def learn_model(
@@ -86,7 +90,8 @@ def learn_model(
     ``names`` are those its data form asks for, ``dtypes`` what is said of columns by name. With
     ``read_again`` every row is also compared with its reading by pandas.
     """
-    width, own_code = _width(estimator), not names <= builtin_names()
+    method_of(estimator)  # what has none is told so before anything else
+    width, own_code = width_of(estimator), not names <= builtin_names()
     table = _features(estimator, width, data, target, dtypes)
     _demand_table(estimator, needed=own_code and data is None)
     card = replace(
@@ -98,14 +103,12 @@ def learn_model(
     if not own_code:
         check_words(estimator, words)
     with explained(words):
-        golden, answers = _answers(card, estimator, table.golden)
-        card = replace(card, golden=golden)
+        card, answers = _answered(card, estimator, table.golden)
         if data is not None:
             if own_code:
                 compare_alone(card, estimator, table.golden)
             again = data if read_again else None
-            dtypes_read = read_dtypes(dtypes, table.columns)
-            answers += compare(card, estimator, table.columns, again, dtypes_read)
+            answers += compare(card, estimator, table.columns, again, table.dtypes)
     training = Training(card, estimator, table.columns)
     return Learned(card, answers, training, tuple(notes(card.features, table.cells)))
 
@@ -115,14 +118,16 @@ def _blank_card(
 ) -> Card:
     """Return what the estimator and its columns say, without answers."""
     container = _container(estimator, features, own_code=own_code)
+    method = method_of(estimator)
     return Card(
         name=subject.name,
         version=subject.version,
         created=subject.created,
-        kind=_kind(estimator),
+        kind=kind_of(estimator, method),
         features=features,
         classes=_classes(estimator),
-        has_probabilities=is_classifier(estimator) and hasattr(estimator, "predict_proba"),
+        has_probabilities=estimator_type(estimator) == "classifier"
+        and hasattr(estimator, "predict_proba"),
         container=container,
         source="none",
         versions=versions_here(container),
@@ -132,55 +137,28 @@ def _blank_card(
         golden=_NO_GOLDEN,
         # scikit-learn's own code takes 3 and 3.0 for the same; of other code nobody knows.
         array_dtype=array_dtype(features) if own_code and container == "array" else "",
+        method=method,
     )
+
+
+def _has_probabilities(estimator: Any) -> bool:
+    return estimator_type(estimator) == "classifier" and hasattr(estimator, "predict_proba")
 
 
 def _demand_table(estimator: Any, *, needed: bool) -> None:
     if needed and getattr(estimator, "feature_names_in_", None) is not None:
         # Code of one's own may tell 3 from 3.0, and only the table knows which it was given.
-        raise _refuse(
+        raise refuse(
             "the model was fitted on a data frame and holds code that is not scikit-learn's, so "
             "the dtypes of its columns must be known",
             "give the table it was fitted on with --data",
         )
 
 
-def _width(estimator: Any) -> int:
-    if not hasattr(estimator, "predict"):
-        raise _refuse(
-            f"the file holds a {type(estimator).__name__}, which does not predict",
-            "seal the fitted estimator or pipeline itself",
-        )
-    width = getattr(estimator, "n_features_in_", None)
-    if not isinstance(width, int) or width < 1:
-        raise _refuse(
-            "the model does not say how many columns it takes",
-            "fit it first; put a text vectoriser into a ColumnTransformer",
-        )
-    return width
-
-
-def _kind(estimator: Any) -> str:
-    for kind, test in (
-        ("classifier", is_classifier),
-        ("regressor", is_regressor),
-        ("outlier", is_outlier_detector),
-        ("cluster", is_clusterer),
-    ):
-        if test(estimator):
-            return kind
-    raise _refuse(
-        f"{type(estimator).__name__} is of no kind that can be served",
-        "seal a classifier, regressor, outlier detector or clusterer",
-    )
-
-
 def _classes(estimator: Any) -> tuple[Scalar, ...] | None:
-    if is_classifier(estimator) and isinstance(getattr(estimator, "classes_", None), list):
-        raise _several_outputs()
     classes = classes_of(estimator)
     if any(not isinstance(label, Scalar) for label in classes or ()):
-        raise _refuse(
+        raise refuse(
             "a class is neither text, number nor truth value", "fit on labels that JSON can carry"
         )
     return classes
@@ -199,17 +177,24 @@ def _features(
     if data is None:
         read_dtypes(dtypes, {})
         plain = tuple(Feature(name) for name in names or [f"x{i}" for i in range(width)])
-        return _Table(plain, _made_up(width), {}, {})
+        if takes_texts(estimator):
+            raise refuse(
+                "the model takes texts, and which ones is known from a table alone",
+                "give the table it was fitted on with --data: one column of texts, and the answers",
+            )
+        return _Table(plain, _made_up(width), {}, {}, {})
     table = read_table(data)
     columns = choose_columns(table, target, names, width, classes_of(estimator))
-    dtypes_given = read_dtypes(dtypes, columns)
+    # A column of few texts is one of categories, but not to a model that takes texts apart.
+    texts = dict.fromkeys(columns, "text") if takes_texts(estimator) else {}
+    dtypes_given = read_dtypes({**texts, **dtypes}, columns)
     learned = [learn(name, cells, dtypes_given.get(name)) for name, cells in columns.items()]
     # Spread over the table, ends included: tables are often sorted by their answer.
     chosen = sorted({round(index) for index in np.linspace(0, table.length - 1, GOLDEN_ROWS)})
     rows = [tuple(values[row] for _, values in learned) for row in chosen]
     features = tuple(feature for feature, _ in learned)
     values = {feature.name: found for feature, found in learned}
-    return _Table(features, rows, values, columns)
+    return _Table(features, rows, values, columns, dtypes_given)
 
 
 def _made_up(width: int) -> list[tuple[Any, ...]]:
@@ -222,7 +207,9 @@ def _made_up(width: int) -> list[tuple[Any, ...]]:
 
 def _container(
     estimator: Any, features: tuple[Feature, ...], *, own_code: bool
-) -> Literal["array", "frame"]:
+) -> Literal["array", "frame", "column"]:
+    if takes_column(estimator):
+        return "column"
     if getattr(estimator, "feature_names_in_", None) is None:
         return "array"
     by_name = any(isinstance(part, ColumnTransformer) for part in parts(estimator))
@@ -231,17 +218,22 @@ def _container(
     return "frame" if by_name or words or own_code else "array"
 
 
-def _answers(card: Card, estimator: Any, rows: list[tuple[Any, ...]]) -> tuple[Golden, str]:
-    """Return the golden rows with their answers, and the digest of these to the last bit."""
+def _answered(card: Card, estimator: Any, rows: list[tuple[Any, ...]]) -> tuple[Card, str]:
+    """Return the card with its golden rows, and the digest of their answers to the last bit."""
     rows_read = RowReader(card).read([list(row) for row in rows])
     try:
+        card = _with_outputs(card, estimator, rows_read)
         found = ask(card, estimator, rows_read)
     except MemoryError:
         raise
     except Exception as error:
         raise _raises(card, error) from error
-    if found.predictions.shape != (len(rows),):
-        raise _several_outputs()
+    expected = (len(rows), card.outputs) if card.outputs else (len(rows),)
+    if found.predictions.shape != expected:
+        raise refuse(
+            f"{len(rows)} rows are answered with an array of the shape {found.predictions.shape}",
+            "fit a model that answers each row with one value, or with one row of values",
+        )
     if first_unfit(found) is not None:
         raise ModelRefused(
             "golden",
@@ -250,12 +242,25 @@ def _answers(card: Card, estimator: Any, rows: list[tuple[Any, ...]]) -> tuple[G
         )
     shares, digest = found.probabilities, hashlib.sha256()
     add_answers(digest, found)
+    answers = found.predictions.tolist()
     golden = Golden(
         tuple(rows),
-        tuple(found.predictions.tolist()),
+        tuple(map(tuple, answers)) if card.outputs else tuple(answers),
         None if shares is None else tuple(map(tuple, shares.tolist())),
     )
-    return golden, digest.hexdigest()
+    return replace(card, golden=golden), digest.hexdigest()
+
+
+def _with_outputs(card: Card, estimator: Any, rows: Any) -> Card:
+    """Return the card of a model of several outputs a row; probabilities are none of them.
+
+    Those of several outputs are a list of arrays for one estimator and an array for another, and
+    mean something else in each.
+    """
+    shape = ask(replace(card, has_probabilities=False), estimator, rows).predictions.shape
+    if len(shape) != 2 or not 1 <= shape[1] <= OUTPUT_LIMIT:
+        return card
+    return replace(card, outputs=shape[1], classes=None, has_probabilities=False)
 
 
 def _raises(card: Card, error: Exception) -> ModelRefused:
@@ -274,14 +279,3 @@ def _raises(card: Card, error: Exception) -> ModelRefused:
         "model was fitted on something else; where a column was read with a dtype of its own, "
         "say so with --dtype COLUMN=DTYPE",
     )
-
-
-def _several_outputs() -> ModelRefused:
-    return _refuse(
-        "the model answers several outputs a row, and one is supported",
-        "fit on a one-dimensional target (y.ravel()), or seal one model an output",
-    )
-
-
-def _refuse(message: str, fix: str) -> ModelRefused:
-    return ModelRefused("card", message, fix)

@@ -9,42 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
-import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.card import Card, Dtype, Scalar
+from secureml.models.card import Card, Dtype
 from secureml.models.rows.reader import RowReader
+from secureml.models.sealing.answers import Answers, add_answers, ask, first_unfit
 from secureml.models.sealing.table_file import TableFile
 
 _BATCH = 1000
 _TOLERANCE = 1e-9  # what another order of summation may change
 _TIE = 1e-6  # probabilities so close may fall either way
 _MOST_COLUMNS = 12  # a refusal names no more
-
-
-class Answers(NamedTuple):
-    """What a model answered: an array of one answer a row, and probabilities or None."""
-
-    predictions: np.ndarray[Any, Any]
-    probabilities: np.ndarray[Any, Any] | None
-
-
-def ask(card: Card, estimator: Any, rows: Any) -> Answers:
-    """Return a model's answers; raises whatever the model raises, as an Exception."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            predictions = np.asarray(estimator.predict(rows))
-            shares = np.asarray(estimator.predict_proba(rows)) if card.has_probabilities else None
-    except SystemExit:
-        raise RuntimeError("it tries to end the process (SystemExit)") from None
-    return Answers(predictions, shares)
 
 
 def compare_alone(card: Card, estimator: Any, rows: Sequence[Sequence[Any]]) -> None:
@@ -109,16 +89,6 @@ def compare(
     return answers.hexdigest()
 
 
-def add_answers(digest: Any, found: Answers) -> None:
-    """Add answers to a digest (of ``hashlib``): dtype, shape and every bit, or texts as JSON."""
-    for part in found:
-        if part is None:
-            continue
-        held = part.tolist() if part.dtype.hasobject else np.ascontiguousarray(part).tobytes()
-        digest.update(f"{part.dtype}{part.shape}".encode())
-        digest.update(held if isinstance(held, bytes) else json.dumps(held).encode())
-
-
 def _rows(table: Any, part: slice) -> Any:
     return table[part] if isinstance(table, np.ndarray) else table.iloc[part]
 
@@ -153,18 +123,6 @@ def _first_that_raises(card: Card, estimator: Any, rows_read: Any) -> int:
         except Exception:  # noqa: BLE001 - whatever it is, it was caught once already
             return index
     return 0
-
-
-def first_unfit(answers: Answers) -> int | None:
-    """Return the place of the first answer that JSON cannot carry, None where it can all."""
-    for index, answer in enumerate(answers.predictions.tolist()):
-        if not isinstance(answer, Scalar) or (type(answer) is float and not math.isfinite(answer)):
-            return index
-    if answers.probabilities is None:
-        return None
-    fit = np.isfinite(np.asarray(answers.probabilities, dtype=np.float64))
-    indices = np.flatnonzero(~fit.reshape(len(fit), -1).all(axis=1))
-    return int(indices[0]) if indices.size else None
 
 
 def _ask_theirs(card: Card, estimator: Any, given: Any) -> Answers:
@@ -220,6 +178,7 @@ _READ_AS: dict[str, Any] = {"category": str, "text": str, "float": "float64"}
 
 def _first_difference(ours: Answers, theirs: Answers) -> int | None:
     same = _close(ours.predictions, theirs.predictions)
+    same = same.reshape(len(same), -1).all(axis=1)
     if ours.probabilities is not None and theirs.probabilities is not None:
         shares = _close(ours.probabilities, theirs.probabilities)
         shares = shares.reshape(len(shares), -1).all(axis=1)

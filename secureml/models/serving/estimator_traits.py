@@ -24,6 +24,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
+from sklearn.utils import get_tags
 
 # predict() is, in so many words, classes_[argmax(predict_proba(X))].
 LITERAL: frozenset[type] = frozenset(
@@ -69,6 +70,14 @@ CHECKS_ONLY_INPUT: frozenset[type] = frozenset(
         StandardScaler,
     }
 )
+
+
+def estimator_type(estimator: Any) -> str | None:
+    """Return what an estimator says it is, as scikit-learn calls it; None where it says nothing."""
+    if not hasattr(estimator, "__sklearn_tags__"):
+        return None  # a class of somebody's own, which scikit-learn would not look at
+    found: str | None = get_tags(estimator).estimator_type
+    return found
 
 
 def unrolled(estimator: Any) -> tuple[tuple[Any, ...], Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn import config_context
 
 from secureml.models.card import Card, Scalar
-from secureml.models.rows.reader import RowReader, Rows
+from secureml.models.rows.reader import RowReader, Rows, given_to
 from secureml.models.serving.estimator_traits import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, unrolled
 from secureml.models.unpickling.graph import parts
 from secureml.models.unpickling.single_thread import use_one_thread
@@ -41,7 +41,8 @@ class ModelFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Answers in plain Python values: one a row, and probabilities in the order of classes.
+    """Answers in plain Python values: one a row, which is a list where the model has several
+    outputs, and probabilities in the order of classes.
 
     A probability that was withheld is None, in its place.
     """
@@ -82,6 +83,7 @@ class ModelHandle:
             feature.missing == "refuse" for feature in card.features
         )
         self._classes = getattr(estimator, "classes_", None)
+        self._ask = getattr(self._estimator, card.method or "predict")
 
     def predict(self, rows: Rows) -> Result:
         """Answer each row; raises ModelFailed."""
@@ -98,6 +100,7 @@ class ModelHandle:
             raise ModelFailed(f"raised.{type(error).__name__}") from error
 
     def _predict(self, rows: Rows) -> Result:
+        rows = given_to(self.card, rows)
         if self._lean and _ordinary(rows):
             # The rows are proved finite already: 5 % of a linear answer, 15 % of a forest's.
             with config_context(assume_finite=True, skip_parameter_validation=True):
@@ -150,11 +153,11 @@ class ModelHandle:
 
     def _answer(self, rows: Rows) -> Result:
         if not self.card.has_probabilities:
-            return Result(_finite(self._estimator.predict(rows)).tolist(), None, self.card.classes)
+            return Result(_finite(self._ask(rows)).tolist(), None, self.card.classes)
         probabilities = _finite(self._estimator.predict_proba(rows))
         labels = self._labels_from(probabilities)
         if labels is None:
-            labels = self._estimator.predict(rows)
+            labels = self._ask(rows)
         return Result(labels.tolist(), probabilities.tolist(), self.card.classes)
 
     def _labels_from(self, probabilities: Rows) -> Rows | None:
@@ -186,7 +189,8 @@ def _near_tie(probabilities: Rows) -> bool:
 
 
 def _finite(answers: Any) -> Rows:
-    found: Rows = np.asarray(answers)
+    # Sparse rows are bounded by the card: no more values than OUTPUT_LIMIT.
+    found: Rows = np.asarray(answers.toarray() if hasattr(answers, "toarray") else answers)
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise ModelFailed("not_finite")
     return found

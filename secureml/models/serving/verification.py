@@ -22,6 +22,7 @@ from secureml.models.card import Card
 from secureml.models.card_section import Sections, check_sections
 from secureml.models.data_form import reader
 from secureml.models.rows.cells import RowsRefused
+from secureml.models.serving.estimator_traits import estimator_type
 from secureml.models.serving.handle import ModelFailed, ModelHandle
 from secureml.models.unpickling.advice import check_requested
 from secureml.models.unpickling.allowlist import allowed_names
@@ -133,27 +134,28 @@ def check_versions(card: Card) -> None:
 
 def check_agreement(card: Card, estimator: Any) -> None:
     """Refuse a card that does not fit the estimator it came with."""
-    if not hasattr(estimator, "predict"):
+    if not hasattr(estimator, card.method or "predict"):
         raise ModelRefused(
             "card",
             f"the file holds a {type(estimator).__name__}, not an estimator",
             "seal the fitted estimator itself",
         )
-    if getattr(estimator, "n_features_in_", None) != len(card.features):
+    width = getattr(estimator, "n_features_in_", None)
+    if card.container != "column" and width != len(card.features):
         raise ModelRefused(
             "card", "the card and the model differ in the number of columns", _RESEAL
         )
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None and list(names) != [feature.name for feature in card.features]:
         raise ModelRefused("card", "the card and the model differ in the names of columns", _RESEAL)
-    if classes_of(estimator) != card.classes:
+    if not card.outputs and classes_of(estimator) != card.classes:
         raise ModelRefused("card", "the card and the model differ in their classes", _RESEAL)
 
 
 def classes_of(estimator: Any) -> tuple[Any, ...] | None:
     """Return a classifier's classes as plain values, None for other estimators."""
-    if not sklearn.base.is_classifier(estimator):
-        return None
+    if estimator_type(estimator) != "classifier" or type(estimator.classes_) is list:
+        return None  # a list is of several outputs, each with classes of its own
     return tuple(np.asarray(estimator.classes_).tolist())
 
 
@@ -182,6 +184,8 @@ def _same(now: Sequence[Any], then: Sequence[Any]) -> bool:
 
 
 def _equal(now: Any, then: Any) -> bool:
+    if type(then) is tuple:
+        return type(now) is list and _same(now, then)
     if type(now) is float and type(then) is float:
         return math.isclose(now, then, rel_tol=_TOLERANCE, abs_tol=1e-12)
     return type(now) is type(then) and bool(now == then)

@@ -16,7 +16,7 @@ def card(name, *features, kind="classifier", classes=("yes", "no")):
     """Return a card with these columns."""
     golden = Golden(((1.0,),), ("yes",), None)
     words = (name, "1", "2026-01-01T00:00:00Z", kind, features, classes, True)
-    return Card(*words, "array", "none", {}, (), "0" * 64, golden)
+    return Card(*words, "array", "none", {}, (), "0" * 64, "1" * 64, golden)
 
 
 class Caller(Plugin):

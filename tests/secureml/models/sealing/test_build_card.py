@@ -3,9 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
-from sklearn.ensemble import IsolationForest
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.mixture import GaussianMixture
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import KernelDensity
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import Card
@@ -78,7 +81,6 @@ def test_own_code_that_was_fitted_on_a_frame_needs_the_table():
     ("change", "word"),
     [
         ({"classes_": np.array([None, "a"], dtype=object)}, "neither text"),
-        ({"classes_": [np.array([0, 1])] * 2}, "several outputs"),
         ({"n_features_in_": 0}, "how many columns"),
         ({"n_features_in_": "2"}, "how many columns"),
         ({"n_features_in_": 3}, "ValueError"),
@@ -91,9 +93,36 @@ def test_a_model_that_does_not_fit_a_card_is_refused(change, word):
         learn(model)
 
 
-def test_what_only_scores_is_not_served():
-    with pytest.raises(ModelRefused, match="does not predict"):
-        learn(KernelDensity().fit(ROWS))
+def test_what_only_scores_is_asked_for_its_scores():
+    card = learn(KernelDensity().fit(ROWS))
+
+    assert (card.kind, card.method, card.outputs) == ("density", "score_samples", 0)
+    assert card.answers_amounts
+
+
+@pytest.mark.parametrize(
+    ("estimator", "kind", "method", "outputs"),
+    [
+        (StandardScaler().fit(ROWS), "transformer", "transform", 2),
+        (OneHotEncoder(handle_unknown="ignore").fit(ROWS), "transformer", "transform", 24),
+        (LinearRegression().fit(ROWS, ROWS), "regressor", "", 2),
+        (LinearRegression().fit(ROWS, ROWS[:, :1]), "regressor", "", 1),
+        (RandomForestClassifier(2).fit(ROWS, np.c_[ANSWERS, ANSWERS]), "classifier", "", 2),
+        (OneVsRestClassifier(LogisticRegression()).fit(ROWS, np.c_[ANSWERS, 1 - ANSWERS]),
+         "classifier", "", 2),
+        (GaussianMixture(2).fit(ROWS), "cluster", "", 0),
+    ],
+)  # fmt: skip
+def test_several_values_a_row_are_a_list_and_have_no_probabilities(
+    estimator, kind, method, outputs
+):
+    card = learn(estimator)
+
+    assert (card.kind, card.method, card.outputs) == (kind, method, outputs)
+    assert (card.classes, card.has_probabilities) == (None, False)
+    assert {len(one) if outputs else 0 for one in card.golden.predictions} == {outputs}
+    assert Card.from_json(card.to_json()) == card
+    assert card.public().get("outputs", 0) == outputs
 
 
 @pytest.mark.filterwarnings("ignore")

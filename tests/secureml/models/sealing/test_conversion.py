@@ -91,7 +91,7 @@ def test_a_refusal_comes_back_as_it_was():
         take(converted(LinearRegression()))
 
     assert refused.value.check == "card"
-    assert "does not say how many columns" in refused.value.message
+    assert "is not fitted" in refused.value.message
 
 
 def test_a_lack_of_memory_is_no_fault_of_the_table(monkeypatch):

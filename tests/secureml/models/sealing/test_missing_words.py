@@ -13,7 +13,8 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from secureml.models.artifact import signature
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.sealing.packaging import seal
+from secureml.models.sealing.packaging import Order, SealTarget, seal
+from tests.data_forms import convert_here
 
 pd = pytest.importorskip("pandas")
 
@@ -38,16 +39,10 @@ def seal_it(tmp_path):
     def seal_model(model, table):
         joblib.dump(model, tmp_path / "m.joblib")
         table.assign(y=ANSWERS).to_csv(tmp_path / "t.csv", index=False)
-        return seal(
-            tmp_path / "m.joblib",
-            name="m",
-            root=tmp_path / "models",
-            data=tmp_path / "t.csv",
-            target="y",
-            key=signature.generate_key(),
-            allow=frozenset(),
-            now=lambda: 0.0,
+        place = SealTarget(
+            tmp_path / "models", signature.generate_key(), lambda: 0.0, convert=convert_here
         )
+        return seal(Order(tmp_path / "m.joblib", "m", tmp_path / "t.csv", "y"), place)
 
     return seal_model
 

@@ -121,11 +121,7 @@ class Bomb:
     [
         (Bomb(), {}, "globals"),
         ({"not": "a model"}, {}, "card"),
-        (StandardScaler().fit(ROWS), {}, "card"),
         (LogisticRegression(), {}, "card"),
-        (LinearRegression().fit(ROWS, ROWS), {}, "card"),
-        (LinearRegression().fit(ROWS, ROWS[:, :1]), {}, "card"),
-        (RandomForestClassifier(2).fit(ROWS, np.c_[ANSWERS, ANSWERS]), {}, "card"),
         (
             make_pipeline(FunctionTransformer(own_function), LogisticRegression()).fit(
                 ROWS, ANSWERS
@@ -271,3 +267,47 @@ def test_a_plain_model_of_a_data_frame_needs_no_frames_to_serve(seal):
 
     assert card.container == "array"
     assert [feature.name for feature in card.features] == ["b", "a"]
+
+
+SEVERAL = {
+    "a scaler": StandardScaler().fit(ROWS),
+    "a sparse encoder": OneHotEncoder(handle_unknown="ignore").fit(ROWS),
+    "two amounts": LinearRegression().fit(ROWS, ROWS),
+    "two labels": RandomForestClassifier(2, random_state=0).fit(ROWS, np.c_[ANSWERS, 1 - ANSWERS]),
+}
+
+
+@pytest.mark.parametrize("case", SEVERAL)
+def test_a_model_of_several_values_a_row_is_served_to_the_bit(seal, tmp_path, case):
+    model = SEVERAL[case]
+    card = seal(model).card
+    registry = Registry(tmp_path / "models")
+    registry.load_all()
+    found = registry.get("model")
+    expected = getattr(model, card.method or "predict")(ROWS)
+    expected = expected.toarray() if hasattr(expected, "toarray") else expected
+
+    assert found.predict(found.read(ROWS.tolist())).predictions == expected.tolist()
+
+
+def test_a_model_of_texts_takes_new_texts(seal, tmp_path):
+    texts = ["good day", "bad day", "awful", "nice and good"] * 6
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0, 0, 1] * 6)
+    table = "text,y\n" + "".join(f"{text},{i % 2}\n" for i, text in enumerate(texts))
+    card = seal(model, table=table, target="y").card
+    registry = Registry(tmp_path / "models")
+    registry.load_all()
+    found = registry.get("model")
+    asked = ["a good and awful day", "never seen before", ""]
+
+    assert (card.container, card.features[0].dtype) == ("column", "text")
+    for instances in ([[text] for text in asked], [{"text": text} for text in asked]):
+        assert found.predict(found.read(instances)).probabilities == (
+            model.predict_proba(asked).tolist()
+        )
+
+
+def test_a_model_of_texts_without_a_table_says_what_to_give(seal):
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["red", "blue"], [0, 1])
+    with pytest.raises(ModelRefused, match="--data: one column of texts"):
+        seal(model)
