@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.isotonic import IsotonicRegression
+from sklearn.pipeline import FeatureUnion
 from sklearn.utils.validation import check_is_fitted
 
 from secureml.models.artifact.version_files import ModelRefused
@@ -81,7 +82,10 @@ def takes_column(estimator: Any) -> bool:
 
 def takes_texts(estimator: Any) -> bool:
     """Tell whether a model takes texts apart, and no table of columns."""
-    return isinstance(_first(estimator), (CountVectorizer, HashingVectorizer))
+    first = _first(estimator)
+    if isinstance(first, FeatureUnion):
+        return all(takes_texts(part) for _, part in first.transformer_list)
+    return isinstance(first, (CountVectorizer, HashingVectorizer))
 
 
 def _first(estimator: Any) -> Any:
