@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from secureml import Event, output
+from secureml import Event
+from secureml.kit import output
 
 from .assessor import CLIENT
 from .client_state import coverage

@@ -23,9 +23,9 @@ import click
 
 from secureml.cli import certificates, nginx_files, welcome
 from secureml.cli.main import CommandContext
-from secureml.cli.output import json_option
 from secureml.cli.processes import Running
 from secureml.config_error import ConfigError
+from secureml.kit.output import json_option
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds a start may take before it counts as failed
