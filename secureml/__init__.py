@@ -1,6 +1,7 @@
 """SecureML: a scikit-learn model behind eight phases of checks.
 
-This is the plugin author's whole vocabulary; nothing else is public.
+What nearly every plugin needs is here; the modules of `secureml.kit` hold what some need, by
+topic. Nothing else is public.
 Names that need scikit-learn are loaded when first asked for, so that commands which do
 not touch a model start fast.
 """
@@ -17,34 +18,18 @@ if sys.argv[:1] == ["-m"]:
     leave_working_directory()
 
 from secureml.config_error import ConfigError
-from secureml.pipeline.description import AppDescription, Route, describe_app
 from secureml.pipeline.events import Event, Measure
-from secureml.pipeline.exchange import (
-    EXPLAIN_METHOD,
-    Credential,
-    Exchange,
-    InputWarning,
-    Principal,
-    Refusal,
-    invalid_input,
-)
+from secureml.pipeline.exchange import Credential, Exchange, Principal, Refusal
 from secureml.pipeline.phases import Phase
 from secureml.pipeline.plugin import Host, Plugin
 from secureml.pipeline.policy import Policy, public, requires
-from secureml.pipeline.problems import Fault, Kind, Problem
-from secureml.state import fields
+from secureml.pipeline.problems import Kind, Problem
 from secureml.state.clients import Client
-from secureml.state.scopes import implies, implies_all, intersect
-from secureml.state.secrets.references import LiveSecret, Secret, SecretUnavailable
-from secureml.state.signing import SigningFault, SigningKeys
 from secureml.state.store import Store, StoreUnavailable
 
 if TYPE_CHECKING:
-    import secureml.cli.output as output  # noqa: PLR0402 - a re-export says `as`
-    import secureml.models.artifact.signature as signature  # noqa: PLR0402
     from secureml.models.artifact.version_files import Artifact, ModelRefused
-    from secureml.models.card import Card, Feature, Section
-    from secureml.models.card_section import CardSection, Training
+    from secureml.models.card import Card
     from secureml.models.serving.handle import ModelHandle, Result
 
 _LAZY = {
@@ -53,31 +38,18 @@ _LAZY = {
     "Card": "secureml.models.card",
     "ModelHandle": "secureml.models.serving.handle",
     "Result": "secureml.models.serving.handle",
-    "Feature": "secureml.models.card",
-    "Section": "secureml.models.card",
-    "CardSection": "secureml.models.card_section",
-    "Training": "secureml.models.card_section",
-    "output": "secureml.cli",
-    "signature": "secureml.models.artifact",
 }
 
 __all__ = [
-    "EXPLAIN_METHOD",
-    "AppDescription",
     "Artifact",
     "Card",
-    "CardSection",
     "Client",
     "ConfigError",
     "Credential",
     "Event",
     "Exchange",
-    "Fault",
-    "Feature",
     "Host",
-    "InputWarning",
     "Kind",
-    "LiveSecret",
     "Measure",
     "ModelHandle",
     "ModelRefused",
@@ -88,25 +60,10 @@ __all__ = [
     "Problem",
     "Refusal",
     "Result",
-    "Route",
-    "Secret",
-    "SecretUnavailable",
-    "Section",
-    "SigningFault",
-    "SigningKeys",
     "Store",
     "StoreUnavailable",
-    "Training",
-    "describe_app",
-    "fields",
-    "implies",
-    "implies_all",
-    "intersect",
-    "invalid_input",
-    "output",
     "public",
     "requires",
-    "signature",
 ]
 
 
@@ -115,8 +72,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'secureml' has no attribute {name!r}")
     import importlib
 
-    home = importlib.import_module(_LAZY[name])
-    try:
-        return getattr(home, name)
-    except AttributeError:
-        return importlib.import_module(f"{_LAZY[name]}.{name}")
+    return getattr(importlib.import_module(_LAZY[name]), name)

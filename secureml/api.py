@@ -24,10 +24,10 @@ from secureml.api_schemas import (
 from secureml.models.serving.handle import ModelFailed
 from secureml.pipeline.body import Limits, read_form, read_json
 from secureml.pipeline.content_encoding import unpack
-from secureml.pipeline.exchange import Exchange, invalid_input
+from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.json_response import JsonResponse
 from secureml.pipeline.policy import health_check, requires
-from secureml.pipeline.problems import Fault, Problem
+from secureml.pipeline.problems import Fault, Problem, invalid_input
 
 if TYPE_CHECKING:
     from secureml.models.serving.handle import Result

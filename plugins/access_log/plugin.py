@@ -17,7 +17,8 @@ from typing import Any
 
 from marshmallow import Schema
 
-from secureml import ConfigError, Event, Exchange, Host, Plugin, fields
+from secureml import ConfigError, Event, Exchange, Host, Plugin
+from secureml.kit import fields
 
 from .formatter import LineFormatter
 from .line import COUNTED, counted_line, line

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from secureml import Card, CardSection, Section, Training
+from secureml import Card
+from secureml.kit.cards import CardSection, Section, Training
 
 from .feature_bins import learn_bins, read_bins
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from secureml import Event, output
+from secureml import Event
+from secureml.kit import output
 from secureml.kit.command_types import format_time
 
 from .decision import describe

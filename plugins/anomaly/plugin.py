@@ -24,8 +24,8 @@ from secureml import (
     Plugin,
     Problem,
     StoreUnavailable,
-    fields,
 )
+from secureml.kit import fields
 from secureml.kit.networks import host_prefix
 
 from .blocks import BAN, HOLD, Blocks

@@ -12,7 +12,8 @@ from typing import Any
 from marshmallow import Schema
 from marshmallow import fields as plain
 
-from secureml import Exchange, Host, Plugin, Principal, fields
+from secureml import Exchange, Host, Plugin, Principal
+from secureml.kit import fields
 
 
 class Config(Schema):

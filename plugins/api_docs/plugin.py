@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import Schema
 from marshmallow import fields as plain
 
-from secureml import Host, Plugin, fields
-from secureml.kit.settings_fields import StrictBoolean
+from secureml import Host, Plugin
+from secureml.kit import fields
 
 from .views import Reading, blueprint
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Config(Schema):
     """The ``[plugins.api_docs]`` table."""
 
-    public = StrictBoolean(
+    public = fields.StrictBoolean(
         load_default=False,
         metadata={
             "description": (

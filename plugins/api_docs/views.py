@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from flask import Blueprint, Response, current_app, g
 from marshmallow import Schema, fields
 
-from secureml import AppDescription, Principal, describe_app, public, requires
+from secureml import Principal, public, requires
+from secureml.kit.description import AppDescription, describe_app
 
 from .document import MUTUAL_TLS, Described, document
 

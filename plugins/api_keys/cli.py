@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from secureml import Event, output
+from secureml import Event
+from secureml.kit import output
 from secureml.kit.command_types import DurationOrNever, format_time, scopes_option
 from secureml.kit.protocols import Clients
 

@@ -23,9 +23,9 @@ from secureml import (
     Principal,
     Problem,
     StoreUnavailable,
-    fields,
-    intersect,
 )
+from secureml.kit import fields
+from secureml.kit.scopes import intersect
 from secureml.kit.token_cache import TokenCache, digest
 
 from .key import PREFIX, contains_key

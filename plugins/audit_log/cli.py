@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from secureml import output
+from secureml.kit import output
 from secureml.kit.command_types import Duration, Time
 
 from . import checkpoint as signed

@@ -5,8 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import fields
-from secureml.kit.settings_fields import StrictBoolean
+from secureml.kit import fields
 
 from .durability import WORDS
 
@@ -42,7 +41,7 @@ class Config(Schema):
             "or failed; or `none`. Security events are always written."
         },
     )
-    inputs = StrictBoolean(
+    inputs = fields.StrictBoolean(
         load_default=True,
         metadata={"description": "Whether a record contains a keyed digest of the request's rows."},
     )

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import click
 
-from secureml import Event, output
+from secureml import Event
+from secureml.kit import output
 from secureml.kit.command_types import format_time
 
 from .failure_store import FailureStore

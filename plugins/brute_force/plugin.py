@@ -15,17 +15,8 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import (
-    Event,
-    Exchange,
-    Host,
-    Kind,
-    Measure,
-    Plugin,
-    Problem,
-    StoreUnavailable,
-    fields,
-)
+from secureml import Event, Exchange, Host, Kind, Measure, Plugin, Problem, StoreUnavailable
+from secureml.kit import fields
 from secureml.kit.networks import host_prefix
 
 from .backoff import BackoffPolicy

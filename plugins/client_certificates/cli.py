@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from secureml import Event, output
+from secureml import Event
+from secureml.kit import output
 from secureml.kit.command_types import Label, format_time, scopes_option
 from secureml.kit.protocols import Clients
 

@@ -16,7 +16,6 @@ from marshmallow import Schema
 from marshmallow import fields as plain
 
 from secureml import (
-    EXPLAIN_METHOD,
     Credential,
     Exchange,
     Host,
@@ -25,10 +24,9 @@ from secureml import (
     Principal,
     Problem,
     StoreUnavailable,
-    fields,
-    intersect,
 )
-from secureml.kit.settings_fields import StrictBoolean
+from secureml.kit import fields
+from secureml.kit.scopes import intersect
 from secureml.kit.token_cache import TokenCache
 
 from .binding import Binding
@@ -59,7 +57,7 @@ class Config(Schema):
             "their certificate."
         },
     )
-    unverified = StrictBoolean(
+    unverified = fields.StrictBoolean(
         load_default=False,
         metadata={
             "description": "Whether a certificate of no authority that Nginx knows is good where "
@@ -101,7 +99,7 @@ class ClientCertificates(Plugin):
     def authorize(self, exchange: Exchange) -> None:
         """Hold another credential to the certificate beside it, where there is or must be one."""
         principal = exchange.principal
-        if principal is None or principal.method in (self.name, EXPLAIN_METHOD):
+        if principal is None or principal.method == self.name or principal.explained:
             return
         offered = exchange.request.environ.get(CERTIFICATE)
         if not offered:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from secureml import Card, CardSection, ModelRefused, Section, Training
+from secureml import Card, ModelRefused
+from secureml.kit.cards import CardSection, Section, Training
 
 from .growing_features import growing_notes
 from .rule import RuleError

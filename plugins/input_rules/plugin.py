@@ -15,17 +15,9 @@ from weakref import WeakKeyDictionary
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import (
-    Exchange,
-    Fault,
-    Host,
-    InputWarning,
-    ModelHandle,
-    Plugin,
-    Problem,
-    fields,
-    invalid_input,
-)
+from secureml import Exchange, Host, ModelHandle, Plugin, Problem
+from secureml.kit import fields
+from secureml.kit.validation import Fault, InputWarning, invalid_input
 
 from .card_section import RuleSection
 from .rule import ACTIONS

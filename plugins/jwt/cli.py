@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import click
 
-from secureml import Event, output
+from secureml import Event
+from secureml.kit import output
 from secureml.kit.command_types import Time, format_time
 
 from .families import Families, Family

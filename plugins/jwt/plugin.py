@@ -24,13 +24,12 @@ from secureml import (
     Principal,
     Problem,
     StoreUnavailable,
-    fields,
-    intersect,
 )
-from secureml.kit import settings_fields
+from secureml.kit import fields
 from secureml.kit.bearer import CHALLENGE, name_missing_scope
 from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken
+from secureml.kit.scopes import intersect
 from secureml.kit.token_cache import TokenCache, digest
 from secureml.kit.token_families import FamilyEnded
 
@@ -64,10 +63,8 @@ class Config(Schema):
             "example": "https://ml.example.org",
         },
     )
-    audience = settings_fields.audience(
-        "Whom tokens are for: the name of this service.", example="ml"
-    )
-    access_lifetime = settings_fields.access_lifetime(LONGEST_ACCESS)
+    audience = fields.audience("Whom tokens are for: the name of this service.", example="ml")
+    access_lifetime = fields.access_lifetime(LONGEST_ACCESS)
     refresh_lifetime = fields.Duration(
         load_default=30 * 86400.0,
         validate=validate.Range(60, 30 * 86400.0),
@@ -81,9 +78,7 @@ class Config(Schema):
             "set back, hosts differ. `exp` has none."
         },
     )
-    families = settings_fields.most_families(
-        "Most trades of one client that stand; the oldest give way."
-    )
+    families = fields.most_families("Most trades of one client that stand; the oldest give way.")
     traded = plain.List(
         fields.PluginName(),
         load_default=lambda: ["api_keys"],

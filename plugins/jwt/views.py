@@ -10,18 +10,12 @@ from flask import Blueprint, Flask, Response, g
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import (
-    Exchange,
-    Principal,
-    Problem,
-    SigningFault,
-    fields,
-    implies_all,
-    public,
-    requires,
-)
+from secureml import Exchange, Principal, Problem, public, requires
+from secureml.kit import fields
 from secureml.kit.jwt_claims import InvalidToken
 from secureml.kit.protocols import Clients, SigningKeys
+from secureml.kit.scopes import implies_all
+from secureml.kit.signing import SigningFault
 from secureml.kit.token_families import FamilyEnded
 
 from .issuer import TokenIssuer, TokenPair, VerifiedToken

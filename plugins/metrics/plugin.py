@@ -16,7 +16,8 @@ from flask import Blueprint
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as plain
 
-from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin, fields
+from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin
+from secureml.kit import fields
 
 from .certificate import validities
 from .counts import Counts

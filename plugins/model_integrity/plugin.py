@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import Artifact, ConfigError, Host, Plugin, fields, signature
+from secureml import Artifact, ConfigError, Host, Plugin
+from secureml.kit import fields
+from secureml.kit.model_signature import read_public_key, verify_signature
 
 
 class Config(Schema):
@@ -42,12 +44,12 @@ class ModelIntegrity(Plugin):
 
     def verify_artifact(self, artifact: Artifact) -> None:
         """Raise ModelRefused unless one of the keys signed this model with this card."""
-        signature.verify_signature(artifact, self._keys)
+        verify_signature(artifact, self._keys)
 
 
 def _read_key(path: Path) -> Ed25519PublicKey:
     try:
-        return signature.read_public_key(path)
+        return read_public_key(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"the public key {path.name} cannot be read ({type(error).__name__})",

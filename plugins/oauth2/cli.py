@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from secureml import ConfigError, output
+from secureml import ConfigError
+from secureml.kit import output
 
 from .discovery import KeysRefused, key_entries, locate, metadata_url
 from .fetch import FetchFailed

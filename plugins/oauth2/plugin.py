@@ -11,21 +11,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from secureml import (
-    Exchange,
-    Host,
-    Plugin,
-    Principal,
-    Problem,
-    StoreUnavailable,
-    intersect,
-)
+from secureml import Exchange, Host, Plugin, Principal, Problem, StoreUnavailable
 from secureml.kit import dpop
 from secureml.kit.access_token import MAX_TOKEN, parse
 from secureml.kit.bearer import CHALLENGE, name_missing_scope, presented_token
 from secureml.kit.credential_in_url import carries_credential
 from secureml.kit.jwt_claims import InvalidToken, text_claim
 from secureml.kit.proof_replay import Replays, TooManyProofs
+from secureml.kit.scopes import intersect
 from secureml.kit.sender_constraint import (
     SCHEMES,
     HttpRequest,

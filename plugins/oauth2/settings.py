@@ -7,8 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, validate, validates, validates_schema
 from marshmallow import fields as plain
 
-from secureml import fields
-from secureml.kit import settings_fields
+from secureml.kit import fields
 from secureml.kit.jws_signature import ALGORITHMS
 
 from .urls import UrlRefused, parse_url, pin
@@ -198,7 +197,7 @@ class Config(Schema):
         ),
         metadata={"description": "The identity providers whose tokens are accepted."},
     )
-    origins = settings_fields.origins(
+    origins = fields.origins(
         "The addresses callers know this service by, such as `https://ml.example.org`: DPoP "
         "proofs must name one. Without any, tokens that are bound to a key are refused."
     )

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from secureml import Client, Event, output
+from secureml import Client, Event
+from secureml.kit import output
 from secureml.kit.command_types import Label, format_time, scopes_option
 
 from .clients import GRANTS, MACHINE, ClientFault, OAuthClient

@@ -7,8 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, validate, validates
 from marshmallow import fields as plain
 
-from secureml import fields
-from secureml.kit import settings_fields
+from secureml.kit import fields
 
 _MONTH = 30 * 86400.0
 
@@ -25,14 +24,14 @@ class Config(Schema):
             "example": "https://ml.example.org/oauth2",
         },
     )
-    audience = settings_fields.audience(
+    audience = fields.audience(
         "Whom our tokens are for: the name of this service.", example="https://ml.example.org"
     )
-    origins = settings_fields.origins(
+    origins = fields.origins(
         "Other addresses that callers know this service by: DPoP proofs must name one of them, or "
         "the host of `issuer`."
     )
-    access_lifetime = settings_fields.access_lifetime()
+    access_lifetime = fields.access_lifetime()
     refresh_lifetime = fields.Duration(
         load_default=_MONTH,
         validate=validate.Range(60, _MONTH),
@@ -53,7 +52,7 @@ class Config(Schema):
         validate=validate.Range(60, 12 * 3600),
         metadata={"description": "How long a person stays signed in, at most."},
     )
-    families = settings_fields.most_families(
+    families = fields.most_families(
         "Most grants of one kind that stand for one OAuth client; the oldest give way."
     )
 

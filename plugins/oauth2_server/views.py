@@ -13,7 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 from authlib.oauth2 import OAuth2Error
 from flask import Blueprint, Response, g
 
-from secureml import Exchange, Problem, SigningFault, StoreUnavailable, public
+from secureml import Exchange, Problem, StoreUnavailable, public
+from secureml.kit.signing import SigningFault
 
 from . import errors
 from . import metadata as urls

@@ -13,7 +13,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, validate, validates_schema
 from marshmallow import fields as plain
 
-from secureml import ConfigError, Exchange, Host, Plugin, Result, fields
+from secureml import ConfigError, Exchange, Host, Plugin, Result
+from secureml.kit import fields
 
 from .fidelity import FULL, LABELS, Fidelity, coarsen
 

@@ -9,7 +9,8 @@ from typing import Any
 import click
 from limits.errors import StorageError
 
-from secureml import Client, Event, Host, output
+from secureml import Client, Event, Host
+from secureml.kit import output
 from secureml.kit.command_types import format_time
 
 from .concurrency import ConcurrencyLimiter

@@ -11,8 +11,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as plain
 
-from secureml import fields
-from secureml.kit.settings_fields import StrictBoolean
+from secureml.kit import fields
 
 from .fallback import FAILURE_MODES, REFUSE
 from .rules import FAILURES, REQUESTS, ROWS, parse_allowance
@@ -164,7 +163,7 @@ class Config(Schema):
         load_default=list,
         metadata={"description": "The limits, in addition to the defaults."},
     )
-    defaults = StrictBoolean(
+    defaults = fields.StrictBoolean(
         load_default=True,
         metadata={
             "description": "Keep the defaults (300 failures a minute by address, 60000 requests a "

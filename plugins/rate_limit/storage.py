@@ -24,7 +24,8 @@ from flask_limiter import ApplicationLimit, Limiter
 from limits import RateLimitItem
 from limits.storage import Storage
 
-from secureml import ConfigError, Host, LiveSecret, SecretUnavailable
+from secureml import ConfigError, Host
+from secureml.kit.secrets import LiveSecret, SecretUnavailable
 
 from .rules import Rule
 from .sqlite_storage import SCHEME, SQLiteStorage

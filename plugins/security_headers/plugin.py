@@ -11,7 +11,8 @@ from typing import Any
 from marshmallow import Schema, validate
 from werkzeug.datastructures import Headers
 
-from secureml import Exchange, Host, Plugin, fields
+from secureml import Exchange, Host, Plugin
+from secureml.kit import fields
 
 from .table import HEADERS, hsts
 

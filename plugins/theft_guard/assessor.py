@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from hashlib import blake2b
-from ipaddress import ip_address, ip_network
 from typing import NamedTuple, Protocol
+
+from secureml.kit.networks import network_prefix
 
 from .batch import QueryBatch
 from .binning import Binner
@@ -61,18 +62,8 @@ def subjects_of(client: str, address: str, model: str) -> Iterator[Subject]:
     """Yield whom a request is judged with, the client first."""
     yield Subject(CLIENT, client, model)
     if address:
-        yield Subject(BLOCK, block_of(address), model)
+        yield Subject(BLOCK, network_prefix(address), model)
     yield Subject(ALL, EVERYONE, model)
-
-
-@lru_cache(4096)
-def block_of(address: str) -> str:
-    """Return the /24 of an IPv4 address or the /48 of an IPv6 one; any other text as it is."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return address[:64]
-    return str(ip_network((found, 24 if found.version == 4 else 48), strict=False))
 
 
 class Assessor:

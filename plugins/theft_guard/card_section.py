@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from secureml import Card, CardSection, Section, Training
+from secureml import Card
+from secureml.kit.cards import CardSection, Section, Training
 
 from .learn_profile import learn_profile
 from .reference_profile import ReferenceProfile, read_profile

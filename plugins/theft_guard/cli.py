@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from secureml import Event, output
+from secureml import Event
+from secureml.kit import output
+from secureml.kit.command_types import format_time
 
 from .assessor import CLIENT
 from .client_state import coverage
@@ -72,7 +73,7 @@ def list_enforcements(context: CommandContext, everyone: bool, as_json: bool) ->
     found = [e for e in context.enforcements.list_all() if everyone or e.level != WATCHED]
     lines = [
         f"{e.kind:<7}{e.name:<24}{e.model:<20}{e.level:<10}{e.score:>6.1f}  "
-        f"{_time(e.since)}  {e.reasons}"
+        f"{format_time(e.since)}  {e.reasons}"
         for e in found
     ]
     rows = [_public(enforcement) for enforcement in found]
@@ -144,16 +145,12 @@ def _public(enforcement: Enforcement) -> dict[str, Any]:
         "name": enforcement.name,
         "model": enforcement.model,
         "level": enforcement.level,
-        "since": _time(enforcement.since),
+        "since": format_time(enforcement.since),
         "score": round(enforcement.score, 2),
         "rows": enforcement.rows,
         "reasons": reasons,
         "explanation": "; ".join(
             REASONS[r] for r in enforcement.reasons.split(",") if r in REASONS
         ),
-        "lifted": _time(enforcement.lifted) if enforcement.lifted else None,
+        "lifted": format_time(enforcement.lifted or None),
     }
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

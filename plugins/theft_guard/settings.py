@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, validate, validates_schema
 from marshmallow import fields as plain
 
-from secureml import fields
+from secureml.kit import fields
 
 from .assessor import BLOCK, CLIENT
 from .coarsening import LABELS, ROUNDED

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, ValidationError, validate
 from marshmallow import fields as plain
 
-from secureml import ConfigError, Exchange, Host, LiveSecret, Plugin, fields
+from secureml import ConfigError, Exchange, Host, Plugin
+from secureml.kit import fields
 from secureml.kit.networks import is_loopback
-from secureml.kit.settings_fields import StrictBoolean
+from secureml.kit.secrets import LiveSecret
 
 if TYPE_CHECKING:
     from .spans import Spans
@@ -55,7 +56,7 @@ class Config(Schema):
         validate=validate.Range(0, 1),
         metadata={"description": "Share of requests that are traced, from 0 to 1."},
     )
-    believe_edge = StrictBoolean(
+    believe_edge = fields.StrictBoolean(
         load_default=False,
         metadata={
             "description": (

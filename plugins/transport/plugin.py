@@ -14,17 +14,9 @@ from typing import TYPE_CHECKING, Any
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import (
-    ConfigError,
-    Exchange,
-    Host,
-    LiveSecret,
-    Plugin,
-    Problem,
-    SecretUnavailable,
-    fields,
-)
-from secureml.kit.settings_fields import StrictBoolean
+from secureml import ConfigError, Exchange, Host, Plugin, Problem
+from secureml.kit import fields
+from secureml.kit.secrets import LiveSecret, SecretUnavailable
 
 from .origins import EXPOSED, fault_of
 from .peer import PeerRefused, Trust, host_name, settle
@@ -55,7 +47,7 @@ class Config(Schema):
             "example": ["ml.example.org"],
         },
     )
-    direct = StrictBoolean(
+    direct = fields.StrictBoolean(
         load_default=False,
         metadata={
             "description": ("Whether clients may connect to Gunicorn's own TLS without a proxy.")

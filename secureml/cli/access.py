@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.output import emit, json_option
+from secureml.kit.output import emit, json_option
 
 if TYPE_CHECKING:
     from flask import Flask

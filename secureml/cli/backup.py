@@ -19,8 +19,8 @@ import sqlalchemy as sa
 
 from secureml.cli import archive
 from secureml.cli.main import CommandContext
-from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
+from secureml.kit.output import emit, json_option
 
 if TYPE_CHECKING:
     from secureml.core import Core

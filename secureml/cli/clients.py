@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.output import emit, json_option
 from secureml.config_error import did_you_mean
+from secureml.kit.command_types import format_time
+from secureml.kit.output import emit, json_option
 from secureml.state.clients import Client, ClientError
 from secureml.state.scopes import MODEL, RIGHT
 
@@ -190,14 +190,13 @@ def _facts(client: Client) -> dict[str, str]:
 
 
 def _public(client: Client) -> dict[str, Any]:
-    created = datetime.fromtimestamp(client.created, UTC).isoformat(timespec="seconds")
     return {
         "name": client.name,
         "tier": client.tier,
         "scopes": sorted(client.scopes),
         "models": sorted(client.models),
         "enabled": client.enabled,
-        "created": created.replace("+00:00", "Z"),
+        "created": format_time(client.created),
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.output import json_option, record_line
+from secureml.kit.output import json_option, record_line
 
 PAUSE = 0.25  # seconds between two looks with --follow
 Recall = Callable[[int], Iterable[Mapping[str, Any]]]

@@ -11,8 +11,8 @@ from marshmallow import ValidationError
 
 from secureml.cli import certificates
 from secureml.cli.main import CommandContext
-from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
+from secureml.kit.output import emit, json_option
 from secureml.layout import STORE_FOLDER, make_folders, write_new
 from secureml.state.fields import HostName
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
+from secureml.kit.output import emit, json_option
 from secureml.state.store import StoreUnavailable
 
 if TYPE_CHECKING:

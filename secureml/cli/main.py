@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from secureml.cli.output import print_error
 from secureml.config_error import ConfigError
+from secureml.kit.output import print_error
 from secureml.state.store import StoreUnavailable
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.output import Command, emit, json_option
 from secureml.cli.sealing import (
     Order,
     card_sections,
@@ -21,6 +20,7 @@ from secureml.cli.sealing import (
     undone,
 )
 from secureml.config_error import ConfigError
+from secureml.kit.output import Command, emit, json_option
 from secureml.pipeline import builtin_plugins
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import click
 
 from secureml.cli.main import CommandContext
 from secureml.cli.nginx_files import APPLICATION, application_conf, bracketed, served_hosts
-from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
+from secureml.kit.output import emit, json_option
 from secureml.settings_schema import NGINX_FOLDER
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ import click
 
 from secureml.cli import archive
 from secureml.cli.main import CommandContext
-from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
+from secureml.kit.output import emit, json_option
 
 NEXT = "next, run: secureml check, then secureml audit-log verify"
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.output import emit
 from secureml.config_error import ConfigError
+from secureml.kit.output import emit
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -7,7 +7,6 @@ floor, and says so. Whatever was started is stopped, Nginx first: it takes the r
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import shutil
@@ -23,9 +22,10 @@ import click
 
 from secureml.cli import certificates, nginx_files, welcome
 from secureml.cli.main import CommandContext
-from secureml.cli.output import json_option
 from secureml.cli.processes import Running
 from secureml.config_error import ConfigError
+from secureml.kit.networks import is_loopback
+from secureml.kit.output import json_option
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds a start may take before it counts as failed
@@ -104,18 +104,11 @@ def _refuse_bare(context: CommandContext, bind: str) -> None:
             key="profile",
             fix=f'{fix}; to try it on this machine only, set profile = "development"',
         )
-    if not _is_loopback(bind):
+    if not is_loopback(bind):
         raise ConfigError(
             f"without Nginx the server may listen on loopback only, and {bind} is not loopback",
             fix=f"{fix}; or use --bind 127.0.0.1",
         )
-
-
-def _is_loopback(bind: str) -> bool:
-    try:
-        return ipaddress.ip_address(bind).is_loopback
-    except ValueError:
-        return bind == "localhost"
 
 
 def _gunicorn(tls_address: str | None, instance: Path) -> list[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.output import emit, json_option
+from secureml.kit.command_types import format_time
+from secureml.kit.output import emit, json_option
 from secureml.state.keypair import ALGORITHMS
 from secureml.state.signing import SigningFault
 
@@ -88,13 +89,7 @@ def _public(record: SigningRecord, now: float) -> dict[str, Any]:
         "algorithm": record.algorithm,
         "state": record.state(now),
         "age_days": int((now - record.created) // 86400),
-        "created": _time(record.created),
-        "retiring": _time(record.retiring),
-        "retired": _time(record.retired),
+        "created": format_time(record.created),
+        "retiring": format_time(record.retiring),
+        "retired": format_time(record.retired),
     }
-
-
-def _time(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

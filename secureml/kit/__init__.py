@@ -1,4 +1,6 @@
-"""What several plugins need, once: small parts that know no plugin and no Flask.
+"""What some plugins need, by topic: each module says for which plugin it is.
 
 Public, and described in docs/plugins.md. A plugin imports ``secureml``, this package and itself.
+Some modules hand on parts of the core; the others are shared parts that know no plugin, no Flask
+and no core.
 """

@@ -36,6 +36,7 @@ def host_prefix(text: str) -> str:
     return str(address) if isinstance(address, IPv4Address) else _prefix(address, 64)
 
 
+@lru_cache(maxsize=4096)
 def network_prefix(text: str) -> str:
     """Return the network of an address or of a `host_prefix`: of IPv4 the /24, of IPv6 the /48.
 

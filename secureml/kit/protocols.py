@@ -78,7 +78,7 @@ class Clients(Protocol):
 
 
 class Feature(Protocol):
-    """One column of a model, as `secureml.Feature` has it."""
+    """One column of a model, as `secureml.kit.cards.Feature` has it."""
 
     @property
     def name(self) -> str:
@@ -146,7 +146,7 @@ class Card(Protocol):
 
 
 class Training(Protocol):
-    """What sealing knows of a model and its table, as `secureml.Training` has it."""
+    """What sealing knows of a model and its table, as `secureml.kit.cards.Training` has it."""
 
     @property
     def card(self) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from secureml.models.rows.cells import RowsRefused
 from secureml.pipeline.early_body import EarlyBody
 from secureml.pipeline.events import Event, Fact
-from secureml.pipeline.problems import MAX_FAULTS, Fault, Problem
+from secureml.pipeline.problems import MAX_FAULTS, Problem, invalid_input
 from secureml.state import scopes
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class Principal:
                     f"a Principal's client, subject, tier, method and credential are "
                     f"str, not {type(text).__name__}"
                 )
+
+    @property
+    def explained(self) -> bool:
+        """Whether `secureml access explain` made it: no connection and no credential to check."""
+        return self.method == EXPLAIN_METHOD
 
     def may_use(self, model: str, version: str = "") -> bool:
         """Tell whether the model is among those granted, in this version."""
@@ -292,8 +297,3 @@ class Exchange:
     def problem(self) -> Problem | None:
         """The refusal the caller saw, if any."""
         return self.refusal.problem if self.refusal else None
-
-
-def invalid_input(faults: list[tuple[str, str]], reason: str) -> Problem:
-    """Return the refusal for input that breaks rules, with at most twenty places."""
-    return Problem("invalid_input", reason=reason, errors=[Fault(*fault) for fault in faults[:20]])

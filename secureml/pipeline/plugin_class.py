@@ -118,7 +118,10 @@ _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "problems": (_are_kinds, 'problems = (Kind("NAME.code", 503, "Title"),), a tuple of Kind'),
     "aliases": (_are_texts, 'aliases = ("word",), a tuple'),
     "runs_before": (_are_texts, 'runs_before = ("output_rules",), a tuple'),
-    "card_section": (_is_card_section, "card_section = HoursSection(), a secureml.CardSection"),
+    "card_section": (
+        _is_card_section,
+        "card_section = HoursSection(), a secureml.kit.cards.CardSection",
+    ),
     "challenge": (_is_text_or_none, 'challenge = "Bearer"'),
     "credential_header": (_is_text_or_none, 'credential_header = "X-API-Key"'),
     "issuers": (_are_texts, 'issuers = ("https://issuer.example.org",), a tuple'),

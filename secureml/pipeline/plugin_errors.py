@@ -6,7 +6,9 @@ Each line names the plugin, the file and line in it, what was raised, and what t
 from __future__ import annotations
 
 import difflib
+import importlib
 import importlib.util
+import pkgutil
 import re
 import sys
 import traceback
@@ -17,9 +19,10 @@ from typing import Any
 
 from marshmallow import fields as plain
 
+from secureml import kit
 from secureml.config_error import ConfigError
+from secureml.kit import fields
 from secureml.pipeline.exit_signals import raised_by_signal
-from secureml.state import fields
 
 _NOT_IMPORTED = re.compile(r"cannot import name '(\w+)'")
 _THE_LIST = {"table": "secureml", "key": "plugins"}
@@ -131,7 +134,10 @@ def _why_not_imported(module: str, error: BaseException) -> tuple[str, str]:
 def _way_to_module(module: str, missing: str) -> str:
     top = missing.partition(".")[0]
     if top == "secureml":
-        return "import what a plugin needs from secureml itself: from secureml import Plugin"
+        return (
+            "import what a plugin needs from secureml or a module of secureml.kit: "
+            "from secureml import Plugin"
+        )
     if top == module.partition(".")[0]:
         return f"check the spelling of {missing!r} and that the package is whole"
     return f"install the library {top!r} that this plugin needs"
@@ -142,11 +148,23 @@ def _fix_for_name(home: ModuleType | None, word: str) -> str:
         return "check the spelling"
     if home is fields and hasattr(plain, word):
         return (
-            f"secureml.fields has only what marshmallow has not: write "
+            f"secureml.kit.fields has only what marshmallow has not: write "
             f"from marshmallow import fields as plain, and plain.{word}(...)"
         )
+    topic = _topic_of(word) if home.__name__ in ("secureml", kit.__name__) else ""
+    if topic:
+        return f"write from {topic} import {word}"
     near = _near(word, getattr(home, "__all__", None) or dir(home))
     return f"did you mean {near!r}?" if near else f"check what {home.__name__} offers"
+
+
+def _topic_of(word: str) -> str:
+    """Return the package or module of the kit that has a name; empty where none does."""
+    topics = sorted(each.name for each in pkgutil.iter_modules(kit.__path__))
+    if word in topics:
+        return kit.__name__
+    modules = (importlib.import_module(f"{kit.__name__}.{topic}") for topic in topics)
+    return next((each.__name__ for each in modules if word in getattr(each, "__all__", ())), "")
 
 
 def _fix_for(error: BaseException) -> str:

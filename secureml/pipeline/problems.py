@@ -59,6 +59,13 @@ class Problem(Exception):
         return self
 
 
+def invalid_input(faults: list[tuple[str, str]], reason: str) -> Problem:
+    """Return the refusal for input that breaks rules, with at most twenty places."""
+    return Problem(
+        "invalid_input", reason=reason, errors=[Fault(*each) for each in faults[:MAX_FAULTS]]
+    )
+
+
 CATALOGUE: dict[str, Kind] = {
     kind.code: kind
     for kind in (

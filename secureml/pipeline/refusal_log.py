@@ -22,15 +22,16 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from ipaddress import IPv6Network, ip_address
 from typing import Any, NamedTuple
 
+from secureml.kit.networks import host_prefix, parse_address
 from secureml.pipeline.events import Event
 from secureml.pipeline.refusal_counts import OTHER_SUBJECTS, Noted, Number, Pool, Refused, What
 
 log = logging.getLogger("secureml.pipeline")
 
 CLIENT, ADDRESS = "client", "address"
+UNKNOWN_ADDRESS = "unknown"
 # Nginx, and nobody behind it, is told so which answers it need not write down one by one.
 COUNTED_HEADER = "X-SecureML-Counted"
 COUNTED = "refusals_counted"
@@ -161,23 +162,12 @@ def sorted_numbers(pool: Pool) -> list[tuple[str, What, Number]]:
     return sorted(pool.numbers(), key=lambda each: each[2].first)
 
 
-def network_of(address: str) -> str:
-    """Return whom an address stands for: itself, or its /64, which one subscriber has (RFC 6177).
-
-    "unknown" for what is none.
-    """
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return "unknown"
-    found = getattr(found, "ipv4_mapped", None) or found
-    return str(found) if found.version == 4 else str(IPv6Network((int(found), 64), strict=False))
-
-
 def _subject_of(exchange: Any) -> tuple[str, str]:
     if exchange.principal is not None:
         return CLIENT, f"{CLIENT}:{exchange.principal.client}"
-    return ADDRESS, f"{ADDRESS}:{network_of(exchange.client_address)}"
+    address = exchange.client_address
+    known = parse_address(address) is not None
+    return ADDRESS, f"{ADDRESS}:{host_prefix(address) if known else UNKNOWN_ADDRESS}"
 
 
 def _noted(event: Event) -> Noted:

@@ -6,7 +6,6 @@ Gunicorn listens on unix sockets and loopback, and in production never terminate
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import secrets
@@ -19,6 +18,7 @@ import gunicorn.http.wsgi  # type: ignore[import-untyped]  # ships no types
 import gunicorn.util  # type: ignore[import-untyped]  # the same
 
 from secureml.config_error import ConfigError
+from secureml.kit.networks import is_loopback
 from secureml.pipeline.problems import CATALOGUE
 
 # What Gunicorn may have to refuse before the application sees a request, by status.
@@ -35,7 +35,7 @@ _REFUSALS = {
 def check_addresses(addresses: Sequence[Any], file: Path) -> None:
     """Raise ConfigError where an address can be reached past Nginx; sockets are paths."""
     for address in addresses:
-        if isinstance(address, tuple) and not _is_loopback(address[0]):
+        if isinstance(address, tuple) and not is_loopback(address[0]):
             raise ConfigError(
                 f"{address[0]} can be reached without Nginx",
                 file=str(file),
@@ -58,13 +58,6 @@ def check_tls(*, tls: bool, production: bool, file: Path) -> None:
             key="profile",
             fix="omit --certfile and --keyfile",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def tls_context(config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ VIOLATIONS: dict[str, tuple[str, str, set[str]]] = {
     "the core imports a plugin inside a function": (
         "secureml/app.py", "def late():\n    import plugins.scopes", {CORE},
     ),
+    "a plugin imports what the kit hands on from where it is": (
+        "plugins/input_rules/card_section.py", "import secureml.models.card_section", {PUBLIC},
+    ),
+    "the pipeline imports what the kit hands on": (
+        "secureml/pipeline/pipeline.py", "import secureml.kit.description", {LAYERS, PIPELINE},
+    ),
+    "the models import what the kit hands on": (
+        "secureml/models/card.py", "from secureml.kit import validation", {LAYERS, MODELS},
+    ),
+    "the state imports a shared part": (
+        "secureml/state/store.py", "import secureml.kit.strict_json", {LAYERS},
+    ),
+    "a shared part imports the pipeline": (
+        "secureml/kit/bearer.py", "import secureml.pipeline.problems", {LAYERS},
+    ),
+    "a shared part imports what hands on the models": (
+        "secureml/kit/output.py", "def late():\n    import secureml.kit.cards", {LAYERS},
+    ),
     "the state imports the pipeline": (
         "secureml/state/store.py", "import secureml.pipeline.problems", {LAYERS},
     ),
@@ -52,7 +71,7 @@ VIOLATIONS: dict[str, tuple[str, str, set[str]]] = {
         "secureml/state/scopes.py", "import secureml.models.card", {LAYERS},
     ),
     "the settings import the command line": (
-        "secureml/settings.py", "import secureml.cli.output", {LAYERS},
+        "secureml/settings.py", "import secureml.cli.main", {LAYERS},
     ),
     "an early module of the pipeline imports a late one": (
         "secureml/pipeline/phases.py", "import secureml.pipeline.pipeline", {PIPELINE},
@@ -140,3 +159,29 @@ def test_every_contract_is_broken_by_something_above() -> None:
     assert set().union(*(broken for _, _, broken in VIOLATIONS.values())) == {
         LAYERS, PIPELINE, MODELS, SERVING, CONFINEMENT, STATE, SECRETS, NEIGHBOURS, CORE, PUBLIC,
     }  # fmt: skip
+
+
+def contract(name: str) -> dict[str, list[str]]:
+    """Return a contract as pyproject.toml writes it."""
+    tool = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["tool"]
+    return next(each for each in tool["importlinter"]["contracts"] if each["name"] == name)
+
+
+def modules_of(package: str) -> set[str]:
+    """Return the modules and packages inside a package of the checkout."""
+    found = (CHECKOUT / package).iterdir()
+    return {each.stem for each in found if each.suffix == ".py" or (each / "__init__.py").exists()}
+
+
+def test_each_module_of_the_kit_has_a_layer() -> None:
+    """The contract is exhaustive for the core but not for the kit, which is in two layers."""
+    layers = [
+        part for layer in contract(LAYERS)["layers"] for part in layer.replace("|", ":").split(":")
+    ]
+    named = {part.strip().removeprefix("kit.") for part in layers if "kit." in part}
+    assert named == modules_of("secureml/kit") - {"__init__"}
+
+
+def test_all_of_the_core_but_the_kit_is_kept_from_plugins() -> None:
+    hidden = {each.removeprefix("secureml.") for each in contract(PUBLIC)["protected_modules"]}
+    assert hidden == modules_of("secureml") - {"__init__", "kit"}

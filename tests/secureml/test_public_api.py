@@ -1,7 +1,9 @@
-"""The plugin author's vocabulary: complete, true to its names, and quick to load."""
+"""What a plugin imports: few names first, the others by topic, each on the page, quick to load."""
 
 from __future__ import annotations
 
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,9 @@ import pytest
 import secureml
 
 ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+KIT = sorted(path.stem for path in (ROOT / "secureml" / "kit").glob("[a-z]*.py"))
+LEARN = {"cards"}  # by its docstring, it needs scikit-learn
 HEAVY = {"sklearn", "numpy", "scipy", "joblib", "gunicorn"}
 
 
@@ -36,7 +41,52 @@ def test_the_vocabulary_is_in_order_and_says_nothing_twice():
     assert sorted(set(secureml.__all__)) == sorted(secureml.__all__)
 
 
-@pytest.mark.parametrize("module", ["secureml", "secureml.cli.main", "secureml.cli.clients"])
+def named_at(heading: str) -> set[str]:
+    """Return what the first column of a table of the page names."""
+    table = PAGE.split(f"\n| {heading} |\n")[1].split("\n\n")[0]
+    return {
+        name for row in table.splitlines() for name in re.findall(r"`([\w.]+)`", row.split("|")[1])
+    }
+
+
+def test_few_names_are_first_and_the_page_has_them_all():
+    """A newcomer reads them at a glance; what only some plugins need is behind a topic."""
+    assert len(secureml.__all__) <= 30
+    assert named_at("of `secureml` | what it is") == set(secureml.__all__)
+
+
+def test_the_page_has_every_module_of_the_kit_once():
+    handed_on, shared = named_at("module | when a plugin needs it"), named_at("module | purpose")
+    assert not handed_on & shared
+    assert {name.removeprefix("kit.") for name in handed_on | shared} == set(KIT)
+
+
+@pytest.mark.parametrize("topic", KIT)
+def test_what_a_topic_offers_is_there_and_on_the_page(topic):
+    module = importlib.import_module(f"secureml.kit.{topic}")
+    if hasattr(module, "__all__"):
+        assert "for a plugin" in " ".join(module.__doc__.split())
+    for name in getattr(module, "__all__", ()):
+        assert getattr(module, name) is not None
+        assert name not in secureml.__all__
+        assert re.search(rf"`(?:fields\.)?{name}[`(]", PAGE), name
+
+
+def test_a_name_is_in_one_topic_only():
+    modules = [importlib.import_module(f"secureml.kit.{topic}") for topic in KIT]
+    names = [name for module in modules for name in getattr(module, "__all__", ())]
+    assert sorted(set(names)) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "secureml",
+        "secureml.cli.main",
+        "secureml.cli.clients",
+        *(f"secureml.kit.{topic}" for topic in KIT if topic not in LEARN),
+    ],
+)
 def test_a_command_that_touches_no_model_does_not_wait_for_scikit_learn(module):
     script = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run(

@@ -21,19 +21,11 @@ from marshmallow import Schema
 from marshmallow import fields as plain
 from sklearn.linear_model import LinearRegression
 
-from secureml import (
-    ConfigError,
-    Host,
-    Plugin,
-    Principal,
-    Problem,
-    Result,
-    Section,
-    fields,
-    requires,
-)
+from secureml import ConfigError, Host, Plugin, Principal, Problem, Result, requires
 from secureml.app import create_app
 from secureml.cli.main import CommandContext, secureml
+from secureml.kit import fields
+from secureml.kit.cards import Section
 from secureml.models.artifact import signature
 from secureml.models.sealing import packaging
 from secureml.pipeline.plugin_class import FORMS
@@ -88,7 +80,7 @@ def test_the_page_names_every_field_of_a_principal_and_no_other() -> None:
 
 
 def test_the_page_names_every_kind_of_field_that_is_ours_and_no_other() -> None:
-    (line,) = re.findall(r"^`secureml\.fields` adds to marshmallow: .*$", PAGE, re.MULTILINE)
+    (line,) = re.findall(r"^`secureml\.kit\.fields` adds to marshmallow: .*$", PAGE, re.MULTILINE)
     ours = {
         word
         for word, value in vars(fields).items()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from secureml.config_error import ConfigError
+from secureml.kit.networks import is_loopback
 
 SILENCE = 3.0  # seconds to connect, and between two pieces of an answer
 WHOLE = 10.0  # seconds for the whole body
@@ -55,7 +55,7 @@ class BoundedBody:
 def check_url(url: str, table: str, key: str) -> None:
     """Raise ConfigError unless secrets would travel encrypted, or not leave this machine."""
     parts = urlsplit(url)
-    local = parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    local = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not parts.hostname or not (parts.scheme == "https" or local):
         raise ConfigError(
             "a secrets manager must be reached over https (http only on loopback)",
@@ -70,12 +70,3 @@ def check_url(url: str, table: str, key: str) -> None:
             key=key,
             fix="write only https://HOST:PORT",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugins.anomaly.card_section import BinsSection
-from secureml import Feature, Section, Training
+from secureml.kit.cards import Feature, Section, Training
 from tests.made_card import card
 
 CARD = card(Feature("a"))

@@ -21,7 +21,7 @@ from plugins.anomaly.drift import (
     population_stability,
 )
 from plugins.anomaly.feature_bins import LEVELS, FeatureBins, bins_of
-from secureml import Feature, Section
+from secureml.kit.cards import Feature, Section
 from tests.made_card import card
 
 TABLE = np.random.default_rng(1).normal(size=(5000, 3))

@@ -10,7 +10,8 @@ import pytest
 
 from plugins.anomaly.drift import DriftCounters, DriftStore
 from plugins.anomaly.feature_bins import LEVELS
-from secureml import Feature, Section, Store, StoreUnavailable
+from secureml import Store, StoreUnavailable
+from secureml.kit.cards import Feature, Section
 from secureml.testing import Clock
 from tests.made_card import card
 

@@ -7,7 +7,7 @@ import pytest
 
 from plugins.anomaly.card_section import BinsSection
 from plugins.anomaly.feature_bins import LEAST_ROWS, LEVELS, bins_of, learn_bins
-from secureml import Feature, Section, Training
+from secureml.kit.cards import Feature, Section, Training
 from tests.made_card import card
 
 FEATURES = (Feature("a"), Feature("word", "text"), Feature("n", "integer", missing="allow"))

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from plugins.audit_log import segments
 from plugins.audit_log.plugin import AuditLog
-from secureml import Event, signature
+from secureml import Event
+from secureml.models.artifact import signature
 from secureml.testing import Harness
 
 

@@ -13,17 +13,8 @@ from hypothesis import strategies as st
 
 from plugins.audit_log import checkpoint, record, segments, verify
 from plugins.audit_log.plugin import AuditLog
-from secureml import (
-    ConfigError,
-    Event,
-    Exchange,
-    Phase,
-    Principal,
-    Problem,
-    Refusal,
-    public,
-    signature,
-)
+from secureml import ConfigError, Event, Exchange, Phase, Principal, Problem, Refusal, public
+from secureml.models.artifact import signature
 from secureml.testing import Harness
 
 KEY = b"k" * 64

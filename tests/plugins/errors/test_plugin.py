@@ -6,7 +6,8 @@ import pytest
 from flask import Blueprint
 
 from plugins.errors.plugin import Errors
-from secureml import ConfigError, Fault, Plugin, Principal, Problem, public, requires
+from secureml import ConfigError, Plugin, Principal, Problem, public, requires
+from secureml.kit.validation import Fault
 from secureml.pipeline.problems import CATALOGUE, MEDIA_TYPE
 from secureml.testing import Harness
 

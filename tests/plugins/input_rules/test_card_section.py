@@ -10,7 +10,8 @@ from sklearn.linear_model import LinearRegression
 from plugins.input_rules.card_section import RuleSection
 from plugins.input_rules.rule import Rule
 from plugins.input_rules.rule_file import RULE_LIMIT, rules_of
-from secureml import Card, ModelRefused, Section
+from secureml import Card, ModelRefused
+from secureml.kit.cards import Section
 from secureml.models.artifact import signature
 from secureml.models.artifact.version_files import read_artifact
 from secureml.models.serving.verification import prove

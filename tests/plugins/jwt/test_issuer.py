@@ -7,8 +7,8 @@ from token_app import TokenApp, unpack
 
 from plugins.jwt.families import FamilyEnded
 from plugins.jwt.tokens import ACCESS, REFRESH
-from secureml import SigningFault
 from secureml.kit.jwt_claims import InvalidToken
+from secureml.kit.signing import SigningFault
 
 
 @pytest.fixture

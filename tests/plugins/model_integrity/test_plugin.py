@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.model_integrity.plugin import ModelIntegrity
-from secureml import Artifact, ConfigError, ModelRefused, signature
+from secureml import Artifact, ConfigError, ModelRefused
+from secureml.models.artifact import signature
 from secureml.models.serving.registry import Registry
 from secureml.testing import Harness
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from plugins.oauth2_server.tokens import TYPE, NewToken, Tokens
-from secureml import SigningFault
 from secureml.kit.access_token import parse
 from secureml.kit.jwt_claims import InvalidToken
+from secureml.kit.signing import SigningFault
 from secureml.testing import START
 from tests.token_app import pack, sign, unpack
 

@@ -9,7 +9,7 @@ import pytest
 
 from plugins.theft_guard.encoding import BANDS, Encoder, Fingerprints
 from plugins.theft_guard.reference_profile import WIDTH
-from secureml import Feature
+from secureml.kit.cards import Feature
 
 NUMBERS = (Feature("a"), Feature("b"))
 MIXED = (Feature("a", missing="allow"), Feature("c", "category", categories=("x", "y")))

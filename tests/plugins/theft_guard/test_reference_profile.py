@@ -8,7 +8,7 @@ import pytest
 
 from plugins.theft_guard.card_section import ProfileSection
 from plugins.theft_guard.reference_profile import ReferenceProfile, profile_of, read_profile
-from secureml import Section
+from secureml.kit.cards import Section
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.transport.peer import Peer, PeerRefused, Trust, host_name, normal_address, settle
-from secureml import Secret
+from secureml.kit.secrets import Secret
 
 HOSTS = frozenset({"ml.example.org", "::1", "127.0.0.1"})
 TOKEN = b"0123456789abcdef"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from plugins.transport.plugin import Transport
-from secureml import ConfigError, Plugin, Problem, SecretUnavailable
+from secureml import ConfigError, Plugin, Problem
+from secureml.kit.secrets import SecretUnavailable
 from secureml.testing import Harness
 
 HOSTS = ["ml.example.org"]

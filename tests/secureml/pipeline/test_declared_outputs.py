@@ -5,7 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema
 from marshmallow import fields as plain
 
-from secureml import fields
+from secureml.kit import fields
 from secureml.pipeline.declared_outputs import written_by
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from flask import Blueprint, Flask
 
-from secureml import Kind, Plugin, describe_app, public, requires
+from secureml import Kind, Plugin, public, requires
+from secureml.kit.description import describe_app
 from secureml.testing import Harness
 
 

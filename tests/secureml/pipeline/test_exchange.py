@@ -9,7 +9,7 @@ import pytest
 from flask import Request
 
 from secureml import Principal, Problem
-from secureml.pipeline.exchange import InputWarning, Refusal, invalid_input
+from secureml.pipeline.exchange import EXPLAIN_METHOD, InputWarning, Refusal
 from secureml.testing import Harness
 
 
@@ -51,6 +51,16 @@ def test_there_are_no_rows_without_a_model(exchange):
 
 
 @pytest.mark.parametrize(
+    ("method", "explained"), [(EXPLAIN_METHOD, True), ("api_keys", False), ("", False)]
+)
+def test_a_principal_says_whether_a_command_made_it(method, explained):
+    """No plugin's name has a space, so no request is identified by that method."""
+    principal = Principal("c", "c", frozenset(), frozenset(), "t", method, "k")
+
+    assert principal.explained is explained
+
+
+@pytest.mark.parametrize(
     ("granted", "may"), [({"m"}, True), ({"*"}, True), ({"n"}, False), (set(), False)]
 )
 def test_a_principal_uses_the_models_it_was_granted(granted, may):
@@ -66,13 +76,6 @@ def test_the_problem_is_the_one_the_caller_saw(exchange):
     exchange.refusal = Refusal(None, "", Problem("forbidden"))
 
     assert exchange.problem.code == "forbidden"
-
-
-def test_faulty_input_tells_at_most_twenty_places():
-    """As pairs of path and rule."""
-    problem = invalid_input([(f"/{n}", "type") for n in range(30)], "why")
-
-    assert (len(problem.errors), problem.errors[0].path) == (20, "/0")
 
 
 class Doubling:

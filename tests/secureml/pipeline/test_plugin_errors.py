@@ -62,13 +62,13 @@ IMPORTS = {
         "correct it there",
     ),
     "a field of marshmallow's": (
-        "from secureml import fields\nx = 1\nname = fields.String()\n",
+        "from secureml.kit import fields\nx = 1\nname = fields.String()\n",
         ":3)",
         "has no attribute 'String'",
         "from marshmallow import fields as plain, and plain.String(...)",
     ),
     "a misspelt field": (
-        "from secureml import fields\nport = fields.StrictIntegr()\n",
+        "from secureml.kit import fields\nport = fields.StrictIntegr()\n",
         ":2)",
         "'StrictIntegr'",
         "did you mean 'StrictInteger'?",
@@ -78,6 +78,24 @@ IMPORTS = {
         ":1)",
         "cannot import name 'Principle' from 'secureml'",
         "did you mean 'Principal'?",
+    ),
+    "a name of a topic": (
+        "from secureml import Host, CardSection\n",
+        ":1)",
+        "cannot import name 'CardSection' from 'secureml'",
+        "write from secureml.kit.cards import CardSection",
+    ),
+    "a topic": (
+        "from secureml import fields\n",
+        ":1)",
+        "cannot import name 'fields' from 'secureml'",
+        "write from secureml.kit import fields",
+    ),
+    "a name of a topic, of the kit": (
+        "import secureml.kit\nintersect = secureml.kit.intersect\n",
+        ":2)",
+        "has no attribute 'intersect'",
+        "write from secureml.kit.scopes import intersect",
     ),
     "a room behind the public API": (
         "import secureml.nowhere\n",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from werkzeug import exceptions
 
-from secureml import Fault, Kind, Problem
+from secureml import Kind, Problem
+from secureml.kit.validation import Fault, invalid_input
 from secureml.pipeline.problems import CATALOGUE, Catalogue, bare_body, from_http
 
 
@@ -22,6 +23,13 @@ def test_without_a_reason_the_code_is_the_reason():
 def test_at_most_twenty_faults_are_told():
     """An error must not be larger than the question."""
     assert len(Problem("invalid_input", errors=[Fault("/a", "b")] * 50).errors) == 20
+
+
+def test_faulty_input_tells_at_most_twenty_places():
+    """As pairs of path and rule."""
+    problem = invalid_input([(f"/{n}", "type") for n in range(30)], "why")
+
+    assert (len(problem.errors), problem.errors[0].path) == (20, "/0")
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=str)

@@ -6,7 +6,7 @@ import pytest
 from marshmallow import Schema
 from marshmallow import fields as plain
 
-from secureml import fields
+from secureml.kit import fields
 from secureml.pipeline.references import Reference, references, unknown
 
 

@@ -19,7 +19,6 @@ from secureml.pipeline.refusal_log import (
     EVENTS_COUNTED,
     RecordingPolicy,
     Refusals,
-    network_of,
 )
 from secureml.settings_schema import RecordingTable
 from secureml.testing import Clock
@@ -345,8 +344,12 @@ def test_many_threads_lose_none():
     ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "fe80::1%eth0", "", "unix:", "1.2.3.4.5"],
 )
 def test_an_address_is_counted_here_as_the_limiter_counts_it(address):
-    assert network_of(address) == address_key(address)
-    assert network_of("") == UNKNOWN_ADDRESS
+    book = Book(RecordingPolicy(1, 60.0))
+    book.take(2, address=address)
+    book.refusals.flush()
+    (number,) = book.counted()
+    assert number.facts["subject"] == f"address:{address_key(address)}"
+    assert address_key("") == UNKNOWN_ADDRESS
 
 
 def test_the_defaults_of_the_table_are_those_of_the_code():

@@ -11,7 +11,7 @@ from marshmallow import fields as plain
 
 from plugins.rate_limit.settings import Config as RateLimit
 from plugins.transport.plugin import Config as Transport
-from secureml import fields
+from secureml.kit import fields
 from secureml.pipeline.settings_errors import invalid_table
 
 INSIDE = "write a path inside the instance folder, written relative to it; "

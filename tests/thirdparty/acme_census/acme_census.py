@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from secureml import Card, CardSection, Plugin, Section, Training
+from secureml import Card, Plugin
+from secureml.kit.cards import CardSection, Section, Training
 
 
 class RowCount(CardSection):

@@ -11,7 +11,8 @@ from typing import Any
 
 from marshmallow import Schema, validate
 
-from secureml import Exchange, Host, Kind, Plugin, Problem, fields
+from secureml import Exchange, Host, Kind, Plugin, Problem
+from secureml.kit import fields
 
 
 class Config(Schema):

@@ -12,16 +12,9 @@ from typing import Any
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import (
-    Exchange,
-    Host,
-    LiveSecret,
-    Plugin,
-    Principal,
-    Problem,
-    SecretUnavailable,
-    fields,
-)
+from secureml import Exchange, Host, Plugin, Principal, Problem
+from secureml.kit import fields
+from secureml.kit.secrets import LiveSecret, SecretUnavailable
 
 LIMIT = 64 * 1024  # bytes of a body that are read from an unknown caller
 WINDOW = 60.0  # seconds for which a signature is valid

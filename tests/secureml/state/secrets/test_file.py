@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from secureml import ConfigError, SecretUnavailable
+from secureml import ConfigError
+from secureml.kit.secrets import SecretUnavailable
 from secureml.state.secrets.file import FILE_LOOK, FileSecret
 from secureml.state.secrets.live import RefreshPolicy
 from secureml.state.secrets.value import Secret

@@ -7,7 +7,7 @@ from timeit import repeat
 
 import pytest
 
-from secureml import SecretUnavailable
+from secureml.kit.secrets import SecretUnavailable
 from secureml.state.secrets.live import LiveSecret, RefreshPolicy
 from secureml.state.secrets.value import Reading, Secret
 from secureml.testing import Clock

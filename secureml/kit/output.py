@@ -1,26 +1,29 @@
-"""The output of commands: text for people, and with ``--json`` JSON for scripts.
+"""The output of commands, for a plugin with ``commands()``: text, and with ``--json`` JSON.
 
-A fault is one line on stderr either way, for scripts it is ``{"error": ...}``. Words that
-make no sense and bad settings end with code 2, all else with 1. A store that cannot be asked
-or a file that cannot be written is such a fault, and no traceback.
+Needed by each command that prints: `json_option` for the flag, `emit` for what it found,
+`record_line` for a stored record. A fault is one line on stderr either way, for scripts it is
+``{"error": ...}``. Words that make no sense and bad settings end with code 2, all else with 1. A
+store that cannot be asked or a file that cannot be written is such a fault, and no traceback.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
-from secureml.cli.record_line import record_line
 from secureml.config_error import ConfigError
 from secureml.state.store import StoreUnavailable
 
-__all__ = ["emit", "json_option", "print_error", "record_line"]
+__all__ = ["emit", "json_option", "record_line"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_HIDDEN = frozenset(
+    {"seq", "time", "event", "mac", "facts", "id", "client", "status", "code", "inputs"}
+)
 
 
 def json_option(command: Command) -> Command:
@@ -73,3 +76,33 @@ def _fault(error: Exception) -> click.ClickException:
 def emit(data: Any, as_json: bool, text: str) -> None:
     """Print ``data`` as JSON when scripts ask, else ``text``."""
     click.echo(json.dumps(data, indent=1) if as_json else text)
+
+
+def record_line(record: Mapping[str, Any]) -> str:
+    """Return a record for people; colours go where a terminal is, `click.echo` sees to that.
+
+    What a terminal would take for a command is written out: a name cannot steer it.
+    """
+    fields = {**record, **(record.get("facts") or {})}
+    visible = {name: value for name, value in fields.items() if name not in _HIDDEN}
+    status = int(record.get("status") or 0)
+    words = [
+        click.style(str(record.get("time", "")), dim=True),
+        click.style(_printable(status or "---"), fg=_colour(status), bold=status >= 400),
+        click.style(_printable(record.get("event", "")), fg=_colour(status)),
+        _printable(record.get("client") or "-"),
+        _printable(record.get("code", "")),
+        *(f"{_printable(k)}={_printable(v)}" for k, v in visible.items() if v not in ("", None)),
+    ]
+    return " ".join(filter(None, words))
+
+
+def _colour(status: int) -> str | None:
+    if status >= 400:
+        return "red" if status >= 500 or status in (401, 403, 429) else "yellow"
+    return "green" if status else "cyan"
+
+
+def _printable(value: Any) -> str:
+    words = value if isinstance(value, str) else json.dumps(value)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)

@@ -1,4 +1,9 @@
-"""Fields of settings that several plugins have, with the same bounds and meaning in each."""
+"""Fields of settings, for a plugin with a table: what marshmallow has not, or reads less strictly.
+
+Needed in the marshmallow ``Schema`` of a plugin's table: numbers, times, sizes, names that must
+exist, paths that are written (`Writes`) and references to secrets. The functions return fields
+that several plugins have, with the same bounds and meaning in each.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,52 @@ from typing import Any
 from marshmallow import fields as plain
 from marshmallow import validate
 
-from secureml.state import fields
+from secureml.state.fields import (
+    DATABASE,
+    AnyPath,
+    ByteSize,
+    Cidr,
+    ClientName,
+    CredentialHeader,
+    Duration,
+    HeaderName,
+    HostName,
+    InstancePath,
+    ModelName,
+    PluginName,
+    Scope,
+    SecretRef,
+    StrictFloat,
+    StrictInteger,
+    TierName,
+    Writes,
+)
+
+__all__ = [
+    "DATABASE",
+    "AnyPath",
+    "ByteSize",
+    "Cidr",
+    "ClientName",
+    "CredentialHeader",
+    "Duration",
+    "HeaderName",
+    "HostName",
+    "InstancePath",
+    "ModelName",
+    "PluginName",
+    "Scope",
+    "SecretRef",
+    "StrictBoolean",
+    "StrictFloat",
+    "StrictInteger",
+    "TierName",
+    "Writes",
+    "access_lifetime",
+    "audience",
+    "most_families",
+    "origins",
+]
 
 
 class StrictBoolean(plain.Boolean):
@@ -36,18 +86,18 @@ def origins(description: str) -> plain.List[str]:
     )
 
 
-def access_lifetime(longest: float = 3600.0) -> fields.Duration:
+def access_lifetime(longest: float = 3600.0) -> Duration:
     """Return the field for the life of an access token, ``longest`` in seconds (RFC 6750, 5.3)."""
-    return fields.Duration(
+    return Duration(
         load_default=900.0,
         validate=validate.Range(30, longest),
         metadata={"description": "Life of an access token; an hour at most."},
     )
 
 
-def most_families(description: str) -> fields.StrictInteger:
+def most_families(description: str) -> StrictInteger:
     """Return the field for the most families of tokens that are kept of one client."""
-    return fields.StrictInteger(
+    return StrictInteger(
         load_default=1000,
         validate=validate.Range(1, 100_000),
         metadata={"description": description},

@@ -5,20 +5,19 @@ from __future__ import annotations
 import pytest
 from marshmallow import ValidationError
 
-from secureml.kit import settings_fields
-from secureml.kit.settings_fields import StrictBoolean
+from secureml.kit import fields
 
-AUDIENCE = settings_fields.audience("Whom tokens are for.", example="ml")
-ORIGINS = settings_fields.origins("Where callers find us.")
-LIFETIME = settings_fields.access_lifetime(600.0)
-FAMILIES = settings_fields.most_families("Most of one client.")
+AUDIENCE = fields.audience("Whom tokens are for.", example="ml")
+ORIGINS = fields.origins("Where callers find us.")
+LIFETIME = fields.access_lifetime(600.0)
+FAMILIES = fields.most_families("Most of one client.")
 
 
 @pytest.mark.parametrize(
     ("field", "given", "taken"),
     [
-        (StrictBoolean(), True, True),
-        (StrictBoolean(), False, False),
+        (fields.StrictBoolean(), True, True),
+        (fields.StrictBoolean(), False, False),
         (AUDIENCE, "https://ml.example.org", "https://ml.example.org"),
         (AUDIENCE, "m" * 200, "m" * 200),
         (ORIGINS, [], []),
@@ -37,7 +36,7 @@ def test_what_is_meant_is_taken(field, given, taken):
 @pytest.mark.parametrize(
     ("field", "given"),
     [
-        *((StrictBoolean(), value) for value in (1, 0, 1.0, "true", "on", "", None, [])),
+        *((fields.StrictBoolean(), value) for value in (1, 0, 1.0, "true", "on", "", None, [])),
         *((AUDIENCE, value) for value in ("", "a b", "m" * 201, "ml\n", None)),
         *((ORIGINS, [value]) for value in (
             "http://ml.example.org", "https://ml.example.org:443", "https://ml.example.org/",

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from secureml import StoreUnavailable
-from secureml.cli.output import emit, json_option
+from secureml.kit.output import emit, json_option
 
 
 def say(work, *words):
