@@ -35,22 +35,14 @@ from tests.models_of_every_kind import Fitted, as_frame, as_instances, each_esti
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 PAGE = CHECKOUT / "docs/estimators.md"
 UNLIMITED = '\n[[plugins.rate_limit.limits]]\nfor = "client"\nallow = "1000000000 per minute"\n'
-HEAD = (
-    "# Which estimators are served",
-    "",
-    (
-        "Each estimator of scikit-learn was fitted on a small table, sealed with that table, served "
-        "over HTTPS and asked all its rows; so were the compositions below."
-    ),
-    (
-        "Every answer was the estimator's own, to the bit. What is not served is listed with the "
-        "reason that `secureml models seal` gives."
-    ),
-    (
-        "This page is written by `tests/live/test_every_estimator.py`, which fails when it is not true "
-        "any more."
-    ),
-)
+HEAD = """\
+# Which estimators are served
+
+Each estimator of scikit-learn was fitted on a small table and sealed with it.
+It was served over HTTPS and asked all its rows, and so were the compositions below.
+Every answer was the estimator's own, to the bit.
+What is not served is listed with the reason that `secureml models seal` gives.
+`tests/live/test_every_estimator.py` writes this page, and fails when it is not true any more."""
 
 
 class Outcome(NamedTuple):
@@ -117,7 +109,7 @@ def sealed(folder: Path) -> dict[str, list[Outcome]]:
 
 def page(found: dict[str, list[Outcome]]) -> str:
     """Return the page that says what came of all."""
-    parts = ["\n".join(HEAD)]
+    parts = [HEAD]
     for group, outcomes in found.items():
         served = [one for one in outcomes if one.card]
         parts += [f"## {group}", f"{len(served)} of {len(outcomes)} are served."]
