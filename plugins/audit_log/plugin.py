@@ -9,11 +9,13 @@ from __future__ import annotations
 import hmac
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin
+from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin, signature
+from secureml.kit.instance_file import InstanceFile
 
 from . import checkpoint, record
 from .chain import Chain
@@ -39,6 +41,19 @@ class AuditLog(Plugin):
     concern = "audit_log"
     schema = Config
     vital = True
+    instance_files = (
+        InstanceFile(
+            "keys/audit.key",
+            "the key that authenticates audit records",
+            make=lambda: secrets.token_hex(32).encode(),
+        ),
+        InstanceFile(
+            "keys/audit-checkpoint.key",
+            "the key that signs checkpoints of the audit log",
+            make=lambda: signature.private_pem(signature.generate_key()),
+        ),
+    )
+    verify_command = ("verify",)
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._config, self._host = config, host

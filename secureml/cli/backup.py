@@ -1,7 +1,8 @@
 """``secureml backup FILE``: all that an instance is, in one file, while it serves.
 
 Taken: the instance folder with modes and owners, databases as they stand between two
-transactions, and what the settings name outside it. ``--system`` adds what docs/install.md puts
+transactions, and what the settings name outside it. Left out is what the core or a plugin declares
+as made anew at each start (`InstanceFile.backup`). ``--system`` adds what docs/install.md puts
 elsewhere: Nginx, certificates, units, logrotate. What is not in it is said.
 """
 
@@ -21,12 +22,11 @@ from secureml.cli import archive
 from secureml.cli.main import CommandContext
 from secureml.cli.output import emit, json_option
 from secureml.config_error import ConfigError
+from secureml.pipeline import file_claims
 
 if TYPE_CHECKING:
     from secureml.core import Core
 
-# Made anew at each start: sockets, counters of living workers, what `serve` writes for Nginx.
-LEFT_OUT = ("run", "nginx")
 SYSTEM = (
     "etc/nginx/nginx.conf",
     "etc/nginx/nginx.conf.debian",
@@ -91,7 +91,7 @@ def save(core: Core, file: Path, outside: list[Path]) -> archive.Manifest:
             os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened,
         ):
             writer = archive.Writer(opened, scratch)
-            _instance(writer, instance, _order(core))
+            _instance(writer, instance, _order(core), _left_out(core))
             for path in (*named, *outside):
                 for each in _tree(path):
                     _add(writer, each, f"outside{each}")
@@ -105,13 +105,14 @@ def save(core: Core, file: Path, outside: list[Path]) -> archive.Manifest:
     return manifest
 
 
-def _instance(writer: archive.Writer, instance: Path, last: list[Path]) -> None:
+def _instance(
+    writer: archive.Writer, instance: Path, last: list[Path], left_out: set[Path]
+) -> None:
     """Add the instance folder; of the files in ``last`` only these, at the end, in their order."""
     held = {(path.parent, path.suffix) for path in last if path.suffix}
     listed = set(last)
     for path in _tree(instance, instance):
-        inside = path.relative_to(instance).parts
-        if len(inside) > 1 and inside[0] in LEFT_OUT and not path.is_dir():
+        if not left_out.isdisjoint((path, *path.parents)) and not path.is_dir():
             continue
         # One that came to be since the order was asked for would follow on nothing.
         if path in listed or ((path.parent, path.suffix) in held and path.is_file()):
@@ -136,6 +137,12 @@ def _name(path: Path, instance: Path) -> str:
     if path.is_relative_to(instance):
         return str(Path("instance") / path.relative_to(instance))
     return f"outside{path}"
+
+
+def _left_out(core: Core) -> set[Path]:
+    """Return what is made anew at each start; its folders are kept, without what is in them."""
+    owned = file_claims.files([type(loaded.plugin) for loaded in core.plugins])
+    return {core.settings.instance / path for path in file_claims.left_out(owned)}
 
 
 def _order(core: Core) -> list[Path]:
