@@ -35,7 +35,7 @@ class Written(NamedTuple):
     writes: Writes
     table: str = ""
     key: str = ""
-    owner: str = "the instance"  # of a place that is always the same
+    owner: str = "the instance"  # or the plugin
 
     @property
     def name(self) -> str:
@@ -51,22 +51,26 @@ class Written(NamedTuple):
 
 
 def check(settings: Settings, plugins: Sequence[LoadedPlugin]) -> None:
-    """Raise ConfigError where two places that are written meet, or one is another instance's."""
+    """Raise ConfigError where two places that are written meet, or one is another instance's.
+
+    And where others can open a file that a setting names and that should be a secret.
+    """
     found = [*_core(settings), *_owned(settings, plugins), *_of_plugins(settings, plugins)]
     for each in found:
         other = store_location.other_instance(each.path, settings.instance)
         if other is not None:
             raise _refused(each, settings, (f"{each.path} is in another instance folder ({other})"))
-        if each.table and each.table != "server":  # a socket is open to the proxy
-            layout.check_mode(each.path, each.name, each.writes.mode)
     for first, second in combinations(found, 2):
         if not first.table and not second.table:
             continue  # declarations are compared by `file_claims`
         said, meets = (second, first) if second.table else (first, second)
-        if _meet(first, second):
+        if _meet(first, second) and not _is_in_own_folder(said, meets):
             raise _refused(
                 said, settings, f"{said.path} would be written over or into {meets.name}"
             )
+    for each in found:
+        if each.table and each.table != "server":  # a socket is open to the proxy
+            layout.check_mode(each.path, each.name, each.writes.mode)
 
 
 def _core(settings: Settings) -> Iterator[Written]:
@@ -92,7 +96,8 @@ def _owned(settings: Settings, plugins: Sequence[LoadedPlugin]) -> Iterator[Writ
 def _of_plugins(settings: Settings, plugins: Sequence[LoadedPlugin]) -> Iterator[Written]:
     for loaded in plugins:
         for key, path, writes in loaded.written:
-            yield Written(settings.instance / path, writes, f"plugins.{loaded.name}", key)
+            place = settings.instance / path
+            yield Written(place, writes, f"plugins.{loaded.name}", key, loaded.name)
 
 
 def _meet(first: Written, second: Written) -> bool:
@@ -103,6 +108,13 @@ def _meet(first: Written, second: Written) -> bool:
                 return True
     # Two names of one file: a hard link is no path that could be seen.
     return _same_file(ones[0], others[0])
+
+
+def _is_in_own_folder(said: Written, meets: Written) -> bool:
+    """Tell whether a setting names a file in a folder that its plugin declares."""
+    if meets.table or meets.owner != said.owner or not meets.writes.folder:
+        return False
+    return meets.files()[0] in said.files()[0].parents
 
 
 def _same_file(one: Path, other: Path) -> bool:

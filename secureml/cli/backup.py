@@ -26,6 +26,7 @@ from secureml.pipeline import file_claims
 
 if TYPE_CHECKING:
     from secureml.core import Core
+    from secureml.settings import Settings
 
 SYSTEM = (
     "etc/nginx/nginx.conf",
@@ -37,6 +38,7 @@ SYSTEM = (
     "var/lib/secureml-acme",
 )
 _ELSEWHERE = re.compile(r"(env|systemd|vault|aws):\S+")
+_REDIS = re.compile(r"(redis|valkey)s?(\+unix)?:")
 
 
 @click.command()
@@ -189,15 +191,21 @@ def _named_outside(core: Core) -> tuple[list[Path], list[str]]:
         found.append(Path(url.database or ""))
     else:
         missing.append("the store, which is in PostgreSQL: pg_dump")
-    for text in _texts(settings.plugin_tables):
+    for name, text in _texts_of_plugins(settings):
         if text.startswith("file:/"):
             found.append(Path(text.removeprefix("file:")))
         elif _ELSEWHERE.fullmatch(text):
             missing.append(text)
-        elif text.startswith(("redis:", "rediss:")):
-            missing.append("counters of limits, which are in Redis")
+        elif _REDIS.match(text):
+            missing.append(f"what {name} keeps in Redis")
     inside = settings.instance
     return [p for p in found if p.exists() and not p.is_relative_to(inside)], missing
+
+
+def _texts_of_plugins(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, table in settings.plugin_tables.items():
+        for text in _texts(table):
+            yield name, text
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -18,6 +18,7 @@ class InstanceFile:
     what the running service writes; commands write the rest. ``make`` returns the content with
     which ``secureml init`` makes the file; a folder is made empty. ``public_sealing_key`` is true
     for the public half of the key that seals models: ``init`` makes both halves, or neither.
+
     Raises ValueError for a path that leads out of the folder, and for a mode that lets others
     write.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -124,6 +125,34 @@ def test_two_plugins_that_claim_one_path_stop_the_start_with_both_names(
     assert {"pseudonyms", "other_names"} <= set(refused.value.message.split())
     assert refused.value.file == str(instance / "secureml.toml")
     assert run(instance, "init").exit_code != 0
+
+
+@pytest.mark.parametrize(
+    ("path", "accepted"), [("notes/today", True), ("notes", False), ("pseudonyms/today", False)]
+)
+def test_a_setting_may_name_a_file_in_a_folder_of_its_own_plugin_and_of_no_other(
+    instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, accepted: bool
+) -> None:
+    (tmp_path / "package").mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "package")
+    monkeypatch.delitem(sys.modules, "acme_notes", raising=False)
+    (tmp_path / "package" / "acme_notes.py").write_text(
+        "from marshmallow import Schema\n"
+        "from secureml import Plugin, fields\n"
+        "from secureml.kit.instance_file import InstanceFile\n\n\n"
+        "class Config(Schema):\n"
+        f'    file = fields.InstancePath(load_default="{path}", writes=fields.Writes())\n\n\n'
+        "class Notes(Plugin):\n"
+        '    name = "notes"\n'
+        "    schema = Config\n"
+        '    instance_files = (InstanceFile("notes", "notes", 0o750, folder=True),)\n'
+    )
+    add_last(instance, "acme_notes:Notes")
+    if accepted:
+        build_core(instance).close()
+        return
+    with pytest.raises(ConfigError, match=r"\[plugins.notes\] file: .* written over or into"):
+        build_core(instance)
 
 
 @pytest.fixture

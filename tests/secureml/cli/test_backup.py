@@ -186,6 +186,31 @@ def test_what_settings_name_elsewhere_is_saved_or_said(production, tmp_path, typ
     assert (done.code, "not in it: env:EDGE_TOKEN" in done.out) == (0, True)
 
 
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "valkey", "valkey+unix"])
+def test_what_a_plugin_keeps_in_redis_is_said_with_its_name(
+    production, tmp_path, type_command, scheme
+):
+    file = production / "secureml.toml"
+    heading = "[plugins.rate_limit]\n"
+    line = f'redis = "{scheme}://127.0.0.1:1/0"\n'
+    file.write_text(file.read_text().replace(heading, f"{heading}{line}"))
+    done = type_command("backup", tmp_path / "b", "--instance", production)
+    assert (done.code, "not in it: what rate_limit keeps in Redis" in done.out) == (0, True)
+
+
+def test_the_counters_of_workers_are_left_out_as_their_plugin_declares(
+    production, tmp_path, type_command
+):
+    (production / "run" / "metrics" / "counter_1.db").write_bytes(b"1")
+    (production / "run" / "gunicorn.sock").touch()
+    (production / "nginx" / "nginx.conf").write_text("made by serve")
+    file = tmp_path / "backup.tar.gz"
+    assert type_command("backup", file, "--instance", production).code == 0
+    assert [
+        name for name in names(file) if name.startswith(("instance/run", "instance/nginx"))
+    ] == []
+
+
 def test_more_is_saved_where_it_is_named(production, tmp_path, type_command):
     folder = tmp_path / "nginx"
     folder.mkdir()
