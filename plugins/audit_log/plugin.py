@@ -166,13 +166,16 @@ class AuditLog(Plugin):
         if self._timer is not None:
             self._timer.start()
 
-    def backup_order(self) -> list[Path]:
-        """Return the files to copy while others write, in an order that can be verified.
+    def backup_order(self) -> Iterator[Path]:
+        """Yield the files to copy while others write, in an order that can be verified.
 
-        Head and checkpoints go first: the copied chain may be ahead of them, never behind.
+        Head and checkpoints go first: the copied chain may be ahead of them, never behind. So its
+        files are listed when both are copied; by then there may be another one.
         """
-        points = [self._signer.place] if self._signer is not None else []
-        return [self._head_path, *points, *files(self._folder)]
+        yield self._head_path
+        if self._signer is not None:
+            yield self._signer.place
+        yield from files(self._folder)
 
     def records(self, after: int) -> Iterator[dict[str, Any]]:
         """Return the records after that number, in order."""

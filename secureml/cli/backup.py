@@ -93,7 +93,7 @@ def save(core: Core, file: Path, outside: list[Path]) -> archive.Manifest:
             os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened,
         ):
             writer = archive.Writer(opened, scratch)
-            _instance(writer, instance, _order(core), _left_out(core))
+            _instance(writer, core)
             for path in (*named, *outside):
                 for each in _tree(path):
                     _add(writer, each, f"outside{each}")
@@ -107,20 +107,19 @@ def save(core: Core, file: Path, outside: list[Path]) -> archive.Manifest:
     return manifest
 
 
-def _instance(
-    writer: archive.Writer, instance: Path, last: list[Path], left_out: set[Path]
-) -> None:
-    """Add the instance folder; of the files in ``last`` only these, at the end, in their order."""
-    held = {(path.parent, path.suffix) for path in last if path.suffix}
-    listed = set(last)
+def _instance(writer: archive.Writer, core: Core) -> None:
+    """Add the instance folder; what plugins want copied last at the end, in their order."""
+    instance, left_out, listed = core.settings.instance, _left_out(core), set(_order(core))
+    held = {(path.parent, path.suffix) for path in listed if path.suffix}
     for path in _tree(instance, instance):
         if not left_out.isdisjoint((path, *path.parents)) and not path.is_dir():
             continue
-        # One that came to be since the order was asked for would follow on nothing.
+        # Also one that came to be since the order was asked for: its turn comes at the end.
         if path in listed or ((path.parent, path.suffix) in held and path.is_file()):
             continue
         _add(writer, path, _name(path, instance), follow=_leads_out(path, instance))
-    for path in last:
+    # Asked again, file by file: what a plugin lists after a file was copied is newer than the copy.
+    for path in _order(core):
         if path.exists():
             _add(writer, path, _name(path, instance))
 
@@ -147,14 +146,11 @@ def _left_out(core: Core) -> set[Path]:
     return {core.settings.instance / path for path in file_claims.left_out(owned)}
 
 
-def _order(core: Core) -> list[Path]:
-    """Return what plugins want copied last, in their order."""
-    return [
-        path
-        for loaded in core.plugins
-        if hasattr(loaded.plugin, "backup_order")
-        for path in loaded.plugin.backup_order()
-    ]
+def _order(core: Core) -> Iterator[Path]:
+    """Yield what plugins want copied last, in their order."""
+    for loaded in core.plugins:
+        if hasattr(loaded.plugin, "backup_order"):
+            yield from loaded.plugin.backup_order()
 
 
 def _tree(path: Path, inside: Path | None = None) -> Iterator[Path]:

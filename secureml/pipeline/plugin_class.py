@@ -59,12 +59,12 @@ FORMS = {
     "start_worker": Form(("threads: int",), "None"),
     "credentials": Form(("client: str",), "list[Credential]"),
     "check_routes": Form(("routes: frozenset[str]",), "None"),
-    "backup_order": Form((), "list[Path]"),
+    "backup_order": Form((), "Iterator[Path]"),
     "close": Form((), "None"),
 }
 _INIT = Form(("config: Mapping[str, Any]", "host: Host"), "None")
 # Whoever calls these goes through what they return, so a generator of them does run.
-_ITERATED = frozenset({"records", "measures", "credentials"})
+_ITERATED = frozenset({"records", "measures", "credentials", "backup_order"})
 _PHASES = tuple(phase.value for phase in Phase)
 
 

@@ -114,6 +114,40 @@ def test_the_restored_log_is_whole_though_records_were_written_all_the_time(
         assert said.code == 0, said.out
 
 
+def test_a_log_that_rotates_after_its_head_was_copied_is_whole(
+    production, tmp_path, type_command, monkeypatch
+):
+    """The file that is new then belongs to the copy: the head may know of records in it."""
+    from secureml.cli import backup
+    from secureml.pipeline.events import Event
+
+    text = (production / "secureml.toml").read_text()
+    (production / "secureml.toml").write_text(
+        text.replace("[plugins.audit_log]\n", '[plugins.audit_log]\nrotate = "64KiB"\n')
+    )
+    core, add = create_app(production).extensions["secureml"], backup._add
+
+    def write():
+        for _ in range(300):
+            core.emit(Event("user_updated", "acme", {"fill": "x" * 200}))
+
+    def add_while_others_write(writer, path, name, **words):
+        if path.name == "audit-head":
+            write()  # before its copy, and after it
+        add(writer, path, name, **words)
+        if path.name == "audit-head":
+            write()
+
+    write()
+    monkeypatch.setattr(backup, "_add", add_while_others_write)
+    file = tmp_path / "backup.tar.gz"
+    assert type_command("backup", file, "--instance", production).code == 0
+    said = type_command(
+        "audit-log", "verify", "--instance", restored(type_command, file, tmp_path / "again")
+    )
+    assert said.code == 0, said.out
+
+
 def test_a_database_is_whole_in_the_middle_of_a_transaction(production, tmp_path, type_command):
     database = production / "store" / "secureml.db"
     file = tmp_path / "backup.tar.gz"

@@ -18,7 +18,7 @@ from secureml.pipeline.plugin_class import FORMS, check_class, check_made
 from secureml.testing import Harness
 
 HERE = __file__
-ITERATED = {"records", "measures", "credentials"}
+ITERATED = {"records", "measures", "credentials", "backup_order"}
 
 
 def make(**words):
