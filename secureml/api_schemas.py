@@ -74,7 +74,7 @@ class ModelResponse(ModelSummary):
     classes = fields.List(fields.Raw(), required=True, allow_none=True)
     has_probabilities = fields.Boolean(required=True)
     features = fields.List(fields.Nested(FeatureSchema), required=True)
-    # What plugins say of it, by their names: `input_rules` has the rules that rows must keep.
+    # What plugins say of it, by their names, such as the rules that rows must keep.
     sections = fields.Dict(keys=fields.String(), values=fields.Dict(keys=fields.String()))
 
 

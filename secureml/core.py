@@ -31,11 +31,11 @@ from secureml.models.artifact.version_files import Artifact, ModelRefused
 from secureml.models.card_section import CardSection
 from secureml.models.serving.registry import Registry
 from secureml.models.unpickling.allowlist import check_extra
-from secureml.pipeline import builtin_plugins, events, loader, plugin_set
+from secureml.pipeline import builtin_plugins, events, file_claims, loader, plugin_set
 from secureml.pipeline.events import Event, Measure
 from secureml.pipeline.exit_signals import contained
 from secureml.pipeline.loader import LoadedPlugin
-from secureml.pipeline.plugin import Host
+from secureml.pipeline.plugin import Host, Plugin
 from secureml.pipeline.plugin_errors import call_extra
 from secureml.pipeline.randomness import renew_global_state
 from secureml.pipeline.refusal_log import Refusals
@@ -128,8 +128,7 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
         Event("sys_store_lost" if lost else "sys_store_back", "", {"why": why})
     )
     try:
-        classes = loader.find(found.plugins)
-        paths.check_code(_folders_of(classes))
+        classes = _plugin_classes(found, paths)
         production.check_waivers(found, classes)
         sections |= builtin_plugins.card_sections_of(classes)
         plugins += loader.build(classes, found.plugin_tables, _host_factory(core, now))
@@ -144,6 +143,14 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
         _verifier_of(loaded) for loaded in plugins if hasattr(loaded.plugin, "verify_artifact")
     ]
     return core
+
+
+def _plugin_classes(found: Settings, paths: TrustedPaths) -> list[type[Plugin]]:
+    """Return the classes that settings name, once their code and what they own is safe."""
+    classes = loader.find(found.plugins)
+    paths.check_code(_folders_of(classes))
+    instance_folder.check_modes(found.instance, file_claims.files(classes))
+    return classes
 
 
 def _folders_of(classes: Sequence[type]) -> list[Path]:

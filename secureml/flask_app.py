@@ -76,7 +76,7 @@ class SecureFlask(Flask):
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return what finds the route: by method and path, whatever host is named.
 
-        Which hosts are ours `transport` has to say; Flask would read the name twice more.
+        Which hosts are ours a plugin has to say; Flask would read the name twice more.
         """
         if request is None:
             return super().create_url_adapter(request)

@@ -8,66 +8,54 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from secureml.config_error import ConfigError
+from secureml.kit.instance_file import InstanceFile
 
+ROOT = InstanceFile(".", "the whole instance", 0o750, folder=True)
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing that lives in the instance folder; ``secret`` ones are closed to others."""
-
-    path: str
-    mode: int
-    what: str
-    secret: bool = False
-
-
-ROOT = Entry(".", 0o750, "the whole instance")
-
-FOLDERS = (
-    Entry("keys", 0o700, "private keys and tokens", secret=True),
-    Entry("keys/signing", 0o700, "the keys that sign tokens", secret=True),
-    Entry("models", 0o750, "sealed models, a folder for each version"),
-    Entry("model_integrity", 0o750, "public keys of trusted model signers"),
-    Entry("tls", 0o700, "development certificate authority and server certificate", secret=True),
-    Entry("logs", 0o750, "logs"),
-    Entry("run", 0o750, "sockets while the server runs"),
-    Entry("run/metrics", 0o750, "counters of the workers"),
-    Entry("nginx", 0o750, "files that `secureml serve` writes for Nginx"),
-)
-
+SETTINGS = "secureml.toml"
+SEALING_KEY = "keys/model-signing.key"
 STORE_FOLDER = "store"  # made for production alone: there the service writes little else
+_STORE = "the store: clients, digests of their keys, public signing keys and families of tokens"
 
-FILES = (
-    Entry("secureml.toml", 0o640, "settings"),
-    Entry("secureml.db", 0o600, "the store: clients and digests of their keys", secret=True),
-    Entry(STORE_FOLDER, 0o700, "the store: clients and digests of their keys", secret=True),
-    Entry(
-        f"{STORE_FOLDER}/secureml.db",
-        0o600,
-        ("the store: clients and digests of their keys"),
-        secret=True,
+# What belongs to the core; what belongs to a plugin is declared by the plugin.
+FOLDERS = (
+    InstanceFile("keys", "private keys and tokens", 0o700, folder=True),
+    InstanceFile("keys/signing", "the keys that sign tokens", 0o700, folder=True),
+    InstanceFile("models", "sealed models, a folder for each version", 0o750, folder=True),
+    InstanceFile(
+        "tls", "development certificate authority and server certificate", 0o700, folder=True
     ),
-    Entry("counters.db", 0o600, "counters of rate limits", secret=True),
-    Entry("budgets.db", 0o600, "budgets of clients", secret=True),
-    Entry("keys/model-signing.key", 0o600, "the key that signs models", secret=True),
-    Entry("keys/edge-token", 0o600, "the edge token, by which Nginx is recognised", secret=True),
-    Entry("keys/audit.key", 0o600, "the key that authenticates audit records", secret=True),
-    Entry("keys/audit-checkpoint.key", 0o600, "the key that signs checkpoints", secret=True),
-    Entry("model_integrity/signing.pem", 0o640, ("the public key for the key that signs models")),
+    InstanceFile("logs", "logs", 0o750, folder=True, service_writes=True),
+    InstanceFile("run", "sockets while the server runs", 0o750, folder=True, backup=False),
+    InstanceFile(
+        "nginx", "files that `secureml serve` writes for Nginx", 0o750, folder=True, backup=False
+    ),
 )
+FILES = (
+    InstanceFile(SETTINGS, "settings", 0o640),
+    InstanceFile("secureml.db", _STORE, service_writes=True),
+    InstanceFile(STORE_FOLDER, _STORE, 0o700, folder=True, service_writes=True),
+    InstanceFile(f"{STORE_FOLDER}/secureml.db", _STORE, service_writes=True),
+    InstanceFile(SEALING_KEY, "the key that signs models"),
+)
+# In these folders plugins may have files too; in the others the core is alone.
+SHARED = frozenset({"keys", "tls", "logs", "run", STORE_FOLDER})
+# What is in these is made anew at each start, by other programs too.
+MADE_ANEW = tuple(folder.path for folder in FOLDERS if not folder.backup)
 
 
-def make_folders(instance: Path) -> list[str]:
+def make_folders(instance: Path, folders: Iterable[InstanceFile] = FOLDERS) -> list[str]:
     """Make the folders that are missing, with their modes; return what was made."""
     made = []
     if not instance.exists():
         instance.mkdir(mode=ROOT.mode, parents=True)
         instance.chmod(ROOT.mode)  # mkdir is subject to the umask
         made.append(str(instance))
-    for entry in FOLDERS:
+    for entry in folders:
         folder = instance / entry.path
         if not folder.exists():
             folder.mkdir(mode=entry.mode)
@@ -88,30 +76,31 @@ def write_new(path: Path, content: bytes, mode: int) -> bool:
     return True
 
 
-def check_modes(instance: Path) -> None:
-    """Raise ConfigError when a secret is open to others or settings are theirs to write."""
-    for entry in (ROOT, *FOLDERS, *FILES):
-        path = instance / entry.path
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise ConfigError(
-                f"cannot be inspected ({type(error).__name__})",
-                file=str(path),
-                fix="check its path, owner and mode",
-            ) from None
-        mode = stat.S_IMODE(found.st_mode)
-        if entry.secret and mode & 0o077:
-            raise _too_open(path, entry, mode)
-        if mode & 0o002:
-            raise _too_open(path, entry, mode)
+def check_modes(instance: Path, files: Iterable[InstanceFile] = (ROOT, *FOLDERS, *FILES)) -> None:
+    """Raise ConfigError when a secret is open to others, or anything is theirs to write."""
+    for entry in files:
+        check_mode(instance / entry.path, entry.what, entry.mode)
 
 
-def _too_open(path: Path, entry: Entry, mode: int) -> ConfigError:
-    return ConfigError(
-        f"mode {mode:04o} lets others in ({entry.what})",
-        file=str(path),
-        fix=f"chmod {entry.mode:o} {path}",
-    )
+def check_mode(path: Path, what: str, intended: int) -> None:
+    """Raise ConfigError when a path that should have this mode lets others in.
+
+    One that is missing is no fault. A mode without rights for others is that of a secret.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be inspected ({type(error).__name__})",
+            file=str(path),
+            fix="check its path, owner and mode",
+        ) from None
+    refused = 0o002 if intended & 0o077 else 0o077
+    if mode & refused:
+        raise ConfigError(
+            f"mode {mode:04o} lets others in ({what})",
+            file=str(path),
+            fix=f"chmod {intended:o} {path}",
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from secureml.config_error import ConfigError, did_you_mean
-from secureml.pipeline import builtin_plugins, loader
+from secureml.pipeline import builtin_plugins
 from secureml.pipeline.loader import LoadedPlugin
 from secureml.pipeline.plugin import Plugin
 from secureml.settings import Settings
@@ -31,7 +31,7 @@ CONCERNS = {
 }
 # Demanded only where callers can try secrets.
 GUESSING = "brute_force"
-# A guard in observe mode refuses nothing. It is waived with its name: `observe:rate_limit`.
+# A guard in observe mode refuses nothing. It is waived with its name: `observe:NAME`.
 OBSERVED = "observe:"
 
 
@@ -81,8 +81,7 @@ def _demanded(plugins: Sequence[LoadedPlugin]) -> Iterator[tuple[str, str]]:
 
 def _taking(concern: str) -> str:
     """Return the built-in plugins that take care of a concern, as they are written in the list."""
-    found = [cls.name for cls in loader.find(builtin_plugins.names()) if cls.concern == concern]
-    return " or ".join(map(repr, found))
+    return builtin_plugins.suited(lambda cls: cls.concern == concern)
 
 
 def _refused(risk: str, what: str, cure: str) -> ConfigError:

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from secureml.pipeline import builtin_plugins
 from secureml.state.fields import ByteSize, Duration, InstancePath, StrictInteger, Writes
 from secureml.state.keypair import ALGORITHMS
 from secureml.state.secret_settings import SecretsTable
@@ -37,20 +38,7 @@ class RootTable(Schema):
         validate=validate.Length(min=1),
         metadata={
             "description": "The plugins that run, in the order they run in a phase.",
-            "example": [
-                "transport",
-                "rate_limit",
-                "api_keys",
-                "scopes",
-                "input_rules",
-                "output_rules",
-                "model_integrity",
-                "security_headers",
-                "errors",
-                "metrics",
-                "access_log",
-                "audit_log",
-            ],
+            "example": list(builtin_plugins.DEFAULT),
         },
     )
     accept_risk = fields.List(
@@ -83,7 +71,7 @@ class ModelsTable(Schema):
 
     folder = InstancePath(
         load_default="models",
-        writes=Writes(folder=True),
+        writes=Writes(folder=True, mode=0o750),
         metadata={"description": "The folder of sealed models, inside the instance folder."},
     )
     allow = fields.List(
@@ -213,8 +201,8 @@ class ServerTable(Schema):
         validate=_check_bind,
         metadata={
             "description": "Empty for a unix socket in `run/`, or `unix:/path` in a folder that is "
-            "there, or this machine's own `127.0.0.1:8000`. `[plugins.transport] trusted` must "
-            "name what connects there: `unix`, or the network.",
+            "there, or this machine's own `127.0.0.1:8000`. The plugin that decides "
+            "which peers are trusted must trust what connects there: `unix`, or the network.",
             "example": "unix:/run/secureml/gunicorn.sock",
         },
     )

@@ -15,9 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from secureml.config_error import ConfigError
-
-# What lies in these is made anew at each start, for other programs among them.
-_MADE_ANEW = ("run", "nginx")
+from secureml.layout import MADE_ANEW
 
 
 class TrustedPaths:
@@ -103,7 +101,7 @@ def _below(instance: Path) -> Iterator[Path]:
         here = Path(folder)
         yield from (here / name for name in (*folders, *files))
         if here == instance:
-            folders[:] = [name for name in folders if name not in _MADE_ANEW]
+            folders[:] = [name for name in folders if name not in MADE_ANEW]
 
 
 def _is_private(found: os.stat_result) -> bool:

@@ -26,6 +26,7 @@ from secureml import (
     StoreUnavailable,
 )
 from secureml.kit import fields
+from secureml.kit.instance_file import InstanceFile
 from secureml.kit.networks import host_prefix
 
 from .blocks import BAN, HOLD, Blocks
@@ -110,6 +111,10 @@ class Anomaly(Plugin):
     name = "anomaly"
     schema = Config
     card_section = BinsSection()
+    instance_files = (
+        InstanceFile("anomaly", "what is learned of normal traffic", 0o750, folder=True),
+        InstanceFile(f"anomaly/{FILE}", "the baseline that commands learned", 0o640),
+    )
     problems = (
         Kind("anomaly.held", 403, "This client is blocked until an operator lifts the hold"),
         Kind("anomaly.banned", 429, "Blocked for a while because of unusual behaviour"),

@@ -51,6 +51,7 @@ class ApiKeys(Plugin):
 
     name = "api_keys"
     schema = Config
+    issue_command = ("issue", "CLIENT", "--expires", "30d")
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         header: str = config["header"]

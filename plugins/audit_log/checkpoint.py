@@ -38,8 +38,14 @@ class Checkpoint:
     chain: str = ""
 
 
+def new_key() -> bytes:
+    """Return a new key that signs, in PEM without a password: its file's mode protects it."""
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return Ed25519PrivateKey.generate().private_bytes(*form, serialization.NoEncryption())
+
+
 def private_key(pem: bytes) -> Ed25519PrivateKey:
-    """Return the key that signs. Raises NoKey."""
+    """Return the key that signs. Raises InvalidKey."""
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError):
@@ -55,7 +61,7 @@ def public_text(key: Ed25519PublicKey) -> str:
 
 
 def public_key(text: str) -> Ed25519PublicKey:
-    """Return the public key from such a text. Raises NoKey."""
+    """Return the public key from such a text. Raises InvalidKey."""
     try:
         return Ed25519PublicKey.from_public_bytes(_unb64(text))
     except ValueError:

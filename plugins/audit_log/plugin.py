@@ -9,11 +9,13 @@ from __future__ import annotations
 import hmac
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin
+from secureml.kit.instance_file import InstanceFile
 
 from . import checkpoint, record
 from .chain import Chain
@@ -39,6 +41,19 @@ class AuditLog(Plugin):
     concern = "audit_log"
     schema = Config
     vital = True
+    instance_files = (
+        InstanceFile(
+            "keys/audit.key",
+            "the key that authenticates audit records",
+            make=lambda: secrets.token_hex(32).encode(),
+        ),
+        InstanceFile(
+            "keys/audit-checkpoint.key",
+            "the key that signs checkpoints of the audit log",
+            make=checkpoint.new_key,
+        ),
+    )
+    verify_command = ("verify",)
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._config, self._host = config, host
@@ -151,13 +166,16 @@ class AuditLog(Plugin):
         if self._timer is not None:
             self._timer.start()
 
-    def backup_order(self) -> list[Path]:
-        """Return the files to copy while others write, in an order that can be verified.
+    def backup_order(self) -> Iterator[Path]:
+        """Yield the files to copy while others write, in an order that can be verified.
 
-        Head and checkpoints go first: the copied chain may be ahead of them, never behind.
+        Head and checkpoints go first: the copied chain may be ahead of them, never behind. So its
+        files are listed when both are copied; by then there may be another one.
         """
-        points = [self._signer.place] if self._signer is not None else []
-        return [self._head_path, *points, *files(self._folder)]
+        yield self._head_path
+        if self._signer is not None:
+            yield self._signer.place
+        yield from files(self._folder)
 
     def records(self, after: int) -> Iterator[dict[str, Any]]:
         """Return the records after that number, in order."""

@@ -28,7 +28,7 @@ class Config(Schema):
     )
     folder = fields.InstancePath(
         load_default="logs/audit",
-        writes=fields.Writes(folder=True),
+        writes=fields.Writes(folder=True, mode=0o750),
         metadata={
             "description": ("The folder of the chain, inside the instance folder, on a local disk.")
         },
@@ -99,14 +99,14 @@ class Config(Schema):
         writes=fields.Writes(),
         metadata={
             "description": (
-                "The folder of the checkpoints, best on another machine's "
+                "The file of the checkpoints, best on another machine's "
                 "disk. A relative path is inside the instance folder."
             )
         },
     )
     head_file = fields.InstancePath(
         load_default="store/audit-head",
-        writes=fields.Writes(),
+        writes=fields.Writes(mode=0o600),
         metadata={
             "description": (
                 "A second copy of the number and MAC of the last record, "

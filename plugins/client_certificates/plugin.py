@@ -26,6 +26,8 @@ from secureml import (
     StoreUnavailable,
 )
 from secureml.kit import fields
+from secureml.kit.instance_file import InstanceFile
+from secureml.kit.proxy_requirements import ProxyRequirements
 from secureml.kit.scopes import intersect
 from secureml.kit.token_cache import TokenCache
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     import click
 
 CERTIFICATE, VERIFY = "HTTP_X_SECUREML_CLIENT_CERT", "HTTP_X_SECUREML_CLIENT_VERIFY"
+AUTHORITIES, REVOCATIONS = "tls/clients.crt", "tls/clients.crl"
 CACHE_SIZE = 1024  # of certificates read, and of certificates named: a few megabytes at most
 _NOBODY: tuple[float, None] = (0.0, None)
 _REASONS = {"early": "not_yet_valid", "expired": "expired"}
@@ -73,6 +76,15 @@ class ClientCertificates(Plugin):
     schema = Config
     identifies_by_connection = True
     aliases = ("certificates",)
+    instance_files = (
+        InstanceFile(
+            AUTHORITIES, "the authorities of client certificates, for `secureml serve`", 0o640
+        ),
+        InstanceFile(REVOCATIONS, "certificates that these authorities revoked", 0o640),
+    )
+    proxy_requirements = ProxyRequirements(
+        client_authorities=AUTHORITIES, client_revocations=REVOCATIONS
+    )
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._required, self._unverified = frozenset(config["require"]), config["unverified"]

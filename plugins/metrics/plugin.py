@@ -18,6 +18,7 @@ from marshmallow import fields as plain
 
 from secureml import ConfigError, Event, Exchange, Host, Measure, Plugin
 from secureml.kit import fields
+from secureml.kit.instance_file import InstanceFile
 
 from .certificate import validities
 from .counts import Counts
@@ -89,6 +90,16 @@ class Metrics(Plugin):
     name = "metrics"
     concern = "metrics"
     schema = Config
+    instance_files = (
+        InstanceFile(
+            "run/metrics",
+            "counters of the workers",
+            0o750,
+            folder=True,
+            backup=False,
+            service_writes=True,
+        ),
+    )
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._counts = Counts(config["clients"], config["phase_sample"])

@@ -16,6 +16,7 @@ from marshmallow import fields as plain
 
 from secureml import Artifact, ConfigError, Host, Plugin
 from secureml.kit import fields
+from secureml.kit.instance_file import InstanceFile
 from secureml.kit.model_signature import read_public_key, verify_signature
 
 
@@ -38,6 +39,15 @@ class ModelIntegrity(Plugin):
     name = "model_integrity"
     concern = "model_integrity"
     schema = Config
+    instance_files = (
+        InstanceFile("model_integrity", "public keys of trusted model signers", 0o750, folder=True),
+        InstanceFile(
+            "model_integrity/signing.pem",
+            "the public key of the key that signs models",
+            0o640,
+            public_sealing_key=True,
+        ),
+    )
 
     def __init__(self, config: Mapping[str, Any], host: Host) -> None:
         self._keys = [_read_key(host.instance / path) for path in config["keys"]]

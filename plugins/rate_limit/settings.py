@@ -6,6 +6,7 @@ It is too large for plugin.py, and may import the core as that may.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from marshmallow import Schema, ValidationError, validate
@@ -173,7 +174,9 @@ class Config(Schema):
     )
     counters = PathField(
         load_default="counters.db",
-        writes=fields.Writes(beside=(*fields.DATABASE.beside, ".concurrency", ".failures")),
+        writes=replace(
+            fields.DATABASE, beside=(*fields.DATABASE.beside, ".concurrency", ".failures")
+        ),
         metadata={
             "description": "The file of counters of windows shorter than a day; it may be on a "
             "tmpfs. The locks of `at once` are in a file beside it."

@@ -87,7 +87,7 @@ class Config(Schema):
     )
     file = fields.InstancePath(
         load_default="store/theft_guard.table",
-        writes=fields.Writes(),
+        writes=fields.Writes(mode=0o600),
         metadata={"description": "The table in shared memory, inside the instance folder."},
     )
 

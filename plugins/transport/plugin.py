@@ -7,6 +7,7 @@ for any). Runs in RESPOND, where pages of allowed origins are let read the answe
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from marshmallow import fields as plain
 
 from secureml import ConfigError, Exchange, Host, Plugin, Problem
 from secureml.kit import fields
+from secureml.kit.instance_file import InstanceFile
+from secureml.kit.proxy_requirements import ProxyRequirements
 from secureml.kit.secrets import LiveSecret, SecretUnavailable
 
 from .origins import EXPOSED, fault_of
@@ -77,6 +80,14 @@ class Transport(Plugin):
     name = "transport"
     concern = "transport"
     schema = Config
+    proxy_verification_keys = ("trusted", "edge_token")
+    instance_files = (
+        InstanceFile(
+            "keys/edge-token",
+            "the edge token, by which Nginx is recognised",
+            make=lambda: secrets.token_urlsafe(32).encode(),
+        ),
+    )
     # Whoever is asked earlier sees no address, and takes all strangers for one.
     first_at = ("admit",)
 
@@ -88,6 +99,11 @@ class Transport(Plugin):
                 fix='trusted = ["unix"] behind the bundled Nginx',
             )
         self._origins = frozenset(_origin(word) for word in config["allow_origins"])
+        self.proxy_requirements = ProxyRequirements(
+            hosts=tuple(config["hosts"]),
+            token=config["edge_token"].reference if config["edge_token"] else "",
+            allowed_origins=tuple(config["allow_origins"]),
+        )
         networks = tuple(_network(word) for word in config["trusted"] if word != "unix")
         self._token = _token(config["edge_token"], host)
         # By the list alone nobody is proven: whoever may open the socket could say anything.

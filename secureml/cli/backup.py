@@ -1,7 +1,8 @@
 """``secureml backup FILE``: all that an instance is, in one file, while it serves.
 
 Taken: the instance folder with modes and owners, databases as they stand between two
-transactions, and what the settings name outside it. ``--system`` adds what docs/install.md puts
+transactions, and what the settings name outside it. Left out is what the core or a plugin declares
+as made anew at each start (`InstanceFile.backup`). ``--system`` adds what docs/install.md puts
 elsewhere: Nginx, certificates, units, logrotate. What is not in it is said.
 """
 
@@ -21,12 +22,12 @@ from secureml.cli import archive
 from secureml.cli.main import CommandContext
 from secureml.config_error import ConfigError
 from secureml.kit.output import emit, json_option
+from secureml.pipeline import file_claims
 
 if TYPE_CHECKING:
     from secureml.core import Core
+    from secureml.settings import Settings
 
-# Made anew at each start: sockets, counters of living workers, what `serve` writes for Nginx.
-LEFT_OUT = ("run", "nginx")
 SYSTEM = (
     "etc/nginx/nginx.conf",
     "etc/nginx/nginx.conf.debian",
@@ -37,6 +38,7 @@ SYSTEM = (
     "var/lib/secureml-acme",
 )
 _ELSEWHERE = re.compile(r"(env|systemd|vault|aws):\S+")
+_REDIS = re.compile(r"(redis|valkey)s?(\+unix)?:")
 
 
 @click.command()
@@ -91,7 +93,7 @@ def save(core: Core, file: Path, outside: list[Path]) -> archive.Manifest:
             os.fdopen(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened,
         ):
             writer = archive.Writer(opened, scratch)
-            _instance(writer, instance, _order(core))
+            _instance(writer, core)
             for path in (*named, *outside):
                 for each in _tree(path):
                     _add(writer, each, f"outside{each}")
@@ -105,19 +107,19 @@ def save(core: Core, file: Path, outside: list[Path]) -> archive.Manifest:
     return manifest
 
 
-def _instance(writer: archive.Writer, instance: Path, last: list[Path]) -> None:
-    """Add the instance folder; of the files in ``last`` only these, at the end, in their order."""
-    held = {(path.parent, path.suffix) for path in last if path.suffix}
-    listed = set(last)
+def _instance(writer: archive.Writer, core: Core) -> None:
+    """Add the instance folder; what plugins want copied last at the end, in their order."""
+    instance, left_out, listed = core.settings.instance, _left_out(core), set(_order(core))
+    held = {(path.parent, path.suffix) for path in listed if path.suffix}
     for path in _tree(instance, instance):
-        inside = path.relative_to(instance).parts
-        if len(inside) > 1 and inside[0] in LEFT_OUT and not path.is_dir():
+        if not left_out.isdisjoint((path, *path.parents)) and not path.is_dir():
             continue
-        # One that came to be since the order was asked for would follow on nothing.
+        # Also one that came to be since the order was asked for: its turn comes at the end.
         if path in listed or ((path.parent, path.suffix) in held and path.is_file()):
             continue
         _add(writer, path, _name(path, instance), follow=_leads_out(path, instance))
-    for path in last:
+    # Asked again, file by file: what a plugin lists after a file was copied is newer than the copy.
+    for path in _order(core):
         if path.exists():
             _add(writer, path, _name(path, instance))
 
@@ -138,14 +140,17 @@ def _name(path: Path, instance: Path) -> str:
     return f"outside{path}"
 
 
-def _order(core: Core) -> list[Path]:
-    """Return what plugins want copied last, in their order."""
-    return [
-        path
-        for loaded in core.plugins
-        if hasattr(loaded.plugin, "backup_order")
-        for path in loaded.plugin.backup_order()
-    ]
+def _left_out(core: Core) -> set[Path]:
+    """Return what is made anew at each start; its folders are kept, without what is in them."""
+    owned = file_claims.files([type(loaded.plugin) for loaded in core.plugins])
+    return {core.settings.instance / path for path in file_claims.left_out(owned)}
+
+
+def _order(core: Core) -> Iterator[Path]:
+    """Yield what plugins want copied last, in their order."""
+    for loaded in core.plugins:
+        if hasattr(loaded.plugin, "backup_order"):
+            yield from loaded.plugin.backup_order()
 
 
 def _tree(path: Path, inside: Path | None = None) -> Iterator[Path]:
@@ -182,15 +187,21 @@ def _named_outside(core: Core) -> tuple[list[Path], list[str]]:
         found.append(Path(url.database or ""))
     else:
         missing.append("the store, which is in PostgreSQL: pg_dump")
-    for text in _texts(settings.plugin_tables):
+    for name, text in _texts_of_plugins(settings):
         if text.startswith("file:/"):
             found.append(Path(text.removeprefix("file:")))
         elif _ELSEWHERE.fullmatch(text):
             missing.append(text)
-        elif text.startswith(("redis:", "rediss:")):
-            missing.append("counters of limits, which are in Redis")
+        elif _REDIS.match(text):
+            missing.append(f"what {name} keeps in Redis")
     inside = settings.instance
     return [p for p in found if p.exists() and not p.is_relative_to(inside)], missing
+
+
+def _texts_of_plugins(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, table in settings.plugin_tables.items():
+        for text in _texts(table):
+            yield name, text
 
 
 def _texts(value: Any) -> Iterator[str]:

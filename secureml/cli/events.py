@@ -15,6 +15,7 @@ import click
 
 from secureml.cli.main import CommandContext
 from secureml.kit.output import json_option, record_line
+from secureml.pipeline import builtin_plugins
 
 PAUSE = 0.25  # seconds between two looks with --follow
 Recall = Callable[[int], Iterable[Mapping[str, Any]]]
@@ -63,7 +64,8 @@ def _recall(context: CommandContext) -> Recall:
             found: Recall = loaded.plugin.records
             return found
     raise click.ClickException(
-        'no enabled plugin keeps events; fix: add "audit_log" to plugins in [secureml]'
+        "no enabled plugin keeps events; fix: add "
+        f"{builtin_plugins.suited(lambda cls: hasattr(cls, 'records'))} to plugins in [secureml]"
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
+import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from marshmallow import ValidationError
@@ -13,8 +15,12 @@ from secureml.cli import certificates
 from secureml.cli.main import CommandContext
 from secureml.config_error import ConfigError
 from secureml.kit.output import emit, json_option
-from secureml.layout import STORE_FOLDER, make_folders, write_new
+from secureml.layout import SEALING_KEY, STORE_FOLDER, make_folders, write_new
+from secureml.pipeline import builtin_plugins
 from secureml.state.fields import HostName
+
+if TYPE_CHECKING:
+    from secureml.kit.instance_file import InstanceFile
 
 LOCAL = ["localhost", "127.0.0.1", "::1"]
 
@@ -24,8 +30,7 @@ SETTINGS = """\
 
 [secureml]
 profile = "{profile}"
-plugins = ["transport", "rate_limit", "api_keys", "scopes", "input_rules", "output_rules",
-           "model_integrity", "security_headers", "errors", "metrics", "access_log", "audit_log"]
+plugins = [{plugins}]
 
 [plugins.transport]
 trusted = ["unix"]
@@ -87,11 +92,11 @@ def init(context: CommandContext, profile: str, hosts: tuple[str, ...], as_json:
     if not names:
         raise click.UsageError("production needs the public name of this server: --host NAME")
     made = make_folders(instance)
-    made += _keys(instance)
     if development and certificates.make(instance / "tls", names, certificates.utc_now()):
         made.append("tls/server.crt")
     text = SETTINGS.format(
         profile=profile,
+        plugins=_wrapped(builtin_plugins.DEFAULT),
         hosts=", ".join(f'"{name}"' for name in names),
         direct=str(development).lower(),
     )
@@ -99,6 +104,7 @@ def init(context: CommandContext, profile: str, hosts: tuple[str, ...], as_json:
         text += _store(instance)
     if write_new(instance / "secureml.toml", text.encode(), 0o640):
         made.append("secureml.toml")
+    made += _files_of_plugins(instance)
     made += _store_and_first_key(instance)
     emit(
         {"instance": str(instance), "made": made},
@@ -115,27 +121,43 @@ def _store(instance: Path) -> str:
     return STORE.format(folder=STORE_FOLDER)
 
 
-def _keys(instance: Path) -> list[str]:
+def _wrapped(names: Sequence[str]) -> str:
+    """Return the list of plugins in lines that fit under ``plugins = [``."""
+    text = ", ".join(f'"{name}"' for name in names)
+    return f"\n{' ' * len('plugins = [')}".join(textwrap.wrap(text, 85))
+
+
+def _files_of_plugins(instance: Path) -> list[str]:
+    """Make what the plugins of the settings declare, and the key that seals models."""
+    from secureml import settings
+    from secureml.pipeline import file_claims, loader
+
+    found = settings.read(instance)
+    try:
+        owned = file_claims.files(loader.find(found.plugins))
+    except ConfigError as error:
+        raise error.within(file=found.file) from None
+    made = make_folders(instance, [file for file in owned if file.folder])
+    for file in owned:
+        if file.make is not None and not (instance / file.path).exists():
+            write_new(instance / file.path, file.make(), file.mode)
+            made.append(file.path)
+    return made + _sealing_key(instance, [file for file in owned if file.public_sealing_key])
+
+
+def _sealing_key(instance: Path, halves: Sequence[InstanceFile]) -> list[str]:
+    """Make the key that seals models; ``halves`` are where plugins want its public half."""
     from secureml.models.artifact import signature
 
-    made = []
-    token = secrets.token_urlsafe(32).encode()
-    if write_new(instance / "keys" / "edge-token", token, 0o600):
-        made.append("keys/edge-token")
-    if write_new(instance / "keys" / "audit.key", secrets.token_hex(32).encode(), 0o600):
-        made.append("keys/audit.key")
-    checkpoints = signature.private_pem(signature.generate_key())
-    if write_new(instance / "keys" / "audit-checkpoint.key", checkpoints, 0o600):
-        made.append("keys/audit-checkpoint.key")
-    private = instance / "keys" / "model-signing.key"
-    public = instance / "model_integrity" / "signing.pem"
+    private, publics = instance / SEALING_KEY, [instance / half.path for half in halves]
     # A machine that only serves has the public half alone: its private half is elsewhere.
-    if not private.exists() and not public.exists():
-        key = signature.generate_key()
-        write_new(private, signature.private_pem(key), 0o600)
-        write_new(public, signature.public_pem(key.public_key()), 0o640)
-        made += ["keys/model-signing.key", "model_integrity/signing.pem"]
-    return made
+    if any(path.exists() for path in (private, *publics)):
+        return []
+    key = signature.generate_key()
+    write_new(private, signature.private_pem(key), 0o600)
+    for half in halves:
+        write_new(instance / half.path, signature.public_pem(key.public_key()), half.mode)
+    return [SEALING_KEY, *(half.path for half in halves)]
 
 
 def _store_and_first_key(instance: Path) -> list[str]:

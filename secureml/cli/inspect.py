@@ -27,20 +27,21 @@ def check(context: CommandContext, every_model: bool, as_json: bool) -> None:
     """
     from secureml.app import create_app
     from secureml.cli.nginx_conf import check_agreement
+    from secureml.pipeline.proxy import required
     from secureml.secret_report import ages
 
     try:
         app = create_app(context.instance, warn=False)
-        check_agreement(app.extensions["secureml"].settings)
-        unknown_tiers = _check_names(app.extensions["secureml"])
+        core = app.extensions["secureml"]
+        check_agreement(core.settings, required(core.plugins))
+        unknown_tiers = _check_names(core)
         if every_model:
-            _demand_every_model(app.extensions["secureml"])
+            _demand_every_model(core)
     except ConfigError as error:
         if not as_json:
             raise
         emit({"ok": False, "error": str(error)}, as_json, "")
         raise SystemExit(2) from None
-    core = app.extensions["secureml"]
     models = {name: core.models.current(name) for name in core.models.names()}
     secrets = ages(core, time.time())
     warnings = unknown_tiers + _warnings(core)

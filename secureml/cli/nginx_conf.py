@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.nginx_files import APPLICATION, application_conf, bracketed, served_hosts
+from secureml.cli.nginx_files import APPLICATION, application_conf, bracketed
 from secureml.config_error import ConfigError
 from secureml.kit.output import emit, json_option
+from secureml.pipeline import proxy
 from secureml.settings_schema import NGINX_FOLDER
 
 if TYPE_CHECKING:
+    from secureml.pipeline.proxy import Proxy
     from secureml.settings import Settings
 
 
@@ -31,11 +33,11 @@ log = logging.getLogger("secureml")
 @click.pass_obj
 def nginx_conf(context: CommandContext, as_json: bool) -> None:
     """Print application.conf: the settings that Nginx needs to know."""
-    text = application_conf(context.core.settings)
+    text = application_conf(context.core.settings, proxy.required(context.core.plugins))
     emit({"file": APPLICATION, "text": text}, as_json, text.rstrip("\n"))
 
 
-def check_agreement(settings: Settings) -> None:
+def check_agreement(settings: Settings, required: Proxy) -> None:
     """Refuse settings that the Nginx on this machine does not know; raises ConfigError.
 
     Only in production, where Nginx is not started by us, and where [server] nginx says that its
@@ -44,12 +46,12 @@ def check_agreement(settings: Settings) -> None:
     if not settings.production or not settings.nginx:
         return
     folder = Path(settings.nginx)
-    _check_application(settings, folder / APPLICATION)
-    _check_names(settings, folder / "names.conf")
+    _check_application(settings, required, folder / APPLICATION)
+    _check_names(required, folder / "names.conf")
 
 
-def _check_application(settings: Settings, file: Path) -> None:
-    expected = application_conf(settings)
+def _check_application(settings: Settings, required: Proxy, file: Path) -> None:
+    expected = application_conf(settings, required)
     found = _read(file)
     if found is None:
         _say_missing(settings, file)
@@ -85,7 +87,7 @@ def _say_missing(settings: Settings, file: Path) -> None:
     log.info("%s", error)  # what is shipped is compared then
 
 
-def _check_names(settings: Settings, file: Path) -> None:
+def _check_names(required: Proxy, file: Path) -> None:
     found = _read(file)
     words = [line.rstrip(";").split() for line in _directives(found or "")]
     known = {name.lower() for word, *names in filter(None, words) if word == "server_name"
@@ -94,12 +96,12 @@ def _check_names(settings: Settings, file: Path) -> None:
         return
     if any(word[0] in "~*." or word.endswith("*") for word in known):
         return  # a pattern: whether it means a name, only Nginx knows
-    for host in served_hosts(settings):
+    for host, plugin in required.hosts.items():
         if bracketed(host).lower().removesuffix(".") not in known:
             raise ConfigError(
-                f"server_name lacks {host!r}, which is in [plugins.transport] hosts",
+                f"server_name lacks {host!r}, a host name of [plugins.{plugin}]",
                 file=str(file),
-                fix=f"add {bracketed(host)} to server_name there, or remove it from hosts",
+                fix=f"add {bracketed(host)} to server_name there, or remove it from the settings",
             )
 
 

@@ -16,11 +16,10 @@ from secureml.config_error import ConfigError
 from secureml.state.secrets.references import SecretSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from secureml.pipeline.proxy import Proxy
     from secureml.settings import Settings
 
-REFERENCE = "file:keys/edge-token"  # where `secureml init` puts it
+LOCAL = ["localhost", "127.0.0.1", "::1"]  # where no plugin names what is served
 APPLICATION = "application.conf"  # the include that is made from the settings
 _PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
@@ -35,18 +34,19 @@ FIXED = (
 )
 
 
-def command(nginx: str, settings: Settings, checkout: Path, bind: str, port: int) -> list[str]:
+def command(
+    nginx: str, settings: Settings, proxy: Proxy, checkout: Path, bind: str, port: int
+) -> list[str]:
     """Write what Nginx needs into the instance folder and return the command that runs it."""
-    instance, hosts = settings.instance, served_hosts(settings)
-    token = settings.plugin_tables.get("transport", {}).get("edge_token") or REFERENCE
+    instance = settings.instance
     folder = instance / "nginx"
     sites = folder / "deploy" / "nginx"
     sites.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(checkout / "nginx.conf", folder / "nginx.conf")
     for name in FIXED:
         shutil.copyfile(checkout / "deploy" / "nginx" / name, sites / name)
-    values = site_values(instance, hosts, bind, port, token)
-    for name, text in {**values, APPLICATION: application_conf(settings)}.items():
+    values = site_values(instance, proxy, bind, port)
+    for name, text in {**values, APPLICATION: application_conf(settings, proxy)}.items():
         path = sites / name
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
@@ -54,11 +54,9 @@ def command(nginx: str, settings: Settings, checkout: Path, bind: str, port: int
     return [nginx, "-p", f"{folder}/", "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
 
 
-def site_values(
-    instance: Path, hosts: Sequence[str], bind: str, port: int, reference: str = REFERENCE
-) -> dict[str, str]:
+def site_values(instance: Path, proxy: Proxy, bind: str, port: int) -> dict[str, str]:
     """Return the text of each include that differs between machines."""
-    token = _token(instance, reference)
+    hosts, token = list(proxy.hosts) or LOCAL, _token(instance, proxy)
     # Nginx drops to another user when root starts it; that user could not open our socket.
     user = "user root;\n" if os.geteuid() == 0 else ""
     return {
@@ -74,22 +72,15 @@ def site_values(
         # A client that goes to a bare address names no server; it must get an answer here.
         "strangers.conf": "ssl_reject_handshake off;\n",
         "upstream.conf": f'server "unix:{instance}/run/gunicorn.sock";\n',
-        "client_certificates.conf": _client_certificates(instance / "tls"),
+        "client_certificates.conf": _client_certificates(instance, proxy),
         "edge_token.conf": f'set $edge_token "{token}";\n',
     }
 
 
-def served_hosts(settings: Settings) -> list[str]:
-    """Return the names the application answers for, which Nginx must know as well."""
-    table = settings.plugin_tables.get("transport", {})
-    return list(table.get("hosts", ["localhost", "127.0.0.1", "::1"]))
-
-
-def application_conf(settings: Settings) -> str:
+def application_conf(settings: Settings, proxy: Proxy) -> str:
     """Return the include that says to Nginx what the application's settings say."""
-    origins = settings.plugin_tables.get("transport", {}).get("allow_origins", [])
     # As expressions: words alone would be compared without regard to capitals.
-    lines = [f'    "~^{re.escape(origin)}$" "{origin}";' for origin in dict.fromkeys(origins)]
+    lines = [f'    "~^{re.escape(origin)}$" "{origin}";' for origin in proxy.allowed_origins]
     return "\n".join(
         [
             _MADE,
@@ -105,22 +96,27 @@ def application_conf(settings: Settings) -> str:
     )
 
 
-def _client_certificates(folder: Path) -> str:
-    """Ask clients for certificates where the authorities that sign them are laid down."""
-    if not (folder / "clients.crt").exists():
+def _client_certificates(instance: Path, proxy: Proxy) -> str:
+    """Ask clients for certificates where a plugin wants them and their authorities are there."""
+    authorities, revocations = proxy.client_authorities, proxy.client_revocations
+    if not authorities or not (instance / authorities).exists():
         return ""
-    revoked = f'ssl_crl "{folder}/clients.crl";\n' if (folder / "clients.crl").exists() else ""
-    return f'ssl_client_certificate "{folder}/clients.crt";\nssl_verify_client optional;\n{revoked}'
+    revoked = f'ssl_crl "{instance / revocations}";\n'
+    return (
+        f'ssl_client_certificate "{instance / authorities}";\nssl_verify_client optional;\n'
+        f"{revoked * bool(revocations and (instance / revocations).exists())}"
+    )
 
 
-def _token(instance: Path, reference: str) -> str:
-    token = SecretSource(reference).read(instance).reveal().decode("ascii", "replace")
+def _token(instance: Path, proxy: Proxy) -> str:
+    if not proxy.token:
+        return ""  # no plugin asks for one
+    token = SecretSource(proxy.token).read(instance).reveal().decode("ascii", "replace")
     # It is written between quotes into what Nginx reads, where $ and " mean something.
     if not _PLAIN.fullmatch(token):
         raise ConfigError(
             "the edge token may contain only letters, digits and - _ . + / = ~",
-            table="plugins.transport",
-            key="edge_token",
+            table=f"plugins.{proxy.token_plugin}",
             fix="make another: openssl rand -base64 32",
         )
     return token
@@ -133,7 +129,7 @@ def bracketed(host: str) -> str:
 
 _MADE = """\
 # What the application's settings say and Nginx must know as well. Do not edit it: after a change of
-# [payload] body, [server] timeout or [plugins.transport] allow_origins write it again with
+# [payload] body, [server] timeout or the origins that a plugin allows write it again with
 # `secureml nginx-conf` and reload Nginx. `secureml check` compares it with the settings."""
 _STATUS = "location = /status { stub_status; default_type text/plain; }\n"
 _PATHS = """\

@@ -7,7 +7,7 @@ what it is for is the same everywhere, so `--help` is answered without one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,6 +58,11 @@ def to_read_about(word: str, why: ConfigError | None = None) -> click.Command | 
 def words_of_ours() -> list[str]:
     """Return what the commands of our own plugins would be called, for suggestions."""
     return [folder.replace("_", "-") for folder in builtin_plugins.names()]
+
+
+def line_of(cls: type[Plugin], words: Sequence[str]) -> str:
+    """Return a command of a plugin as an operator types it."""
+    return " ".join(("secureml", _name_of(cls), *words))
 
 
 def _offering(core: Core) -> list[LoadedPlugin]:

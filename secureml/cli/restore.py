@@ -23,8 +23,6 @@ from secureml.cli.main import CommandContext
 from secureml.config_error import ConfigError
 from secureml.kit.output import emit, json_option
 
-NEXT = "next, run: secureml check, then secureml audit-log verify"
-
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -58,7 +56,22 @@ def restore(context: CommandContext, file: Path, instance_only: bool, as_json: b
     lines += [f"kept: {path}" for path in kept]
     lines += [f"not in it: {what}" for what in manifest.missing]
     lines += [f"warning: {warning}" for warning in warnings]
-    emit({**data, "missing": list(manifest.missing)}, as_json, "\n".join([*lines, NEXT]))
+    lines.append(f"next, run: {', then '.join(_next(instance))}")
+    emit({**data, "missing": list(manifest.missing)}, as_json, "\n".join(lines))
+
+
+def _next(instance: Path) -> list[str]:
+    """Return the commands that say whether what was restored is whole."""
+    from secureml import settings
+    from secureml.cli.plugin_commands import line_of
+    from secureml.pipeline import loader
+
+    try:
+        classes = loader.find(settings.read(instance).plugins)
+    except ConfigError:
+        classes = []  # `check` says why
+    found = [line_of(cls, cls.verify_command) for cls in classes if cls.verify_command]
+    return ["secureml check", *found]
 
 
 def _elsewhere(instance: Path, saved_from: Path) -> list[str]:

@@ -26,6 +26,7 @@ from secureml.cli.processes import Running
 from secureml.config_error import ConfigError
 from secureml.kit.networks import is_loopback
 from secureml.kit.output import json_option
+from secureml.pipeline import proxy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds a start may take before it counts as failed
@@ -63,7 +64,7 @@ def serve(
     _require_model(context, model)
     _clear_sockets(instance / "run")
     _check_port(bind, port)
-    front = nginx_files.command(nginx, settings, CHECKOUT, bind, port) if nginx else None
+    front = _nginx_command(context, nginx, bind, port) if nginx else None
     running = Running(CHECKOUT, instance)
     try:
         running.start(
@@ -74,12 +75,17 @@ def serve(
             # Nginx's SIGTERM cuts off whatever it is answering; after SIGQUIT it finishes first.
             running.start(front, stop=signal.SIGQUIT)
         _wait_until_ready(running, tls / "ca.crt", bind, port)
-        _announce(instance, port, nginx=front is not None, model=model, as_json=as_json)
+        _announce(context, port, nginx=front is not None, model=model, as_json=as_json)
         running.watch()
     except KeyboardInterrupt:
         click.echo("stopping", err=True)
     finally:
         running.stop()
+
+
+def _nginx_command(context: CommandContext, nginx: str, bind: str, port: int) -> list[str]:
+    settings, required = context.core.settings, proxy.required(context.core.plugins)
+    return nginx_files.command(nginx, settings, required, CHECKOUT, bind, port)
 
 
 def _require_model(context: CommandContext, name: str | None) -> None:
@@ -201,8 +207,11 @@ def _is_ready(authority: Path, bind: str, port: int) -> bool:
         connection.close()
 
 
-def _announce(instance: Path, port: int, *, nginx: bool, model: str | None, as_json: bool) -> None:
-    ready = {"address": f"https://localhost:{port}", "authority": str(instance / "tls" / "ca.crt")}
+def _announce(
+    context: CommandContext, port: int, *, nginx: bool, model: str | None, as_json: bool
+) -> None:
+    authority = context.instance / "tls" / "ca.crt"
+    ready = {"address": f"https://localhost:{port}", "authority": str(authority)}
     if not as_json:
         click.echo(f"address    {ready['address']}\nauthority  {ready['authority']}")
     if not nginx:
@@ -212,7 +221,7 @@ def _announce(instance: Path, port: int, *, nginx: bool, model: str | None, as_j
             err=True,
         )
     if model:
-        ready |= welcome.greet(instance, model, port)
+        ready |= welcome.greet(context.core, model, port)
     if as_json:
         # One line: a reader must not wait for the end of the output, which comes with Ctrl-C.
         click.echo(json.dumps({**ready, "nginx": nginx}))

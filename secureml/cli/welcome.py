@@ -8,21 +8,44 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from secureml.pipeline import builtin_plugins
+from secureml.pipeline.plugin_attributes import CLIENT as PLACEHOLDER
+
+if TYPE_CHECKING:
+    from secureml.core import Core
+    from secureml.pipeline.plugin import Plugin
 
 CLIENT = "demo"
 
 
-def greet(instance: Path, model: str, port: int) -> dict[str, str]:
-    """Return ``key`` and ``curl``; the key comes from the commands an operator would type."""
+def greet(core: Core, model: str, port: int) -> dict[str, str]:
+    """Return ``key`` and ``curl``; the key comes from the commands an operator would type.
+
+    Raises click.ClickException where no enabled plugin issues keys.
+    """
+    instance, plugin = core.settings.instance, _issuer(core)
     _command(instance, ["clients", "add", CLIENT], may_fail=True)
-    key = _command(instance, ["api-keys", "issue", CLIENT, "--expires", "30d"])["key"]
-    return {"key": key, "curl": curl_line(instance, model, port, key)}
+    words = [CLIENT if word == PLACEHOLDER else word for word in plugin.issue_command]
+    key = _command(instance, [plugin.name.replace("_", "-"), *words])["key"]
+    header = f"{plugin.credential_header}: {key}"
+    return {"key": key, "curl": curl_line(instance, model, port, header)}
 
 
-def curl_line(instance: Path, model: str, port: int, key: str) -> str:
+def _issuer(core: Core) -> Plugin:
+    for loaded in core.plugins:
+        if loaded.plugin.issue_command and loaded.plugin.credential_header:
+            return loaded.plugin
+    names = builtin_plugins.suited(lambda cls: bool(cls.issue_command))
+    raise click.ClickException(
+        f"no enabled plugin issues keys; fix: add {names} to plugins in [secureml]"
+    )
+
+
+def curl_line(instance: Path, model: str, port: int, header: str) -> str:
     """Return one line that asks ``model`` about the first row its seal was proved with."""
     from secureml.models.serving.registry import Registry
     from secureml.settings import read
@@ -36,7 +59,7 @@ def curl_line(instance: Path, model: str, port: int, key: str) -> str:
         "--cacert",
         str(instance / "tls" / "ca.crt"),
         "-H",
-        f"X-API-Key: {key}",
+        header,
         "-H",
         "Content-Type: application/json",
         "-d",

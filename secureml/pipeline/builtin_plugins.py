@@ -6,12 +6,13 @@ Nothing is enabled by being found here: help, advice and sealing know them, the 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from secureml.config_error import ConfigError
 from secureml.pipeline import loader
 from secureml.pipeline.plugin import Plugin
 
@@ -24,6 +25,44 @@ def names() -> list[str]:
     package = find_spec("plugins")
     folders = list((package and package.submodule_search_locations) or ())
     return [module.name for module in pkgutil.iter_modules(folders) if module.ispkg]
+
+
+# What `secureml init` enables: the list of its settings, and of the example of all settings.
+DEFAULT = (
+    "transport",
+    "rate_limit",
+    "api_keys",
+    "scopes",
+    "input_rules",
+    "output_rules",
+    "model_integrity",
+    "security_headers",
+    "errors",
+    "metrics",
+    "access_log",
+    "audit_log",
+)
+
+
+def classes() -> list[type[Plugin]]:
+    """Return the class of each that can be imported; one may need a library that is not here."""
+    found = []
+    for name in names():
+        try:
+            found += loader.find([name])
+        except ConfigError:
+            continue
+    return found
+
+
+def suited(fits: Callable[[type[Plugin]], bool]) -> str:
+    """Return the names of those that would do, as an operator writes them: 'a' or 'b'.
+
+    One with a risk is last, with its risk.
+    """
+    found = sorted(filter(fits, classes()), key=lambda cls: (bool(cls.risk), cls.name))
+    words = [f"{cls.name!r}{f' (it {cls.risk})' * bool(cls.risk)}" for cls in found]
+    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def card_sections_of(classes: Sequence[type[Plugin]]) -> dict[str, CardSection]:

@@ -1,7 +1,7 @@
 """From a refusal to the response that carries it, whatever else has failed by then.
 
-The wording is the ``errors`` plugin's where one renders, else the bare one: removing a
-plugin may make us terse, never talkative.
+The wording is that of the plugin that has `render`, else the bare one: removing a plugin
+may make us terse, never talkative.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One request and its answer as the phases see them.
 
 Facts that two plugins need are fields here, so that plugins need not know one another.
-The pipeline writes; plugins read. The exceptions are methods: the peer, which ``transport``
+The pipeline writes; plugins read. The exceptions are methods: the peer, which a plugin at ADMIT
 sets once (a second attempt is a fault of ours and fails the request), `allow_origin`, what is
 written with `add_event` and `add_warning`, and `replace_rows`.
 """

@@ -99,7 +99,7 @@ def _import(entry: str) -> type[Plugin]:
                 f"{entry!r} is not a plugin name",
                 table="secureml",
                 key="plugins",
-                fix="use a name such as api_keys, or package.module:Class",
+                fix="use the name of a folder in plugins/, or package.module:Class",
             )
         module_name, attribute = f"plugins.{entry}", "plugin"
     try:

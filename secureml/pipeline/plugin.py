@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from marshmallow import Schema
 
+from secureml.kit.instance_file import InstanceFile
+from secureml.kit.proxy_requirements import ProxyRequirements
 from secureml.pipeline.events import Event, Measure
 from secureml.pipeline.phases import Phase
 from secureml.pipeline.problems import Kind
@@ -80,17 +82,30 @@ class Plugin:
     schema: ClassVar[type[Schema]] = Schema
     # A vital recorder that fails turns the answer into a 503: unwritten means unanswered.
     vital: ClassVar[bool] = False
-    # The concern that it takes care of, such as "rate_limit": production demands each of them.
+    # The concern that it takes care of, of those that production demands (`production.CONCERNS`).
     concern: ClassVar[str] = ""
     # Why production does not run with it unless that is waived by its name: "gives access to all".
     risk: ClassVar[str] = ""
     # Whether callers can try passwords or secrets at its routes: production slows guessing then.
     accepts_secrets: ClassVar[bool] = False
+    # What it owns in the instance folder at paths that no setting moves: modes, backups, what
+    # other plugins may not write and what `secureml init` makes follow from it.
+    instance_files: ClassVar[Sequence[InstanceFile]] = ()
+    # What it needs of the proxy in front; set on the instance where it varies.
+    proxy_requirements: ProxyRequirements | None = None
+    # The keys of its table by which it verifies that a request comes from the proxy, to be named
+    # where such a plugin is missing; empty where it never does. See `verifies_proxy`.
+    proxy_verification_keys: ClassVar[tuple[str, ...]] = ()
+    # Its command that issues a key to a client (CLIENT in it), which with --json prints an object
+    # with the `key` for its `credential_header`: ``secureml NAME WORDS``.
+    issue_command: ClassVar[tuple[str, ...]] = ()
+    # Its command that verifies its files, such as after a restore: ``secureml NAME WORDS``.
+    verify_command: ClassVar[tuple[str, ...]] = ()
     # Problem codes the plugin adds, each beginning with its own name and a dot.
     problems: ClassVar[tuple[Kind, ...]] = ()
     # Scopes it asks about itself, beside those that its routes demand.
     scopes: ClassVar[tuple[str, ...]] = ()
-    # Other words its commands answer to, beside its name: `secureml limits` is `rate-limit`.
+    # Other words its commands answer to, beside its name, such as a short one.
     aliases: ClassVar[tuple[str, ...]] = ()
     # Plugins that must come later in the operator's list, where they are in it: in every phase the
     # list is the order, and who wants to see what others take away must be asked first.

@@ -10,18 +10,16 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property, partial, partialmethod
 from types import FunctionType, MethodType
 from typing import Any, NamedTuple
-
-from marshmallow import Schema
 
 from secureml.config_error import ConfigError
 from secureml.pipeline.call_analysis import AWAITED, never_runs, source_of, takes, written
 from secureml.pipeline.phases import Phase
 from secureml.pipeline.plugin import EXTRAS, Plugin
-from secureml.pipeline.problems import Kind
+from secureml.pipeline.plugin_attributes import ATTRIBUTES
 from secureml.pipeline.unawaited_calls import idle_code
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -61,80 +59,22 @@ FORMS = {
     "start_worker": Form(("threads: int",), "None"),
     "credentials": Form(("client: str",), "list[Credential]"),
     "check_routes": Form(("routes: frozenset[str]",), "None"),
-    "backup_order": Form((), "list[Path]"),
+    "backup_order": Form((), "Iterator[Path]"),
     "close": Form((), "None"),
 }
 _INIT = Form(("config: Mapping[str, Any]", "host: Host"), "None")
 # Whoever calls these goes through what they return, so a generator of them does run.
-_ITERATED = frozenset({"records", "measures", "credentials"})
+_ITERATED = frozenset({"records", "measures", "credentials", "backup_order"})
 _PHASES = tuple(phase.value for phase in Phase)
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _are_texts(value: Any) -> bool:
-    # One text alone would be read letter by letter, and no letter is anybody's name.
-    return isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value)
-
-
-def _are_kinds(value: Any) -> bool:
-    return isinstance(value, (tuple, list)) and all(
-        isinstance(kind, Kind) and isinstance(kind.code, str) and type(kind.status) is int
-        for kind in value
-    )
-
-
-def _is_schema(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, Schema)
-
-
-def _is_card_section(value: Any) -> bool:
-    if value is None:
-        return True
-    # Asked for here alone: most plugins have none, and it needs NumPy and scikit-learn.
-    from secureml.models.card_section import CardSection  # noqa: PLC0415
-
-    return isinstance(value, CardSection)
-
-
-def _is_yes_or_no(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-# What stands beside the methods: whether a value will do, and how one is written.
-_ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_is_text, 'name = "opening_hours"'),
-    "schema": (_is_schema, "schema = Config, a class of marshmallow.Schema"),
-    "vital": (_is_yes_or_no, "vital = True"),
-    "concern": (_is_text, 'concern = "rate_limit"'),
-    "risk": (_is_text, 'risk = "gives access to all"'),
-    "accepts_secrets": (_is_yes_or_no, "accepts_secrets = True"),
-    "problems": (_are_kinds, 'problems = (Kind("NAME.code", 503, "Title"),), a tuple of Kind'),
-    "aliases": (_are_texts, 'aliases = ("word",), a tuple'),
-    "runs_before": (_are_texts, 'runs_before = ("output_rules",), a tuple'),
-    "card_section": (
-        _is_card_section,
-        "card_section = HoursSection(), a secureml.kit.cards.CardSection",
-    ),
-    "challenge": (_is_text_or_none, 'challenge = "Bearer"'),
-    "credential_header": (_is_text_or_none, 'credential_header = "X-API-Key"'),
-    "issuers": (_are_texts, 'issuers = ("https://issuer.example.org",), a tuple'),
-    "identifies_by_connection": (_is_yes_or_no, "identifies_by_connection = True"),
-    "verifies_proxy": (_is_yes_or_no, "verifies_proxy = True"),
-}
 _KNOWN = frozenset(_PHASES) | EXTRAS
 
 
 def check_class(cls: type[Plugin]) -> None:
     """Raise ConfigError unless a class can stand where it says, before any of it is made."""
     _check_name(cls)
-    for word in _ATTRIBUTES:
+    for word in ATTRIBUTES:
         _check_attribute(cls, cls, word)
     _check_spelling(cls)
     _check_call(cls, "__init__", cls.__init__, _INIT)
@@ -154,7 +94,7 @@ def check_made(cls: type[Plugin], plugin: Plugin) -> None:
     """Raise ConfigError where a constructor has changed what the class said of itself."""
     if type(plugin) is not cls:
         raise _fault(cls, f"its __new__ makes a {type(plugin).__name__}", "leave it out")
-    for word in _ATTRIBUTES:
+    for word in ATTRIBUTES:
         _check_attribute(cls, plugin, word)
     for word, value in vars(plugin).items():
         _check_own(cls, word, value)
@@ -189,7 +129,7 @@ def _check_name(cls: type[Plugin]) -> None:
 
 
 def _check_attribute(cls: type[Plugin], holder: Any, word: str) -> None:
-    fits, example = _ATTRIBUTES[word]
+    fits, example = ATTRIBUTES[word]
     value = getattr(holder, word)
     if holder is cls and inspect.isdatadescriptor(value):
         return  # a property: what it comes to is looked at once there is an instance
@@ -200,13 +140,13 @@ def _check_attribute(cls: type[Plugin], holder: Any, word: str) -> None:
 def _check_spelling(cls: type[Plugin]) -> None:
     """Refuse a public word that is not one of ours, where it is a method or near to one."""
     for word, value in _public(cls):
-        if word in _KNOWN or word in _ATTRIBUTES or word in vars(Plugin):
+        if word in _KNOWN or word in ATTRIBUTES or word in vars(Plugin):
             continue
         if _is_method(value):
             near = _near(word, _KNOWN, 0.6)
             fix = f"did you mean {near!r}?" if near else "make it private with an underscore"
             raise _fault(cls, f"{word} is neither a phase nor an extra", fix, value)
-        if near := _near(word, {*_PHASES, *_ATTRIBUTES}, _NEAR):
+        if near := _near(word, {*_PHASES, *ATTRIBUTES}, _NEAR):
             fix = f"did you mean {near!r}? If not, make it private with an underscore"
             raise _fault(cls, f"{word} is not a word of a plugin", fix)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from secureml.config_error import ConfigError
+from secureml.pipeline import builtin_plugins, proxy
 from secureml.pipeline.loader import LoadedPlugin
 from secureml.pipeline.phases import Phase
 from secureml.pipeline.plugin import phases_of
@@ -12,13 +13,13 @@ from secureml.pipeline.plugin import phases_of
 
 def check(plugins: Sequence[LoadedPlugin]) -> None:
     """Refuse a set of plugins that would leave the model open or answer in two voices."""
-    for phase, fix in (
-        (Phase.IDENTIFY, "enable api_keys, or enable `anonymous` to run open on purpose"),
-        (Phase.AUTHORIZE, "enable scopes"),
-    ):
+    for phase in (Phase.IDENTIFY, Phase.AUTHORIZE):
         if not any(phase in phases_of(loaded.plugin) for loaded in plugins):
             raise ConfigError(
-                f"no plugin runs in {phase.name}", table="secureml", key="plugins", fix=fix
+                f"no plugin runs in {phase.name}",
+                table="secureml",
+                key="plugins",
+                fix=f"add one that does: {_running_in(phase)}",
             )
     renderers = [loaded.name for loaded in plugins if hasattr(loaded.plugin, "render")]
     if len(renderers) > 1:
@@ -32,6 +33,11 @@ def check(plugins: Sequence[LoadedPlugin]) -> None:
     _check_connections(plugins)
     _check_guarded_headers(plugins)
     _check_order(plugins)
+    proxy.required(plugins)
+
+
+def _running_in(phase: Phase) -> str:
+    return builtin_plugins.suited(lambda cls: phase in phases_of(cls))
 
 
 def _check_order(plugins: Sequence[LoadedPlugin]) -> None:
@@ -108,9 +114,9 @@ def _check_connections(plugins: Sequence[LoadedPlugin]) -> None:
         if not any(other.plugin.verifies_proxy for other in plugins):
             raise ConfigError(
                 f"{loaded.name} uses headers of the proxy, and no plugin verifies the proxy",
-                table="plugins.transport",
-                key="edge_token",
-                fix="enable transport, with `trusted` and `edge_token`",
+                table="secureml",
+                key="plugins",
+                fix=_verifying(plugins),
             )
         behind = plugins[plugins.index(loaded) + 1 :]
         late = [each.name for each in behind if each.plugin.credential_header]
@@ -121,6 +127,16 @@ def _check_connections(plugins: Sequence[LoadedPlugin]) -> None:
                 key="plugins",
                 fix=f"name {loaded.name!r} after {late[-1]!r}",
             )
+
+
+def _verifying(plugins: Sequence[LoadedPlugin]) -> str:
+    """Return how to have the proxy verified: by a plugin that is enabled, or by one of ours."""
+    here = [type(loaded.plugin) for loaded in plugins]
+    for cls in (*here, *builtin_plugins.classes()):
+        if keys := cls.proxy_verification_keys:
+            what = "in" if cls in here else f"enable {cls.name!r}, and in"
+            return f"{what} [plugins.{cls.name}] set {' and '.join(keys)}"
+    return "enable a plugin that verifies it"
 
 
 def credential_headers(plugins: Sequence[LoadedPlugin]) -> set[str]:

@@ -242,15 +242,17 @@ class Writes:
     """That a server or command writes what a path names, so that it must be nothing else's.
 
     ``folder`` where all below it is written as well; ``beside`` are endings of further files
-    that are made next to it.
+    that are made next to it. A ``mode`` without rights for others makes it a secret: the start
+    refuses one that others can open.
     """
 
     folder: bool = False
     beside: tuple[str, ...] = ()
+    mode: int = 0o640
 
 
 # What SQLite makes beside a database.
-DATABASE = Writes(beside=("-wal", "-shm", "-journal"))
+DATABASE = Writes(beside=("-wal", "-shm", "-journal"), mode=0o600)
 
 
 class AnyPath(plain.Field[str]):

@@ -16,8 +16,9 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from secureml import settings
 from secureml.cli import nginx_files
+from secureml.core import build_core
+from secureml.pipeline import proxy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 WORKERS = {
@@ -32,7 +33,10 @@ LOADS = ("single rows alone", "single rows beside batches")
 def site(instance: Path, worker: str, port: int, log, running):
     """Run Gunicorn with a class of worker, and Nginx in front of it."""
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-    command = nginx_files.command(nginx, settings.read(instance), CHECKOUT, "127.0.0.1", port)
+    core = build_core(instance)
+    needs = proxy.required(core.plugins)
+    command = nginx_files.command(nginx, core.settings, needs, CHECKOUT, "127.0.0.1", port)
+    core.close()
     gunicorn = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"]
     gunicorn += ["--worker-class", worker]
     with running(gunicorn, log, SECUREML_INSTANCE=str(instance)):

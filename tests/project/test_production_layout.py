@@ -11,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
+from secureml import layout
 from secureml.app import create_app
 from secureml.cli.main import CommandContext, secureml
+from secureml.pipeline import builtin_plugins, file_claims, loader
 from secureml.settings import read
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -55,7 +57,10 @@ def test_a_second_init_leaves_all_of_it_alone(instance: Path) -> None:
 
 def test_all_that_serving_writes_lies_where_the_unit_lets_it_write(instance: Path) -> None:
     allowed = writable("secureml.service")
-    assert allowed == {"store", "logs", "run/metrics"}
+    owned = file_claims.files(loader.find(builtin_plugins.DEFAULT))
+    declared = {file.path for file in (*layout.FOLDERS, *layout.FILES, *owned)
+                if file.folder and file.service_writes}  # fmt: skip
+    assert allowed == declared == {"store", "logs", "run/metrics"}
     before = {path: path.stat().st_mtime_ns for path in instance.rglob("*") if path.is_file()}
     caller = create_app(instance).test_client()
     assert caller.get("/healthz").status_code in {403, 421}  # refused, and written down

@@ -193,8 +193,8 @@ def test_a_plugin_that_cannot_stand_there_stops_the_start(site, names, says):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('"api_keys", ', "", "[secureml] plugins: no plugin runs in IDENTIFY; fix: enable api"),
-        ('"scopes", ', "", "[secureml] plugins: no plugin runs in AUTHORIZE; fix: enable scopes"),
+        ('"api_keys", ', "", "no plugin runs in IDENTIFY; fix: add one that does: 'api_keys', "),
+        ('"scopes", ', "", "no plugin runs in AUTHORIZE; fix: add one that does: 'client_cer"),
         ('"transport", ', "", "[plugins.transport]: this table configures a plugin that is not en"),
         ("direct = true", 'direct = "yes"', "[plugins.transport] direct: "),
         (

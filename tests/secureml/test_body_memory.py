@@ -9,6 +9,7 @@ import pytest
 
 from secureml import ConfigError, body_memory, settings
 from secureml.cli.nginx_files import application_conf
+from secureml.pipeline.proxy import Proxy
 
 MIB = 1024**2
 
@@ -45,7 +46,7 @@ def test_attack_a_body_for_each_thread_does_not_fill_the_machine(read):
     size = emitted.fix.split('"')[1]
     fits = read(f"[payload]\nbody = '{size}'\n[server]\nworkers = 2\nthreads = 4\n")
     body_memory.check(fits, lambda: 8192 * MIB)
-    assert f"client_max_body_size {fits.body_limit};" in application_conf(fits)
+    assert f"client_max_body_size {fits.body_limit};" in application_conf(fits, Proxy())
 
 
 def test_the_defaults_fit_the_smallest_machine(read):

@@ -62,6 +62,30 @@ def test_attack_a_file_is_not_written_over_or_into_another(fresh_instance, plugi
     assert (fresh_instance / "secureml.db").read_bytes() == before
 
 
+@pytest.mark.parametrize("path", ["model_integrity/x", "run/metrics/x"])
+def test_attack_what_a_plugin_owns_is_its_own_where_the_plugin_is_enabled(fresh_instance, path):
+    write(fresh_instance, "plugins.access_log", f'file = "{path}"')
+    owner = "model_integrity" if "model" in path else "metrics"
+    assert f"into {path.split('/')[-2]!r} of {owner}" in str(refusal(fresh_instance))
+
+
+@pytest.mark.parametrize("more", [0o040, 0o004])
+@pytest.mark.parametrize("name", ["counters.db", "budgets.db", "elsewhere.db"])
+def test_attack_a_database_that_others_can_read_stops_the_start_wherever_it_is(
+    fresh_instance, name, more
+):
+    file = fresh_instance / name
+    file.touch(mode=0o600)
+    file.chmod(0o600 | more)
+    if name == "elsewhere.db":
+        write(fresh_instance, "plugins.rate_limit", f'budgets = "{name}"')
+    with pytest.raises(ConfigError, match=r"lets others in \(\[plugins.rate_limit\] ") as refused:
+        build_core(fresh_instance)
+    assert refused.value.fix == f"chmod 600 {file}"
+    file.chmod(0o600)
+    build_core(fresh_instance).close()
+
+
 @pytest.mark.parametrize("link", [os.symlink, os.link])
 def test_attack_another_name_of_the_store_is_the_store(fresh_instance, link):
     link(fresh_instance / "secureml.db", fresh_instance / "logs/lines")

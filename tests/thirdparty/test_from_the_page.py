@@ -34,9 +34,17 @@ from secureml.testing import Harness
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 PAGE = (CHECKOUT / "docs" / "plugins.md").read_text("utf-8")
-PLUGIN, CENSUS, SIGNED, NOISE, TESTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PLUGIN, CENSUS, PSEUDONYMS, SIGNED, NOISE, TESTS = re.findall(
+    r"```python\n(.*?)```", PAGE, re.DOTALL
+)
 TOML, SIGNED_TOML = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-PRINTED = {"acme_hours": PLUGIN, "acme_signed": SIGNED, "acme_noise": NOISE, "acme_census": CENSUS}
+PRINTED = {
+    "acme_hours": PLUGIN,
+    "acme_signed": SIGNED,
+    "acme_noise": NOISE,
+    "acme_census": CENSUS,
+    "acme_pseudonyms": PSEUDONYMS,
+}
 
 
 @pytest.fixture

@@ -114,6 +114,40 @@ def test_the_restored_log_is_whole_though_records_were_written_all_the_time(
         assert said.code == 0, said.out
 
 
+def test_a_log_that_rotates_after_its_head_was_copied_is_whole(
+    production, tmp_path, type_command, monkeypatch
+):
+    """The file that is new then belongs to the copy: the head may know of records in it."""
+    from secureml.cli import backup
+    from secureml.pipeline.events import Event
+
+    text = (production / "secureml.toml").read_text()
+    (production / "secureml.toml").write_text(
+        text.replace("[plugins.audit_log]\n", '[plugins.audit_log]\nrotate = "64KiB"\n')
+    )
+    core, add = create_app(production).extensions["secureml"], backup._add
+
+    def write():
+        for _ in range(300):
+            core.emit(Event("user_updated", "acme", {"fill": "x" * 200}))
+
+    def add_while_others_write(writer, path, name, **words):
+        if path.name == "audit-head":
+            write()  # before its copy, and after it
+        add(writer, path, name, **words)
+        if path.name == "audit-head":
+            write()
+
+    write()
+    monkeypatch.setattr(backup, "_add", add_while_others_write)
+    file = tmp_path / "backup.tar.gz"
+    assert type_command("backup", file, "--instance", production).code == 0
+    said = type_command(
+        "audit-log", "verify", "--instance", restored(type_command, file, tmp_path / "again")
+    )
+    assert said.code == 0, said.out
+
+
 def test_a_database_is_whole_in_the_middle_of_a_transaction(production, tmp_path, type_command):
     database = production / "store" / "secureml.db"
     file = tmp_path / "backup.tar.gz"
@@ -184,6 +218,31 @@ def test_what_settings_name_elsewhere_is_saved_or_said(production, tmp_path, typ
         patched.setenv("EDGE_TOKEN", "t" * 40)
         done = type_command("backup", tmp_path / "b", "--instance", production)
     assert (done.code, "not in it: env:EDGE_TOKEN" in done.out) == (0, True)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "valkey", "valkey+unix"])
+def test_what_a_plugin_keeps_in_redis_is_said_with_its_name(
+    production, tmp_path, type_command, scheme
+):
+    file = production / "secureml.toml"
+    heading = "[plugins.rate_limit]\n"
+    line = f'redis = "{scheme}://127.0.0.1:1/0"\n'
+    file.write_text(file.read_text().replace(heading, f"{heading}{line}"))
+    done = type_command("backup", tmp_path / "b", "--instance", production)
+    assert (done.code, "not in it: what rate_limit keeps in Redis" in done.out) == (0, True)
+
+
+def test_the_counters_of_workers_are_left_out_as_their_plugin_declares(
+    production, tmp_path, type_command
+):
+    (production / "run" / "metrics" / "counter_1.db").write_bytes(b"1")
+    (production / "run" / "gunicorn.sock").touch()
+    (production / "nginx" / "nginx.conf").write_text("made by serve")
+    file = tmp_path / "backup.tar.gz"
+    assert type_command("backup", file, "--instance", production).code == 0
+    assert [
+        name for name in names(file) if name.startswith(("instance/run", "instance/nginx"))
+    ] == []
 
 
 def test_more_is_saved_where_it_is_named(production, tmp_path, type_command):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from secureml import settings
 from secureml.core import build_core
 from secureml.layout import FILES, FOLDERS, check_modes
+from secureml.pipeline import builtin_plugins, file_claims, loader
 
 PRIVATE = ("keys/edge-token", "keys/model-signing.key", "tls/ca.key", "tls/server.key")
 
@@ -50,8 +52,10 @@ def test_modes_are_exact_whatever_the_umask(init, umask):
     finally:
         os.umask(before)
     assert said.code == 0
+    owned = file_claims.files(loader.find(builtin_plugins.DEFAULT))
     check_modes(folder)
-    for entry in (*FOLDERS, *FILES):
+    check_modes(folder, owned)
+    for entry in (*FOLDERS, *FILES, *owned):
         path = folder / entry.path
         if path.exists():
             assert stat.S_IMODE(path.stat().st_mode) == entry.mode, entry.path
@@ -109,6 +113,26 @@ def test_a_machine_that_only_serves_gets_no_private_half(init):
     (folder / "keys" / "model-signing.key").unlink()
     init()
     assert not (folder / "keys" / "model-signing.key").exists()
+
+
+def test_what_only_a_plugin_that_is_not_enabled_owns_is_not_made(init):
+    folder, _ = init()
+    file = folder / "secureml.toml"
+    text = re.sub(r"\n\[plugins.audit_log\](\n.+)+", "", file.read_text())
+    file.write_text(text.replace(', "audit_log"]', "]").replace('"model_integrity", ', ""))
+    gone = ["keys/audit.key", "model_integrity/signing.pem", "keys/model-signing.key"]
+    for name in gone:
+        (folder / name).unlink()
+    assert json.loads(init("--json")[1].out)["made"] == ["keys/model-signing.key"]
+
+
+def test_a_plugin_that_cannot_be_found_stops_it(init):
+    folder, _ = init()
+    file = folder / "secureml.toml"
+    file.write_text(file.read_text().replace('"audit_log"]', '"audit_logs"]'))
+    said = init()[1]
+    assert said.code == 2
+    assert f"{file}: [secureml] plugins: " in said.err
 
 
 def test_nothing_secret_is_printed(init):

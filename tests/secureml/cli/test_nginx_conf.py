@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from plugins.transport.plugin import Transport
 from secureml import ConfigError, settings
 from secureml.cli.nginx_conf import check_agreement
+from secureml.pipeline import proxy
+from secureml.testing import Harness
 
 SHIPPED = Path(__file__).parents[3] / "deploy/nginx"
 
@@ -35,15 +38,25 @@ def read(site, more="", *, profile="production", nginx=None, transport=""):
     return settings.read(site)
 
 
+def agreement(found):
+    """Compare Nginx with the settings, and with what transport makes of its table."""
+    check_agreement(found, required(found))
+
+
+def required(found):
+    table = {**found.plugin_tables["transport"], "trusted": ["unix"]}
+    return proxy.required([Harness(found.instance).load(Transport, table)])
+
+
 def refused(found):
     with pytest.raises(ConfigError) as emitted:
-        check_agreement(found)
+        agreement(found)
     assert emitted.value.fix
     return emitted.value
 
 
 def test_what_is_shipped_fits_the_defaults(site):
-    check_agreement(read(site))
+    agreement(read(site))
 
 
 @pytest.mark.parametrize(
@@ -65,14 +78,14 @@ def test_a_setting_that_nginx_does_not_know_is_refused_until_it_is_told(
     assert f"secureml nginx-conf > {emitted.file}" in emitted.fix
     from secureml.cli.nginx_files import application_conf
 
-    Path(emitted.file).write_text(application_conf(found))
-    check_agreement(found)
+    Path(emitted.file).write_text(application_conf(found, required(found)))
+    agreement(found)
 
 
 def test_remarks_and_blanks_are_nobodys_disagreement(site):
     file = site / "nginx/application.conf"
     file.write_text("# mine\n" + file.read_text().replace(" ", "   ").replace(";", ";  # so"))
-    check_agreement(read(site))
+    agreement(read(site))
 
 
 def test_an_include_edited_by_hand_is_refused(site):
@@ -86,7 +99,7 @@ def test_before_nginx_is_installed_what_is_shipped_is_compared_and_that_is_said(
 ):
     monkeypatch.setattr("secureml.cli.nginx_conf.NGINX_FOLDER", str(site / "none"))
     caplog.set_level("INFO", "secureml")
-    check_agreement(read(site, nginx=site / "none"))
+    agreement(read(site, nginx=site / "none"))
     (line,) = [record.message for record in caplog.records]
     assert f"[server] nginx: {site / 'none' / 'application.conf'}: the file does not exist" in line
     late = read(site, "[server]\ntimeout = 120\n", nginx=site / "none")
@@ -114,7 +127,7 @@ def test_a_file_that_cannot_be_read_is_no_agreement(site):
 
 @pytest.mark.parametrize(("profile", "nginx"), [("development", None), ("production", "")])
 def test_where_nginx_is_not_ours_nothing_is_compared(site, profile, nginx):
-    check_agreement(read(site, "[server]\ntimeout = 120\n", profile=profile, nginx=nginx))
+    agreement(read(site, "[server]\ntimeout = 120\n", profile=profile, nginx=nginx))
 
 
 @pytest.mark.parametrize("names", ["server_name other.example.org;", "server_name ml.example.org;"])
@@ -122,13 +135,14 @@ def test_a_host_that_nginx_answers_421_for_is_refused(site, names):
     (site / "nginx/names.conf").write_text(names)
     emitted = refused(read(site))
     assert "server_name lacks" in emitted.message
+    assert "a host name of [plugins.transport]" in emitted.message
     assert emitted.file == str(site / "nginx/names.conf")
 
 
 @pytest.mark.parametrize("names", ["server_name *.example.org;", "server_name ~^ml;", "# none"])
 def test_names_that_are_patterns_are_left_to_nginx(site, names):
     (site / "nginx/names.conf").write_text(names)
-    check_agreement(read(site))
+    agreement(read(site))
 
 
 def test_the_command_prints_the_file(type_command, fresh_instance):

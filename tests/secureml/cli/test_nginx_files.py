@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from plugins.client_certificates.plugin import ClientCertificates
+from plugins.transport.plugin import Transport
 from secureml import settings
 from secureml.cli import nginx_files
 from secureml.config_error import ConfigError
+from secureml.pipeline import proxy
+from secureml.pipeline.proxy import Proxy
+from secureml.testing import Harness
 
 CHECKOUT = Path(__file__).parents[3]
 HOSTS = ["localhost", "127.0.0.1", "::1"]
@@ -31,12 +36,20 @@ def say(folder, *, token="file:keys/edge-token", more="", transport=""):
     """Write the settings of an instance."""
     (folder / "secureml.toml").write_text(
         '[secureml]\nprofile = "development"\nplugins = ["transport"]\n'
-        f"{more}\n[plugins.transport]\nhosts = {HOSTS}\nedge_token = '{token}'\n{transport}\n"
+        f"{more}\n[plugins.transport]\ntrusted = ['unix']\nhosts = {HOSTS}\n"
+        f"edge_token = '{token}'\n{transport}\n"
     )
 
 
-def write(instance, bind="127.0.0.1", port=8443):
-    return nginx_files.command("nginx", settings.read(instance), CHECKOUT, bind, port)
+def write(instance, bind="127.0.0.1", port=8443, more=()):
+    found = settings.read(instance)
+    return nginx_files.command("nginx", found, required(instance, more), CHECKOUT, bind, port)
+
+
+def required(instance, more=()):
+    """Return what transport, with the table of the settings, and other plugins need."""
+    harness, table = Harness(instance), settings.read(instance).plugin_tables["transport"]
+    return proxy.required([harness.load(Transport, table), *map(harness.load, more)])
 
 
 def sites(instance):
@@ -80,7 +93,7 @@ def test_what_holds_the_token_is_for_us_alone_also_where_it_was_open(instance, b
 
 
 def test_the_values_are_this_machines(instance):
-    values = nginx_files.site_values(instance, HOSTS, "::1", 9000)
+    values = nginx_files.site_values(instance, required(instance), "::1", 9000)
     assert values["listen.conf"] == "listen [::1]:9000 ssl http2;\n"
     assert values["names.conf"] == "server_name localhost 127.0.0.1 [::1];\n"
     assert values["upstream.conf"] == f'server "unix:{instance}/run/gunicorn.sock";\n'
@@ -90,7 +103,7 @@ def test_the_values_are_this_machines(instance):
 @pytest.mark.parametrize(("uid", "said"), [(0, True), (1000, False)])
 def test_only_root_says_as_whom_nginx_runs(instance, monkeypatch, uid, said):
     monkeypatch.setattr(os, "geteuid", lambda: uid)
-    values = nginx_files.site_values(instance, HOSTS, "127.0.0.1", 1)
+    values = nginx_files.site_values(instance, required(instance), "127.0.0.1", 1)
     assert values["process.conf"].startswith("user root;\n") is said
 
 
@@ -134,15 +147,23 @@ def test_certificates_of_clients_are_asked_for_where_their_authorities_lie(insta
     written = sites(instance) / "client_certificates.conf"
     tls = instance / "tls"
     tls.mkdir(exist_ok=True)
-    write(instance)
+    write(instance, more=[ClientCertificates])
     assert written.read_text() == ""
     (tls / "clients.crt").write_text("an authority")
     write(instance)
+    assert written.read_text() == "", "no enabled plugin looks at them"
+    write(instance, more=[ClientCertificates])
     asked = f'ssl_client_certificate "{tls}/clients.crt";\nssl_verify_client optional;\n'
     assert written.read_text() == asked
     (tls / "clients.crl").write_text("a list")
-    write(instance)
+    write(instance, more=[ClientCertificates])
     assert written.read_text() == f'{asked}ssl_crl "{tls}/clients.crl";\n'
+
+
+def test_without_a_plugin_that_needs_a_proxy_nginx_serves_this_machine_and_sends_no_token(instance):
+    values = nginx_files.site_values(instance, Proxy(), "127.0.0.1", 1)
+    assert values["names.conf"] == "server_name localhost 127.0.0.1 [::1];\n"
+    assert values["edge_token.conf"] == 'set $edge_token "";\n'
 
 
 def test_what_the_settings_say_is_what_nginx_is_told(instance):
@@ -158,4 +179,4 @@ def test_what_the_settings_say_is_what_nginx_is_told(instance):
 
 def test_the_file_that_is_shipped_is_the_one_of_the_defaults(instance):
     shipped = CHECKOUT / "deploy" / "nginx" / nginx_files.APPLICATION
-    assert shipped.read_text() == nginx_files.application_conf(settings.read(instance))
+    assert shipped.read_text() == nginx_files.application_conf(settings.read(instance), Proxy())

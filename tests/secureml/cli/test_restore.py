@@ -41,7 +41,8 @@ def listed(members, **entry):
 def test_the_model_serves_again(saved, tmp_path, type_command):
     place = tmp_path / "again"
     done = type_command("restore", saved, "--instance", place)
-    assert (done.code, "next, run: secureml check" in done.out) == (0, True)
+    following = "next, run: secureml check, then secureml audit-log verify"
+    assert (done.code, following in done.out) == (0, True)
     done = type_command("check", "--instance", place)
     assert (done.code, "model breast-cancer version 1" in done.out) == (0, True)
     done = type_command("audit-log", "verify", "--instance", place)

@@ -104,8 +104,6 @@ def test_no_model_or_another_than_the_welcome_wants_is_one_line(ask, fresh_insta
 
 
 def test_a_missing_edge_token_is_told_before_anything_starts(ask, fresh_instance):
-    file = fresh_instance / "secureml.toml"
-    file.write_text(file.read_text().replace('edge_token = "file:keys/edge-token"', ""))
     (fresh_instance / "keys" / "edge-token").unlink()
     one_line(ask(), f"{fresh_instance / 'keys/edge-token'}: ")
 

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from marshmallow import Schema
 
 from secureml import ConfigError, Kind, Phase, Plugin
-from secureml.pipeline import plugin_class
 from secureml.pipeline.plugin import EXTRAS
 from secureml.pipeline.plugin_class import FORMS, check_class, check_made
 from secureml.testing import Harness
 
 HERE = __file__
-ITERATED = {"records", "measures", "credentials"}
+ITERATED = {"records", "measures", "credentials", "backup_order"}
 
 
 def make(**words):
@@ -390,10 +389,3 @@ def test_a_class_that_makes_something_else_stops_the_start(tmp_path):
 
     with pytest.raises(ConfigError, match="its __new__ makes a Sample"):
         Harness(tmp_path).load(cls)
-
-
-@pytest.mark.parametrize("word", plugin_class._ATTRIBUTES)
-def test_the_line_to_write_is_a_line_of_that_attribute(word):
-    """It was another's once: whoever wrote it met the next refusal."""
-    assert plugin_class._ATTRIBUTES[word][1].startswith(f"{word} = ")
-    assert hasattr(Plugin, word) or word == "name"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from secureml import ConfigError, Plugin
+from secureml.kit.proxy_requirements import ProxyRequirements
 from secureml.pipeline import loader, plugin_set
 from secureml.testing import Harness
 
@@ -37,7 +38,8 @@ def build(tmp_path, classes, tables=None):
 
 def test_someone_must_identify_and_someone_must_authorize(tmp_path):
     """Else the message says how to run open on purpose."""
-    with pytest.raises(ConfigError, match=r"IDENTIFY.*anonymous"):
+    said = r"IDENTIFY; fix: add one that does: 'api_keys', .* or 'anonymous' \(it "
+    with pytest.raises(ConfigError, match=said):
         plugin_set.check(build(tmp_path, [Gate]))
     only_names = type("Names", (Plugin,), {"name": "names", "identify": Porter.identify})
     with pytest.raises(ConfigError, match=r"AUTHORIZE.*scopes"):
@@ -85,6 +87,33 @@ def test_who_names_callers_by_their_connection_needs_a_proven_edge(tmp_path):
             plugin_set.check(build(tmp_path, company))
     plugin_set.check(build(tmp_path, [sure, by_it]))
     plugin_set.check(build(tmp_path, [by_it, sure]))
+
+
+def test_the_plugin_that_could_verify_the_proxy_is_named_with_the_keys_that_do_it(tmp_path):
+    """One that is enabled, else one of ours."""
+    by_it = type("ByIt", (Porter,), {"name": "by_it", "identifies_by_connection": True})
+    words = {"name": "edge", "proxy_verification_keys": ("secret", "peers")}
+    edge = type("Edge", (Plugin,), words)
+    for company, fix in (
+        ([by_it], "enable 'transport', and in [plugins.transport] set trusted and edge_token"),
+        ([edge, by_it], "in [plugins.edge] set secret and peers"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            plugin_set.check(build(tmp_path, company))
+        assert refused.value.fix == fix
+
+
+def test_two_plugins_that_have_the_proxy_send_different_tokens_stop_the_start(tmp_path):
+    one, two = (
+        type(
+            name.title(),
+            (Plugin,),
+            {"name": name, "proxy_requirements": ProxyRequirements(token=f"env:{name}")},
+        )
+        for name in ("gate_one", "gate_two")
+    )
+    with pytest.raises(ConfigError, match="gate_one and gate_two have the proxy send different"):
+        plugin_set.check(build(tmp_path, [Porter, one, two]))
 
 
 def test_who_names_callers_by_their_connection_stands_behind_who_reads_a_header(tmp_path):
