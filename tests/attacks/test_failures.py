@@ -228,7 +228,7 @@ def model_answers_nonsense(site, monkeypatch):
 
 def model_file_changed(site, monkeypatch):
     site.app()
-    (file,) = site.folder.glob("models/breast-cancer/1/*.joblib")
+    (file,) = site.folder.glob("models/breast-cancer/1/model.data")
     file.chmod(0o600)
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert site.ask().status_code == 200

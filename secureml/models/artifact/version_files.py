@@ -115,8 +115,12 @@ def _read(folder: int, name: str, limit: int) -> bytes:
 
 
 def _contents(opened: int, name: str, limit: int) -> bytes:
+    try:
+        _check_file(opened, name, limit)  # a folder cannot even be made a file of
+    except BaseException:
+        os.close(opened)
+        raise
     with os.fdopen(opened, "rb") as file:
-        _check_file(opened, name, limit)
         content = file.read(limit + 1)
     if len(content) > limit:
         raise _too_large(name, limit)
