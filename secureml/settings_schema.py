@@ -11,6 +11,7 @@ from ipaddress import ip_address
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from secureml.kit.fields import StrictBoolean
 from secureml.pipeline import builtin_plugins
 from secureml.state.fields import ByteSize, Duration, InstancePath, StrictInteger, Writes
 from secureml.state.keypair import ALGORITHMS
@@ -111,10 +112,8 @@ class PayloadTable(Schema):
         validate=validate.Range(max=LARGEST_BODY),
         metadata={"description": "Longest string, in bytes of UTF-8."},
     )
-    gzip = fields.Boolean(
+    gzip = StrictBoolean(
         load_default=False,
-        truthy={True},
-        falsy={False},
         metadata={"description": "Read bodies packed with `Content-Encoding: gzip`."},
     )
     gzip_ratio = StrictInteger(

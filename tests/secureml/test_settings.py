@@ -131,6 +131,7 @@ def test_the_database_lies_in_the_folder_whatever_its_name(tmp_path, name):
         (f"{LEAST}[payload]\nkeys = 1.0\n", "payload", "keys"),
         (f"{LEAST}[payload]\nstring = []\n", "payload", "string"),
         (f"{LEAST}[payload]\ngzip = 'yes'\n", "payload", "gzip"),
+        (f"{LEAST}[payload]\ngzip = 1\n", "payload", "gzip"),
         (f"{LEAST}[payload]\ngzip_ratio = 0\n", "payload", "gzip_ratio"),
         (f"{LEAST}[payload]\ngzip_ratio = '100'\n", "payload", "gzip_ratio"),
         (f"{LEAST}[server]\nworkers = 0\n", "server", "workers"),
