@@ -132,7 +132,10 @@ class Baseline:
         return scores
 
     def _reasons(self, rows: Matrix, scores: Matrix) -> list[tuple[Reason, ...]]:
-        """Return the features whose median instead of their value lowers a score most, in order."""
+        """Return the features whose median instead of their value lowers a score most, in order.
+
+        Where no feature alone does, because many are far out, those with the largest z-scores.
+        """
         if not len(rows):
             return []
         low, middle, high = self._quantiles
@@ -142,8 +145,9 @@ class Baseline:
             without[feature::count, feature] = middle[feature]
         gain = scores[:, None] - self._scores(without).reshape(len(rows), count)
         found = []
-        for row, gains in zip(rows, gain, strict=True):
+        for row, gains, z_scores in zip(rows, gain, self._z_scores(rows), strict=True):
             order = [int(i) for i in np.argsort(-gains)[:_REASONS] if gains[i] > 0]
+            order = order or [int(i) for i in np.argsort(-np.abs(z_scores))[:_REASONS]]
             found.append(
                 tuple(Reason(NAMES[i], float(row[i]), float(low[i]), float(high[i])) for i in order)
             )
