@@ -14,12 +14,15 @@ used: nothing is unpickled. The same numbers give the same forest.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from secureml.kit import strict_json
 
 from .window import FEATURES, NAMES
 
@@ -129,7 +132,10 @@ class Baseline:
         return scores
 
     def _reasons(self, rows: Matrix, scores: Matrix) -> list[tuple[Reason, ...]]:
-        """Return the features whose median instead of their value lowers a score most, in order."""
+        """Return the features whose median instead of their value lowers a score most, in order.
+
+        Where no feature alone does, because many are far out, those with the largest z-scores.
+        """
         if not len(rows):
             return []
         low, middle, high = self._quantiles
@@ -139,8 +145,9 @@ class Baseline:
             without[feature::count, feature] = middle[feature]
         gain = scores[:, None] - self._scores(without).reshape(len(rows), count)
         found = []
-        for row, gains in zip(rows, gain, strict=True):
+        for row, gains, z_scores in zip(rows, gain, self._z_scores(rows), strict=True):
             order = [int(i) for i in np.argsort(-gains)[:_REASONS] if gains[i] > 0]
+            order = order or [int(i) for i in np.argsort(-np.abs(z_scores))[:_REASONS]]
             found.append(
                 tuple(Reason(NAMES[i], float(row[i]), float(low[i]), float(high[i])) for i in order)
             )
@@ -158,17 +165,22 @@ class Baseline:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Baseline:
+    def from_json(cls, text: bytes | str) -> Baseline:
         """Read what `to_json` wrote; raises ValueError for anything else."""
         try:
-            data = json.loads(text)
-            rows = np.asarray(data["rows"], dtype=float)
-            fits = tuple(data["features"]) == NAMES and rows.shape[1:] == (len(NAMES),)
-            if not fits or len(rows) < MIN_WINDOWS or not np.isfinite(rows).all():
-                raise ValueError("the file holds no windows of this version")
-            return cls(rows, float(data["trained_at"]), float(data["false_alarms"]))
-        except (KeyError, TypeError, IndexError) as error:
+            data = strict_json.loads_object(text)
+            names, rows = tuple(data["features"]), np.asarray(data["rows"], dtype=float)
+            trained_at, false_alarms = float(data["trained_at"]), float(data["false_alarms"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError("the file is not a baseline") from error
+        if names != NAMES or rows.shape[1:] != (len(NAMES),) or not np.isfinite(rows).all():
+            raise ValueError("the file holds no windows of this version")
+        if len(rows) < MIN_WINDOWS:
+            raise ValueError(f"the file holds fewer than {MIN_WINDOWS} windows")
+        # Neither could be compared with a number later, and nothing would be scored.
+        if not math.isfinite(trained_at) or not 0 <= false_alarms < 1:
+            raise ValueError("the file of the baseline has no time, or a share beyond 0 to 1")
+        return cls(rows, trained_at, false_alarms)
 
 
 def train(

@@ -1,4 +1,4 @@
-"""Who is blocked: held until an operator lifts it, or banned for a time.
+"""Blocked callers: held until an operator lifts it, or banned for a time.
 
 In the store, so that all workers block the same subjects from their next request on. What was
 counted before a block was lifted blocks nobody a second time.
@@ -15,10 +15,12 @@ import sqlalchemy as sa
 from secureml.kit.protocols import Store
 from secureml.kit.watched_table import WatchedTable
 
+from .clock_skew import CLOCK_SKEW, is_ahead
+
 log = logging.getLogger("secureml.anomaly")
 
 TOPIC = "anomaly"
-MAX_ROWS = 10_000  # rows; strangers choose how count addresses they come from
+MAX_ROWS = 10_000  # unknown callers choose how many addresses they come from
 HOLD, BAN = "hold", "ban"
 LIFTED = "lifted"  # a row that blocks nobody; `since` is when an operator lifted it
 
@@ -62,7 +64,7 @@ class Blocks:
         return sorted(block for block in self._read().values() if self._active(block))
 
     def add(self, connection: sa.Connection, block: Block, observed: float) -> bool:
-        """Block somebody, in the caller's transaction; a ban is replaced, a hold stays.
+        """Block a subject, in the caller's transaction; a ban is replaced, a hold stays.
 
         Returns False, and changes nothing, where a block was lifted after the behaviour was
         ``observed`` (epoch seconds): the scorer may have read it before the operator lifted it.
@@ -73,8 +75,10 @@ class Blocks:
             return False
         held = sa.and_(mine, _table.c.kind == HOLD)
         holds = sa.select(_table.c.subject).where(held)
-        if block.kind == HOLD and connection.execute(holds).first():
-            return True  # refusals because of a hold are no reason for it
+        if connection.execute(holds).first():
+            # Only an operator lifts it: a ban in its place would end by itself. And refusals
+            # because of a hold are no reason for it.
+            return True
         connection.execute(_table.delete().where(mine))
         self._evict(connection)
         connection.execute(_table.insert().values(block._asdict()))
@@ -82,15 +86,19 @@ class Blocks:
         return True
 
     def _evict(self, connection: sa.Connection) -> None:
-        """Delete bans that are over; of too count, lifted blocks first, then bans that end soonest.
+        """Delete bans that are over; of too many, lifted blocks first, then bans that end soonest.
 
         Holds go last, the oldest first: every worker reads all of them.
         """
-        over = sa.and_(_table.c.kind == BAN, _table.c.until <= self._now())
+        over = sa.and_(_table.c.kind == BAN, sa.not_(_holds(self._now())))
         connection.execute(_table.delete().where(over))
         count = connection.execute(sa.select(sa.func.count()).select_from(_table)).scalar_one()
         if count >= MAX_ROWS:
-            log.warning("more than %d blocks: the oldest are deleted", MAX_ROWS)
+            log.warning(
+                "the table anomaly_blocks has more than %d rows, and the bans that end soonest are "
+                "removed; fix: limit these addresses in front of the server",
+                MAX_ROWS,
+            )
             first = (_table.c.kind != LIFTED, _table.c.until.is_(None), _table.c.until)
             oldest = sa.select(_table.c.subject).order_by(*first, _table.c.since)
             surplus = oldest.limit(count - MAX_ROWS + 1)
@@ -99,20 +107,32 @@ class Blocks:
     def lift(self, subject: str) -> bool:
         """End a block and forget what was counted until now; return whether there was one."""
         now = self._now()
-        active = sa.or_(_table.c.until.is_(None), _table.c.until > now)
         with self._store.begin() as connection:
             changed = connection.execute(
                 _table.update()
-                .where(_table.c.subject == subject, _table.c.kind != LIFTED, active)
+                .where(_table.c.subject == subject, _table.c.kind != LIFTED, _holds(now))
                 .values(kind=LIFTED, since=now, until=now)
             ).rowcount
             self._store.touch(connection, TOPIC)
         return bool(changed)
 
     def lifted_at(self) -> dict[str, float]:
-        """Return when a subject's block was lifted, epoch seconds; windows before do not count."""
-        blocks = self._read().values()
-        return {block.subject: block.since for block in blocks if block.kind == LIFTED}
+        """Return when a subject's block was lifted, epoch seconds; windows before do not count.
+
+        A clock that was set back makes it now: else nothing that the subject does would count
+        until the old time has come again.
+        """
+        now = self._now()
+        query = sa.select(_table.c.subject, _table.c.since).where(_table.c.kind == LIFTED)
+        with self._store.read() as connection:
+            lifted = {row.subject: row.since for row in connection.execute(query)}
+        if any(is_ahead(since, now) for since in lifted.values()):
+            ahead = sa.and_(_table.c.kind == LIFTED, _table.c.since > now + CLOCK_SKEW)
+            with self._store.begin() as connection:
+                connection.execute(_table.update().where(ahead).values(since=now, until=now))
+        return {
+            subject: now if is_ahead(since, now) else since for subject, since in lifted.items()
+        }
 
     def _read(self) -> dict[str, Block]:
         with self._store.read() as connection:
@@ -120,4 +140,18 @@ class Blocks:
         return {row.subject: Block(*row) for row in rows}
 
     def _active(self, block: Block) -> bool:
-        return block.kind != LIFTED and (block.until is None or block.until > self._now())
+        """As `_holds` for the database."""
+        if block.kind == LIFTED:
+            return False
+        now = self._now()
+        return block.until is None or (block.until > now and not is_ahead(block.since, now))
+
+
+def _holds(now: float) -> sa.ColumnElement[bool]:
+    """Return the condition that a block is not over.
+
+    A ban that began in the future was made before the clock was set back: it is over, for it
+    would last longer than was said. If the behaviour continues, the next window renews it.
+    """
+    running = sa.and_(_table.c.until > now, _table.c.since <= now + CLOCK_SKEW)
+    return sa.or_(_table.c.until.is_(None), running)

@@ -15,7 +15,7 @@ from secureml import Event
 from secureml.kit import output
 from secureml.kit.command_types import format_time
 
-from .decision import describe
+from .decision import CLIENT, describe
 
 if TYPE_CHECKING:
     from .baseline import Baseline
@@ -46,7 +46,7 @@ def group(context: CommandContext, tell: Callable[[Event], None]) -> click.Group
     @click.group("anomaly", commands=[train, list_subjects, show, drift])
     @click.pass_context
     def anomaly(ctx: click.Context) -> None:
-        """Train what is usual here, and see who behaves unusually."""
+        """Train what is usual here, and see which callers behave unusually."""
         ctx.obj = context
 
     @anomaly.command()
@@ -55,8 +55,11 @@ def group(context: CommandContext, tell: Callable[[Event], None]) -> click.Group
     def lift(subject: str, as_json: bool) -> None:
         """Lift the block of SUBJECT: client:NAME or address:ADDRESS."""
         if not context.blocks.lift(subject):
-            raise click.ClickException(f"{subject!r} is not blocked; see anomaly list")
-        tell(Event("anomaly_lifted", subject.removeprefix("client:"), {"subject": subject}))
+            raise click.ClickException(
+                f"{subject!r} is not blocked; fix: take a subject from `secureml anomaly list`"
+            )
+        client = subject.removeprefix(CLIENT) if subject.startswith(CLIENT) else ""
+        tell(Event("anomaly_lifted", client, {"subject": subject}))
         output.emit({"lifted": subject}, as_json, f"{subject} may send requests again")
 
     return anomaly
@@ -83,7 +86,8 @@ def train(context: CommandContext, false_alarms: float, as_json: bool) -> None:
         baseline = train_baseline(vectors, trained_at=context.now(), false_alarms=false_alarms)
     except TooFewWindows as error:
         raise click.ClickException(
-            f"{error}; fix: let the server run with [plugins.anomaly] for longer"
+            f"{error} that have at least {context.min_requests} requests; fix: let the server "
+            "run for longer, or lower [plugins.anomaly] min_requests"
         ) from None
     _write(context.file, baseline.to_json())
     output.emit(
@@ -98,7 +102,7 @@ def train(context: CommandContext, false_alarms: float, as_json: bool) -> None:
 @output.json_option
 @_pass_context
 def list_subjects(context: CommandContext, as_json: bool) -> None:
-    """List who is blocked, and whose last window was unusual."""
+    """List blocked callers, and callers whose last window was unusual."""
     blocks = {block.subject: block for block in context.blocks.list()}
     scores = context.window_store.scores()
     odd = {name: found for name, found in scores.items() if found.streak}
@@ -106,7 +110,7 @@ def list_subjects(context: CommandContext, as_json: bool) -> None:
     lines = [f"{row['subject']:<40} {row['state']:<8} {row['explanation']}" for row in rows]
     empty = "no caller behaves unusually"
     if context.baseline is None:
-        empty = "not trained yet: secureml anomaly train"
+        empty = "not trained yet; fix: run `secureml anomaly train`, then restart the server"
     output.emit(rows, as_json, "\n".join(lines) or empty)
 
 
@@ -117,11 +121,15 @@ def list_subjects(context: CommandContext, as_json: bool) -> None:
 def show(context: CommandContext, subject: str, as_json: bool) -> None:
     """Show the last score of SUBJECT and its reasons."""
     found = context.window_store.scores([subject]).get(subject)
-    if found is None:
-        raise click.ClickException(f"{subject!r} has no score yet")
     block = {block.subject: block for block in context.blocks.list()}.get(subject)
+    if found is None and block is None:
+        raise click.ClickException(
+            f"{subject!r} has no score; fix: take a subject from `secureml anomaly list`, or wait "
+            f"for a window in which it has at least {context.min_requests} requests"
+        )
     row = _public(found, subject, block)
-    text = f"{subject}: score {found.score:.3f} at {row['window']}, {row['state']}"
+    scored = f"score {found.score:.3f} at {row['window']}" if found else "no score is kept"
+    text = f"{subject}: {scored}, {row['state']}"
     output.emit(row, as_json, f"{text}\n{row['explanation']}" if row["explanation"] else text)
 
 
@@ -141,7 +149,10 @@ def drift(context: CommandContext, model: str, as_json: bool) -> None:
         {"feature": each.feature, "psi": round(each.psi, 4), "rows": each.rows} for each in found
     ]
     lines = [f"{row['psi']:>8.3f}  {row['feature']}" for row in rows]
-    empty = "too few rows so far, or a model that was sealed without a table"
+    empty = (
+        "no drift is known: too few rows were answered in [plugins.anomaly] drift_window, or the "
+        "model was sealed without a table; fix: wait, or seal it with --data"
+    )
     output.emit(rows, as_json, "\n".join(lines) or empty)
 
 
@@ -154,7 +165,7 @@ def _public(score: SubjectScore | None, subject: str, block: Any) -> dict[str, A
         "score": round(score.score, 4) if score else None,
         "streak": score.streak if score else 0,
         "window": format_time(score.start) if score else None,
-        # Of who is blocked, why: the windows since are full of refusals because of that.
+        # Of a blocked caller, why: its windows since are full of refusals because of that.
         "explanation": block.reason if block else describe(score) if score else "",
         "reasons": score.reasons if score else [],
     }
@@ -164,7 +175,12 @@ def _write(path: Path, text: str) -> None:
     """Write the file whole or not at all; only its owner may change it."""
     path.parent.mkdir(mode=0o750, exist_ok=True)
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w") as file:
-        file.write(text)
-    draft.chmod(0o640)
-    draft.replace(path)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else the name may outlive the contents, without power
+        draft.chmod(0o640)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -8,40 +8,26 @@ other data than it learned from.
 Where many rows have one value, several edges of the card are one number: the bins between them are
 one bin, and how many rows are at most that number the card knows only within two levels. What it
 does not know is no drift.
-
-Counts of several workers add up exactly. Values are not kept.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import numpy as np
-import sqlalchemy as sa
 
-from secureml.kit.protocols import Card, Feature, Store
+from secureml.kit.protocols import Feature
 
-from .feature_bins import LEVELS, FeatureBins, bins_of
+from .feature_bins import LEVELS, FeatureBins
 
 SHARES = np.diff([0.0, *LEVELS, 1.0])
 MIN_ROWS = 200  # of fewer the index says more about chance than about drift
-HOUR = 3600.0
 _MAX_ROWS = 1000  # of one request
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 Shares = np.ndarray[Any, np.dtype[np.float64]]
-
-_metadata = sa.MetaData()
-_drift = sa.Table(
-    "anomaly_drift",
-    _metadata,
-    sa.Column("model", sa.String(64), primary_key=True),
-    sa.Column("version", sa.String(64), primary_key=True),
-    sa.Column("hour", sa.Float, primary_key=True),
-    sa.Column("counts", sa.JSON, nullable=False),
-)
 
 
 class FeatureDrift(NamedTuple):
@@ -67,7 +53,8 @@ class Known(NamedTuple):
 class Bins:
     """The quantile bins of one card; ``names`` are the features that are counted.
 
-    ``known`` has what the card says of each of them.
+    ``known`` has what the card says of each of them. ``identity`` tells bins from those of
+    another card: a model may be removed, and another be sealed under its name and version.
     """
 
     def __init__(self, features: Sequence[Feature], found: FeatureBins) -> None:
@@ -77,12 +64,18 @@ class Bins:
         self._edges = edges + 5e-6 * np.abs(edges)
         self.names = tuple(features[index].name for index in found.columns)
         self._all = np.arange(len(self.names))
+        self.identity = f"{crc32(repr((self.names, found)).encode()):08x}"
         whole = [features[index].dtype != "float" for index in found.columns]
         self.known = [_known(*each) for each in zip(edges.T.tolist(), whole, strict=True)]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Features and bins: the shape of counts."""
+        return len(self.names), len(SHARES)
+
     def empty(self) -> Counts:
         """Return counts of nothing, (features, bins)."""
-        return np.zeros((len(self.names), len(SHARES)), dtype=np.int64)
+        return np.zeros(self.shape, dtype=np.int64)
 
     def add(self, counts: Counts, rows: Any) -> None:
         """Count rows, (n, columns), at most a thousand; missing values are in no bin."""
@@ -145,84 +138,3 @@ def _index(known: Known, counted: Counts, rows: int) -> float:
     up_to = np.clip(np.cumsum(actual)[:-1], known.low, known.high)
     expected = np.maximum(np.diff(up_to, prepend=0.0, append=1.0), half)
     return float(((actual - expected) * np.log(actual / expected)).sum())
-
-
-class DriftCounters:
-    """What one worker has counted and not yet written, by model and version."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._bins: dict[tuple[str, str], Bins | None] = {}
-        self._counts: dict[tuple[str, str], Counts] = {}
-
-    def count(self, model: str, version: str, card: Card, rows: Any) -> None:
-        """Count the rows of an answered request; a card sealed without a table has no bins."""
-        key = (model, version)
-        if key not in self._bins:
-            found = bins_of(card)
-            self._bins[key] = Bins(card.features, found) if found is not None else None
-        bins = self._bins[key]
-        if bins is None:
-            return
-        with self._lock:
-            counts = self._counts.get(key)
-            if counts is None:
-                counts = self._counts[key] = bins.empty()
-            bins.add(counts, rows)
-
-    def take(self) -> Mapping[tuple[str, str], Counts]:
-        """Return what was counted since the last time."""
-        with self._lock:
-            taken, self._counts = self._counts, {}
-        return taken
-
-    def put_back(self, taken: Mapping[tuple[str, str], Counts]) -> None:
-        """Keep what could not be written."""
-        with self._lock:
-            for key, counts in taken.items():
-                self._counts[key] = self._counts.get(key, 0) + counts
-
-
-class DriftStore:
-    """Counts of the last ``window`` seconds, by model, version and hour, of all workers."""
-
-    def __init__(self, store: Store, now: Callable[[], float], window: float) -> None:
-        store.register(_metadata)
-        self._store, self._now, self._window = store, now, window
-
-    def add(self, taken: Mapping[tuple[str, str], Counts]) -> None:
-        """Add what one worker counted, and delete what is older than the window."""
-        if not taken:
-            return
-        hour = self._now() // HOUR * HOUR
-        with self._store.begin(durable=False) as connection:
-            for (model, version), counts in taken.items():
-                self._add(connection, model, version, hour, counts)
-            connection.execute(_drift.delete().where(_drift.c.hour < hour - self._window))
-
-    def _add(
-        self, connection: sa.Connection, model: str, version: str, hour: float, counts: Counts
-    ) -> None:
-        here = sa.and_(_drift.c.model == model, _drift.c.version == version, _drift.c.hour == hour)
-        query = sa.select(_drift.c.counts).where(here).with_for_update()
-        before = connection.execute(query).scalar_one_or_none()
-        if before is None:
-            row = {"model": model, "version": version, "hour": hour, "counts": counts.tolist()}
-            connection.execute(_drift.insert().values(row))
-            return
-        added = (np.array(before, dtype=np.int64) + counts).tolist()
-        connection.execute(_drift.update().where(here).values(counts=added))
-
-    def total(self, model: str, version: str) -> Counts | None:
-        """Return the counts of one version in the window, (features, bins), None for none."""
-        query = sa.select(_drift.c.counts).where(
-            _drift.c.model == model,
-            _drift.c.version == version,
-            _drift.c.hour > self._now() - self._window - HOUR,
-        )
-        with self._store.read() as connection:
-            rows = connection.execute(query).scalars().all()
-        if not rows:
-            return None
-        found: Counts = np.sum([np.array(row, dtype=np.int64) for row in rows], axis=0)
-        return found

@@ -32,12 +32,16 @@ def bins_of(card: Card) -> FeatureBins | None:
 
 
 def learn_bins(training: Training) -> FeatureBins | None:
-    """Return the quantiles of each numeric feature over the rows in which it is not missing."""
+    """Return the quantiles of each numeric feature over the rows in which it is not missing.
+
+    Infinite values are left out: edges at them would be refused when the model is loaded.
+    """
     columns, edges = [], []
     for place, feature in enumerate(training.card.features if training.columns else ()):
         if not feature.is_number:
             continue
-        known = [value for value in training.columns[feature.name] if value is not None]
+        values = training.columns[feature.name]
+        known = [value for value in values if value is not None and math.isfinite(value)]
         if len(known) >= LEAST_ROWS:
             columns.append(place)
             found = np.quantile(np.array(known, dtype=np.float64), LEVELS)

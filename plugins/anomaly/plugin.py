@@ -21,6 +21,7 @@ from secureml import (
     Host,
     Kind,
     Measure,
+    ModelRefused,
     Plugin,
     Problem,
     StoreUnavailable,
@@ -32,8 +33,7 @@ from secureml.kit.networks import host_prefix
 from .blocks import BAN, HOLD, Blocks
 from .card_section import BinsSection
 from .decision import ACTIONS, ADDRESS, ALERT, CLIENT, Action, Policy, describe
-from .drift import Bins, DriftCounters, DriftStore, FeatureDrift, population_stability
-from .feature_bins import bins_of
+from .drift_counts import DriftCounters, DriftStore
 from .scorer import Schedule, Scorer
 from .window import Observation
 from .window_store import WindowStore
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import click
 
     from .baseline import Baseline
+    from .drift import FeatureDrift
 
 FILE = "baseline.json"
 MAX_FEATURES = 20  # features of a model that are measured: a metric has bounded labels
@@ -141,6 +142,8 @@ class Anomaly(Plugin):
         self._drift = DriftStore(host.store, host.now, config["drift_window"])
         self._models = host.models
         self._scorer.after_flush = self._write_counters
+        self._scorer.after_fork = self._counters.start_empty
+        self._scorer.outages = (StoreUnavailable,)
         self._file = host.folder / FILE
         self._baseline = _read(self._file)
         self._scorer.baseline = lambda: self._baseline
@@ -159,7 +162,7 @@ class Anomaly(Plugin):
         try:
             block = self._blocks.find(subject)
         except StoreUnavailable as error:
-            # Nobody knows who is blocked, so nobody is let in.
+            # It is not known which callers are blocked, so none is let in.
             raise Problem("unavailable", reason="anomaly.store") from error
         if block is None:
             return
@@ -191,15 +194,23 @@ class Anomaly(Plugin):
         """Return how far the features of a model's current version have moved."""
         handle = self._models.get(model)
         card = handle.card if handle is not None else self._models.card(model)
-        counts = self._drift.total(model, card.version)
-        bins = bins_of(card)
-        if bins is None or counts is None:
-            return []
-        return population_stability(Bins(card.features, bins), counts)
+        return self._drift.drift_of(model, card.version, card)
+
+    def _drift_measures(self, model: str) -> list[Measure]:
+        try:
+            found = self._drift_of(model)
+        except ModelRefused:
+            return []  # removed a moment ago: the numbers of all others are there
+        text = "Population stability index against the card."
+        return [
+            Measure("anomaly_drift_psi", each.psi, text, {"model": model, "feature": each.feature})
+            for each in found[:MAX_FEATURES]
+        ]
 
     def _report(self, action: Action) -> None:
         score = action.score
-        client = score.subject.removeprefix(CLIENT) if CLIENT in score.subject else ""
+        own = score.subject.startswith(CLIENT)
+        client = score.subject.removeprefix(CLIENT) if own else ""
         facts: dict[str, Any] = {
             "subject": score.subject,
             "score": round(score.score, 3),
@@ -212,27 +223,17 @@ class Anomaly(Plugin):
     def measures(self) -> list[Measure]:
         """Return how many are blocked, the age of the baseline, and the drift of features."""
         kinds = [block.kind for block in self._blocks.list()]
+        text = "Subjects that are blocked."
         found = [
-            Measure(
-                "anomaly_blocks", kinds.count(kind), "Subjects that are blocked.", {"kind": kind}
-            )
+            Measure("anomaly_blocks", kinds.count(kind), text, {"kind": kind})
             for kind in (HOLD, BAN)
         ]
         if self._baseline is not None:
             age = self._now() - self._baseline.trained_at
-            found.append(
-                Measure("anomaly_baseline_age_seconds", age, "Since the baseline was trained.")
-            )
+            text = "Since the baseline was trained."
+            found.append(Measure("anomaly_baseline_age_seconds", age, text))
         for model in self._models.names():
-            found += [
-                Measure(
-                    "anomaly_drift_psi",
-                    each.psi,
-                    "Population stability index against the card.",
-                    {"model": model, "feature": each.feature},
-                )
-                for each in self._drift_of(model)[:MAX_FEATURES]
-            ]
+            found += self._drift_measures(model)
         return found
 
     def commands(self) -> click.Group:
@@ -282,16 +283,23 @@ def observation(exchange: Exchange) -> Observation:
 def _read(path: Path) -> Baseline | None:
     """Return the baseline, None before the first training; a damaged file stops the start."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_bytes()
         # Importing scikit-learn takes most of a second: only where there is a baseline.
         from .baseline import Baseline
 
         return Baseline.from_json(text)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise ConfigError(
-            f"the baseline cannot be read ({type(error).__name__})",
+            f"the baseline cannot be read ({error.strerror})",
             file=str(path),
-            fix="train again: secureml anomaly train",
+            fix="make it readable for the user of the service",
+        ) from None
+    except ValueError as error:
+        raise ConfigError(
+            str(error),
+            file=str(path),
+            # No command works while the start is refused, so the file goes first.
+            fix="remove the file, restart, and train again: secureml anomaly train",
         ) from None

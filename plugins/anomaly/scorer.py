@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .decision import Action, Policy, decide
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("secureml.anomaly")
 
-MAX_SUBJECTS = 10_000  # in one window and worker; whoever comes after them is not counted
+MAX_SUBJECTS = 10_000  # between two flushes of a worker; callers after them are not counted
 FLUSHES_TO_WAIT = 2.0  # a window waits so long for the other workers before it is scored
 
 
@@ -64,20 +65,21 @@ class Scorer:
         )
         self.baseline: Callable[[], Baseline | None] = lambda: None
         self.after_flush: Callable[[], None] = lambda: None  # what else is written each time
-        self._start_empty()
+        self.after_fork: Callable[[], None] = lambda: None  # what else must not be inherited
+        self.outages: tuple[type[Exception], ...] = ()  # raised while the store is away
+        self.start_empty()
+        _scorers.add(self)
 
-    def _start_empty(self) -> None:
+    def start_empty(self) -> None:
         """Begin with nothing, also after a fork: it copies no threads, and locks that are held."""
-        self._pid, self._lock = os.getpid(), threading.Lock()
+        self._lock = threading.Lock()
         self._counts: dict[tuple[str, float], Window] = {}
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        self.dropped = 0
+        self.dropped = 0  # requests since the last flush
 
     def count(self, subjects: tuple[str, ...], observation: Observation) -> None:
         """Count one request for each of its subjects, in this worker."""
-        if self._pid != os.getpid():
-            self._start_empty()
         start = self._schedule.start(self._now())
         with self._lock:
             for subject in subjects:
@@ -91,7 +93,7 @@ class Scorer:
 
     def start(self) -> None:
         """Start the thread that flushes and scores, if this process has none yet."""
-        if self._thread is not None and self._pid == os.getpid():
+        if self._thread is not None:
             return
         with self._lock:
             if self._thread is None:
@@ -100,7 +102,7 @@ class Scorer:
 
     def close(self) -> None:
         """Write what is left and end the thread."""
-        if self._pid != os.getpid() or self._thread is None:
+        if self._thread is None:
             return
         self._stopping.set()
         self._thread.join(self._schedule.flush)
@@ -109,17 +111,36 @@ class Scorer:
         stopping = False
         while not stopping:
             stopping = self._stopping.wait(self._schedule.flush)
+            self.run_once()
+
+    def run_once(self) -> None:
+        """Write what was counted and score what is complete; a step that fails stops no other."""
+        for step, what in (
+            (self.flush, "counts of callers could not be written"),
+            (self.after_flush, "counts of rows could not be written"),
+            (self.score_windows, "windows could not be scored"),
+        ):
             try:
-                self.flush()
-                self.after_flush()
-                self.score_windows()
-            except Exception:  # a store that fails for a while must not end the thread
-                log.exception("windows could not be written or scored")
+                step()
+            except self.outages as error:
+                log.warning("%s: %s; they are kept, fix: make the store reachable", what, error)
+                return
+            except Exception:  # the thread must not end
+                log.exception("%s; it is tried again after the next flush", what)
 
     def flush(self) -> None:
         """Write what was counted since the last time."""
         with self._lock:
             counted, self._counts = self._counts, {}
+            dropped, self.dropped = self.dropped, 0
+        if dropped:
+            log.warning(
+                "%d requests were not counted: more than %d callers came between two flushes; "
+                "fix: limit requests in front of the server, or shorten "
+                "[plugins.anomaly] flush_interval",
+                dropped,
+                MAX_SUBJECTS,
+            )
         try:
             self._window_store.write(counted)
         except Exception:
@@ -134,7 +155,7 @@ class Scorer:
                 elif len(self._counts) < MAX_SUBJECTS:
                     self._counts[key] = window
                 else:
-                    self.dropped += 1
+                    self.dropped += window.requests
 
     def score_windows(self) -> list[Action]:
         """Score the windows that have become complete, if this worker has the lease."""
@@ -142,14 +163,21 @@ class Scorer:
         if baseline is None:
             return []
         holder = f"{os.uname().nodename[:40]}:{os.getpid()}"
-        since = self._window_store.lease(holder, 6 * self._schedule.flush)
-        until = self._schedule.scored_until(self._now())
-        if since is None or until <= since:
+        mark = self._window_store.lease(holder, 6 * self._schedule.flush)
+        now = self._now()
+        until = self._schedule.scored_until(now)
+        if mark is None:
             return []
-        done = self._score_windows(baseline, since, until)
+        lifted_at = self._blocks.lifted_at()
+        if until <= mark:
+            return []
+        # A window that was trained on, or that came before, is not reported.
+        trained_at = baseline.trained_at if baseline.trained_at <= now else mark
+        windows = self._windows(max(mark, trained_at), until, lifted_at)
+        done = self._decide(baseline, windows, lifted_at)
         with self._window_store.begin() as connection:
             scores = [action.score for action in done]
-            if not self._window_store.save_scores(connection, holder, until, scores):
+            if not self._window_store.save_scores(connection, mark, until, scores):
                 return []
             done = [action for action in done if self._block(connection, action)]
         for action in done:
@@ -161,13 +189,22 @@ class Scorer:
         start = action.score.start
         return action.block is None or self._blocks.add(connection, action.block, start)
 
-    def _score_windows(self, baseline: Baseline, since: float, until: float) -> list[Action]:
-        lifted_at = self._blocks.lifted_at()
-        windows = [
+    def _windows(
+        self, since: float, until: float, lifted_at: Mapping[str, float]
+    ) -> list[tuple[str, float, Window]]:
+        """Return subject, start and window of each that is scored, in the order of time."""
+        return [
             (subject, start, window)
             for (subject, start), window in self._window_store.complete(since, until).items()
             if window.requests >= self._min_requests and start > lifted_at.get(subject, 0.0)
         ]
+
+    def _decide(
+        self,
+        baseline: Baseline,
+        windows: list[tuple[str, float, Window]],
+        lifted_at: Mapping[str, float],
+    ) -> list[Action]:
         scores = baseline.score([window.features() for _, _, window in windows])
         before = {
             subject: score
@@ -176,3 +213,15 @@ class Scorer:
         }
         scored = [(s, t, score) for (s, t, _), score in zip(windows, scores, strict=True)]
         return decide(scored, before, self._policy, self._now())
+
+
+_scorers: weakref.WeakSet[Scorer] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for scorer in list(_scorers):
+        scorer.start_empty()
+        scorer.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

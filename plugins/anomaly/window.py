@@ -6,14 +6,17 @@ No path, value or label is kept, only counts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from math import log1p
 from typing import Any, NamedTuple
 from zlib import crc32
 
 LABELS = 16  # buckets of predicted labels
 _MAX_LABELS = 32  # of one request: a batch of ten thousand rows must not take longer
+_MAX_COUNT = 2**63  # beyond what can be counted; of larger numbers no logarithm is taken
+_MASK = re.compile("[0-9a-f]{1,16}")
 
 # The features of a window: (name, meaning, the smallest spread that means anything).
 FEATURES = (
@@ -122,5 +125,21 @@ class Window:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Window:
-        """Read what `to_json` wrote."""
-        return cls(**(data | {"paths": int(data["paths"], 16)}))
+        """Read what `to_json` wrote; raises ValueError for anything else.
+
+        Another version of this plugin may have counted other things: what it left is no zero.
+        """
+        if set(data) != _COUNTED:
+            raise ValueError("it has other counts than a window")
+        paths, labels = data["paths"], data["labels"]
+        if not isinstance(labels, list) or len(labels) != LABELS:
+            raise ValueError("it has other labels than a window")
+        counts = [value for name, value in data.items() if name not in ("paths", "labels")]
+        if not all(type(count) is int and 0 <= count < _MAX_COUNT for count in counts + labels):
+            raise ValueError("a count is no whole number")
+        if not isinstance(paths, str) or not _MASK.fullmatch(paths):
+            raise ValueError("the paths are no mask of 64 bits")
+        return cls(**(data | {"paths": int(paths, 16)}))
+
+
+_COUNTED = frozenset(each.name for each in fields(Window))

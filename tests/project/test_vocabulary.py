@@ -83,7 +83,7 @@ IDIOMS = {
 PLAIN = (
     "deploy/", "secureml/cli/", "secureml/kit/", "secureml/state/", "secureml/workers/",
     *(f"plugins/{name}/" for name in (
-        "anonymous", "api_docs", "audit_log", "errors", "metrics", "model_integrity",
+        "anomaly", "anonymous", "api_docs", "audit_log", "errors", "metrics", "model_integrity",
         "output_rules", "rate_limit", "scopes", "security_headers", "traces", "transport",
     )),
 )  # fmt: skip

@@ -159,3 +159,60 @@ def test_a_score_does_not_depend_on_the_windows_beside_it(usual):
     rows = traffic.vectors(np.random.default_rng(8), 20)
     alone = [usual.score([row])[0].score for row in rows]
     assert [each.score for each in usual.score(rows[::-1])] == pytest.approx(alone[::-1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"false_alarms": -0.1},
+        {"false_alarms": 1},
+        {"false_alarms": 1e999},
+        {"false_alarms": None},
+        {"trained_at": 1e999},
+        {"trained_at": "yesterday"},
+        {"rows": "x"},
+        {"rows": None},
+        {"features": 7},
+    ],
+    ids=str,
+)
+def test_a_baseline_that_could_score_nothing_is_refused_when_it_is_read(usual, change):
+    """Else the server would start, and each scoring would fail."""
+    data = json.loads(usual.to_json())
+    Baseline.from_json(json.dumps(data))
+    with pytest.raises(ValueError, match=r"baseline|windows"):
+        Baseline.from_json(json.dumps(data | change))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, b"\xff", '{"rows": [], "rows": []}'])
+def test_text_that_json_readers_differ_about_is_no_baseline(text):
+    with pytest.raises(ValueError, match="not a baseline"):
+        Baseline.from_json(text)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.0999])
+def test_each_share_that_can_be_typed_is_read_again(usual, share):
+    found = Baseline(usual.rows, 5.0, share)
+    again = Baseline.from_json(found.to_json())
+    assert (again.trained_at, again.false_alarms) == (5.0, share)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e308, -1e308])
+def test_an_infinite_feature_has_a_finite_score_with_finite_neighbours(usual, value):
+    usual_row = list(usual.rows[0])
+    odd = [value, *usual_row[1:]]
+    found = usual.score([usual_row, odd])
+    assert all(0 < each.score <= 1 for each in found)
+    assert found[0] == usual.score([usual_row])[0]
+
+
+def test_windows_that_were_all_the_same_make_a_baseline_that_scores():
+    """A service with one client that asks the same each minute."""
+    row = traffic.customer(np.random.default_rng(1)).features()
+    found = train([row] * MIN_WINDOWS, trained_at=0, false_alarms=0.001)
+    same, odd = found.score([row, traffic.scanner(np.random.default_rng(2)).features()])
+    assert not same.unusual
+    assert odd.unusual
+    far = {reason.feature for reason in odd.reasons}
+    assert len(far) == 3, "many features are far out, and none alone lowers the score"
+    assert all(not reason.low <= reason.value <= reason.high for reason in odd.reasons)

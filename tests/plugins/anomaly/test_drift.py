@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,6 @@ from plugins.anomaly.drift import (
     MIN_ROWS,
     SHARES,
     Bins,
-    DriftCounters,
     population_stability,
 )
 from plugins.anomaly.feature_bins import LEVELS, FeatureBins, bins_of
@@ -271,16 +269,13 @@ def test_a_feature_just_below_the_rows_it_needs_is_left_out():
     assert [each.feature for each in population_stability(*counted(rows))] == ["b"]
 
 
-def test_threads_lose_no_rows():
-    counters = DriftCounters()
+def test_bins_know_themselves_and_are_told_from_those_of_another_card():
+    """A model that is sealed again under its old name and version has other bins, or the same."""
+    same = Bins(CARD.features, bins_of(CARD))
+    moved = FeatureBins((0, 2), tuple(tuple(edge + 1 for edge in edges) for edges in EDGES))
+    renamed = card(Feature("z"), Feature("word", "text"), Feature("b"))
 
-    def count():
-        for _ in range(100):
-            counters.count("m", "1", CARD, TABLE[:1])
-
-    threads = [threading.Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert counters.take()["m", "1"].sum(axis=1).tolist() == [400, 400]
+    assert Bins(CARD.features, bins_of(CARD)).identity == same.identity
+    assert Bins(CARD.features, moved).identity != same.identity
+    assert Bins(renamed.features, bins_of(CARD)).identity != same.identity
+    assert same.shape == same.empty().shape == (2, len(SHARES))

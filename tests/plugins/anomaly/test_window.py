@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,3 +80,40 @@ def test_the_order_of_requests_changes_no_feature(observations, chance):
 
 def test_a_window_of_nothing_is_all_zero():
     assert Window().features() == [0.0] * len(NAMES)
+
+
+@given(OBSERVATIONS, st.integers(0, 2**64 - 1))
+def test_every_mask_of_paths_survives_the_store(observation, paths):
+    found = traffic.window([observation])
+    found.paths = paths
+    assert Window.from_json(found.to_json()).paths == paths
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(Window().to_json())),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+        | st.lists(st.integers(-1, 3), max_size=17),
+        min_size=1,
+    )
+)  # fmt: skip
+def test_what_is_read_has_finite_features_whatever_a_row_holds(change):
+    try:
+        found = Window.from_json(Window(requests=3).to_json() | change)
+    except ValueError:
+        return
+    assert np.isfinite(found.features()).all()
+    assert Window.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize("data", [{}, {"requests": 3}, Window().to_json() | {"other": 0}])
+def test_a_row_with_other_counts_is_no_window(data):
+    with pytest.raises(ValueError, match="other counts"):
+        Window.from_json(data)
+
+
+def test_the_largest_counts_add_up_and_have_finite_features():
+    largest = Window.from_json(Window(requests=2**63 - 1, rows=2**63 - 1).to_json())
+    largest.merge(Window.from_json(largest.to_json()))
+    assert largest.requests == 2 * (2**63 - 1)
+    assert np.isfinite(largest.features()).all()
