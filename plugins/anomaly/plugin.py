@@ -291,15 +291,9 @@ def _read(path: Path) -> Baseline | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(
-            f"the baseline cannot be read ({error.strerror})",
-            file=str(path),
-            fix="make it readable for the user of the service",
-        ) from None
+        what = f"the baseline cannot be read ({error.strerror})"
+        fix = "make it readable for the user of the service"
     except ValueError as error:
-        raise ConfigError(
-            str(error),
-            file=str(path),
-            # No command works while the start is refused, so the file goes first.
-            fix="remove the file, restart, and train again: secureml anomaly train",
-        ) from None
+        # No command works while the start is refused, so the file goes first.
+        what, fix = str(error), "remove the file, restart, and train again: secureml anomaly train"
+    raise ConfigError(what, file=str(path), fix=fix)

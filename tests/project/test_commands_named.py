@@ -44,7 +44,9 @@ EVERYWHERE = {"--json", "--instance", "--help", "-h", "--version"}
 @cache
 def context() -> click.Context:
     """Return the root where there is no instance: all of ours is known there."""
-    return click.Context(secureml, obj=CommandContext(str(CHECKOUT / "tests" / "nowhere")))
+    # With the settings of the command: its option of help is made once, by the first context.
+    nowhere = CommandContext(str(CHECKOUT / "tests" / "nowhere"))
+    return click.Context(secureml, obj=nowhere, **secureml.context_settings)
 
 
 @cache

@@ -45,7 +45,7 @@ COMMANDS = [
 
 def find(words, context):
     command = secureml
-    context = click.Context(secureml, obj=context)
+    context = click.Context(secureml, obj=context, **secureml.context_settings)
     for word in words.split():
         command = command.get_command(context, word)
     return command

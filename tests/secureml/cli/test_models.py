@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from secureml.cli import demo
+from secureml.cli.main import secureml
 from secureml.cli.models import models
 from secureml.config_error import ConfigError
 from secureml.models.card_section import CardSection
@@ -197,8 +198,9 @@ def section_with(option):
 def test_an_option_of_a_section_that_is_taken_stops_the_command(monkeypatch, option):
     sections = {**builtin_plugins.card_sections(), "acme_own": section_with(option)}
     monkeypatch.setattr("secureml.cli.models.card_sections", lambda context: sections)
+    context = click.Context(models.commands["seal"], **secureml.context_settings)
     with pytest.raises(ConfigError, match=rf"\[plugins.acme_own\].*{option}"):
-        models.commands["seal"].get_params(click.Context(models.commands["seal"]))
+        models.commands["seal"].get_params(context)
 
 
 def test_help_on_sealing_needs_no_settings_that_can_be_read(ask, fresh_instance):
