@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from secureml.models.artifact.version_files import Artifact, ModelRefused
     from secureml.models.card import Card
     from secureml.models.serving.handle import ModelHandle, Result
+    from secureml.notebook import seal
 
 _LAZY = {
     "Artifact": "secureml.models.artifact.version_files",
@@ -38,6 +39,7 @@ _LAZY = {
     "Card": "secureml.models.card",
     "ModelHandle": "secureml.models.serving.handle",
     "Result": "secureml.models.serving.handle",
+    "seal": "secureml.notebook",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "StoreUnavailable",
     "public",
     "requires",
+    "seal",
 ]
 
 

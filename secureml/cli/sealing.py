@@ -61,11 +61,16 @@ def read_dtypes(options: tuple[str, ...]) -> dict[str, str]:
 
 def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
     """Seal what was ordered and say so; whatever fails changes nothing."""
-    from secureml.models.sealing import packaging
-
     if order.unless_same and _is_current(context, order):
         emit({"name": order.name, "made": False}, as_json, f"{order.name} already is this file")
         return
+    _say_sealed(context, order, seal_as_ordered(context, order), as_json)
+
+
+def seal_as_ordered(context: CommandContext, order: Order) -> Sealed:
+    """Seal what was ordered and let records know of it; whatever fails changes nothing."""
+    from secureml.models.sealing import packaging
+
     order_ = packaging.Order(
         order.file, order.name, order.data, order.target, order.dtypes, order.options, order.use
     )
@@ -75,7 +80,7 @@ def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
         emit_event(context, "model_sealed", model=name, version=version, digest=sealed.card.digest)
         if order.use:
             emit_event(context, "model_chosen", model=name, version=version)
-    _say_sealed(context, order, sealed, as_json)
+    return sealed
 
 
 def _seal_target(context: CommandContext, order: Order) -> SealTarget:
