@@ -89,6 +89,15 @@ def test_answers_of_text_are_no_feature(instance):
     assert len(card.features) == 2
 
 
+def test_the_file_is_read_by_the_confined_child_as_for_the_command(fresh_instance):
+    """Nothing is replaced here: the whole way, once."""
+    model = LogisticRegression().fit(ROWS, ANSWERS)
+    secureml.seal(model, ROWS, ANSWERS, name="own", instance=fresh_instance)
+    found = served(fresh_instance, "own")
+
+    assert found.predict(found.read(ROWS.tolist())).predictions == model.predict(ROWS).tolist()
+
+
 def test_texts_are_a_column(instance):
     texts = ["good day", "bad day"] * 20
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, [1, 0] * 20)

@@ -56,7 +56,7 @@ class Learned(NamedTuple):
     """A card without sections, and what was learned beside it.
 
     ``answers`` is the SHA-256 of all answers that were given meanwhile, to the last bit;
-    ``notes`` are what whoever seals should know, each one line.
+    ``notes`` are what an operator should know, each one line.
     """
 
     card: Card

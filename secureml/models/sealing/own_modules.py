@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from secureml.confinement import readable_paths
 from secureml.models.unpickling.allowlist import builtin_names, never
+from secureml.models.unpickling.module_search import find_spec
 
 
 def own_modules(allow: Iterable[str]) -> dict[str, Path]:
@@ -24,22 +23,13 @@ def own_modules(allow: Iterable[str]) -> dict[str, Path]:
 
 
 def _place(top: str) -> Path | None:
-    spec = _spec(top)
+    spec = find_spec(top)
     if spec is None:
         return None
     folders = list(spec.submodule_search_locations or ())
     if folders:
         return Path(folders[0])
     return Path(spec.origin) if spec.has_location and spec.origin else None
-
-
-def _spec(top: str) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_spec", None)
-        spec: ModuleSpec | None = find(top, None, None) if find is not None else None
-        if spec is not None:
-            return spec
-    return None
 
 
 def _is_installed(path: Path) -> bool:

@@ -6,6 +6,7 @@ bit, whatever is saved on the way. Safe for several threads: nothing changes aft
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,12 @@ class ModelHandle:
             feature.missing == "refuse" for feature in card.features
         )
         self._classes = getattr(estimator, "classes_", None)
-        self._ask = getattr(self._estimator, card.method or "predict")
+        self._takes_column = card.container == "column"
+        self._ask = (
+            _dense(self._estimator)
+            if card.method == "transform"
+            else getattr(self._estimator, card.method or "predict")
+        )
 
     def predict(self, rows: Rows) -> Result:
         """Answer each row; raises ModelFailed."""
@@ -100,7 +106,8 @@ class ModelHandle:
             raise ModelFailed(f"raised.{type(error).__name__}") from error
 
     def _predict(self, rows: Rows) -> Result:
-        rows = given_to(self.card, rows)
+        if self._takes_column:
+            rows = given_to(self.card, rows)
         if self._lean and _ordinary(rows):
             # The rows are proved finite already: 5 % of a linear answer, 15 % of a forest's.
             with config_context(assume_finite=True, skip_parameter_validation=True):
@@ -188,9 +195,18 @@ def _near_tie(probabilities: Rows) -> bool:
     return bool((top[:, -1] - top[:, -2] < _TIE).any())
 
 
+def _dense(transformer: Any) -> Callable[[Any], Any]:
+    """Return its `transform` with sparse rows as arrays; the card bounds how wide they are."""
+
+    def transform(rows: Any) -> Any:
+        found = transformer.transform(rows)
+        return found.toarray() if hasattr(found, "toarray") else found
+
+    return transform
+
+
 def _finite(answers: Any) -> Rows:
-    # Sparse rows are bounded by the card: no more values than OUTPUT_LIMIT.
-    found: Rows = np.asarray(answers.toarray() if hasattr(answers, "toarray") else answers)
+    found: Rows = np.asarray(answers)
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise ModelFailed("not_finite")
     return found

@@ -28,7 +28,7 @@ def first_absent(module: str) -> str:
         if not parts[depth - 1].isidentifier() or (depth > 1 and folders is None):
             return name  # nothing lies below a module that is no package
         try:
-            spec = _spec(name, folders)
+            spec = find_spec(name, folders)
         except Exception:  # noqa: BLE001 - a finder may raise anything; the import will tell
             return ""
         if spec is None:
@@ -37,7 +37,7 @@ def first_absent(module: str) -> str:
     return ""
 
 
-def _spec(name: str, folders: Sequence[str] | None) -> ModuleSpec | None:
+def find_spec(name: str, folders: Sequence[str] | None = None) -> ModuleSpec | None:
     """Ask Python's finders in their order, as an import does; they load nothing."""
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)

@@ -75,7 +75,7 @@ def test_a_span_has_its_first_moment_and_not_its_last(workers):
     assert [start for _, start in one.complete(60.0, 180.0)] == [60.0, 120.0]
 
 
-def test_windows_come_in_the_order_of_time_whoever_wrote_them_first(workers):
+def test_windows_come_in_the_order_of_time_and_not_of_writing(workers):
     one, other = workers
     other.write({("client:b", 120.0): Window(requests=1)})
     one.write({(WHO, 60.0): Window(requests=1)})

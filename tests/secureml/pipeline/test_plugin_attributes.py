@@ -12,7 +12,7 @@ from secureml.pipeline.plugin_attributes import ATTRIBUTES
 
 @pytest.mark.parametrize("word", ATTRIBUTES)
 def test_the_line_to_write_is_a_line_of_that_attribute(word):
-    """It was another's once: whoever wrote it met the next refusal."""
+    """It was another's once: its author met the next refusal."""
     assert ATTRIBUTES[word][1].startswith(f"{word} = ")
     assert hasattr(Plugin, word) or word == "name"
 

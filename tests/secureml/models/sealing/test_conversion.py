@@ -1,4 +1,4 @@
-"""What a conversion writes is an upload like any other, whoever wrote it."""
+"""What a conversion writes is checked like any other upload."""
 
 from __future__ import annotations
 
