@@ -18,7 +18,9 @@ PAGES = [
     CHECKOUT / "README.md",
     *sorted(CHECKOUT.glob("docs/**/*.md")),
     *sorted(CHECKOUT.glob("plugins/*/README.md")),
-    *sorted(CHECKOUT.glob("instance/*.*")),
+    # By name: a clone in which the server was tried has databases and settings beside these.
+    CHECKOUT / "instance" / "README.md",
+    CHECKOUT / "instance" / "secureml.example.toml",
 ]
 SOURCES = sorted([*CHECKOUT.glob("secureml/**/*.py"), *CHECKOUT.glob("plugins/**/*.py")])
 OTHER_SUBJECTS = [
