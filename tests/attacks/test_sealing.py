@@ -130,7 +130,8 @@ def filled(argument, folder):
 
 # --- what an allowed class does ------------------------------------------------------------------
 
-# What is done, what the refusal must say of it, and limits that are narrower than usual.
+# What is done, what the refusal must say of it (on a busy machine perhaps the second), and limits
+# that are narrower than usual.
 DEEDS = {
     "write_file": ("open {target}/written for writing", {}),
     "append_to_module": ("for writing", {}),
@@ -155,7 +156,7 @@ DEEDS = {
     "kill_parent": ("send a signal to another process", {}),
     "trace_parent": ("reach into another process", {}),
     "eat_memory": ("needed more memory than 700 MiB", {"memory": 700 * 1024**2}),
-    "compute_without_end": ("computed for more than 4 s", {"seconds": 4}),
+    "compute_without_end": ("computed for more than 4 s|did not end within 16 s", {"seconds": 4}),
     "print_without_end": ("wrote messages of more than", {}),
     "raise_limits": ("change its limits", {}),
     "read_foreign_memory": ("SIGSEGV", {}),
@@ -182,7 +183,7 @@ def test_what_an_allowed_class_does_comes_to_nothing_and_is_named(seal, target, 
         with pytest.raises(BlockingIOError):
             listener.accept()
 
-    assert says.format(target=target) in found.message
+    assert any(one in found.message for one in says.format(target=target).split("|"))
     assert found.fix
 
 

@@ -29,6 +29,8 @@ SWITCH = "--unconfined"
 _WORK = f"{__name__}:work"
 # What reading takes, in bytes for each byte: a pickle and its objects, a table and its cells.
 _FOR_MODEL, _FOR_TABLE = 10, 40
+# Seconds by the clock for each of the processor, which others on the machine need, too.
+_WALL = 4
 
 
 class Source(NamedTuple):
@@ -87,7 +89,7 @@ class Confined:
         return Limits(
             memory=memory,
             processor=self.seconds,
-            wall=2 * self.seconds,
+            wall=_WALL * self.seconds,
             output=MODEL_LIMIT + 64 * MIB,
         )
 
