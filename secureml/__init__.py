@@ -19,10 +19,11 @@ if sys.argv[:1] == ["-m"]:
 
 from secureml.config_error import ConfigError
 from secureml.pipeline.events import Event, Measure
-from secureml.pipeline.exchange import Credential, Exchange, Principal, Refusal
+from secureml.pipeline.exchange import Exchange, Refusal
 from secureml.pipeline.phases import Phase
 from secureml.pipeline.plugin import Host, Plugin
 from secureml.pipeline.policy import Policy, public, requires
+from secureml.pipeline.principal import Credential, Principal
 from secureml.pipeline.problems import Kind, Problem
 from secureml.state.clients import Client
 from secureml.state.store import Store, StoreUnavailable

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from secureml.api_schemas import (
     ModelsResponse,
     PredictResponse,
     ReadyResponse,
+    VersionsResponse,
 )
 from secureml.models.serving.handle import ModelFailed
 from secureml.pipeline.body import Limits, read_form, read_json
@@ -30,13 +32,17 @@ from secureml.pipeline.policy import health_check, requires
 from secureml.pipeline.problems import Fault, Problem, invalid_input
 
 if TYPE_CHECKING:
-    from secureml.models.serving.handle import Result
+    from secureml.models.serving.handle import ModelHandle, Result
     from secureml.models.serving.registry import Registry
 
 log = logging.getLogger("secureml")
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+PREDICT = "/v1/models/<model>/predict"
+# Called with an exchange, the rows, the answer to them and the nanoseconds that it took.
+Answered = Callable[[Exchange, Any, "Result", int], None]
+_clock = time.perf_counter_ns
 # Made once: json.dumps makes one a call for anything but its defaults.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -84,10 +90,8 @@ class RequestPreparation:
 
     def __call__(self, exchange: Exchange) -> None:
         """Set the exchange's model and payload, or raise the Problem that stops here."""
-        if exchange.model_name:
-            exchange.model = self._models.get(exchange.model_name)
-            if exchange.model is None:
-                raise _absent(self._models, exchange.model_name)
+        if exchange.model_name and exchange.model is None:
+            raise _absent(self._models, exchange.model_name, exchange.model_version)
         policy = exchange.policy
         if policy is None or (policy.body is None and not policy.form):
             return
@@ -118,11 +122,11 @@ class RequestPreparation:
         return loaded
 
 
-def _absent(models: Registry, name: str) -> Problem:
-    if models.is_refused(name):
+def _absent(models: Registry, name: str, version: str = "") -> Problem:
+    if models.get(name) is None and models.is_refused(name):
         # Closed for this one alone; why is in the log, and no business of the caller's.
         return Problem("model_unavailable", reason="model_refused")
-    return Problem("not_found", reason="model_unknown")
+    return Problem("not_found", reason="version_unknown" if version else "model_unknown")
 
 
 def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
@@ -159,15 +163,25 @@ def _check_media_type(header: str, plain: Any, required: str) -> None:
         raise Problem("unsupported_media_type", reason="payload.media_type")
 
 
-def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -> Blueprint:
-    """Return the core's routes over the loaded models."""
+def blueprint(
+    models: Registry,
+    readiness: Sequence[Callable[[], str | None]],
+    answered: Answered = lambda *_: None,
+) -> Blueprint:
+    """Return the core's routes over the loaded models; ``answered`` is told of each answer."""
     api = Blueprint("api", __name__)
 
-    @api.post("/v1/models/<model>/predict", endpoint="predict")
+    @api.post(PREDICT, endpoint="predict")
     @requires("predict", body=PredictBody, answer=PredictResponse)
     def predict(model: str) -> Any:  # a Result, which Application carries on
         """Ask a model about rows."""
-        return _predict(g.exchange)
+        return _predict(g.exchange, answered)
+
+    @api.post("/v1/models/<model>/versions/<version>/predict", endpoint="predict_version")
+    @requires("predict", body=PredictBody, answer=PredictResponse, limited_as=PREDICT)
+    def predict_version(model: str, version: str) -> Any:
+        """Ask one version of a model about rows."""
+        return _predict(g.exchange, answered)
 
     @api.get("/v1/models", endpoint="models")
     @requires("models:read", answer=ModelsResponse)
@@ -183,10 +197,19 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
     @requires("models:read", answer=ModelResponse)
     def describe(model: str) -> dict[str, Any]:
         """Say what a model expects and promises."""
-        found = models.get(model)
-        if found is None:
-            raise _absent(models, model)
-        return found.card.public()
+        return _handle(g.exchange).card.public()
+
+    @api.get("/v1/models/<model>/versions", endpoint="versions")
+    @requires("models:read", answer=VersionsResponse)
+    def list_versions(model: str) -> dict[str, Any]:
+        """List the versions of a model that this client may ask for by number."""
+        return {"versions": _versions(models, g.exchange)}
+
+    @api.get("/v1/models/<model>/versions/<version>", endpoint="version")
+    @requires("models:read", answer=ModelResponse)
+    def describe_version(model: str, version: str) -> dict[str, Any]:
+        """Say what one version of a model expects and promises."""
+        return _handle(g.exchange).card.public()
 
     @api.get("/healthz", endpoint="healthz")
     @health_check(answer=AliveResponse)
@@ -208,12 +231,17 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
     return api
 
 
-def _predict(exchange: Exchange) -> Result:
-    rows = exchange.read_rows()
+def _handle(exchange: Exchange) -> ModelHandle:
     if exchange.model is None:
         raise RuntimeError(f"no model was prepared for {exchange.model_name}")
+    return exchange.model
+
+
+def _predict(exchange: Exchange, answered: Answered) -> Result:
+    rows, model = exchange.read_rows(), _handle(exchange)
+    begin = _clock()
     try:
-        return exchange.model.predict(rows)
+        result = model.predict(rows)
     except ModelFailed as failed:
         if failed.row is None:
             raise
@@ -221,6 +249,20 @@ def _predict(exchange: Exchange) -> Result:
         log.info("%s: no answer to row %d", exchange.id, failed.row, exc_info=failed)
         fault = (f"/instances/{failed.row}", "unanswerable")
         raise invalid_input([fault], f"model.{failed}") from failed
+    answered(exchange, rows, result, _clock() - begin)
+    return result
+
+
+def _versions(models: Registry, exchange: Exchange) -> list[dict[str, Any]]:
+    principal, name = exchange.principal, exchange.model_name
+    served = models.served(name)
+    if served is None or principal is None:
+        raise _absent(models, name)
+    return [
+        {"version": version, "current": handle is served.current}
+        for version, handle in sorted(served.pinned.items(), key=lambda item: int(item[0]))
+        if principal.may_use(name, version)
+    ]
 
 
 def _summary(models: Registry, name: str) -> dict[str, str]:

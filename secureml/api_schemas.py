@@ -50,6 +50,19 @@ class ModelsResponse(Schema):
     models = fields.List(fields.Nested(ModelSummary), required=True)
 
 
+class VersionSummary(Schema):
+    """A version, and whether it is the one that answers who names none."""
+
+    version = fields.String(required=True)
+    current = fields.Boolean(required=True)
+
+
+class VersionsResponse(Schema):
+    """The versions of a model that this caller may ask for by number."""
+
+    versions = fields.List(fields.Nested(VersionSummary), required=True)
+
+
 class FeatureSchema(Schema):
     """One column: what it holds, and how far training went."""
 

@@ -15,15 +15,17 @@ from flask import Blueprint, Flask
 
 from secureml import api, known_names, store_location
 from secureml.config_error import ConfigError
-from secureml.core import Core, build_core, load_models
+from secureml.core import Core, build_core
 from secureml.flask_app import SecureFlask
+from secureml.model_loading import load_models
 from secureml.pipeline import events, policy
 from secureml.pipeline.loader import LoadedPlugin
 from secureml.pipeline.phases import OBSERVABLE, Phase
-from secureml.pipeline.pipeline import Pipeline, Routes
+from secureml.pipeline.pipeline import Pipeline
 from secureml.pipeline.plugin import phases_of
 from secureml.pipeline.plugin_errors import call_extra, raised
 from secureml.pipeline.problems import Catalogue
+from secureml.pipeline.routes import Routes
 from secureml.state.store import StoreUnavailable
 
 log = logging.getLogger("secureml")
@@ -45,7 +47,7 @@ def create_app(
     pipeline = Pipeline(core.plugins, _catalogue(core), now=now, refusals=core.refusals)
     app = SecureFlask(pipeline, core.store.snapshot)
     _register_routes(app, core)
-    routes = Routes(_policies(app, core), _preparation(core))
+    routes = Routes(_policies(app, core), _preparation(core), core.serving.choice)
     _check_routes(app, core)
     known_names.refuse_unknown(app, core)
     if warn:
@@ -67,7 +69,9 @@ def _catalogue(core: Core) -> Catalogue:
 
 
 def _register_routes(app: Flask, core: Core) -> None:
-    app.register_blueprint(api.blueprint(core.models, _readiness(core)))
+    app.register_blueprint(
+        api.blueprint(core.models, _readiness(core), core.serving.choice.answered)
+    )
     for loaded in core.plugins:
         if hasattr(loaded.plugin, "blueprint"):
             try:

@@ -26,11 +26,12 @@ from secureml import (
     trusted_paths,
 )
 from secureml import layout as instance_folder
-from secureml.config_error import ConfigError, did_you_mean
+from secureml.config_error import ConfigError
+from secureml.model_serving import Serving, serve_live
 from secureml.models.artifact.version_files import Artifact, ModelRefused
 from secureml.models.card_section import CardSection
 from secureml.models.serving.registry import Registry
-from secureml.models.unpickling.allowlist import check_extra
+from secureml.models.serving.trials import Stopped
 from secureml.pipeline import builtin_plugins, events, file_claims, loader, plugin_set
 from secureml.pipeline.events import Event, Measure
 from secureml.pipeline.exit_signals import contained
@@ -60,6 +61,7 @@ class Core:
     models: Registry
     plugins: Sequence[LoadedPlugin]
     refusals: Refusals
+    serving: Serving
 
     def emit(self, event: Event) -> None:
         """Let every plugin that has ears know what happened; raises where a vital one cannot."""
@@ -81,16 +83,29 @@ class Core:
                 call_extra(loaded.plugin, "start_worker", threads)
         # Emitted here: a start opens nothing that a worker could not inherit.
         for name, refused in self.models.refused().items():
-            version = self.models.pointed(name) or ""
-            event = Event("model_refused", "", {"model": name, "version": version,
-                                                "check": refused.check})  # fmt: skip
-            try:
-                self.emit(event)
-            except Exception:
-                log.exception("%s could not record an event", event.name)
+            self.tell_refused(name, refused)
+        self.serving.updates.start()
+
+    def tell_refused(self, name: str, refused: ModelRefused) -> None:
+        """Let records know that the version in use of a model does not answer."""
+        facts = {"model": name, "version": self.models.pointed(name) or "", "check": refused.check}
+        self._try_to_emit(Event("model_refused", "", facts))
+
+    def tell_stopped(self, stopped: Stopped) -> None:
+        """Let records know that a trial was ended because it passed a limit."""
+        trial = stopped.trial
+        facts = {"model": stopped.model, "version": trial.version, "why": stopped.why}
+        self._try_to_emit(Event("model_trial_stopped", "", facts))
+
+    def _try_to_emit(self, event: Event) -> None:
+        try:
+            self.emit(event)
+        except Exception:
+            log.exception("%s could not record an event", event.name)
 
     def rest(self) -> None:
         """Tell what this worker process has only counted so far: it ends."""
+        self.serving.updates.stop()
         self.refusals.stop()
 
     def close(self) -> None:
@@ -123,17 +138,19 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
     sections: dict[str, CardSection] = {}
     models = Registry(found.models_folder, verifiers, found.models_allow, sections)
     refusals = Refusals(lambda event: core.emit(event), now, found.recording)  # noqa: PLW0108 - there is no application yet
-    core = Core(found, store, clients, signing, models, plugins := [], refusals)
+    serving = serve_live(
+        models, store, now,
+        refused=lambda name, error: core.tell_refused(name, error),  # noqa: PLW0108 - made below
+        stopped=lambda stopped: core.tell_stopped(stopped),  # noqa: PLW0108 - made below
+    )  # fmt: skip
+    core = Core(found, store, clients, signing, models, plugins := [], refusals, serving)
     store.trouble.tell = lambda lost, why: core.emit(
         Event("sys_store_lost" if lost else "sys_store_back", "", {"why": why})
     )
     try:
         classes = _plugin_classes(found, paths)
-        production.check_waivers(found, classes)
         sections |= builtin_plugins.card_sections_of(classes)
-        plugins += loader.build(classes, found.plugin_tables, _host_factory(core, now))
-        plugin_set.check(plugins)
-        production.check(found, plugins)
+        plugins += _built(classes, core, now)
     except ConfigError as error:
         raise error.within(file=found.file) from None
     bind_check.check(found, plugins)
@@ -143,6 +160,18 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
         _verifier_of(loaded) for loaded in plugins if hasattr(loaded.plugin, "verify_artifact")
     ]
     return core
+
+
+def _built(
+    classes: Sequence[type[Plugin]], core: Core, now: Callable[[], float]
+) -> list[LoadedPlugin]:
+    """Return the plugins, once it is known that they go together and suffice for the profile."""
+    found = core.settings
+    production.check_waivers(found, classes)
+    plugins = loader.build(classes, found.plugin_tables, _host_factory(core, now))
+    plugin_set.check(plugins)
+    production.check(found, plugins)
+    return plugins
 
 
 def _plugin_classes(found: Settings, paths: TrustedPaths) -> list[type[Plugin]]:
@@ -157,50 +186,6 @@ def _folders_of(classes: Sequence[type]) -> list[Path]:
     """Return where the code of plugins lies."""
     files = [getattr(sys.modules[cls.__module__], "__file__", None) for cls in classes]
     return [Path(file).resolve().parent for file in files if file is not None]
-
-
-def load_models(core: Core) -> None:
-    """Prove and load every current model.
-
-    One that fails any check is closed and the others answer; where none is left the start stops.
-    """
-    _demand_models_folder(core.settings)
-    _check_allow(core.settings)
-    try:
-        core.models.load_all()
-    except ModelRefused as error:
-        raise ConfigError(str(error), file=str(core.settings.models_folder)) from error
-    _check_allow(core.settings)  # of modules that the models have imported, more can be told
-    for refused in core.models.refused().values():
-        log.error("closed: %s", refused)
-
-
-def _check_allow(found: Settings) -> None:
-    """Refuse a name that no model could use: it would be found when a model that needs it is not.
-
-    Only where models are loaded: a command that needs none may run without their modules.
-    """
-    try:
-        check_extra(found.models_allow)
-    except ModelRefused as error:
-        raise ConfigError(
-            error.message, file=found.file, table="models", key="allow", fix=error.fix
-        ) from None
-
-
-def _demand_models_folder(found: Settings) -> None:
-    """Refuse a folder that is not there: a server without any model would start without a word."""
-    if found.models_folder.is_dir():
-        return
-    folders = [path.name for path in found.instance.iterdir() if path.is_dir()]
-    raise ConfigError(
-        f"the instance folder has no folder {found.models_folder.name!r}",
-        file=found.file,
-        table="models",
-        key="folder",
-        fix=f"{did_you_mean(found.models_folder.name, folders)}name the folder of sealed models, "
-        "or make it with `secureml init`",
-    )
 
 
 def _verifier_of(loaded: LoadedPlugin) -> Callable[..., None]:

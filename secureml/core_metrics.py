@@ -64,7 +64,7 @@ def _models(core: Core) -> Iterator[Measure]:
 def _refused(core: Core) -> Iterator[Measure]:
     for name, refused in core.models.refused().items():
         labels = {"model": name, "check": refused.check}
-        yield Measure("model_refused", 1.0, "Models that were refused at the start.", labels)
+        yield Measure("model_refused", 1.0, "Models whose version in use was refused.", labels)
 
 
 def _signing_keys(core: Core, now: float) -> Iterator[Measure]:

@@ -23,19 +23,22 @@ from werkzeug.test import EnvironBuilder
 
 from secureml import api
 from secureml.flask_app import SecureFlask
+from secureml.model_choice import ModelChoice
 from secureml.models.serving.registry import Registry
 from secureml.pipeline import events, loader, policy
 from secureml.pipeline.body import Limits
 from secureml.pipeline.events import Event
-from secureml.pipeline.exchange import Exchange, Principal
+from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.loader import LoadedPlugin
-from secureml.pipeline.pipeline import Pipeline, Routes
+from secureml.pipeline.pipeline import Pipeline
 from secureml.pipeline.plugin import Host, Plugin
 from secureml.pipeline.plugin_class import check_class
 from secureml.pipeline.policy import Policy
+from secureml.pipeline.principal import Principal
 from secureml.pipeline.problems import Catalogue
 from secureml.pipeline.randomness import ProcessGenerator
 from secureml.pipeline.refusal_log import RecordingPolicy, Refusals
+from secureml.pipeline.routes import Routes
 from secureml.state.clients import Clients
 from secureml.state.signing import SigningKeys
 from secureml.state.store import Store
@@ -145,8 +148,9 @@ class Harness:
         app = SecureFlask(pipeline, self.store.snapshot)
         call_extra = events.readiness(item.plugin for item in plugins)
         offered = [item.plugin.blueprint() for item in plugins if hasattr(item.plugin, "blueprint")]
+        choice = ModelChoice(self.models)
         for blueprint in (api.blueprint(self.models, call_extra), *blueprints, *offered):
             app.register_blueprint(blueprint)
         prepare = api.RequestPreparation(self.models, Limits(), 1024 * 1024)
-        pipeline.attach(app, Routes(policy.collect(app), prepare))
+        pipeline.attach(app, Routes(policy.collect(app), prepare, choice))
         return app

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import joblib
+from sklearn.dummy import DummyRegressor
+
+from secureml.models.artifact import signature
 from secureml.models.data_form.frame import read_frame, write_frame
 from secureml.models.data_form.reader import read
 from secureml.models.data_form.writer import write
+from secureml.models.sealing import packaging
 from secureml.models.sealing.confined_conversion import Source
 from secureml.models.sealing.conversion import Conversion, convert
 from secureml.models.unpickling.allowlist import builtin_names
@@ -41,3 +48,15 @@ def convert_here(conversion: Conversion, source: Source, result: Path) -> list[s
     with os.fdopen(os.dup(source.model), "rb") as file, result.open("xb") as output:
         convert(conversion, file.read(), source.table, output)
     return []
+
+
+def seal_constants(instance: Path, name: str, count: int) -> None:
+    """Seal versions 1 to ``count`` into an instance folder; each answers its own number."""
+    key = signature.read_private_key(instance / "keys" / "model-signing.key")
+    place = packaging.SealTarget(instance / "models", key, time.time, convert=convert_here)
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(1, count + 1):
+            model = DummyRegressor(strategy="constant", constant=float(number))
+            file = Path(folder) / "model.joblib"
+            joblib.dump(model.fit([[0.0, 0.0]], [0.0]), file)
+            packaging.seal(packaging.Order(file, name), place)

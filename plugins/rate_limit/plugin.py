@@ -107,7 +107,7 @@ class RateLimit(Plugin):
         exempt = exchange.known and policy is not None and policy.health
         state = RequestState(self._address_key(exchange.client_address), exempt)
         exchange.state[self.name] = state
-        facts = RequestFacts(state.address, "", "", exchange.route, self._model(exchange))
+        facts = RequestFacts(state.address, "", "", exchange.limited_route, self._model(exchange))
         plan = self._enforcer.plan(facts, authenticated=False)
         state.rows, state.failures = plan.rows, plan.failures
         try:
@@ -125,7 +125,7 @@ class RateLimit(Plugin):
         principal = exchange.principal
         client, tier = (principal.client, principal.tier) if principal else ("", "")
         # Not the address: its limits were hit before, and plans are shared by callers.
-        facts = RequestFacts("", client, tier, exchange.route, self._model(exchange))
+        facts = RequestFacts("", client, tier, exchange.limited_route, self._model(exchange))
         plan = self._enforcer.plan(facts, authenticated=True)
         state.rows += plan.rows
         try:
@@ -292,7 +292,7 @@ def _key_function(rule: Rule) -> Callable[[], str]:
         who = exchange.principal
         client, tier = (who.client, who.tier) if who else ("", "")
         facts = RequestFacts(
-            exchange.client_address, client, tier, exchange.route, exchange.model_name
+            exchange.client_address, client, tier, exchange.limited_route, exchange.model_name
         )
         return apply_rule(rule, facts).key
 

@@ -6,10 +6,7 @@ forgotten here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from secureml import Exchange, Host, Plugin, Problem
+from secureml import Exchange, Plugin, Problem
 
 from .decision import Demand, refusal
 
@@ -19,16 +16,14 @@ class Scopes(Plugin):
 
     name = "scopes"
 
-    def __init__(self, config: Mapping[str, Any], host: Host) -> None:
-        self._models = host.models
-
     def authorize(self, exchange: Exchange) -> None:
         """Raise Problem("forbidden") unless scope, model and version are all granted."""
         principal, policy = exchange.principal, exchange.policy
         if principal is None or policy is None or policy.scope is None:
             raise Problem("forbidden", reason="scopes.nothing_to_compare")
-        name = exchange.model_name
-        model = self._models.get(name) if name else None
-        demand = Demand(policy.scope, name, model.version if model is not None else "")
+        # Of the version that will answer, or of the one that is asked for and is not there.
+        model = exchange.model
+        version = model.version if model is not None else exchange.model_version
+        demand = Demand(policy.scope, exchange.model_name, version)
         if reason := refusal(principal, demand):
             raise Problem("forbidden", reason=reason)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from secureml.core import Core
-    from secureml.pipeline.exchange import Credential, Exchange, Principal
+    from secureml.models.serving.handle import ModelHandle
+    from secureml.pipeline.exchange import Exchange
     from secureml.pipeline.policy import Policy
+    from secureml.pipeline.principal import Credential, Principal
     from secureml.pipeline.steps import Step as PhaseStep
     from secureml.state.clients import Client
 
@@ -40,6 +42,7 @@ class RouteTarget:
     rule: str
     policy: Policy
     model: str
+    version: str
 
 
 @click.group()
@@ -90,7 +93,8 @@ def _explain(
         return steps, []
     principal = _principal(client)
     exchange = _exchange(target, method, path, principal)
-    steps += _model_step(core, target)
+    core.serving.choice.choose(exchange)
+    steps += _model_step(core, target, exchange.model)
     steps += _decisions(core, exchange)
     return steps, _credentials(core, exchange, principal) if client.enabled else []
 
@@ -112,7 +116,7 @@ def _route(app: Flask, method: str, path: str) -> tuple[Step, RouteTarget | None
         raise RuntimeError(f"{rule.rule} has no policy")
     demand = "is public" if policy.public else f"requires {policy.scope}"
     return Step("route", ok=True, why=f"{method} {rule.rule} {demand}"), RouteTarget(
-        rule.rule, policy, words.get("model", "")
+        rule.rule, policy, words.get("model", ""), words.get("version", "")
     )
 
 
@@ -125,19 +129,21 @@ def _client_step(name: str, client: Client | None) -> Step:
     return Step("client", ok=True, why=f"{name} has {scopes or 'no scope'}; models {models}")
 
 
-def _model_step(core: Core, target: RouteTarget) -> list[Step]:
+def _model_step(core: Core, target: RouteTarget, model: ModelHandle | None) -> list[Step]:
     if not target.model:
         return []
-    model = core.models.get(target.model)
+    if model is None and target.version and core.models.get(target.model) is not None:
+        why = f"version {target.version} of {target.model} is not loaded"
+        return [Step("model", ok=False, why=why)]
     if model is None and core.models.is_refused(target.model):
         return [Step("model", ok=False, why=f"{target.model!r} was refused at the start")]
     if model is None:
         return [Step("model", ok=False, why=f"no model is called {target.model!r}")]
-    return [Step("model", ok=True, why=f"{model.name} serves version {model.version}")]
+    return [Step("model", ok=True, why=f"version {model.version} of {model.name} answers")]
 
 
 def _principal(client: Client) -> Principal:
-    from secureml.pipeline.exchange import EXPLAIN_METHOD, Principal
+    from secureml.pipeline.principal import EXPLAIN_METHOD, Principal
 
     return Principal(
         client=client.name,
@@ -167,6 +173,7 @@ def _exchange(target: RouteTarget, method: str, path: str, principal: Principal)
         known=True,
         principal=principal,
         model_name=target.model,
+        model_version=target.version,
     )
 
 

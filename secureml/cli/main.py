@@ -37,6 +37,7 @@ CORE = {
     "access": "secureml.cli.access:access",
     "signing-keys": "secureml.cli.signing_keys:signing_keys",
     "models": "secureml.cli.models:models",
+    "reload": "secureml.cli.reload:reload",
     "nginx-conf": "secureml.cli.nginx_conf:nginx_conf",
     "events": "secureml.cli.events:events",
     "backup": "secureml.cli.backup:backup",

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from secureml.cli import deployments, trials
 from secureml.cli.main import CommandContext
 from secureml.cli.sealing import (
     Order,
     card_sections,
     emit_event,
+    has_settings,
     read_dtypes,
     registry_of,
     seal_ordered,
-    undone,
+    with_refusals,
 )
 from secureml.config_error import ConfigError
-from secureml.kit.output import Command, emit, json_option
+from secureml.kit.output import emit, json_option
 from secureml.pipeline import builtin_plugins
 
 if TYPE_CHECKING:
@@ -30,21 +31,6 @@ if TYPE_CHECKING:
 
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def _with_refusals(command: Command) -> Command:
-    """Have a command end with what a refused model says, in its one line."""
-
-    @functools.wraps(command)
-    def with_refusals(*args: Any, **words: Any) -> Any:
-        from secureml.models.artifact.version_files import ModelRefused
-
-        try:
-            return command(*args, **words)
-        except ModelRefused as error:
-            raise click.ClickException(str(error)) from None
-
-    return with_refusals  # type: ignore[return-value]  # the same call
 
 
 @click.group()
@@ -113,7 +99,7 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
     ),
 )
 @click.option("--key", type=_EXISTING, help="Sealing key; default: keys/model-signing.key.")
-@click.option("--use", is_flag=True, help="Serve this version after the next reload or restart.")
+@click.option("--use", is_flag=True, help="Have this version answer from now on.")
 @click.option(
     "--memory-limit",
     type=click.IntRange(256),
@@ -143,7 +129,7 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
 )
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def seal(
     context: CommandContext,
     /,
@@ -170,7 +156,7 @@ def seal(
 @click.option("--name", default="breast-cancer", show_default=True)
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def demo(context: CommandContext, name: str, as_json: bool) -> None:
     """Train and seal a demo model on scikit-learn's breast-cancer data, unless it is there."""
     if registry_of(context).versions(name):
@@ -188,7 +174,7 @@ def demo(context: CommandContext, name: str, as_json: bool) -> None:
 @models.command("list")
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def list_models(context: CommandContext, as_json: bool) -> None:
     """List models with their versions; * marks the version in use."""
     registry = registry_of(context)
@@ -208,7 +194,7 @@ def list_models(context: CommandContext, as_json: bool) -> None:
 @click.option("--version", help="A version other than the one in use.")
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def show(context: CommandContext, name: str, version: str | None, as_json: bool) -> None:
     """Show the card of a model."""
     card = registry_of(context).card(name, version)
@@ -223,36 +209,15 @@ def show(context: CommandContext, name: str, version: str | None, as_json: bool)
 
 
 @models.command()
-@click.argument("name")
-@click.argument("version")
-@json_option
-@click.pass_obj
-@_with_refusals
-def use(context: CommandContext, name: str, version: str, as_json: bool) -> None:
-    """Serve VERSION of NAME after the next reload or restart."""
-    _choose(context, name, version, as_json)
-
-
-@models.command()
-@click.argument("name")
-@json_option
-@click.pass_obj
-@_with_refusals
-def rollback(context: CommandContext, name: str, as_json: bool) -> None:
-    """Serve the previous version again, after the next reload or restart."""
-    _choose(context, name, registry_of(context).previous(name), as_json)
-
-
-@models.command()
 @click.argument("model", metavar="NAME[@VERSION]")
 @click.option("--all", "whole", is_flag=True, help="Remove NAME with all its versions.")
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def remove(context: CommandContext, model: str, whole: bool, as_json: bool) -> None:
     """Remove a version that is not in use, or with --all a whole model.
 
-    A running server keeps what it has loaded until its next start.
+    A running server no longer answers with it.
     """
     name, sign, version = model.partition("@")
     if bool(sign) == whole:
@@ -267,6 +232,8 @@ def remove(context: CommandContext, model: str, whole: bool, as_json: bool) -> N
     for each in versions:
         emit_event(context, "model_removed", model=name, version=each)
     registry.remove(name, version if sign else None)
+    if has_settings(context):
+        context.core.serving.deployments.forget(name, version if sign else None)
     emit(
         {"name": name, "removed": versions},
         as_json,
@@ -274,14 +241,5 @@ def remove(context: CommandContext, model: str, whole: bool, as_json: bool) -> N
     )
 
 
-def _choose(context: CommandContext, name: str, version: str, as_json: bool) -> None:
-    registry = registry_of(context)
-    before = registry.pointers(name)
-    registry.use(name, version)
-    with undone(lambda: registry.restore_current(name, before)):
-        emit_event(context, "model_chosen", model=name, version=version)
-    emit(
-        {"name": name, "version": version, "restart_needed": True},
-        as_json,
-        f"{name} {version} is served after the next reload or restart",
-    )
+for _command in (*deployments.COMMANDS, *trials.COMMANDS):
+    models.add_command(_command)

@@ -43,7 +43,10 @@ class Running:
         # SIGINT as well: a shell that starts us in the background has it ignored.
         for number in _SIGNALS:
             signal.signal(number, _interrupt)
-        environment = os.environ | {"SECUREML_INSTANCE": str(self._instance)}
+        environment = os.environ | {
+            "SECUREML_INSTANCE": str(self._instance),
+            "SECUREML_SERVE": "1",  # `secureml reload` cannot replace what we wait for
+        }
         self._stops.append(stop)
         self._processes.append(
             subprocess.Popen(  # noqa: S603 - our own programs, no shell

@@ -6,6 +6,7 @@ What fails leaves everything as it was; what cannot be recorded is taken back.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import click
 
 from secureml.cli.main import CommandContext
 from secureml.config_error import ConfigError
-from secureml.kit.output import emit
+from secureml.kit.output import Command, emit
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -87,7 +88,7 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
     """Return where to seal, with the demands of the start that will load it."""
     from secureml.models.sealing.packaging import SealTarget
 
-    if not _has_settings(context):
+    if not has_settings(context):
         # Sealing works on a machine that serves nothing, too.
         key = _sealing_key(context, order.key)
         return SealTarget(
@@ -125,7 +126,7 @@ def card_sections(context: CommandContext) -> dict[str, CardSection]:
     from secureml.pipeline import builtin_plugins
 
     found = dict(builtin_plugins.card_sections())
-    if _has_settings(context):
+    if has_settings(context):
         found |= context.core.models.sections
     return found
 
@@ -197,7 +198,7 @@ def _notes(context: CommandContext, order: Order, sealed: Sealed) -> list[str]:
     from secureml.models.unpickling.advice import where_to_allow
 
     found = list(sealed.notes)
-    if order.allow and not _has_settings(context):
+    if order.allow and not has_settings(context):
         found.append(
             "the server that loads this model must allow the same: "
             + where_to_allow(order.allow, "its secureml.toml")
@@ -231,7 +232,7 @@ def undone(undo: Callable[[], None]) -> Iterator[None]:
 
 def emit_event(context: CommandContext, event: str, **facts: str) -> None:
     """Let records know; a machine that only seals keeps none."""
-    if _has_settings(context):
+    if has_settings(context):
         context.emit(event, **facts)
 
 
@@ -239,11 +240,27 @@ def registry_of(context: CommandContext) -> Registry:
     """Return the registry, with the plugins that verify models where this machine has settings."""
     from secureml.models.serving.registry import Registry
 
-    if _has_settings(context):
+    if has_settings(context):
         return context.core.models
     # Sealing works on a machine that serves nothing, too.
     return Registry(context.instance / "models")
 
 
-def _has_settings(context: CommandContext) -> bool:
+def has_settings(context: CommandContext) -> bool:
+    """Return whether this machine has settings; one that only seals has none."""
     return (context.instance / "secureml.toml").exists()
+
+
+def with_refusals(command: Command) -> Command:
+    """Have a command end with what a refused model says, in its one line."""
+
+    @functools.wraps(command)
+    def with_refusals(*args: Any, **words: Any) -> Any:
+        from secureml.models.artifact.version_files import ModelRefused
+
+        try:
+            return command(*args, **words)
+        except ModelRefused as error:
+            raise click.ClickException(str(error)) from None
+
+    return with_refusals  # type: ignore[return-value]  # the same call

@@ -29,7 +29,7 @@ from secureml.kit.output import json_option
 from secureml.pipeline import proxy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0  # seconds a start may take before it counts as failed
+PATIENCE = 120.0  # seconds a start may take before it counts as failed
 
 
 @click.command()

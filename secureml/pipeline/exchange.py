@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from secureml.models.rows.cells import RowsRefused
 from secureml.pipeline.early_body import EarlyBody
 from secureml.pipeline.events import Event, Fact
+from secureml.pipeline.principal import Principal
 from secureml.pipeline.problems import MAX_FAULTS, Problem, invalid_input
-from secureml.state import scopes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,70 +26,6 @@ if TYPE_CHECKING:
     from secureml.models.serving.handle import ModelHandle, Result
     from secureml.pipeline.phases import Phase
     from secureml.pipeline.policy import Policy
-
-
-# The method of a principal that only `secureml access explain` asks about. No plugin can have it
-# for a name, so nobody who sends a request is ever known by it.
-EXPLAIN_METHOD = "access explain"
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who asks and how we know.
-
-    ``client`` is the named owner, ``subject`` the end user where a token names one (else
-    the client again), ``method`` the plugin that identified it, ``credential`` the id of the key
-    or token: never a secret. ``scopes`` and ``models`` may be narrowed, see `rights`.
-    ``expires`` is when that credential ends by itself, in epoch seconds; None where it never
-    does. Whatever is given out for it must end no later.
-    Raises TypeError for a field of another kind: in a text given for a set of scopes, each part
-    of a word would be found.
-    """
-
-    client: str
-    subject: str
-    scopes: frozenset[str]
-    models: frozenset[str]
-    tier: str
-    method: str
-    credential: str
-    expires: float | None = None
-
-    def __post_init__(self) -> None:
-        if not (type(self.scopes) is type(self.models) is frozenset):
-            raise TypeError("a Principal's scopes and models are frozensets of str")
-        for text in (self.client, self.subject, self.tier, self.method, self.credential):
-            if not isinstance(text, str):
-                raise TypeError(
-                    f"a Principal's client, subject, tier, method and credential are "
-                    f"str, not {type(text).__name__}"
-                )
-
-    @property
-    def explained(self) -> bool:
-        """Whether `secureml access explain` made it: no connection and no credential to check."""
-        return self.method == EXPLAIN_METHOD
-
-    def may_use(self, model: str, version: str = "") -> bool:
-        """Tell whether the model is among those granted, in this version."""
-        return scopes.may_use(self.models, model, version)
-
-    def permits(self, scope: str, model: str = "", version: str = "") -> bool:
-        """Tell whether the rights allow an operation, on this model where there is one."""
-        return scopes.permits(self.scopes, scope, model, version)
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """One way a client proves itself, for showing: ``scopes`` is None for all of its client's.
-
-    ``state`` is a word: active, expired, revoked. Never the credential itself.
-    """
-
-    id: str
-    method: str
-    scopes: frozenset[str] | None
-    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +50,8 @@ class InputWarning(NamedTuple):
 
 # What becomes of a request, and so nothing for an observer to set.
 _ANSWERED = (
-    "policy", "route", "known", "allowed_origin", "principal", "model_name", "model", "result",
+    "policy", "route", "known", "allowed_origin", "principal", "model_name", "model_version",
+    "model", "result",
     "refusal", "status", "warning_count", "counted", "_payload",
 )  # fmt: skip
 
@@ -141,7 +78,8 @@ class Exchange:
     ``observing`` is true while a plugin runs that may change nothing: it is handed copies.
     ``state`` is where a plugin keeps what it needs in a later phase of this request, under its own
     name; nobody else reads it, and it goes with the exchange.
-    ``model_name`` is what the path says, ``model`` what was found under that name.
+    ``model_name`` and ``model_version`` are what the path says, ``model`` the version that answers,
+    chosen before AUTHORIZE; None where there is none.
     """
 
     id: str
@@ -160,6 +98,7 @@ class Exchange:
     allowed_origin: str = ""
     principal: Principal | None = None
     model_name: str = ""
+    model_version: str = ""
     model: ModelHandle | None = None
     row_count: int = 0
     result: Result | None = None
@@ -278,6 +217,16 @@ class Exchange:
             self.warnings = warnings
 
         return undo
+
+    @property
+    def public(self) -> bool:
+        """Whether strangers may call the route."""
+        return self.policy is not None and self.policy.public
+
+    @property
+    def limited_route(self) -> str:
+        """The route whose limits hold here: `Policy.limited_as`, or this one."""
+        return (self.policy and self.policy.limited_as) or self.route
 
     def weighed_once(self) -> bool:
         """Tell whether it was decided before how this refusal is written down; it is now."""

@@ -18,7 +18,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from flask import Flask, Response, g, request
@@ -26,15 +25,17 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from secureml.pipeline.error_responses import ErrorResponses
-from secureml.pipeline.exchange import Exchange, Principal, Refusal
+from secureml.pipeline.exchange import Exchange, Refusal
 from secureml.pipeline.exit_signals import contained
 from secureml.pipeline.loader import LoadedPlugin
 from secureml.pipeline.phases import BEFORE_VIEW, Phase, skips
 from secureml.pipeline.plugin_set import credential_headers, in_environ
-from secureml.pipeline.policy import EXTENSION, Policy, endpoint_of_other_method
+from secureml.pipeline.policy import EXTENSION, endpoint_of_other_method
 from secureml.pipeline.preflight import Preflights
+from secureml.pipeline.principal import Principal
 from secureml.pipeline.problems import Catalogue, Problem, problem_of
 from secureml.pipeline.refusal_log import COUNTED_HEADER, Refusals
+from secureml.pipeline.routes import Routes
 from secureml.pipeline.steps import (
     Step,
     check_returned,
@@ -47,17 +48,6 @@ from secureml.pipeline.steps import (
 
 log = logging.getLogger("secureml.pipeline")
 _clock = time.perf_counter_ns
-
-
-@dataclass(frozen=True, slots=True)
-class Routes:
-    """What the core knows of the app's map: policies by endpoint, and how to ready a request.
-
-    ``prepare`` runs first at VALIDATE: it finds the model and reads the body.
-    """
-
-    policies: dict[str, Policy]
-    prepare: Callable[[Exchange], None]
 
 
 class Pipeline:
@@ -95,6 +85,7 @@ class Pipeline:
         own: dict[Phase, Callable[[], Response | None]] = {
             Phase.ADMIT: self._admit,
             Phase.IDENTIFY: self._identify,
+            Phase.AUTHORIZE: self._authorize,
             Phase.VALIDATE: self._validate,
         }
         if phase in own:
@@ -102,7 +93,7 @@ class Pipeline:
 
         def run() -> None:
             exchange: Exchange = g.exchange
-            if not skips(phase, public=_is_public(exchange), known=exchange.known):
+            if not skips(phase, public=exchange.public, known=exchange.known):
                 self._run(phase, exchange)
 
         return run
@@ -117,7 +108,7 @@ class Pipeline:
 
     def _identify(self) -> None:
         exchange: Exchange = g.exchange
-        if skips(Phase.IDENTIFY, public=_is_public(exchange), known=exchange.known):
+        if skips(Phase.IDENTIFY, public=exchange.public, known=exchange.known):
             return
         if len(self._credential_headers) > 1:
             self._refuse_two_credentials(exchange)
@@ -134,10 +125,19 @@ class Pipeline:
             problem = Problem("malformed_request", reason="two_credentials")
             self._refuse(exchange, Phase.IDENTIFY, "", problem)
 
+    def _authorize(self) -> None:
+        exchange: Exchange = g.exchange
+        if skips(Phase.AUTHORIZE, public=exchange.public, known=exchange.known):
+            return
+        # Before rights are looked at: they are of a version, and that very one must answer.
+        self._routes.models.choose(exchange)
+        self._run(Phase.AUTHORIZE, exchange)
+
     def _validate(self) -> None:
         exchange: Exchange = g.exchange
-        if skips(Phase.VALIDATE, public=_is_public(exchange), known=exchange.known):
+        if skips(Phase.VALIDATE, public=exchange.public, known=exchange.known):
             return
+        self._routes.models.choose(exchange)  # of a public route
         try:
             self._routes.prepare(exchange)
         except Problem as problem:
@@ -168,7 +168,9 @@ class Pipeline:
         exchange.policy = self._routes.policies.get(endpoint or "")
         if rule is not None:
             exchange.route = rule.rule
-            exchange.model_name = (request.view_args or {}).get("model", "")
+            named = request.view_args or {}
+            exchange.model_name = named.get("model", "")
+            exchange.model_version = named.get("version", "") if exchange.model_name else ""
 
     def _run(self, phase: Phase, exchange: Exchange) -> None:
         for step in self._steps[phase]:
@@ -227,6 +229,7 @@ class Pipeline:
     def leave(self, response: Response) -> Response:
         """Dress and write down the answer; called by Flask after every request."""
         exchange: Exchange = g.get("exchange") or self._new_exchange()
+        response.headers.update(self._routes.models.fields(exchange))
         response = self._add_headers(exchange, response)
         recorders = self._steps[Phase.RECORD]
         for step in recorders:
@@ -234,6 +237,7 @@ class Pipeline:
                 self._settle(exchange, response)
                 response = self._record_vital(step, exchange, response)
         self._settle(exchange, response)
+        self._routes.models.finished(exchange)
         for step in recorders:
             if not step.vital:
                 self._guarded(Phase.RECORD, step, exchange)
@@ -294,7 +298,3 @@ def _where(exchange: Exchange | None) -> tuple[str, str]:
     refusal = exchange.refusal
     by = f" at {refusal.phase} by {refusal.plugin}" if refusal and refusal.plugin else ""
     return exchange.id, by
-
-
-def _is_public(exchange: Exchange) -> bool:
-    return exchange.policy is not None and exchange.policy.public

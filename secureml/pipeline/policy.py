@@ -30,6 +30,8 @@ class Policy:
     ``body`` is the envelope a JSON body must fit; None means the body is not read.
     ``body_limit`` is in bytes; None means the site's own limit.
     ``cost`` is what one call weighs in a rate limit.
+    ``limited_as`` is another route, whose limits are this one's, too, and are shared with it: what
+    a limit on that route allows cannot be had again here.
     ``form`` reads the body as a form instead of JSON, for protocols that say so.
     ``wording`` words this route's refusals, where a protocol has words of its own (RFC 6749,
     5.2): it takes the problem, its kind and the exchange and returns a body and its media type.
@@ -50,6 +52,7 @@ class Policy:
     answered_at: tuple[int, ...] = (200,)
     any_host: bool = False
     health: bool = False
+    limited_as: str = ""
 
     @property
     def public(self) -> bool:
@@ -65,11 +68,22 @@ def requires(
     cost: int = 1,
     answer: type[Schema] | None = None,
     answered_at: tuple[int, ...] = (200,),
+    limited_as: str = "",
 ) -> Callable[[View], View]:
     """Demand ``scope`` of whoever calls the view."""
     if not scope:
         raise ValueError("an empty scope would open the route; say public() if that is meant")
-    return _marking(Policy(scope, body, body_limit, cost, answer=answer, answered_at=answered_at))
+    return _marking(
+        Policy(
+            scope,
+            body,
+            body_limit,
+            cost,
+            answer=answer,
+            answered_at=answered_at,
+            limited_as=limited_as,
+        )
+    )
 
 
 def public(

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from secureml.pipeline.call_analysis import let_go
-from secureml.pipeline.exchange import Exchange, Principal, Refusal
+from secureml.pipeline.exchange import Exchange, Refusal
 from secureml.pipeline.exit_signals import PluginEnded
 from secureml.pipeline.loader import LoadedPlugin
 from secureml.pipeline.phases import OBSERVABLE, Phase
+from secureml.pipeline.principal import Principal
 from secureml.pipeline.problems import Problem
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ has a place, and its successor goes on with the counters of that place: none goe
 number of files stays the same however often workers end.
 
 The application is loaded before the workers fork, so new code, settings and models need a new
-master. Gunicorn starts one beside the old one on SIGUSR2, and both take requests from the same
-socket; the new one ends the old one when its own workers serve, and not before. One that cannot
-start leaves the old one as it is. ``deploy/reload_gunicorn.py`` does it for systemd.
+master. Gunicorn starts one beside the old one on SIGUSR2, here on SIGHUP as well, and both take
+requests from the same socket; the new one ends the old one when its own workers serve, and not
+before. One that cannot start leaves the old one as it is. ``deploy/reload_gunicorn.py`` and
+``secureml reload`` wait for that.
 """
 
 from __future__ import annotations
@@ -54,6 +55,9 @@ class Lifecycle:
 
     def on_starting(self, server: Any) -> None:
         """Begin with empty counters, unless another master still counts (an upgrade)."""
+        # Gunicorn would start new workers of the application that is loaded already: nothing would
+        # be read anew. A successor reads everything, and one that cannot start changes nothing.
+        server.handle_hup = server.handle_usr2
         self._check(server, server.cfg.address)
         if COUNTERS in os.environ and not server.master_pid:
             for old in Path(os.environ[COUNTERS]).glob("*.db"):

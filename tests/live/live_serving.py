@@ -145,8 +145,8 @@ class Served:
             self._done = True
             self._grew.notify_all()
 
-    def printed(self, pattern: str, seconds: float = 60) -> bool:
-        """Tell whether a line has been printed, or is within a minute."""
+    def printed(self, pattern: str, seconds: float = 180) -> bool:
+        """Tell whether a line has been printed, or is within three minutes."""
         found = re.compile(pattern, re.MULTILINE)
         with self._grew:
             self._grew.wait_for(lambda: found.search(self.output) or self._done, seconds)

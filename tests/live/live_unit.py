@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from live_servers import CHECKOUT
-from live_serving import alive, children, until
+from live_serving import alive, children, command, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,6 +90,21 @@ class Unit:
         if self._noticed("MAINPID="):
             self._pids.add(self.main)
         return done
+
+    def reload_by_command(self) -> None:
+        """Run `secureml reload` and follow to the new master."""
+        done = command(self.instance, "reload")
+        assert done.returncode == 0, done.stderr
+        assert self._noticed("MAINPID=")
+        self._pids.add(self.main)
+
+    def hang_up(self) -> None:
+        """Send SIGHUP to the master and wait for the new one to take over."""
+        before = self.main
+        os.kill(before, signal.SIGHUP)
+        assert self._noticed("MAINPID=")
+        self._pids.add(self.main)
+        assert until(lambda: not alive(before), 60)
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run one command as the unit would."""

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from live_serving import PREDICT, alive, until
+from live_serving import PREDICT, alive, command, until
 from live_unit import Unit, lines
 from sklearn.datasets import load_breast_cancer
 
@@ -179,6 +179,26 @@ def test_a_restart_lets_requests_wait_in_the_socket_and_none_fail(site: Site) ->
         assert site.unit.main != main
         assert load.goes_on()
     load.report("restart")
+
+
+def test_the_command_and_the_hangup_signal_bring_new_settings_as_well(site: Site) -> None:
+    text = site.settings.read_text("utf-8")
+    for number, reload in enumerate((site.unit.reload_by_command, site.unit.hang_up), 1):
+        rows = f"\n[plugins.input_rules]\nmax_rows = {number}\n"
+        site.settings.write_text(text + rows, "utf-8")
+        reload()
+        assert site.ask(rows=number).status == 200
+        assert site.ask(rows=number + 1).status == 422
+
+
+def test_the_command_with_a_bad_setting_changes_nothing_and_says_why(site: Site) -> None:
+    main = site.unit.main
+    site.settings.write_text(site.settings.read_text("utf-8") + "\n[plugins.x]\ny = 1\n", "utf-8")
+    done = command(site.unit.instance, "reload")
+    assert done.returncode == 2
+    assert "[plugins.x]" in done.stderr
+    assert alive(main)
+    assert site.ask().status == 200
 
 
 def test_who_is_no_master_is_not_replaced(site: Site) -> None:

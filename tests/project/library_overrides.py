@@ -96,6 +96,14 @@ GUNICORN = [
         parameters="self req conn",
     ),
     Internal(
+        "gunicorn", "gunicorn.arbiter:Arbiter.handle_hup", _LIFECYCLE,
+        "SIGHUP would start new workers of the old state: `on_starting` replaces it by "
+        "`handle_usr2`",
+        parameters="self",
+        statements=(("gunicorn.arbiter:Arbiter.run",
+                 "getattr(self, 'handle_%s' % signame, None)"),),
+    ),
+    Internal(
         "gunicorn", f"{_GTHREAD}:TConn.init", _BOUNDED,
         "`BoundedWorker._begin` replaces it: what it does beyond that is "
         "not done, and where `initialized` no longer ends it, a connection begins twice",

@@ -12,7 +12,8 @@ import pytest
 
 from secureml.app import create_app, phase_table
 from secureml.config_error import ConfigError
-from secureml.core import build_core, load_models
+from secureml.core import build_core
+from secureml.model_loading import load_models
 from secureml.pipeline.phases import Phase
 from secureml.testing import Clock
 
@@ -287,7 +288,7 @@ def test_a_module_that_a_model_imported_is_looked_at_for_the_other_names_of_it(s
     monkeypatch.syspath_prepend(site)
     core = build_core(site)
     load_models(core)  # nobody knows yet, and nothing is imported to find out
-    monkeypatch.setattr(core.models, "load_all", lambda: importlib.import_module("mine_of_app"))
+    monkeypatch.setattr(core.models, "load_all", lambda _: importlib.import_module("mine_of_app"))
     try:
         with pytest.raises(ConfigError, match="mine_of_app has no Ratoi; fix: did you mean 'Ra"):
             load_models(core)

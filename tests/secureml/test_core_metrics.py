@@ -7,8 +7,9 @@ import shutil
 
 import pytest
 
-from secureml.core import build_core, load_models
+from secureml.core import build_core
 from secureml.core_metrics import measures
+from secureml.model_loading import load_models
 from secureml.state.store import StoreUnavailable
 
 DAY = 86400.0

@@ -37,7 +37,8 @@ from secureml.models.data_form import reader
 from secureml.models.sealing.confined_conversion import Confined, Converter, Source
 from secureml.models.sealing.conversion import Conversion, Converted, check_same, learn, take
 from secureml.models.sealing.table_file import TableFile
-from secureml.models.serving.registry import Registry, check_name
+from secureml.models.serving.model_folder import check_name
+from secureml.models.serving.registry import Registry
 from secureml.models.serving.verification import Verifier, check_names, prove
 
 _MOST_ATTEMPTS = 3  # how many are told

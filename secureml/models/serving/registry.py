@@ -1,31 +1,42 @@
-"""The models that answer: names, versions, and the pointer that says which version serves.
+"""The models that answer: what is loaded under each name, and which version a client is given.
 
-A folder ``<root>/<name>/<version>/`` is one sealed version; ``current`` and ``previous`` are
-text files beside the versions. Nothing here trusts a name: it must fit before it is a path.
+Versions are proved before they answer, at the start and whenever a pointer or a deployment
+changes: what cannot be proved is kept out, and what served before serves on. A request takes one
+handle and keeps it, so that no answer is of two versions.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
-import shutil
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
-from secureml.models.artifact.version_files import Artifact, ModelRefused, read_artifact
-from secureml.models.card import Card
+from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card_section import Sections
 from secureml.models.serving.handle import ModelHandle
+from secureml.models.serving.model_folder import Identity, ModelFolder
+from secureml.models.serving.retirement import headers_of
+from secureml.models.serving.served_model import Candidate, ServedModel
 from secureml.models.serving.verification import Verifier, prove
+from secureml.state.deployments import NOTHING, Deployment
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
-_VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+log = logging.getLogger("secureml")
 
 
-class Registry:
-    """Sealed models under one folder; the verifiers check an artifact before it is unpickled."""
+class Change(NamedTuple):
+    """Another version answers under a name; ``before`` is "" where none did."""
+
+    name: str
+    version: str
+    before: str
+
+
+class Registry(ModelFolder):
+    """Sealed models under one folder; the verifiers check an artifact before it is read."""
 
     def __init__(
         self,
@@ -34,58 +45,180 @@ class Registry:
         extra_allowed: frozenset[str] = frozenset(),
         sections: Sections = MappingProxyType({}),
     ) -> None:
+        super().__init__(root)
         # Kept, not copied: the plugins that check models are built after the registry.
-        self._root, self.verifiers, self.extra_allowed = root, verifiers, extra_allowed
-        self.sections = sections
-        self._serving: dict[str, ModelHandle] = {}
+        self.verifiers, self.extra_allowed, self.sections = verifiers, extra_allowed, sections
+        self._serving: Mapping[str, ServedModel] = {}
         self._refused: dict[str, ModelRefused] = {}
+        # What was refused, and the times of its folder then: it is not tried again until that
+        # changes.
+        self._tried: dict[tuple[str, str], tuple[int, ModelRefused]] = {}
+        # The folder that each was read from: its number may be given again after an undone sealing.
+        self._folders: WeakKeyDictionary[ModelHandle, Identity | None] = WeakKeyDictionary()
         self._seconds: dict[str, float] = {}
 
-    def load_all(self) -> None:
-        """Prove and load the current version of every name.
+    # -- what is loaded ----------------------------------------------------------------------
+
+    def load_all(self, deployments: Mapping[str, Deployment] = MappingProxyType({})) -> None:
+        """Prove and load every name, anew.
 
         One that is refused is kept out and told of by `refused`; the others answer. Where none is
         left of those that there are, raises ModelRefused, and what served before still serves.
         """
-        serving: dict[str, ModelHandle] = {}
+        serving, refused, self._tried = self._serving, self._refused, {}
+        self._serving, self._refused = {}, {}
+        self.refresh(deployments)
+        if self._refused and not self._serving:
+            error = next(iter(self._refused.values()))
+            self._serving, self._refused = serving, refused
+            raise error
+
+    def refresh(self, deployments: Mapping[str, Deployment]) -> list[Change]:
+        """Serve what the pointers and deployments ask for now; return what answers instead.
+
+        A version is loaded once, and one that cannot be proved leaves the one before it in use.
+        """
+        stamps = self._stamps()
+        found: dict[str, ServedModel] = {}
         refused: dict[str, ModelRefused] = {}
         for name in self.names_on_disk():
-            begin = time.perf_counter()
-            try:
-                serving[name] = self._load(name)
-            except ModelRefused as error:
-                refused[name] = error
+            self._drop_tried(name, stamps.get(name, 0))
+            served = self._served(name, deployments.get(name, NOTHING), refused)
+            if served is not None:
+                found[name] = served
+        before = self._serving
+        self._serving, self._refused = found, refused
+        return _changes(before, found)
+
+    def _stamps(self) -> dict[str, int]:
+        try:
+            return self.stamps()
+        except OSError:
+            return {}  # of a folder that is not there yet
+
+    def _drop_tried(self, name: str, stamp: int) -> None:
+        for key, (then, _) in list(self._tried.items()):
+            if key[0] == name and then != stamp:
+                del self._tried[key]
+
+    def _served(
+        self, name: str, deployment: Deployment, refused: dict[str, ModelRefused]
+    ) -> ServedModel | None:
+        before = self._serving.get(name)
+        loaded = self._unchanged(name, before)
+        begin = time.perf_counter()
+        try:
+            version = self.chosen(name)
+            current = loaded.get(version) or self._prove_once(name, version)
+        except ModelRefused as error:
+            refused[name] = error
+            if before is None:
+                self._seconds[name] = time.perf_counter() - begin
+                return None
+            current = before.current  # it serves on
+        if current.version not in loaded:
             self._seconds[name] = time.perf_counter() - begin
-        if refused and not serving:
-            raise next(iter(refused.values()))
-        self._serving, self._refused = serving, refused
+        pinned = {current.version: current}
+        for version in self._others(name, deployment):
+            handle = loaded.get(version) or self._beside(name, version)
+            if handle is not None:
+                pinned[version] = handle
+        candidate = self._candidate(name, deployment, {**loaded, **pinned}, current)
+        if candidate is not None and candidate.canary:
+            pinned[candidate.handle.version] = candidate.handle
+        return ServedModel(current, pinned, candidate, headers_of(deployment.retirements))
 
-    def _load(self, name: str) -> ModelHandle:
-        return self.prove(name, self._chosen(name))
+    def _unchanged(self, name: str, before: ServedModel | None) -> dict[str, ModelHandle]:
+        """Return what is loaded of a name and still lies there as it was read."""
+        if before is None:
+            return {}
+        return {
+            version: handle
+            for version, handle in before.handles().items()
+            if self._folders.get(handle) == self.identity(name, version)
+        }
 
-    def _chosen(self, name: str) -> str:
-        version = self.current(name)
-        if version is None:
-            fix = f"run `secureml models use {name} VERSION`"
-            raise ModelRefused("missing", f"no version of {name} is chosen", fix)
-        return version
+    def _others(self, name: str, deployment: Deployment) -> list[str]:
+        """Return the versions that are to be loaded beside the one in use."""
+        try:
+            before = self._pointer(name, "previous")
+        except ModelRefused:
+            before = None
+        return sorted({*deployment.loaded, *([before] if before else [])})
+
+    def _candidate(
+        self,
+        name: str,
+        deployment: Deployment,
+        loaded: Mapping[str, ModelHandle],
+        current: ModelHandle,
+    ) -> Candidate | None:
+        trial = deployment.trial
+        if trial is None or not trial.runs or trial.version == current.version:
+            return None
+        handle = loaded.get(trial.version) or self._beside(name, trial.version)
+        if handle is None:
+            return None
+        return Candidate(handle, trial.canary, trial.share, trial.run)
+
+    def _beside(self, name: str, version: str) -> ModelHandle | None:
+        """Return a version that is not the one in use; None where it cannot be proved."""
+        known = (name, version) in self._tried
+        try:
+            return self._prove_once(name, version)
+        except ModelRefused as error:
+            if not known:
+                log.warning("not loaded: %s", error)
+            return None
+
+    def _prove_once(self, name: str, version: str) -> ModelHandle:
+        """Prove a version, unless the same files were refused before."""
+        known = self._tried.get((name, version))
+        if known is not None:
+            raise known[1]
+        stamp, identity = self._stamps().get(name, 0), self.identity(name, version)
+        try:
+            handle = self.prove(name, version)
+        except ModelRefused as error:
+            self._tried[name, version] = stamp, error
+            raise
+        self._folders[handle] = identity
+        return handle
+
+    def prove(self, name: str, version: str) -> ModelHandle:
+        """Take one version through every check; raises ModelRefused."""
+        artifact = self.artifact(name, version)
+        return prove(artifact, self.verifiers, self.extra_allowed, self.sections)
+
+    # -- what answers ------------------------------------------------------------------------
+
+    def get(self, name: str, version: str = "") -> ModelHandle | None:
+        """Return the version in use of a name, or another that clients may ask for by number."""
+        served = self._serving.get(name)
+        if served is None:
+            return None
+        return served.version(version) if version else served.current
+
+    def choose(self, name: str, version: str, client: Callable[[], str]) -> ModelHandle | None:
+        """Return what answers a request: of a version it names, or what this client is given."""
+        served = self._serving.get(name)
+        if served is None:
+            return None
+        if version:
+            return served.version(version)
+        return served.current if served.candidate is None else served.answering(client())
+
+    def served(self, name: str) -> ServedModel | None:
+        """Return everything that is loaded under a name."""
+        return self._serving.get(name)
 
     def refused(self) -> dict[str, ModelRefused]:
-        """Return why each model that was refused at the start does not answer, by name."""
+        """Return why the version in use of each model that was refused does not answer, by name."""
         return dict(self._refused)
 
     def is_refused(self, name: str) -> bool:
         """Tell whether a model of that name is here and was refused."""
         return name in self._refused
-
-    def prove(self, name: str, version: str) -> ModelHandle:
-        """Take one version through every check; raises ModelRefused."""
-        artifact = self._artifact(name, version)
-        return prove(artifact, self.verifiers, self.extra_allowed, self.sections)
-
-    def get(self, name: str) -> ModelHandle | None:
-        """Return the model that answers to a name."""
-        return self._serving.get(name)
 
     def load_seconds(self, name: str) -> float:
         """Return how long it took to prove and load the model that answers to a name."""
@@ -95,39 +228,7 @@ class Registry:
         """Return the names that answer."""
         return sorted(self._serving)
 
-    def names_on_disk(self) -> list[str]:
-        """Return the names with at least one sealed version, loaded or not."""
-        if not self._root.is_dir():
-            return []
-        return sorted(
-            entry.name
-            for entry in self._root.iterdir()
-            if _NAME.fullmatch(entry.name) and self.versions(entry.name)
-        )
-
-    def versions(self, name: str) -> list[str]:
-        """Return a name's versions, oldest first."""
-        folder = self._folder(name)
-        if not folder.is_dir() or folder.is_symlink():
-            return []
-        found = [
-            entry.name
-            for entry in folder.iterdir()
-            if _VERSION.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink()
-        ]
-        return sorted(found, key=int)
-
-    def current(self, name: str) -> str | None:
-        """Return the version that serves (from the next reload or restart on)."""
-        return self._pointer(name, "current")
-
-    def card(self, name: str, version: str | None = None) -> Card:
-        """Return the card as it lies on disk, unproved: for showing only."""
-        if version is None:
-            if self.current(name) is None and not self.versions(name):
-                raise _no_model(name)
-            version = self._chosen(name)
-        return Card.from_json(self._artifact(name, version).card_bytes)
+    # -- which version is in use -------------------------------------------------------------
 
     def use(self, name: str, version: str) -> None:
         """Point to a version, once it has passed every check; raises ModelRefused."""
@@ -141,160 +242,10 @@ class Registry:
         self.use(name, before)
         return before
 
-    def previous(self, name: str) -> str:
-        """Return the version that served before; raises ModelRefused where none did."""
-        before = self._pointer(name, "previous")
-        if before is None:
-            if not self.versions(name):
-                raise _no_model(name)
-            raise ModelRefused(
-                "missing",
-                f"{check_name(name)} has no earlier version to go back to: none was in use before, "
-                "or it was removed",
-                "see its versions with `secureml models list`, and choose one with "
-                f"`secureml models use {name} VERSION`",
-            )
-        return before
 
-    def pointed(self, name: str) -> str | None:
-        """Return the version that serves; None also where the pointer holds none."""
-        try:
-            return self.current(name)
-        except ModelRefused:
-            return None
-
-    def point(self, name: str, version: str, before: str | None) -> None:
-        """Make a version current, proved or not, and remember the one before."""
-        folder = self._folder(name)
-        if before == version:
-            return
-        if before is not None:
-            _write(folder / "previous", before)
-        _write(folder / "current", version)
-
-    def pointers(self, name: str) -> dict[str, str | None]:
-        """Return what the pointers of a name hold, for `put_back`."""
-        folder = self._folder(name)
-        return {file: _text(folder / file) for file in ("current", "previous")}
-
-    def restore_current(self, name: str, pointers: dict[str, str | None]) -> None:
-        """Have the pointers hold again what they held, where that was a version."""
-        for file, text in pointers.items():
-            if text is not None and _VERSION.fullmatch(text):
-                _write(self._folder(name) / file, text)
-            else:
-                (self._folder(name) / file).unlink(missing_ok=True)
-
-    def next_version(self, name: str) -> str:
-        """Return the number the next version of a name gets; none is ever given twice."""
-        last = _text(self._folder(name) / "last") or "0"
-        taken = [int(version) for version in self.versions(name)]
-        return str(max([*taken, int(last) if _VERSION.fullmatch(last) else 0]) + 1)
-
-    def check_removable(self, name: str, version: str | None) -> None:
-        """Raise ModelRefused unless a version, or the whole name where None, may be removed."""
-        found = self.versions(name)
-        if version is None and found:
-            return
-        if version is None or version not in found:
-            raise _no_version(name, version or "at all")
-        if self.pointed(name) == version:
-            raise ModelRefused(
-                "missing",
-                f"version {version} of {name} is the one that serves",
-                f"choose another with `secureml models use {name} VERSION` first, or take the "
-                f"whole model away with `secureml models remove {name} --all`",
-            )
-
-    def remove(self, name: str, version: str | None = None) -> None:
-        """Remove a version that does not serve, or a whole name; raises ModelRefused.
-
-        A server that runs keeps what it has loaded.
-        """
-        self.check_removable(name, version)
-        folder = self._folder(name)
-        if version is None:
-            _remove_folder(folder, self._root)
-            return
-        # Its number is not given again: rights and records name versions.
-        _write(folder / "last", str(int(self.next_version(name)) - 1))
-        if _text(folder / "previous") == version:
-            (folder / "previous").unlink()
-        _remove_folder(folder / version, folder)
-
-    def undo(self, name: str, version: str) -> None:
-        """Remove a version that was only just made; its number may be given again."""
-        folder = self._folder(name)
-        _remove_folder(folder / version, folder)
-
-    def _artifact(self, name: str, version: str) -> Artifact:
-        if version not in self.versions(name):
-            raise _no_version(name, version)
-        try:
-            return read_artifact(self._folder(name) / version, name, version)
-        except ModelRefused as refused:
-            raise refused.of(name, version) from None
-
-    def _folder(self, name: str) -> Path:
-        return self._root / check_name(name)
-
-    def _pointer(self, name: str, file: str) -> str | None:
-        try:
-            text = (self._folder(name) / file).read_text("ascii").strip()
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError):
-            text = ""
-        if not _VERSION.fullmatch(text):
-            raise ModelRefused(
-                "missing",
-                f"the file {name}/{file} does not hold a version",
-                f"run `secureml models use {name} VERSION`",
-            )
-        return text
-
-
-def check_name(name: str) -> str:
-    """Return the name, or raise ModelRefused when it could be more than a name."""
-    if not _NAME.fullmatch(name):
-        raise ModelRefused(
-            "missing",
-            f"{name!r} is not a model name",
-            "use up to 64 letters, digits, hyphens and underscores",
-        )
-    return name
-
-
-def _text(path: Path) -> str | None:
-    """Return what a pointer holds, whatever it is; None where there is none."""
-    try:
-        return path.read_text("ascii", "replace").strip()
-    except OSError:
-        return None
-
-
-def _remove_folder(folder: Path, aside: Path) -> None:
-    # Renamed first: it is there whole, or it is gone.
-    gone = aside / f".removed-{secrets.token_hex(4)}"
-    folder.rename(gone)
-    shutil.rmtree(gone)
-
-
-def _write(path: Path, version: str) -> None:
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    draft.write_text(f"{version}\n", "ascii")
-    # Root writes it and the service reads it, whatever root's umask; its folder keeps others out.
-    draft.chmod(0o644)
-    draft.replace(path)
-
-
-def _no_model(name: str) -> ModelRefused:
-    return _missing(f"there is no model {check_name(name)!r}")
-
-
-def _no_version(name: str, version: str) -> ModelRefused:
-    return _missing(f"{check_name(name)} has no version {version}")
-
-
-def _missing(why: str) -> ModelRefused:
-    return ModelRefused("missing", why, "run `secureml models list` to see what there is")
+def _changes(before: Mapping[str, ServedModel], after: Mapping[str, ServedModel]) -> list[Change]:
+    return [
+        Change(name, served.current.version, before[name].current.version if name in before else "")
+        for name, served in after.items()
+        if name not in before or before[name].current is not served.current
+    ]

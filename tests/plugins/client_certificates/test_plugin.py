@@ -8,7 +8,8 @@ from made_certificates import DAY, Authority, self_signed
 from plugins.client_certificates.certificate import from_der
 from plugins.client_certificates.plugin import ClientCertificates
 from secureml import ConfigError, Principal, Problem
-from secureml.pipeline.exchange import EXPLAIN_METHOD, Exchange
+from secureml.pipeline.exchange import Exchange
+from secureml.pipeline.principal import EXPLAIN_METHOD
 from secureml.testing import START
 
 EDGE = {"address": "192.0.2.1", "scheme": "https", "host": "ml.example.org"}

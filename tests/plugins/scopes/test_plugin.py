@@ -126,6 +126,9 @@ def test_every_route_of_the_app_demands_its_scope(harness):
         "predict": "predict",
         "models": "models:read",
         "model": "models:read",
+        "predict_version": "predict",
+        "versions": "models:read",
+        "version": "models:read",
         "other.remove": "other:write",
     }
     walked = set()
@@ -134,7 +137,7 @@ def test_every_route_of_the_app_demands_its_scope(harness):
         endpoint = rule.endpoint.removeprefix("api.")
         if endpoint in ("healthz", "readyz"):
             continue
-        path = rule.rule.replace("<model>", "iris")
+        path = rule.rule.replace("<model>", "iris").replace("<version>", "1")
         (method,) = rule.methods - {"HEAD", "OPTIONS"}
         everything_else = caller(*(set(demands.values()) - {demands[endpoint]}))
         for principal in (caller(), everything_else):

@@ -34,7 +34,7 @@ def test_a_client_with_the_right_may_and_each_step_says_why(ask):
     assert (code, found["allowed"], no(found)) == (0, True, [])
     assert [step["ask"] for step in found["steps"]] == ["route", "client", "model", "scopes"]
     assert "predict@breast-cancer" in found["steps"][1]["why"]
-    assert "serves version 1" in found["steps"][2]["why"]
+    assert "version 1 of breast-cancer answers" in found["steps"][2]["why"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from flask import Request
 
 from secureml import Principal, Problem
-from secureml.pipeline.exchange import EXPLAIN_METHOD, InputWarning, Refusal
+from secureml.pipeline.exchange import InputWarning, Refusal
+from secureml.pipeline.principal import EXPLAIN_METHOD
 from secureml.testing import Harness
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -23,17 +24,20 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server():
     """A server in a folder of its own, on a unix socket only."""
     psycopg = pytest.importorskip("psycopg", reason="pip install psycopg[binary]")
     if not FOUND:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(REASON)
     if os.geteuid() != 0 or not shutil.which("runuser"):
         pytest.skip("PostgreSQL is started as another user, which only root can do")
-    folder = tmp_path_factory.mktemp("pg")
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == 0 and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o011)
+    # Not below pytest's own folder: that is root's alone, again with each further pytest.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        Path(folder).chmod(0o711)
+        yield from _serve(Path(folder), psycopg)
+
+
+def _serve(folder, psycopg):
     data = folder / "data"
     data.mkdir()
     shutil.chown(data, "postgres")

@@ -57,7 +57,12 @@ def master(*workers, master_pid=0):
     found = {worker.pid: worker for worker in workers}
     cfg = SimpleNamespace(address=["/run/s"], is_ssl=False, env_orig={})
     return SimpleNamespace(
-        WORKERS=found, master_pid=master_pid, cfg=cfg, LISTENERS=[], systemd=False
+        WORKERS=found,
+        master_pid=master_pid,
+        cfg=cfg,
+        LISTENERS=[],
+        systemd=False,
+        handle_usr2=lambda: "a successor is started",
     )
 
 
@@ -192,6 +197,13 @@ def test_counters_begin_empty_unless_another_master_still_counts(
     (tmp_path / "counter_a-0.db").write_bytes(b"x")
     hooks.on_starting(master(master_pid=predecessor))
     assert len(list(tmp_path.glob("*.db"))) == left
+
+
+def test_the_hangup_signal_starts_a_successor_as_well(hooks):
+    server = master()
+    hooks.on_starting(server)
+
+    assert server.handle_hup() == "a successor is started"
 
 
 def test_an_exposed_address_stops_the_master_before_it_serves(hooks):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 import threading
 from dataclasses import replace
 
-import joblib
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
@@ -33,24 +31,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from secureml.models.sealing.build_card import Subject, learn_model
 from secureml.models.serving.handle import ModelFailed, ModelHandle, Result, prepare
 from secureml.models.unpickling.graph import parts
-
-
-def handle(estimator):
-    """Return a handle over a copy of the estimator, as loading makes one."""
-    file = io.BytesIO()
-    joblib.dump(estimator, file)
-    copy = joblib.load(io.BytesIO(file.getvalue()))
-    card = learn_model(
-        Subject("m", "1", "2026-01-01T00:00:00Z", digest="0" * 64, source_digest="1" * 64),
-        copy,
-        frozenset(),
-        data=None,
-        target=None,
-    ).card
-    return ModelHandle(card, copy)
+from tests.model_handles import handle_of as handle
 
 
 def check_equal(estimator, rows, *, single=True):
