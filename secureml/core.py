@@ -138,11 +138,7 @@ def build_core(instance: str | Path | None = None, *, now: Callable[[], float] =
     sections: dict[str, CardSection] = {}
     models = Registry(found.models_folder, verifiers, found.models_allow, sections)
     refusals = Refusals(lambda event: core.emit(event), now, found.recording)  # noqa: PLW0108 - there is no application yet
-    serving = serve_live(
-        models, store, now,
-        refused=lambda name, error: core.tell_refused(name, error),  # noqa: PLW0108 - made below
-        stopped=lambda stopped: core.tell_stopped(stopped),  # noqa: PLW0108 - made below
-    )  # fmt: skip
+    serving = serve_live(models, store, now, lambda: core)
     core = Core(found, store, clients, signing, models, plugins := [], refusals, serving)
     store.trouble.tell = lambda lost, why: core.emit(
         Event("sys_store_lost" if lost else "sys_store_back", "", {"why": why})

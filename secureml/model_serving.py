@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from secureml.model_choice import ModelChoice
 from secureml.models.artifact.version_files import ModelRefused
@@ -15,6 +15,13 @@ from secureml.models.serving.updates import Updates
 from secureml.state.deployments import Deployments
 from secureml.state.serving_reports import ServingReports
 from secureml.state.store import Store
+
+
+class Records(Protocol):
+    """Where it is recorded what became of a version without an operator."""
+
+    def tell_refused(self, name: str, refused: ModelRefused) -> None: ...
+    def tell_stopped(self, stopped: Stopped) -> None: ...
 
 
 class Serving(NamedTuple):
@@ -31,14 +38,21 @@ def serve_live(
     models: Registry,
     store: Store,
     now: Callable[[], float],
-    *,
-    refused: Callable[[str, ModelRefused], None],
-    stopped: Callable[[Stopped], None],
+    records: Callable[[], Records],
 ) -> Serving:
-    """Return the parts over a registry; nothing looks before `Updates.start`."""
+    """Return the parts over a registry; nothing looks before `Updates.start`.
+
+    ``records`` is asked when there is something to record: not before the core is there.
+    """
     deployments, reports = Deployments(store, now), ServingReports(store, now)
     trials = Trials(deployments, reports, random.random)
     updates = Updates(
-        models, deployments, reports, trials, refused=refused, stopped=stopped, now=time.monotonic
+        models,
+        deployments,
+        reports,
+        trials,
+        refused=lambda name, error: records().tell_refused(name, error),
+        stopped=lambda stopped: records().tell_stopped(stopped),
+        now=time.monotonic,
     )
     return Serving(deployments, reports, trials, updates, ModelChoice(models, trials))
