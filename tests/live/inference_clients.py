@@ -129,7 +129,7 @@ def mlserver(said: dict[str, Any]) -> dict[str, Any]:
         "frame": PandasCodec.decode_response(
             answer.model_copy(update={"outputs": answer.outputs[:1]})
         )["predictions"].tolist(),
-        "inputs": {one.name: one.datatype.value for one in metadata.inputs or []},
+        "inputs": {one.name: one.datatype for one in metadata.inputs or []},
         "extensions": server.extensions,
     }
 

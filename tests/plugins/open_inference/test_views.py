@@ -8,6 +8,7 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from plugins.api_docs.plugin import ApiDocs
 from plugins.audit_log.record import of_exchange
 from plugins.output_rules.plugin import OutputRules
 from plugins.rate_limit.plugin import RateLimit
@@ -485,6 +486,56 @@ def test_a_value_that_was_clipped_is_told(infer, rows):
     assert json.loads(found["warnings"]) == [
         {"path": "/instances/3/7", "rule": "above_maximum", "action": "clipped"}
     ]
+
+
+def test_each_plugin_sees_the_request_of_the_other_route(ask, rows):
+    """So nothing that one of them holds against a prediction is weaker here."""
+    seen = []
+
+    class Looker(Plugin):
+        """Keeps what there is to see in VALIDATE, SHAPE and RECORD."""
+
+        name = "looker"
+
+        def validate(self, exchange):
+            """See the rows."""
+            policy = exchange.policy
+            table = exchange.read_rows()
+            seen.append((exchange.payload, table.tobytes(), exchange.row_count, exchange.model))
+            seen.append((policy.scope, policy.cost, policy.public, policy.health))
+
+        def shape(self, exchange, result):
+            """See the answer."""
+            seen.append((result, exchange.model_name))
+            return result
+
+        def record(self, exchange):
+            """See how it ended."""
+            seen.append((exchange.status, exchange.row_count, exchange.result, exchange.problem))
+
+    body, headers = binary_rows(rows)
+    words = {"plugins": (Looker,)}
+    ask("POST", "/v1/models/cancer/predict", {"instances": rows.tolist()}, **words)
+    own, seen[:] = list(seen), []
+    for path, more in (
+        ("/v2/models/cancer/infer", {"body": body, "headers": headers}),
+        ("/v2/models/cancer/versions/1/infer", {"body": matrix(rows)}),
+    ):
+        ask("POST", path, **more, **words)
+        assert seen == own
+        seen[:] = []
+
+
+def test_the_description_of_the_api_has_each_route_for_each_model(ask):
+    found = ask("GET", "/openapi.json", plugins=(ApiDocs,)).json["paths"]
+    infer = found["/v2/models/cancer/infer"]["post"]
+    assert infer["operationId"] == "open_inference_infer_cancer"
+    shape = infer["requestBody"]["content"]["application/json"]["schema"]
+    assert set(shape["properties"]) == {"id", "parameters", "inputs", "outputs"}
+    assert "outputs" in str(infer["responses"]["200"]["content"]["application/json"]["schema"])
+    assert set(found) >= {"/v2", "/v2/health/live", "/v2/models/mixed/versions/{version}/infer"}
+    few = ask("GET", "/openapi.json", plugins=(ApiDocs,), caller="models:read cancer").json["paths"]
+    assert not any("mixed" in path or "infer" in path for path in few)
 
 
 def test_rows_and_inputs_are_on_record_as_those_of_the_other_route(ask, rows):
