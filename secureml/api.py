@@ -7,9 +7,7 @@ reach the wire without passing the SHAPE phase.
 from __future__ import annotations
 
 import json
-import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g
@@ -23,26 +21,23 @@ from secureml.api_schemas import (
     ReadyResponse,
     VersionsResponse,
 )
-from secureml.models.serving.handle import ModelFailed
+from secureml.pipeline import events
 from secureml.pipeline.body import Limits, read_form, read_json
 from secureml.pipeline.content_encoding import unpack
 from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.json_response import JsonResponse
-from secureml.pipeline.policy import health_check, requires
+from secureml.pipeline.policy import Policy, health_check, requires
+from secureml.pipeline.prediction import predict
+from secureml.pipeline.prediction_format import BodyLimits
 from secureml.pipeline.problems import Fault, Problem, invalid_input
 
 if TYPE_CHECKING:
-    from secureml.models.serving.handle import ModelHandle, Result
+    from secureml.models.serving.handle import ModelHandle
     from secureml.models.serving.registry import Registry
-
-log = logging.getLogger("secureml")
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 PREDICT = "/v1/models/<model>/predict"
-# Called with an exchange, the rows, the answer to them and the nanoseconds that it took.
-Answered = Callable[[Exchange, Any, "Result", int], None]
-_clock = time.perf_counter_ns
 # Made once: json.dumps makes one a call for anything but its defaults.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -81,7 +76,7 @@ def prediction(exchange: Exchange) -> dict[str, Any]:
 
 
 class RequestPreparation:
-    """Readies a request in the VALIDATE phase: finds the model, reads the body strictly."""
+    """Readies a request in the VALIDATE phase: reads its body strictly, once its model is there."""
 
     def __init__(self, models: Registry, limits: Limits, body_limit: int) -> None:
         self._models, self._limits, self._body_limit = models, limits, body_limit
@@ -89,7 +84,7 @@ class RequestPreparation:
         self._schemas: dict[type[Schema], Schema] = {}
 
     def __call__(self, exchange: Exchange) -> None:
-        """Set the exchange's model and payload, or raise the Problem that stops here."""
+        """Set the exchange's payload, or raise the Problem that stops here."""
         if exchange.model_name and exchange.model is None:
             raise _absent(self._models, exchange.model_name, exchange.model_version)
         policy = exchange.policy
@@ -97,19 +92,35 @@ class RequestPreparation:
             return
         limit = policy.body_limit or self._body_limit
         if policy.body is None:
-            form = self._read_body(exchange, limit, FORM)
+            form = self._read_body(exchange, limit, (FORM,))
             exchange.payload = {**read_form(form, self._limits)}
-            return
-        body = self._read_body(exchange, limit, JSON)
+        elif policy.format is not None:
+            exchange.payload = self._read_prediction(exchange, policy, limit)
+        else:
+            body = self._read_body(exchange, limit, (JSON,))
+            exchange.payload = self._read_object(policy.body, body)
+
+    def _read_prediction(self, exchange: Exchange, policy: Policy, limit: int) -> dict[str, Any]:
+        """Return the payload that the core's own route would have, from another format."""
+        read = policy.format
+        if read is None or policy.body is None:
+            raise RuntimeError("a format without a body")
+        body = self._read_body(exchange, limit, read.media_types)
+        length = read.json_length(exchange, body)
+        envelope = self._read_object(policy.body, body[:length])
+        limits = BodyLimits(limit, self._limits.string)
+        return {"instances": read.instances(exchange, envelope, body[length:], limits)}
+
+    def _read_object(self, schema: type[Schema], body: bytes) -> dict[str, Any]:
         value = read_json(body, self._limits)
         if not isinstance(value, dict):
             raise Problem(
                 "invalid_input", reason="payload.not_an_object", errors=[Fault("", "object")]
             )
-        exchange.payload = self._fit(policy.body, value)
+        return self._fit(schema, value)
 
-    def _read_body(self, exchange: Exchange, limit: int, media_type: str) -> bytes:
-        body = _read_body(exchange, limit, media_type)
+    def _read_body(self, exchange: Exchange, limit: int, media_types: Collection[str]) -> bytes:
+        body = _read_body(exchange, limit, media_types)
         coding = exchange.request.environ.get("HTTP_CONTENT_ENCODING")
         return body if coding is None else unpack(body, coding, limit, self._gzip_ratio)
 
@@ -142,9 +153,9 @@ def _faults(error: ValidationError, known: set[str]) -> list[tuple[str, str]]:
     return faults
 
 
-def _read_body(exchange: Exchange, limit: int, media_type: str) -> bytes:
+def _read_body(exchange: Exchange, limit: int, media_types: Collection[str]) -> bytes:
     plain = exchange.request
-    _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain, media_type)
+    _check_media_type(plain.environ.get("CONTENT_TYPE", ""), plain, media_types)
     # One byte more than is allowed: where no length is announced (chunked), Werkzeug stops at
     # its limit without a word, and the beginning of a body must not pass for the body.
     plain.max_content_length = limit + 1
@@ -155,33 +166,29 @@ def _read_body(exchange: Exchange, limit: int, media_type: str) -> bytes:
     return body
 
 
-def _check_media_type(header: str, plain: Any, required: str) -> None:
-    if header == required:
+def _check_media_type(header: str, plain: Any, accepted: Collection[str]) -> None:
+    if header in accepted:
         return
     charset = plain.mimetype_params.get("charset", "utf-8").lower()
-    if plain.mimetype != required or charset not in ("utf-8", "utf8"):
+    if plain.mimetype not in accepted or charset not in ("utf-8", "utf8"):
         raise Problem("unsupported_media_type", reason="payload.media_type")
 
 
-def blueprint(
-    models: Registry,
-    readiness: Sequence[Callable[[], str | None]],
-    answered: Answered = lambda *_: None,
-) -> Blueprint:
-    """Return the core's routes over the loaded models; ``answered`` is told of each answer."""
+def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -> Blueprint:
+    """Return the core's routes over the loaded models."""
     api = Blueprint("api", __name__)
 
     @api.post(PREDICT, endpoint="predict")
     @requires("predict", body=PredictBody, answer=PredictResponse)
-    def predict(model: str) -> Any:  # a Result, which Application carries on
+    def ask(model: str) -> Any:  # a Result, which SecureFlask carries on
         """Ask a model about rows."""
-        return _predict(g.exchange, answered)
+        return predict(g.exchange)
 
     @api.post("/v1/models/<model>/versions/<version>/predict", endpoint="predict_version")
     @requires("predict", body=PredictBody, answer=PredictResponse, limited_as=PREDICT)
-    def predict_version(model: str, version: str) -> Any:
+    def ask_version(model: str, version: str) -> Any:
         """Ask one version of a model about rows."""
-        return _predict(g.exchange, answered)
+        return predict(g.exchange)
 
     @api.get("/v1/models", endpoint="models")
     @requires("models:read", answer=ModelsResponse)
@@ -221,7 +228,7 @@ def blueprint(
     @health_check(answer=ReadyResponse, answered_at=(200, 503))
     def ready() -> Response:
         """Tell whether requests can be answered now."""
-        reasons = [reason for ask in readiness if (reason := ask())]
+        reasons = events.reasons(readiness)
         body: dict[str, Any] = {"status": "not_ready" if reasons else "ready"}
         # Who asks by another name gets the status and no more: a load balancer needs no reasons.
         if reasons and not g.exchange.foreign_host:
@@ -235,22 +242,6 @@ def _handle(exchange: Exchange) -> ModelHandle:
     if exchange.model is None:
         raise RuntimeError(f"no model was prepared for {exchange.model_name}")
     return exchange.model
-
-
-def _predict(exchange: Exchange, answered: Answered) -> Result:
-    rows, model = exchange.read_rows(), _handle(exchange)
-    begin = _clock()
-    try:
-        result = model.predict(rows)
-    except ModelFailed as failed:
-        if failed.row is None:
-            raise
-        # The model answers others, so it is this question, which no rule foresaw.
-        log.info("%s: no answer to row %d", exchange.id, failed.row, exc_info=failed)
-        fault = (f"/instances/{failed.row}", "unanswerable")
-        raise invalid_input([fault], f"model.{failed}") from failed
-    answered(exchange, rows, result, _clock() - begin)
-    return result
 
 
 def _versions(models: Registry, exchange: Exchange) -> list[dict[str, Any]]:

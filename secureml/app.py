@@ -18,7 +18,7 @@ from secureml.config_error import ConfigError
 from secureml.core import Core, build_core
 from secureml.flask_app import SecureFlask
 from secureml.model_loading import load_models
-from secureml.pipeline import events, policy
+from secureml.pipeline import policy
 from secureml.pipeline.loader import LoadedPlugin
 from secureml.pipeline.phases import OBSERVABLE, Phase
 from secureml.pipeline.pipeline import Pipeline
@@ -26,7 +26,6 @@ from secureml.pipeline.plugin import phases_of
 from secureml.pipeline.plugin_errors import call_extra, raised
 from secureml.pipeline.problems import Catalogue
 from secureml.pipeline.routes import Routes
-from secureml.state.store import StoreUnavailable
 
 log = logging.getLogger("secureml")
 
@@ -69,9 +68,7 @@ def _catalogue(core: Core) -> Catalogue:
 
 
 def _register_routes(app: Flask, core: Core) -> None:
-    app.register_blueprint(
-        api.blueprint(core.models, _readiness(core), core.serving.choice.answered)
-    )
+    app.register_blueprint(api.blueprint(core.models, core.readiness()))
     for loaded in core.plugins:
         if hasattr(loaded.plugin, "blueprint"):
             try:
@@ -125,24 +122,6 @@ def _policies(app: Flask, core: Core) -> dict[str, policy.Policy]:
 
 def _preparation(core: Core) -> api.RequestPreparation:
     return api.RequestPreparation(core.models, core.settings.limits, core.settings.body_limit)
-
-
-def _readiness(core: Core) -> list[Callable[[], str | None]]:
-    def store_answers() -> str | None:
-        try:
-            core.store.version("clients")
-        except StoreUnavailable:
-            return "store_unavailable"
-        return None
-
-    def a_model_is_loaded() -> str | None:
-        return None if core.models.names() else "no_model"
-
-    return [
-        store_answers,
-        a_model_is_loaded,
-        *events.readiness(loaded.plugin for loaded in core.plugins),
-    ]
 
 
 def phase_table(plugins: Sequence[LoadedPlugin]) -> list[tuple[Phase, list[str]]]:

@@ -44,7 +44,7 @@ from secureml.settings import SIGNING_FOLDER, Settings
 from secureml.state.clients import Clients
 from secureml.state.secrets import references
 from secureml.state.signing import SigningKeys
-from secureml.state.store import Store
+from secureml.state.store import Store, StoreUnavailable
 from secureml.trusted_paths import TrustedPaths
 
 log = logging.getLogger("secureml")
@@ -71,6 +71,21 @@ class Core:
         """Return what the core and every plugin measure at ``now``, seconds since the epoch."""
         own = core_metrics.measures(self, now)
         return own + events.measures([loaded.plugin for loaded in self.plugins])
+
+    def readiness(self) -> list[Callable[[], str | None]]:
+        """Return what asks each part for a word that says why it cannot work now."""
+        return [
+            self._store_answers,
+            lambda: None if self.models.names() else "no_model",
+            *events.readiness(loaded.plugin for loaded in self.plugins),
+        ]
+
+    def _store_answers(self) -> str | None:
+        try:
+            self.store.version("clients")
+        except StoreUnavailable:
+            return "store_unavailable"
+        return None
 
     def start_worker(self, threads: int) -> None:
         """Let every plugin that wants to know begin work in this worker process."""
@@ -216,6 +231,7 @@ def _host_factory(core: Core, now: Callable[[], float]) -> Callable[[str], Host]
             core.signing,
             core.emit,
             lambda: core.measures(now()),
+            lambda: events.reasons(core.readiness()),
         )
 
     return make_host

@@ -126,5 +126,7 @@ class SecureFlask(Flask):
         if isinstance(answer, Result):
             exchange: Exchange = g.exchange
             exchange.result = self.pipeline.shape(exchange, answer)
-            answer = prediction(exchange)
+            policy = exchange.policy
+            own = policy.format if policy is not None else None
+            answer = prediction(exchange) if own is None else own.answer(exchange)
         return answer if isinstance(answer, Response) else json_response(answer)

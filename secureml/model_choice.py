@@ -16,7 +16,6 @@ from secureml.pipeline.exchange import Exchange
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from secureml.models.rows.reader import Rows
     from secureml.models.serving.handle import Result
 
 _NO_FIELDS: Mapping[str, str] = {}
@@ -49,15 +48,15 @@ class ModelChoice:
             return _NO_FIELDS
         return served.headers.get(exchange.model.version, _NO_FIELDS)
 
-    def answered(self, exchange: Exchange, rows: Rows, result: Result, nanoseconds: int) -> None:
+    def answered(self, exchange: Exchange, result: Result) -> None:
         """Let a trial learn of an answer of the model, before any rule has coarsened it."""
         if self._trials is None or exchange.model is None:
             return
         served = self._models.served(exchange.model.name)
         if served is not None and served.candidate is not None:
             instances: Any = (exchange.payload or {}).get("instances")
-            question = (rows, instances)
-            self._trials.answered(served, exchange.model, question, result, nanoseconds)
+            question = (exchange.read_rows(), instances)
+            self._trials.answered(served, exchange.model, question, result, exchange.model_ns)
 
     def finished(self, exchange: Exchange) -> None:
         """Let a trial learn how a request ended that asked for a prediction."""

@@ -78,6 +78,7 @@ class Harness:
         self.signing = SigningKeys(self.store, self.folder / "keys" / "signing", self.clock)
         self.models = Registry(self.folder / "models")
         self.emitted: list[Event] = []  # events that plugins emitted
+        self.readiness: list[Callable[[], str | None]] = []  # of the last app's plugins
         self.generator = ProcessGenerator(lambda: np.random.default_rng(self.seed))
 
     def host(self, name: str) -> Host:
@@ -94,6 +95,7 @@ class Harness:
             self.signing,
             self.emitted.append,
             list,
+            lambda: events.reasons(self.readiness),
             self.generator,
         )
 
@@ -146,10 +148,10 @@ class Harness:
         )
         pipeline = Pipeline(plugins, Catalogue(added), now=self.clock, refusals=refusals, **words)
         app = SecureFlask(pipeline, self.store.snapshot)
-        call_extra = events.readiness(item.plugin for item in plugins)
+        self.readiness = events.readiness(item.plugin for item in plugins)
         offered = [item.plugin.blueprint() for item in plugins if hasattr(item.plugin, "blueprint")]
         choice = ModelChoice(self.models)
-        for blueprint in (api.blueprint(self.models, call_extra), *blueprints, *offered):
+        for blueprint in (api.blueprint(self.models, self.readiness), *blueprints, *offered):
             app.register_blueprint(blueprint)
         prepare = api.RequestPreparation(self.models, Limits(), 1024 * 1024)
         pipeline.attach(app, Routes(policy.collect(app), prepare, choice))

@@ -125,6 +125,22 @@ class Card(Protocol):
     """The signed card of a model, as `secureml.Card` has it."""
 
     @property
+    def name(self) -> str:
+        """What callers name the model by."""
+
+    @property
+    def version(self) -> str:
+        """Which of its versions this is."""
+
+    @property
+    def golden(self) -> Any:
+        """Rows with the answers the model gave when it was sealed, a `Golden`."""
+
+    @property
+    def outputs(self) -> int:
+        """How many values a row is answered with as a list; 0 is one, and no list."""
+
+    @property
     def features(self) -> Sequence[Any]:
         """Its columns, each a `Feature`."""
 

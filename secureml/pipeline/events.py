@@ -94,6 +94,11 @@ def readiness(plugins: Iterable[Any]) -> list[Callable[[], str | None]]:
     return [_asking(plugin) for plugin in plugins if hasattr(plugin, "ready")]
 
 
+def reasons(readiness: Iterable[Callable[[], str | None]]) -> list[str]:
+    """Ask each part, and return the words of those that cannot work now."""
+    return [reason for ask in readiness if (reason := ask())]
+
+
 def _asking(plugin: Any) -> Callable[[], str | None]:
     def ask() -> str | None:
         try:

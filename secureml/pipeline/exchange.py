@@ -66,7 +66,8 @@ class Exchange:
     ``foreign_host`` tells that the Host header named none of our hosts: only a route that answers
     any host (`Policy.any_host`) is reached so.
     ``allowed_origin`` is the request's Origin where the operator lets pages of it read answers.
-    ``started`` is seconds since the epoch, ``elapsed_ns`` set when the answer is ready.
+    ``started`` is seconds since the epoch, ``elapsed_ns`` set when the answer is ready;
+    ``model_ns`` is how long the model took.
     ``timings`` holds (phase, plugin, nanoseconds), one entry per step taken.
     ``route`` is the rule as written in the app, "" for an unknown path: bounded, so it
     may label a metric, unlike the path.
@@ -108,6 +109,7 @@ class Exchange:
     bytes_in: int = 0
     bytes_out: int = 0
     elapsed_ns: int = 0
+    model_ns: int = 0
     timings: list[tuple[Phase, str, int]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     warnings: list[InputWarning] = field(default_factory=list)

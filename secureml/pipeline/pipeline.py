@@ -146,6 +146,7 @@ class Pipeline:
 
     def shape(self, exchange: Exchange, result: Any) -> Any:
         """Let the SHAPE plugins coarsen a result, each in its turn; none may make it finer."""
+        self._routes.models.answered(exchange, result)
         for step in self._steps[Phase.SHAPE]:
             if not step.observe:
                 result = self._take(Phase.SHAPE, step, exchange, result)

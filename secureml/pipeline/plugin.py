@@ -57,6 +57,7 @@ class Host:
     ``now`` returns seconds since the epoch (UTC).
     ``emit`` lets every plugin that has an ``on_event`` know what happened outside a request; inside
     one, `Exchange.add_event` does. ``measures`` returns what all plugins can measure now.
+    ``unready`` returns why requests cannot be answered now, as /readyz does; empty if they can.
     ``signing`` is the ring of our own signing keys: one signs, all that are not retired verify.
     ``generator`` returns NumPy's random generator of this process; keep it nowhere.
     """
@@ -72,6 +73,7 @@ class Host:
     signing: SigningKeys
     emit: Callable[[Event], None]
     measures: Callable[[], Sequence[Measure]]
+    unready: Callable[[], Sequence[str]]
     generator: Callable[[], np.random.Generator] = field(default_factory=ProcessGenerator)
 
 

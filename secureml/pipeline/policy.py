@@ -13,6 +13,7 @@ from werkzeug.routing import Rule
 
 from secureml.config_error import ConfigError
 from secureml.pipeline.call_analysis import never_runs, source_of
+from secureml.pipeline.prediction_format import PredictionFormat
 
 View = TypeVar("View", bound=Callable[..., Any])
 _MARK = "secureml_policy"
@@ -38,6 +39,8 @@ class Policy:
     ``any_host`` answers whatever the Host header says, for health checks by address.
     ``answer`` describes the JSON the view answers with, ``answered_at`` the statuses at which
     it does; nothing is checked against it, it is for whoever reads the description.
+    ``format`` is how a route that predicts reads bodies and makes answers, where its protocol has
+    a format of its own; None is the core's. It needs ``body``, the envelope of its JSON.
     ``health`` marks the core's own health checks, see `health_check`: what may be refused to
     everybody else must still be answered there. It is no other word for public.
     """
@@ -53,6 +56,7 @@ class Policy:
     any_host: bool = False
     health: bool = False
     limited_as: str = ""
+    format: PredictionFormat | None = None
 
     @property
     def public(self) -> bool:
@@ -66,22 +70,28 @@ def requires(
     body: type[Schema] | None = None,
     body_limit: int | None = None,
     cost: int = 1,
+    wording: Wording | None = None,
     answer: type[Schema] | None = None,
     answered_at: tuple[int, ...] = (200,),
     limited_as: str = "",
+    format: PredictionFormat | None = None,  # noqa: A002 - what it is, as in Policy
 ) -> Callable[[View], View]:
     """Demand ``scope`` of whoever calls the view."""
     if not scope:
         raise ValueError("an empty scope would open the route; say public() if that is meant")
+    if format is not None and body is None:
+        raise ValueError("a format needs body=, the envelope of its JSON")
     return _marking(
         Policy(
             scope,
             body,
             body_limit,
             cost,
+            wording=wording,
             answer=answer,
             answered_at=answered_at,
             limited_as=limited_as,
+            format=format,
         )
     )
 
@@ -140,7 +150,7 @@ def _policy_of_rule(app: Flask, rule: Rule) -> Policy:
     view = app.view_functions.get(rule.endpoint)
     policy = policy_of(view)
     location = f"{rule.rule} ({rule.endpoint}{f', {source_of(view)}' if view else ''})"
-    for what, call in (("view", view), ("wording", policy and policy.wording)):
+    for what, call in (("view", view), *_calls_of(policy)):
         if call is not None and (kind := never_runs(call)):
             raise ConfigError(
                 f"the {what} of {location} is {kind}: it would be called and never run",
@@ -158,6 +168,15 @@ def _policy_of_rule(app: Flask, rule: Rule) -> Policy:
             fix="decorate its view with public()",
         )
     return policy
+
+
+def _calls_of(policy: Policy | None) -> list[tuple[str, Callable[..., Any] | None]]:
+    """Return what the core calls for a route beside its view, each with what it is."""
+    if policy is None:
+        return []
+    methods = ("json_length", "instances", "answer") if policy.format is not None else ()
+    format_calls = [(f"{name} of the format", getattr(policy.format, name)) for name in methods]
+    return [("wording", policy.wording), *format_calls]
 
 
 def _is_health_check(policy: Policy, rule: Rule) -> bool:

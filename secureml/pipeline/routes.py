@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.policy import Policy
+
+if TYPE_CHECKING:
+    from secureml.models.serving.handle import Result
 
 
 class ModelRouting(Protocol):
@@ -15,6 +18,7 @@ class ModelRouting(Protocol):
 
     def choose(self, exchange: Exchange) -> None: ...
     def fields(self, exchange: Exchange) -> Mapping[str, str]: ...
+    def answered(self, exchange: Exchange, result: Result) -> None: ...
     def finished(self, exchange: Exchange) -> None: ...
 
 
@@ -27,6 +31,9 @@ class NoModels:
     def fields(self, exchange: Exchange) -> Mapping[str, str]:
         """Return no header fields."""
         return {}
+
+    def answered(self, exchange: Exchange, result: Result) -> None:
+        """Learn nothing."""
 
     def finished(self, exchange: Exchange) -> None:
         """Learn nothing."""

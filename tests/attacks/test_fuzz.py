@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +24,27 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 FUZZER = Path(sys.prefix) / "fuzz" / "bin" / "python"
 RUNS = int(os.environ.get("SECUREML_FUZZ_RUNS", "30000"))
 ROW = [1.5, -0.5, 3, True, "x", "note"]
+KINDS = ("FP64", "FP32", "INT32", "BOOL", "BYTES", "BYTES")
+
+
+def tensors(*, binary: bool) -> bytes:
+    """Return the row as a tensor for each column, as a request has them."""
+    parts = (
+        struct.pack("<d", 1.5), struct.pack("<f", -0.5), struct.pack("<i", 3), b"\1",
+        b"\1\0\0\0x", b"\4\0\0\0note",
+    )  # fmt: skip
+    inputs = [
+        {
+            "name": name, "shape": [1], "datatype": kind,
+            **({"parameters": {"binary_data_size": len(part)}} if binary else {"data": [cell]}),
+        }
+        for name, kind, part, cell in zip(
+            ("a", "b", "n", "flag", "kind", "note"), KINDS, parts, ROW, strict=True
+        )
+    ]  # fmt: skip
+    line = json.dumps({"inputs": inputs, "id": "7", "outputs": [{"name": "predictions"}]})
+    return line.encode() + b"\n" + (b"".join(parts) if binary else b"")
+
 
 SEEDS: dict[str, list[bytes]] = {
     "payload": [
@@ -38,6 +60,10 @@ SEEDS: dict[str, list[bytes]] = {
         b"gzip\n" + gzip.compress(b"a", mtime=0) * 2, b"identity\n{}", b"br\n{}",
     ],
     "rows": [bytes(range(256)), bytes(512), b"\xff" * 512, bytes(range(255, -1, -1)) * 3],
+    "tensors": [
+        tensors(binary=True), tensors(binary=False), tensors(binary=True)[:-1],
+        b'{"inputs":[{"name":"x","shape":[1000000000,6],"datatype":"FP64","data":[[1]]}]}',
+    ],
     "rule": [
         b"a + 2 * b <= n * n", b"a == b within 5%", b"length(`note`) <= 3 or kind missing",
         b'if kind in ["x", -1.5, true] and a present then b not in [1]', b"`a b` in range",

@@ -19,6 +19,10 @@ with atheris.instrument_imports(include=["secureml", "plugins"]):
     from plugins.input_rules.parser import parse
     from plugins.input_rules.rule import Rule, RuleError
     from plugins.input_rules.validation import InputValidator, ValidationPolicy
+    from plugins.open_inference.instances import instances_of
+    from plugins.open_inference.refusal import TensorsRefused
+    from plugins.open_inference.selection import read_selection
+    from plugins.open_inference.tensors import read_tensors
     from secureml.models.card import Feature
     from secureml.models.rows.reader import RowReader, RowsRefused
     from secureml.pipeline.body import Limits, read_json
@@ -146,6 +150,27 @@ def check(faults: list[tuple[str, str]]) -> None:
     assert all(path.startswith("/instances") for path, _ in faults)
 
 
+def tensors(data: bytes) -> None:
+    """Tensors behind a line of JSON are rows of the card's width, or refused with a code."""
+    line, _, rest = data.partition(b"\n")
+    try:
+        envelope = read_json(line, LIMITS)
+        if not isinstance(envelope, dict):
+            return
+        read_selection(envelope, ("predictions", "probabilities"))
+        found = instances_of(read_tensors(envelope.get("inputs"), rest, 100), FEATURES, 4096)
+    except Problem as problem:
+        assert problem.code in KNOWN, problem.code
+        return
+    except TensorsRefused as wrong:
+        assert len(wrong.faults) <= 20
+        return
+    assert found
+    assert {len(row) for row in found} == {len(FEATURES)}
+    json.dumps(found, allow_nan=False)
+    validated(found, READER, VALIDATOR)
+
+
 def rule(data: bytes) -> None:
     """A text is a rule or none."""
     try:
@@ -177,6 +202,6 @@ if __name__ == "__main__":
     # Of rows it is measured in tests/attacks/test_hostile_bodies.py: atheris 3.0 keeps what
     # every comparison it traces returned, and here these are arrays.
     targets = {"payload": measured(payload), "coding": measured(coding), "rule": measured(rule)}
-    chosen = {**targets, "rows": rows}[sys.argv.pop(1)]
+    chosen = {**targets, "rows": rows, "tensors": tensors}[sys.argv.pop(1)]
     atheris.Setup(sys.argv, chosen)
     atheris.Fuzz()

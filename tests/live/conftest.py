@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 def require_tool(name: str, install: str) -> str:
     """Return the path of a program; without it skip and name the cure, or fail when CI=true."""
-    venv = Path(sys.prefix)  # scanner and secrets managers have environments inside ours
-    inside = [str(venv / name) for name in ("bin", "scan/bin", "managers/bin", "contract/bin")]
+    venv = Path(sys.prefix)  # scanner, secrets managers and others have environments inside ours
+    names = ("bin", "scan/bin", "managers/bin", "contract/bin", "inference/bin")
+    inside = [str(venv / name) for name in names]
     places = [*inside, os.environ.get("PATH", ""), "/usr/sbin"]
     path = shutil.which(name, path=os.pathsep.join(places))
     if path is None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 PLUGINS = (
     "transport", "rate_limit", "brute_force", "anomaly", "api_keys", "jwt", "oauth2",
     "oauth2_server", "client_certificates", "anonymous", "scopes", "input_rules", "theft_guard",
-    "output_rules", "model_integrity", "security_headers", "errors", "api_docs", "metrics",
-    "access_log", "audit_log", "traces",
+    "output_rules", "model_integrity", "security_headers", "errors", "api_docs", "open_inference",
+    "metrics", "access_log", "audit_log", "traces",
 )  # fmt: skip
 _CLIENTS = ", ".join(f'{name} = "{client}"' for name, client in OUTSIDE.items())
 _SCOPES = ", ".join(f'"{name}" = {json.dumps(ours)}' for name, ours in OUTSIDE_RIGHTS.items())
@@ -80,7 +80,7 @@ class Site:
         """Return an address of a route, with what it needs to be answered well."""
         if route == "/oauth2/authorize":
             return self.authorize
-        return route.replace("<model>", "breast-cancer")
+        return route.replace("<model>", "breast-cancer").replace("<version>", "1")
 
     def connect(self, credential: tuple[str, str]) -> http.client.HTTPSConnection:
         """Return a connection, with the credential's certificate if it is one."""

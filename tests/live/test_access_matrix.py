@@ -129,7 +129,9 @@ def said(answer: Answer, method: str) -> str:
 def asked(site: Site, credential: tuple[str, str]) -> list[tuple[str, str, Answer]]:
     """Return what a credential got: route, method and answer of each request."""
     shown, found = site.credentials[credential], []
-    predict = {"instances": [load_breast_cancer().data[0].tolist()]}
+    row = load_breast_cancer().data[0].tolist()
+    predict = {"instances": [row]}
+    infer = {"inputs": [{"name": "x", "shape": [1, 30], "datatype": "FP64", "data": row}]}
     with closing(site.connect(credential)) as connection:
         for route, method in cells():
             tried = {*site.routes.get(route, set()), "DELETE"}
@@ -137,7 +139,7 @@ def asked(site: Site, credential: tuple[str, str]) -> list[tuple[str, str, Answe
                 continue
             path = site.path(route)
             headers = shown.headers(method, path)
-            body: Any = BODIES.get(route, predict)
+            body: Any = BODIES.get(route, infer if route.endswith("/infer") else predict)
             if route in FORMS:
                 body = urlencode(FORMS[route]).encode()
                 headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}

@@ -110,8 +110,8 @@ def test_every_plugin_has_the_same_shape(folder):
 HAND_ON = frozenset(
     f"secureml.kit.{topic}"
     for topic in (
-        "cards", "description", "fields", "model_signature", "output", "scopes", "secrets",
-        "signing", "validation",
+        "cards", "description", "fields", "model_signature", "output", "prediction", "scopes",
+        "secrets", "signing", "validation",
     )
 )  # fmt: skip
 # Scopes and durations are read as the settings read them.

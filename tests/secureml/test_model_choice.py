@@ -150,10 +150,12 @@ def test_a_trial_is_shown_the_answer_and_the_instances(exchange):
     choice = ModelChoice(Models(CANARY), recorder)
     choice.choose(found)
     found.payload = {"instances": [[0.0]]}
-    choice.answered(found, "rows", SimpleNamespace(), 7)
-    assert recorder.answers == [("2", ("rows", [[0.0]]), 7)]
+    found.model_ns = 7
+    choice.answered(found, SimpleNamespace())
+    ((version, (rows, instances), nanoseconds),) = recorder.answers
+    assert (version, rows.tolist(), instances, nanoseconds) == ("2", [[0.0]], [[0.0]], 7)
 
     quiet = ModelChoice(Models(ServedModel(ONE, {"1": ONE})), recorder)
     found.model = ONE
-    quiet.answered(found, "rows", SimpleNamespace(), 7)
+    quiet.answered(found, SimpleNamespace())
     assert len(recorder.answers) == 1

@@ -31,7 +31,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from secureml.models.serving.handle import ModelFailed, ModelHandle, Result, prepare
+from secureml.models.serving.failure import ModelFailed
+from secureml.models.serving.handle import ModelHandle, Result, prepare
 from secureml.models.unpickling.graph import parts
 from tests.model_handles import handle_of as handle
 
