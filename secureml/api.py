@@ -21,7 +21,7 @@ from secureml.api_schemas import (
     PredictResponse,
     ReadyResponse,
 )
-from secureml.models.serving.handle import ModelFailed
+from secureml.models.serving.result import ModelFailed
 from secureml.pipeline.body import Limits, read_form, read_json
 from secureml.pipeline.content_encoding import unpack
 from secureml.pipeline.exchange import Exchange
@@ -30,8 +30,8 @@ from secureml.pipeline.policy import health_check, requires
 from secureml.pipeline.problems import Fault, Problem, invalid_input
 
 if TYPE_CHECKING:
-    from secureml.models.serving.handle import Result
     from secureml.models.serving.registry import Registry
+    from secureml.models.serving.result import Result
 
 log = logging.getLogger("secureml")
 

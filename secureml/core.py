@@ -30,7 +30,6 @@ from secureml.config_error import ConfigError, did_you_mean
 from secureml.models.artifact.version_files import Artifact, ModelRefused
 from secureml.models.card_section import CardSection
 from secureml.models.serving.registry import Registry
-from secureml.models.unpickling.allowlist import check_extra
 from secureml.pipeline import builtin_plugins, events, file_claims, loader, plugin_set
 from secureml.pipeline.events import Event, Measure
 from secureml.pipeline.exit_signals import contained
@@ -178,8 +177,11 @@ def load_models(core: Core) -> None:
 def _check_allow(found: Settings) -> None:
     """Refuse a name that no model could use: it would be found when a model that needs it is not.
 
-    Only where models are loaded: a command that needs none may run without their modules.
+    Only where models are loaded: a command that needs none may run without their modules, and
+    without scikit-learn, which this imports.
     """
+    from secureml.models.unpickling.allowlist import check_extra
+
     try:
         check_extra(found.models_allow)
     except ModelRefused as error:

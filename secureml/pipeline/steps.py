@@ -21,7 +21,7 @@ from secureml.pipeline.phases import OBSERVABLE, Phase
 from secureml.pipeline.problems import Problem
 
 if TYPE_CHECKING:
-    from secureml.models.serving.handle import Result
+    from secureml.models.serving.result import Result
 
 log = logging.getLogger("secureml.pipeline")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -623,3 +625,15 @@ def test_a_store_that_is_gone_is_in_the_program_log_the_audit_log_and_readiness(
     events = [json.loads(raw)["event"] for raw in logs[-1].read_text().splitlines()]
     assert events.count("sys_store_lost") == 1
     core.close()
+
+
+def test_the_collector_of_garbage_works_again_when_the_start_is_over(demo_instance):
+    script = (
+        "import gc, runpy; runpy.run_path('deploy/gunicorn.conf.py'); print(gc.isenabled()); "
+        "import wsgi; print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[2], check=True,
+        capture_output=True, text=True, env={**os.environ, "SECUREML_INSTANCE": str(demo_instance)},
+    )  # fmt: skip
+    assert done.stdout.split() == ["False", "True", "True"]
