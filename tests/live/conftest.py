@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 def require_tool(name: str, install: str) -> str:
     """Return the path of a program; without it skip and name the cure, or fail when CI=true."""
-    venv = Path(sys.prefix)  # scanner and secrets managers have environments inside ours
-    inside = [str(venv / name) for name in ("bin", "scan/bin", "managers/bin", "contract/bin")]
+    venv = Path(sys.prefix)
+    # The tools that have environments inside ours.
+    folders = ("bin", "scan/bin", "managers/bin", "contract/bin", "generator/bin")
+    inside = [str(venv / name) for name in folders]
     places = [*inside, os.environ.get("PATH", ""), "/usr/sbin"]
     path = shutil.which(name, path=os.pathsep.join(places))
     if path is None:
