@@ -16,6 +16,7 @@ except ConfigError as error:
 # again, and the workers that are forked from here go on sharing its memory.
 gc.collect()
 gc.freeze()
+gc.enable()  # deploy/gunicorn.conf.py has switched it off
 # A request leaves no cycles behind that anybody waits for: looking after every 700 objects, as
 # Python does unless told, is some hundredth of all the work.
 gc.set_threshold(20_000, 20, 50)

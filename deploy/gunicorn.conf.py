@@ -8,10 +8,15 @@ attack or a failure and none depends on the machine. What happens in master and 
 ``secureml/workers/``.
 """
 
+import gc
 import os
 import runpy
 import sys
 from pathlib import Path
+
+# What the start imports stays: looking for garbage among it over and over is a sixth of the start.
+# wsgi.py collects once, and has the collector work again before anything is served.
+gc.disable()
 
 # The master loads scikit-learn and then forks (preload_app). A maths library that has already
 # started a thread pool deadlocks in the child, and workers x pool threads would fight for the

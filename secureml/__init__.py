@@ -31,7 +31,8 @@ from secureml.state.store import Store, StoreUnavailable
 if TYPE_CHECKING:
     from secureml.models.artifact.version_files import Artifact, ModelRefused
     from secureml.models.card import Card
-    from secureml.models.serving.handle import ModelHandle, Result
+    from secureml.models.serving.handle import ModelHandle
+    from secureml.models.serving.result import Result
     from secureml.notebook import seal
 
 _LAZY = {
@@ -39,7 +40,7 @@ _LAZY = {
     "ModelRefused": "secureml.models.artifact.version_files",
     "Card": "secureml.models.card",
     "ModelHandle": "secureml.models.serving.handle",
-    "Result": "secureml.models.serving.handle",
+    "Result": "secureml.models.serving.result",
     "seal": "secureml.notebook",
 }
 

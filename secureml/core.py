@@ -124,13 +124,22 @@ class Core:
         self.refusals.stop()
 
     def close(self) -> None:
-        """Let every plugin release what it holds, at the end of a worker; none keeps the others."""
+        """End what the application has begun: threads, files, the store; none keeps the others.
+
+        For the end of a worker, and for whoever drops an application that it has made and used.
+        What is used after it is opened again.
+        """
+        try:
+            self.rest()
+        except Exception:
+            log.exception("the counts of refusals could not be recorded")
         for loaded in self.plugins:
             if hasattr(loaded.plugin, "close"):
                 try:
                     loaded.plugin.close()
                 except Exception:
                     log.exception("%s failed to close", loaded.name)
+        self.store.close()
 
 
 def build_core(instance: str | Path | None = None, *, now: Callable[[], float] = time.time) -> Core:

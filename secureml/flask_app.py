@@ -17,7 +17,7 @@ from flask import Flask, Request, Response, g
 from werkzeug.routing import Map, MapAdapter, Rule
 
 from secureml.api import json_response, prediction
-from secureml.models.serving.handle import Result
+from secureml.models.serving.result import Result
 from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.exit_signals import contained
 from secureml.pipeline.pipeline import Pipeline

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from secureml.models.serving.handle import ModelHandle
 from secureml.models.serving.registry import Registry
 from secureml.models.serving.trials import Trials
 from secureml.pipeline.exchange import Exchange
@@ -16,7 +15,8 @@ from secureml.pipeline.exchange import Exchange
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from secureml.models.serving.handle import Result
+    from secureml.models.serving.handle import ModelHandle
+    from secureml.models.serving.result import Result
 
 _NO_FIELDS: Mapping[str, str] = {}
 

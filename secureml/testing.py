@@ -80,6 +80,14 @@ class Harness:
         self.emitted: list[Event] = []  # events that plugins emitted
         self.readiness: list[Callable[[], str | None]] = []  # of the last app's plugins
         self.generator = ProcessGenerator(lambda: np.random.default_rng(self.seed))
+        self._loaded: list[LoadedPlugin] = []
+
+    def close(self) -> None:
+        """End what its plugins have begun, as a worker does at its end, and close the store."""
+        for loaded in self._loaded:
+            if hasattr(loaded.plugin, "close"):
+                loaded.plugin.close()
+        self.store.close()
 
     def host(self, name: str) -> Host:
         """Return what the core would hand a plugin of that name."""
@@ -103,7 +111,9 @@ class Harness:
         """Check shape and table as the start does, construct, and keep the mode."""
         check_class(cls)
         tables = {cls.name: dict(table)} if table else {}
-        return loader.build([cls], tables, self.host)[0]
+        loaded = loader.build([cls], tables, self.host)[0]
+        self._loaded.append(loaded)
+        return loaded
 
     def build(self, cls: type[Plugin], table: Mapping[str, Any] | None = None) -> Any:
         """Return the plugin itself, for asking it directly."""

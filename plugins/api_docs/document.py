@@ -17,7 +17,11 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 # The core's routes that are about one model, and the argument that names it.
 _MODEL = "{model}"
-_NAME = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"}
+# Of what stands in a path, by its name there.
+_SHAPES = {
+    "model": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"},
+    "version": {"type": "string", "pattern": "^[1-9][0-9]{0,8}$"},
+}
 Card = Mapping[str, Any]
 # Where an answer of one route names what another asks for.
 _FIRST_MODEL = {"model": "$response.body#/models/0/name"}
@@ -137,7 +141,7 @@ def _body(shape: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameter(name: str) -> dict[str, Any]:
-    shape = _NAME if name == "model" else {"type": "string", "minLength": 1}
+    shape = _SHAPES.get(name, {"type": "string", "minLength": 1})
     return {"name": name, "in": "path", "required": True, "schema": shape}
 
 

@@ -7,7 +7,7 @@ it still reads is the operator's to say, and is not promised.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Shape = dict[str, Any]
@@ -42,14 +42,24 @@ def answer(card: Mapping[str, Any], plain: Shape) -> Shape:
 
 def _listed(features: list[Mapping[str, Any]]) -> Shape:
     count = len(features)
+    cells = [_cell(feature) for feature in features]
     return {
         "type": "array",
         "title": "A row in the card's order",
         "minItems": count,
         "maxItems": count,
-        "prefixItems": [_cell(feature) for feature in features],
-        "items": False,
+        "prefixItems": cells,
+        # There is no value behind these: `maxItems` says so. The draft's `"items": false` says it
+        # too, and generators of clients end at it; those that know no `prefixItems` read this.
+        "items": {"type": _union(cell["type"] for cell in cells)},
     }
+
+
+def _union(types: Iterable[str | list[str]]) -> str | list[str]:
+    """Return every type once, in order; one alone is no list."""
+    each = (one for kind in types for one in ([kind] if isinstance(kind, str) else kind))
+    found = list(dict.fromkeys(each))
+    return found[0] if len(found) == 1 else found
 
 
 def _named(features: list[Mapping[str, Any]]) -> Shape:
@@ -87,10 +97,26 @@ def _example(feature: Mapping[str, Any]) -> Any:
 
 def _prediction(card: Mapping[str, Any]) -> Shape:
     if card["classes"]:
-        types = sorted({_SCALARS[type(one)] for one in card["classes"]})
-        return {"type": types[0] if len(types) == 1 else types, "enum": list(card["classes"])}
+        return _one_of(card["classes"])
     value: Shape = {} if card["kind"] in ("classifier", "other") else {"type": "number"}
     if not card.get("outputs"):
         return value
     count = card["outputs"]
     return {"type": "array", "items": value, "minItems": count, "maxItems": count}
+
+
+def _one_of(classes: Sequence[Any]) -> Shape:
+    """Return a shape for each type of the classes: generators have no list of several types.
+
+    Nor one of fractions, so each of those stands alone.
+    """
+    by_type: dict[str, list[Any]] = {}
+    for one in classes:
+        by_type.setdefault(_SCALARS[type(one)], []).append(one)
+    shapes: list[Shape] = []
+    for name in sorted(by_type):
+        if name == "number":
+            shapes += [{"type": name, "const": one} for one in by_type[name]]
+        else:
+            shapes.append({"type": name, "enum": by_type[name]})
+    return shapes[0] if len(shapes) == 1 else {"anyOf": shapes}

@@ -16,6 +16,7 @@ _WITH_BODY = frozenset({401, 415, 422})  # a body may hold a credential, so 401
 _HEADERS = {
     401: ("WWW-Authenticate", "How to authenticate.", "string"),
     405: ("Allow", "The methods of this path.", "string"),
+    415: ("Accept-Encoding", "The codings of a body that are accepted.", "string"),
     429: ("Retry-After", "Seconds to wait.", "integer"),
     503: ("Retry-After", "Seconds to wait.", "integer"),
 }

@@ -38,8 +38,21 @@ def answer_shape(schema: type[Schema]) -> Shape:
 
 def _shape(schema: type[Schema]) -> Shape:
     found: Shape = _converter().schema2jsonschema(schema())
-    shape: Shape = _anchored({"type": "object", **found})
+    shape: Shape = _filled(_anchored({"type": "object", **found}))
     return shape
+
+
+def _filled(shape: Any) -> Any:
+    """Say of each list what is in it, if anything may be: generators of clients refuse others."""
+    if isinstance(shape, dict):
+        found = {key: _filled(value) for key, value in shape.items()}
+        return found | {"items": found.get("items", {})} if _is_list(found) else found
+    return [_filled(item) for item in shape] if isinstance(shape, list) else shape
+
+
+def _is_list(shape: Shape) -> bool:
+    kind = shape.get("type")
+    return kind == "array" or (isinstance(kind, list) and "array" in kind)
 
 
 def _anchored(shape: Any) -> Any:

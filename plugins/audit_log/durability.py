@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,7 @@ class FsyncPolicy:
     def __init__(self, policy: str, forced: Callable[[Any], None] | None = None) -> None:
         self._policy, self._forced = policy, forced
         self._head: Any = None
-        self._wake = threading.Event()
+        self._wake, self._ended = threading.Event(), threading.Event()
         self._pid = 0
         self._handle = -1
         self._guard = threading.Lock()
@@ -48,21 +47,26 @@ class FsyncPolicy:
             self._wake.set()
 
     def close(self) -> None:
-        """Flush what is not yet on the disk."""
+        """Flush what is not yet on the disk, and end the thread; a later record begins another."""
         with self._guard:
             if self._handle >= 0 and self._pid == os.getpid():
                 os.fdatasync(self._handle)
-            self._handle = -1
+            self._handle, self._pid = -1, 0
+        self._ended.set()
+        self._wake.set()
 
     def _start(self) -> None:
-        self._pid, self._wake, self._guard = os.getpid(), threading.Event(), threading.Lock()
-        threading.Thread(target=self._run, name="audit-sync", daemon=True).start()
+        self._pid, self._guard = os.getpid(), threading.Lock()
+        self._wake, self._ended = threading.Event(), threading.Event()
+        given = self._wake, self._ended
+        threading.Thread(target=self._run, args=given, name="audit-sync", daemon=True).start()
 
-    def _run(self) -> None:
+    def _run(self, wake: threading.Event, ended: threading.Event) -> None:
         while True:
-            self._wake.wait()
-            time.sleep(EVERY)
-            self._wake.clear()
+            wake.wait()
+            if ended.wait(EVERY):
+                return
+            wake.clear()
             with self._guard:
                 head = self._head
                 try:

@@ -9,19 +9,22 @@ they broke.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import Exchange, Host, ModelHandle, Plugin, Problem
+from secureml import Exchange, Host, Plugin, Problem
 from secureml.kit import fields
 from secureml.kit.validation import Fault, InputWarning, invalid_input
 
 from .card_section import RuleSection
 from .rule import ACTIONS
 from .validation import InputValidator, ValidationPolicy, ValidationReport
+
+if TYPE_CHECKING:
+    from secureml import ModelHandle
 
 _DONE = {"clip": "clipped", "flag": "flagged"}
 

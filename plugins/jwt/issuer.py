@@ -69,36 +69,27 @@ class TokenIssuer:
         """Prepare the app that the tokens are verified in."""
         self._signatures.attach(app)
 
-    def is_foreign(self, text: str) -> bool:
-        """Tell whether a text says that someone else issued it; raises InvalidToken.
+    def verify_ours(self, text: str) -> VerifiedToken | None:
+        """Return what an access token says, None for one that names another issuer.
 
         That is its own unproven word, so it may only ever send it to another plugin.
+        Raises as ``verify``.
         """
-        issuer = tokens.parse(text).claims.get("iss")
-        return isinstance(issuer, str) and issuer != self._policy.issuer
+        token = tokens.parse(text)
+        issuer = token.claims.get("iss")
+        if isinstance(issuer, str) and issuer != self._policy.issuer:
+            return None
+        return self._verify(token, ACCESS)
 
     def verify(self, text: str, kind: str) -> VerifiedToken:
         """Return what a token says; raises InvalidToken or FamilyEnded, with a word for the log."""
-        self._precheck(text, kind)
-        found: VerifiedToken = self._signatures.verify(text)
-        return found
+        return self._verify(tokens.parse(text), kind)
 
-    def verify_request(self, text: str) -> VerifiedToken:
-        """Return what the access token of the current request says; ``text`` is that token.
-
-        Raises as ``verify``. The library finds the token by itself.
-        """
-        token = self._precheck(text, ACCESS)
-        found: VerifiedToken | None = self._signatures.verify_request()
-        if found is None or found.jti != token.claims["jti"]:
-            return self.verify(text, ACCESS)
-        return found
-
-    def _precheck(self, text: str, kind: str) -> UnverifiedToken:
-        """Check what the library would read less strictly: the text itself, and its kind."""
-        token = tokens.parse(text)
+    def _verify(self, token: UnverifiedToken, kind: str) -> VerifiedToken:
+        # What the library would read less strictly: the text itself, and its kind.
         tokens.check_header(token.header, kind, self._policy)
-        return token
+        found: VerifiedToken = self._signatures.verify(token)
+        return found
 
     def issue(
         self, client: str, *, scopes: Collection[str], origin: str, until: float | None = None

@@ -134,23 +134,22 @@ class Jwt(Plugin):
         if header[:7].lower() != "bearer ":
             return None
         try:
-            # The library finds no token behind `bearer` in small letters (RFC 9110, 11.1).
-            return self._name(header[7:], exact=header.startswith("Bearer "))
+            return self._name(header[7:])
         except (InvalidToken, FamilyEnded) as refused:
             raise _unauthorized(refused.reason) from None
         except StoreUnavailable as error:
             # What was true a moment ago is no permission now.
             raise Problem("unavailable", reason="jwt.store") from error
 
-    def _name(self, text: str, *, exact: bool) -> Principal | None:
+    def _name(self, text: str) -> Principal | None:
         """Return who a token names; one proven before costs a digest and a look at the store."""
         cached, key = self._verified.current(), digest(text)
         principal = cached.find(key, self._now())
         if principal is not None:
             return principal
-        if not is_jws(text) or self._issuer.is_foreign(text):
+        verified = self._issuer.verify_ours(text) if is_jws(text) else None
+        if verified is None:
             return None
-        verified = self._issuer.verify_request(text) if exact else self._issuer.verify(text, ACCESS)
         principal = self._principal(verified)
         cached.keep(key, verified.ends, principal)
         return principal

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from secureml.kit.jwt_claims import (
@@ -46,8 +46,17 @@ class TokenPolicy:
     lifetimes: Mapping[str, float]
     leeway: float = 0.0
 
+    _required: dict[str, TokenRequirements] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Made once: a new token is compared with them five times.
+        object.__setattr__(self, "_required", {kind: self._of(kind) for kind in self.lifetimes})
+
     def requirements(self, kind: str) -> TokenRequirements:
         """Return what header and claims of one kind must say."""
+        return self._required[kind]
+
+    def _of(self, kind: str) -> TokenRequirements:
         return TokenRequirements(
             self.issuer,
             frozenset({self.audience}),

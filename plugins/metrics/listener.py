@@ -30,16 +30,25 @@ def split(address: str) -> tuple[str, int]:
 
 
 class Listener:
-    """Serves what ``text`` returns, from a thread, until the process ends."""
+    """Serves what ``text`` returns, from a thread, until it is closed or the process ends."""
 
     def __init__(self, address: str, text: Callable[[str], tuple[bytes, str]]) -> None:
         self._address, self._text = split(address), text
+        self._server: ThreadingHTTPServer | None = None
 
     def start(self) -> int:
         """Listen, and return the port; raises OSError where another program does already."""
         server = _server(self._address, self._text)
         Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+        self._server = server
         return int(server.server_address[1])
+
+    def close(self) -> None:
+        """Listen no more, and end the thread."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
 
 
 def _server(

@@ -107,6 +107,7 @@ class Metrics(Plugin):
         self._certificates: list[str] = config["certificates"]
         self._instance = host.instance
         self._listen: str = config["listen"]
+        self._listener: Listener | None = None
         _demand_folder(host.instance)
 
     def record(self, exchange: Exchange) -> None:
@@ -122,11 +123,17 @@ class Metrics(Plugin):
         self._counts.worker(threads)
         if not self._listen:
             return
+        self._listener = Listener(self._listen, self._exposition.text)
         try:
-            Listener(self._listen, self._exposition.text).start()
+            self._listener.start()
         except OSError as error:
             # The model goes on answering: whoever scrapes sees that nothing does there.
             log.error("metrics: cannot listen on %s (%s)", self._listen, error.strerror)  # noqa: TRY400
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._listener is not None:
+            self._listener.close()
 
     def blueprint(self) -> Blueprint:
         """Return the route, or none where a socket of its own serves."""

@@ -21,7 +21,6 @@ from secureml import (
     Host,
     Kind,
     Measure,
-    ModelHandle,
     Plugin,
     Problem,
     Result,
@@ -42,6 +41,8 @@ from .shared_table import SharedTable
 
 if TYPE_CHECKING:
     import click
+
+    from secureml import ModelHandle
 
 log = logging.getLogger("secureml.theft_guard")
 

@@ -180,7 +180,7 @@ def _wait_for_socket(running: Running, path: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     while not path.exists() and time.monotonic() < deadline:
         running.demand_start()
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def _wait_until_ready(running: Running, authority: Path, bind: str, port: int) -> None:
@@ -189,7 +189,7 @@ def _wait_until_ready(running: Running, authority: Path, bind: str, port: int) -
         running.demand_start()
         if _is_ready(authority, bind, port):
             return
-        time.sleep(0.1)
+        time.sleep(0.03)
     raise click.ClickException(f"the server was not ready within {PATIENCE:.0f} seconds")
 
 

@@ -2,7 +2,7 @@
 
 Needed where a plugin sets ``card_section``: it is a `CardSection`, which makes a `Section` of a
 `Training`. `Feature` is a column of the card, for tests that make a card of their own.
-Imports scikit-learn.
+Imports NumPy.
 """
 
 from __future__ import annotations

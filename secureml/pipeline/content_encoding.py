@@ -29,10 +29,10 @@ def unpack(body: bytes, coding: str, limit: int, ratio: int | None) -> bytes:
     if word == "identity":
         return body
     if ratio is None or word not in _GZIP:
-        # RFC 9110, section 12.5.3: the answer says which codings would have been read.
+        # RFC 9110, section 15.5.16: the answer says which codings would have been read.
         accepted = "identity" if ratio is None else "gzip, identity"
         raise Problem(
-            "unsupported_media_type",
+            "unsupported_encoding",
             reason="payload.encoded",
             headers={"Accept-Encoding": accepted},
         )

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from flask import Request
 
-    from secureml.models.serving.handle import ModelHandle, Result
+    from secureml.models.serving.handle import ModelHandle
+    from secureml.models.serving.result import Result
     from secureml.pipeline.phases import Phase
     from secureml.pipeline.policy import Policy
 

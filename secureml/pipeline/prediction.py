@@ -6,11 +6,11 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from secureml.models.serving.failure import ModelFailed
+from secureml.models.serving.result import ModelFailed
 from secureml.pipeline.problems import invalid_input
 
 if TYPE_CHECKING:
-    from secureml.models.serving.handle import Result
+    from secureml.models.serving.result import Result
     from secureml.pipeline.exchange import Exchange
 
 log = logging.getLogger("secureml")

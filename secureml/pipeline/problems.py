@@ -89,6 +89,7 @@ CATALOGUE: dict[str, Kind] = {
         Kind("body_expands", 413, "The body unpacks to far more than was sent"),
         Kind("uri_too_long", 414, "The address is too long"),
         Kind("unsupported_media_type", 415, "The body must be application/json in UTF-8"),
+        Kind("unsupported_encoding", 415, "The body's Content-Encoding is not accepted"),
         Kind("misdirected_request", 421, "This server does not answer for that host"),
         Kind("invalid_input", 422, "The input breaks a rule of this endpoint"),
         Kind("too_many_rows", 422, "The request holds too many rows"),

@@ -10,7 +10,7 @@ from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.policy import Policy
 
 if TYPE_CHECKING:
-    from secureml.models.serving.handle import Result
+    from secureml.models.serving.result import Result
 
 
 class ModelRouting(Protocol):

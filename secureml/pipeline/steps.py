@@ -22,7 +22,7 @@ from secureml.pipeline.principal import Principal
 from secureml.pipeline.problems import Problem
 
 if TYPE_CHECKING:
-    from secureml.models.serving.handle import Result
+    from secureml.models.serving.result import Result
 
 log = logging.getLogger("secureml.pipeline")
 

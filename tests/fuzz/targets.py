@@ -34,7 +34,7 @@ with atheris.instrument_imports(include=["secureml", "plugins"]):
 LIMITS = Limits()
 GROWTH = 4 * 1024 * 1024
 KNOWN = {"malformed_json", "duplicate_key", "not_a_number", "json_too_deep", "json_too_large"}
-PACKED = {"unsupported_media_type", "malformed_encoding", "body_too_large", "body_expands"}
+PACKED = {"unsupported_encoding", "malformed_encoding", "body_too_large", "body_expands"}
 FEATURES = (
     Feature("a", "float", 0.0, 10.0),
     Feature("b", "float", -1.0, 1.0, missing="allow"),

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 def require_tool(name: str, install: str) -> str:
     """Return the path of a program; without it skip and name the cure, or fail when CI=true."""
-    venv = Path(sys.prefix)  # scanner, secrets managers and others have environments inside ours
-    names = ("bin", "scan/bin", "managers/bin", "contract/bin", "inference/bin")
-    inside = [str(venv / name) for name in names]
+    venv = Path(sys.prefix)
+    # The tools that have environments inside ours.
+    tools = ("scan", "managers", "contract", "inference", "generator")
+    inside = [str(venv / "bin"), *(str(venv / tool / "bin") for tool in tools)]
     places = [*inside, os.environ.get("PATH", ""), "/usr/sbin"]
     path = shutil.which(name, path=os.pathsep.join(places))
     if path is None:

@@ -267,7 +267,10 @@ def test_anything_else_is_unsupported(post, golden, media):
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "GZIP", "identity, gzip", ""])
 def test_attack_a_packed_body_is_not_unpacked(post, golden, encoding):
     answer = post({"instances": [golden]}, headers={"Content-Encoding": encoding})
-    assert problem(answer) == (415, "unsupported_media_type", [])
+    assert problem(answer) == (415, "unsupported_encoding", [])
+    assert answer.headers["Accept-Encoding"] == "identity"
+    assert "Content-Encoding" in answer.json["title"]
+    assert "JSON" not in answer.json["title"].upper()
 
 
 def test_identity_is_no_packing(post, golden):

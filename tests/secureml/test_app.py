@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import shutil
+import socket
+import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,6 +55,10 @@ class Unready(Plugin):
 class Asking(Plugin):
     name = "asking"
     scopes = ("asking:more",)
+
+class Clinging(Plugin):
+    name = "clinging"
+    def close(self): raise OSError("no")
 
 class Check(Plugin):
     name = "phase"
@@ -419,7 +428,7 @@ def test_a_refused_model_is_measured_and_told_of_by_each_worker(beside, monkeypa
     assert [event.facts for event in heard if event.name == "model_refused"] == [facts]
     (found,) = [one for one in core.measures(0) if one.name == "model_refused"]
     assert dict(found.labels) == {"model": "spoilt", "check": "signature"}
-    core.store.close()
+    core.close()
 
 
 def test_a_refusal_that_cannot_be_told_of_stops_no_worker(beside, monkeypatch, caplog):
@@ -431,7 +440,7 @@ def test_a_refusal_that_cannot_be_told_of_stops_no_worker(beside, monkeypatch, c
     monkeypatch.setattr("secureml.core.events.emit", fails)
     core.start_worker(4)
     assert "model_refused could not record an event" in caplog.text
-    core.store.close()
+    core.close()
 
 
 # -- ready, and why not ---------------------------------------------------------------------------
@@ -624,3 +633,67 @@ def test_a_store_that_is_gone_is_in_the_program_log_the_audit_log_and_readiness(
     events = [json.loads(raw)["event"] for raw in logs[-1].read_text().splitlines()]
     assert events.count("sys_store_lost") == 1
     core.close()
+
+
+def test_an_application_that_is_closed_leaves_no_thread_and_no_open_file(fresh_instance):
+    change(fresh_instance, '"metrics",', '"metrics", "anomaly",')
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    append(fresh_instance, f'\n[plugins.metrics]\nlisten = "{address}"\n')
+    words = {"base_url": "https://localhost", "environ_overrides": {"REMOTE_ADDR": "127.0.0.1"}}
+
+    def files():
+        return {os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")}  # noqa: PTH208
+
+    before = set(threading.enumerate())
+    for _ in range(2):
+        app = create_app(fresh_instance)
+        core = app.extensions["secureml"]
+        core.start_worker(4)
+        for key in ("", "no key"):
+            app.test_client().get("/v1/models", headers={"X-API-Key": key}, **words)
+        begun = set(threading.enumerate()) - before
+        assert {thread.name for thread in begun} >= {
+            "refusals", "audit-sync", "audit-checkpoints", "metrics", "anomaly",
+        }  # fmt: skip
+        assert any(str(fresh_instance) in file for file in files())
+        core.close()
+        for thread in begun:
+            thread.join(10)
+        assert not [thread.name for thread in begun if thread.is_alive()]
+        assert not [file for file in files() if str(fresh_instance) in file]
+
+
+def test_what_is_used_after_the_close_is_opened_again(fresh_instance):
+    app = create_app(fresh_instance)
+    core = app.extensions["secureml"]
+    words = {"base_url": "https://localhost", "environ_overrides": {"REMOTE_ADDR": "127.0.0.1"}}
+    for _ in range(2):
+        assert app.test_client().get("/readyz", **words).status_code == 200
+        core.close()
+
+
+def test_a_plugin_that_cannot_close_keeps_no_other_from_it(site, caplog):
+    change(site, '"rate_limit",', '"site_plugins:Clinging", "rate_limit",')
+    before = set(threading.enumerate())
+    core = create_app(site).extensions["secureml"]
+    core.start_worker(1)
+    begun = set(threading.enumerate()) - before
+    core.close()
+    assert "clinging failed to close" in caplog.text
+    assert "audit-checkpoints" in {thread.name for thread in begun}
+    for thread in begun:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_the_collector_of_garbage_works_again_when_the_start_is_over(demo_instance):
+    script = (
+        "import gc, runpy; runpy.run_path('deploy/gunicorn.conf.py'); print(gc.isenabled()); "
+        "import wsgi; print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[2], check=True,
+        capture_output=True, text=True, env={**os.environ, "SECUREML_INSTANCE": str(demo_instance)},
+    )  # fmt: skip
+    assert done.stdout.split() == ["False", "True", "True"]

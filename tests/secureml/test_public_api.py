@@ -15,7 +15,7 @@ import secureml
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
 KIT = sorted(path.stem for path in (ROOT / "secureml" / "kit").glob("[a-z]*.py"))
-LEARN = {"cards"}  # by its docstring, it needs scikit-learn
+LEARN = {"cards"}  # by its docstring, it needs NumPy
 HEAVY = {"sklearn", "numpy", "scipy", "joblib", "gunicorn"}
 
 
@@ -93,3 +93,16 @@ def test_a_command_that_touches_no_model_does_not_wait_for_scikit_learn(module):
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert not HEAVY & set(done.stdout.split())
+
+
+PLUGINS = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/plugin.py"))
+
+
+@pytest.mark.parametrize("module", ["secureml.app", *(f"plugins.{name}" for name in PLUGINS)])
+def test_plugins_are_built_without_scikit_learn_which_takes_a_second_to_import(module):
+    script = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert module in done.stdout.split()
+    assert not {"sklearn", "scipy", "pandas", "joblib"} & set(done.stdout.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import pytest
 from flask import Blueprint
@@ -41,7 +42,37 @@ class Tired(Plugin):
 def harness(tmp_path):
     made = Harness(tmp_path)
     yield made
-    made.store.close()
+    made.close()
+
+
+class Busy(Plugin):
+    """Has a thread until it is closed."""
+
+    name = "busy"
+
+    def __init__(self, config, host):
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.ended.wait)
+
+    def admit(self, exchange):
+        self.thread.start()
+
+    def close(self):
+        self.ended.set()
+
+
+def test_what_the_plugins_of_a_harness_have_begun_ends_with_it(tmp_path):
+    harness = Harness(tmp_path)
+    one, other = harness.build(Busy), harness.load(Busy).plugin
+    harness.build(Ban)  # has nothing to close
+    for plugin in (one, other):
+        plugin.admit(harness.exchange())
+    harness.close()
+    for plugin in (one, other):
+        plugin.thread.join(10)
+        assert not plugin.thread.is_alive()
+    assert harness.store.version("clients") is not None  # opened again
+    harness.close()
 
 
 def test_the_clock_stands_until_it_is_told():

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from secureml.models.serving.handle import Result
+from secureml.models.serving.result import Result
 from secureml.state.deployments import TrialLimits
 
 IN_USE, TRIED = "in_use", "tried"

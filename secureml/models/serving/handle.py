@@ -7,55 +7,24 @@ bit, whatever is saved on the way. Safe for several threads: nothing changes aft
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn import config_context
 
-from secureml.models.card import Card, Scalar
+from secureml.models.card import Card
 from secureml.models.rows.reader import RowReader, Rows, given_to
 from secureml.models.serving.estimator_traits import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, unrolled
-from secureml.models.serving.failure import ModelFailed
+from secureml.models.serving.result import ModelFailed, Result
 from secureml.models.unpickling.graph import parts
 from secureml.models.unpickling.single_thread import use_one_thread
 
 _TIE = 1e-9
 _FLOAT32_LIMIT = float(np.finfo(np.float32).max)
 
-
 # What a model raises over rows it cannot take. Others are of the machine: no memory, no file.
 # An overflow is a warning, and an exception only where warnings are errors (python -W error).
 _OF_ROWS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeWarning)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Answers in plain Python values: one a row, which is a list where the model has several
-    outputs, and probabilities in the order of classes.
-
-    A probability that was withheld is None, in its place.
-    """
-
-    predictions: list[Any]
-    probabilities: list[list[float | None]] | None = None
-    classes: tuple[Scalar, ...] | None = None
-
-    def check_coarser(self, other: Result) -> None:
-        """Raise ValueError where another result tells of what this one withholds.
-
-        Numbers may differ, for instance where noise was added; what is not there stays away.
-        """
-        if len(other.predictions) != len(self.predictions):
-            raise ValueError("another number of predictions")
-        if other.probabilities is None:
-            return
-        if self.probabilities is None:
-            raise ValueError("probabilities that were withheld are back")
-        for before, after in zip(self.probabilities, other.probabilities, strict=True):
-            for was, share in zip(before, after, strict=True):
-                if was is None and share is not None:
-                    raise ValueError("a probability that was withheld is back")
 
 
 class ModelHandle:

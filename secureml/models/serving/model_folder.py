@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
-import shutil
 from pathlib import Path
 
 from secureml.models.artifact.version_files import Artifact, ModelRefused, read_artifact
 from secureml.models.card import Card
+from secureml.models.serving.version_pointers import remove_folder, text_of, write_pointer
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
@@ -113,25 +112,25 @@ class ModelFolder:
         if before == version:
             return
         if before is not None:
-            _write(folder / "previous", before)
-        _write(folder / "current", version)
+            write_pointer(folder / "previous", before)
+        write_pointer(folder / "current", version)
 
     def pointers(self, name: str) -> dict[str, str | None]:
         """Return what the pointers of a name hold, for `put_back`."""
         folder = self._folder(name)
-        return {file: _text(folder / file) for file in ("current", "previous")}
+        return {file: text_of(folder / file) for file in ("current", "previous")}
 
     def restore_current(self, name: str, pointers: dict[str, str | None]) -> None:
         """Have the pointers hold again what they held, where that was a version."""
         for file, text in pointers.items():
             if text is not None and _VERSION.fullmatch(text):
-                _write(self._folder(name) / file, text)
+                write_pointer(self._folder(name) / file, text)
             else:
                 (self._folder(name) / file).unlink(missing_ok=True)
 
     def next_version(self, name: str) -> str:
         """Return the number the next version of a name gets; none is ever given twice."""
-        last = _text(self._folder(name) / "last") or "0"
+        last = text_of(self._folder(name) / "last") or "0"
         taken = [int(version) for version in self.versions(name)]
         return str(max([*taken, int(last) if _VERSION.fullmatch(last) else 0]) + 1)
 
@@ -158,18 +157,18 @@ class ModelFolder:
         self.check_removable(name, version)
         folder = self._folder(name)
         if version is None:
-            _remove_folder(folder, self._root)
+            remove_folder(folder, self._root)
             return
         # Its number is not given again: rights and records name versions.
-        _write(folder / "last", str(int(self.next_version(name)) - 1))
-        if _text(folder / "previous") == version:
+        write_pointer(folder / "last", str(int(self.next_version(name)) - 1))
+        if text_of(folder / "previous") == version:
             (folder / "previous").unlink()
-        _remove_folder(folder / version, folder)
+        remove_folder(folder / version, folder)
 
     def undo(self, name: str, version: str) -> None:
         """Remove a version that was only just made; its number may be given again."""
         folder = self._folder(name)
-        _remove_folder(folder / version, folder)
+        remove_folder(folder / version, folder)
 
     def identity(self, name: str, version: str) -> Identity | None:
         """Return what tells a version's folder from another of the same number; None without it."""
@@ -216,29 +215,6 @@ def check_name(name: str) -> str:
             "use up to 64 letters, digits, hyphens and underscores",
         )
     return name
-
-
-def _text(path: Path) -> str | None:
-    """Return what a pointer holds, whatever it is; None where there is none."""
-    try:
-        return path.read_text("ascii", "replace").strip()
-    except OSError:
-        return None
-
-
-def _remove_folder(folder: Path, aside: Path) -> None:
-    # Renamed first: it is there whole, or it is gone.
-    gone = aside / f".removed-{secrets.token_hex(4)}"
-    folder.rename(gone)
-    shutil.rmtree(gone)
-
-
-def _write(path: Path, version: str) -> None:
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    draft.write_text(f"{version}\n", "ascii")
-    # Root writes it and the service reads it, whatever root's umask; its folder keeps others out.
-    draft.chmod(0o644)
-    draft.replace(path)
 
 
 def _no_model(name: str) -> ModelRefused:

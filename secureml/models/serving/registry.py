@@ -12,17 +12,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card_section import Sections
-from secureml.models.serving.handle import ModelHandle
 from secureml.models.serving.model_folder import Identity, ModelFolder
 from secureml.models.serving.retirement import headers_of
 from secureml.models.serving.served_model import Candidate, ServedModel
-from secureml.models.serving.verification import Verifier, prove
 from secureml.state.deployments import NOTHING, Deployment
+
+if TYPE_CHECKING:
+    from secureml.models.serving.handle import ModelHandle
+    from secureml.models.serving.verification import Verifier
 
 log = logging.getLogger("secureml")
 
@@ -187,6 +189,9 @@ class Registry(ModelFolder):
 
     def prove(self, name: str, version: str) -> ModelHandle:
         """Take one version through every check; raises ModelRefused."""
+        # Here, because it imports scikit-learn: commands that load no model start without it.
+        from secureml.models.serving.verification import prove
+
         artifact = self.artifact(name, version)
         return prove(artifact, self.verifiers, self.extra_allowed, self.sections)
 

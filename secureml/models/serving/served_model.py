@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from secureml.models.serving.handle import ModelHandle
+if TYPE_CHECKING:
+    from secureml.models.serving.handle import ModelHandle
 
 
 class Candidate(NamedTuple):

@@ -13,17 +13,19 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from secureml.models.card import Card
 from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.reader import Rows
 from secureml.models.serving.comparison import Comparison
-from secureml.models.serving.failure import ModelFailed
-from secureml.models.serving.handle import ModelHandle, Result
+from secureml.models.serving.result import ModelFailed, Result
 from secureml.models.serving.served_model import Candidate, ServedModel
 from secureml.state.deployments import Deployment, Deployments, Trial
 from secureml.state.serving_reports import ServingReports, place
+
+if TYPE_CHECKING:
+    from secureml.models.serving.handle import ModelHandle
 
 log = logging.getLogger("secureml")
 

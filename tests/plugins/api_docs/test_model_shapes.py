@@ -22,10 +22,17 @@ def rows():
 def test_a_listed_row_has_each_column_in_its_place_and_no_more():
     """One too many or too few is refused."""
     listed = rows()[0]
-    assert (listed["minItems"], listed["maxItems"], listed["items"]) == (5, 5, False)
+    assert (listed["minItems"], listed["maxItems"]) == (5, 5)
     assert [cell["type"] for cell in listed["prefixItems"]] == [
         "number", ["integer", "null"], ["string", "null"], "string", "boolean",
     ]  # fmt: skip
+
+
+def test_what_is_in_a_listed_row_is_said_to_generators_that_know_no_places():
+    """`"items": false` is valid, and openapi-python-client ends at it."""
+    assert rows()[0]["items"] == {"type": ["number", "integer", "null", "string", "boolean"]}
+    one = question({**CARD, "features": FEATURES[:1] * 2})
+    assert one["properties"]["instances"]["items"]["anyOf"][0]["items"] == {"type": "number"}
 
 
 def test_a_missing_value_is_null_only_where_the_card_allows_it():
@@ -50,6 +57,15 @@ def test_predictions_are_the_classes_or_a_number():
         return answer({**CARD, **card}, plain)["properties"]["predictions"]["items"]
 
     assert items() == {"type": "string", "enum": ["yes"]}
-    assert items(classes=[0, "a"])["type"] == ["integer", "string"]
+    assert items(classes=[0, "a", 1])["anyOf"] == [
+        {"type": "integer", "enum": [0, 1]},
+        {"type": "string", "enum": ["a"]},
+    ]
+    assert items(classes=[False, True]) == {"type": "boolean", "enum": [False, True]}
+    assert items(classes=[0.0, 1.5])["anyOf"] == [
+        {"type": "number", "const": 0.0},
+        {"type": "number", "const": 1.5},
+    ]
+    assert items(classes=[0.5]) == {"type": "number", "const": 0.5}
     assert items(kind="regressor", classes=None) == {"type": "number"}
     assert items(classes=None) == {}

@@ -35,6 +35,7 @@ def test_every_status_of_the_catalogue_has_its_response_and_waiting_its_header()
     assert {int(name.removeprefix("Refused")) for name in found} == {k.status for k in KINDS}
     assert "Retry-After" in found["Refused429"]["headers"]
     assert "WWW-Authenticate" in found["Refused401"]["headers"]
+    assert "Accept-Encoding" in found["Refused415"]["headers"]
 
 
 def test_a_body_holds_code_and_id_even_without_the_plugin_that_words_it():

@@ -37,3 +37,20 @@ def test_what_may_be_null_says_so_and_what_is_nested_stands_in_its_place():
     shape = request_shape(Outer)["properties"]
     assert set(shape["scope"]["type"]) == {"string", "null"}
     assert shape["inner"]["items"]["required"] == ["number"]
+
+
+class Lists(Schema):
+    """Lists of which nothing is said, one that may be null, and a key with the word of a type."""
+
+    rows = fields.Raw(metadata={"type": "array"})
+    more = fields.Raw(allow_none=True, metadata={"type": "array"})
+    type = fields.String()
+
+
+def test_of_each_list_it_is_said_that_anything_may_be_in_it():
+    """Generators of clients refuse a list of which nothing is said."""
+    shape = request_shape(Lists)["properties"]
+    assert shape["rows"] == {"type": "array", "items": {}}
+    assert shape["more"]["items"] == {}
+    assert "items" not in shape["type"]
+    assert "items" not in shape

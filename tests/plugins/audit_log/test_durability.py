@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,27 @@ def test_a_disk_that_fails_is_told_where_the_promise_is_always(tmp_path: Path) -
     os.close(handle)
     with pytest.raises(OSError):
         FsyncPolicy("always").apply(handle)
+
+
+def syncing() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "audit-sync"}
+
+
+def test_a_policy_that_is_closed_ends_its_thread_at_once_and_begins_another_when_it_is_used(
+    forced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durability, "EVERY", 3600.0)
+    policy = FsyncPolicy("interval")
+    for handle in (7, 8):
+        before = syncing()
+        policy.apply(handle)
+        (thread,) = syncing() - before
+        policy.close()
+        thread.join(10)
+        assert not thread.is_alive()
+    assert forced == [7, 8]
+
+
+def test_a_policy_that_was_never_used_is_closed_without_a_word(forced: list[int]) -> None:
+    FsyncPolicy("interval").close()
+    assert forced == []

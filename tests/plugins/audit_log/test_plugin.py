@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ SOMEONE = Principal("acme", "eve", frozenset(), frozenset(), "standard", "api_ke
 
 
 @pytest.fixture
-def harness(tmp_path: Path) -> Harness:
+def harness(tmp_path: Path) -> Iterator[Harness]:
     (tmp_path / "keys").mkdir(mode=0o700)
     for name, content in (
         ("audit.key", KEY),
@@ -31,7 +32,9 @@ def harness(tmp_path: Path) -> Harness:
         path = tmp_path / "keys" / name
         path.write_bytes(content)
         path.chmod(0o600)
-    return Harness(tmp_path)
+    made = Harness(tmp_path)
+    yield made
+    made.close()
 
 
 def table(**more: Any) -> dict[str, Any]:

@@ -120,22 +120,20 @@ def test_attack_a_body_that_is_not_strict_json_is_refused_by_its_code(client, bo
 
 
 @pytest.mark.parametrize(
-    ("content_type", "headers"),
+    "content_type",
     [
-        (None, {}),
-        ("text/plain", {}),
-        ("application/x-www-form-urlencoded", {}),
-        ("application/jsonp", {}),
-        ("application/problem+json", {}),
-        ("application/json; charset=latin-1", {}),
-        ("application/json; charset=utf-16", {}),
-        ("application/json", {"Content-Encoding": "gzip"}),
-        ("application/json", {"Content-Encoding": "identity, gzip"}),
+        None,
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "application/problem+json",
+        "application/json; charset=latin-1",
+        "application/json; charset=utf-16",
     ],
 )
-def test_a_body_that_is_not_said_to_be_json_in_utf8_is_refused(client, content_type, headers):
+def test_a_body_that_is_not_said_to_be_json_in_utf8_is_refused(client, content_type):
     """A form that another site makes a browser send is no question for the model."""
-    answer = post(client, rows(GOOD), content_type, headers=headers)
+    answer = post(client, rows(GOOD), content_type)
 
     assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
 

@@ -110,10 +110,13 @@ def test_only_a_token_that_holds_can_be_revoked(core, issuer, pair):
 
 def test_a_token_is_foreign_by_its_own_word_alone(core, issuer, pair):
     """Which is enough to send it away, and for nothing else."""
-    assert not issuer.is_foreign(pair.access)
-    assert issuer.is_foreign(core.forge(pair.access, claims={"iss": "https://other.example"}))
-    assert not issuer.is_foreign(core.forge(pair.access, drop=["iss"]))
-    assert word(issuer.is_foreign, "a.b.c") == "shape"
+    assert issuer.verify_ours(pair.access).client == "acme"
+    other = core.forge(pair.access, claims={"iss": "https://other.example"})
+    assert issuer.verify_ours(other) is None
+    assert word(issuer.verify_ours, core.forge(pair.access, drop=["iss"])) == "missing_iss"
+    assert word(issuer.verify_ours, core.forge(pair.access, claims={"iss": 1})) == "iss"
+    assert word(issuer.verify_ours, "a.b.c") == "shape"
+    assert word(issuer.verify_ours, pair.refresh) == "typ"
 
 
 def test_a_token_of_another_clients_family_is_refused(core, issuer, pair):

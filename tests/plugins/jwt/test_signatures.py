@@ -10,7 +10,7 @@ from flask_jwt_extended import exceptions
 from token_app import CHALLENGE, TokenApp, unpack
 from werkzeug.exceptions import NotFound
 
-from plugins.jwt import signatures
+from plugins.jwt import signatures, tokens
 from plugins.jwt.families import FamilyEnded
 from plugins.jwt.tokens import ACCESS
 from secureml import Plugin, Problem, public
@@ -151,13 +151,25 @@ def test_whoever_calls_the_library_with_a_token_gets_our_rules(core, change):
 def test_the_library_itself_verifies_on_the_request_path(core, monkeypatch):
     """Once for each token: what is known needs no second look."""
     calls = []
-    verify = signatures.verify_jwt_in_request
-    monkeypatch.setattr(signatures, "verify_jwt_in_request", lambda: calls.append(1) or verify())
+    verify = signatures.decode_token
     token = core.pair()["access_token"]
+    monkeypatch.setattr(signatures, "decode_token", lambda text: calls.append(text) or verify(text))
     for _ in range(3):
         assert core.ask(token).status_code == 200
 
-    assert len(calls) == 1
+    assert calls == [token]
+
+
+def test_a_new_token_is_read_three_times_by_the_library_and_once_by_us(core, monkeypatch):
+    """Each reading is a twentieth of the time of a new token."""
+    token, read = core.pair()["access_token"], []
+    load, parse = jwt.PyJWS._load, tokens.parse
+    monkeypatch.setattr(
+        jwt.PyJWS, "_load", lambda self, text: read.append("library") or load(self, text)
+    )
+    monkeypatch.setattr(tokens, "parse", lambda text: read.append("ours") or parse(text))
+    assert core.ask(token).status_code == 200
+    assert read == ["ours", *["library"] * 3]
 
 
 def test_attack_a_token_at_a_method_that_the_library_does_not_look_at(core):

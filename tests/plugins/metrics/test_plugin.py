@@ -195,6 +195,10 @@ def test_a_socket_of_its_own_takes_the_place_of_the_route(harness):
         connection.request("GET", "/metrics")
         body = connection.getresponse().read().decode()
     assert "secureml_threads 4.0" in body
+    loaded.plugin.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=10)
+    loaded.plugin.close()  # for good
 
 
 def test_a_port_that_another_program_has_stops_no_worker(harness, caplog):
@@ -202,5 +206,7 @@ def test_a_port_that_another_program_has_stops_no_worker(harness, caplog):
     with closing(socket.create_server(("127.0.0.1", 0))) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         with caplog.at_level(logging.ERROR):
-            harness.build(Metrics, {"listen": address}).start_worker(4)
+            metrics = harness.build(Metrics, {"listen": address})
+            metrics.start_worker(4)
+        metrics.close()
     assert f"metrics: cannot listen on {address} ({os.strerror(98)})" in caplog.text

@@ -102,7 +102,56 @@ def test_an_origin_may_have_a_port():
     assert loaded["origins"] == ["https://localhost:8443"]
 
 
-def test_a_server_needs_a_name_and_an_audience():
-    for words in ({"server": {}}, {"server": {"issuer": "https://ml.example.org"}}):
-        with pytest.raises(ValidationError):
-            Config().load(words)
+@pytest.mark.parametrize("words", [{}, {"issuers": []}, {"issuers": [table()], "server": {}}])
+def test_at_least_one_issuer_is_named_and_nothing_of_another_plugin(words):
+    with pytest.raises(ValidationError):
+        Config().load(words)
+
+
+@pytest.mark.parametrize(
+    ("changed", "key", "says"),
+    [
+        ({"issuer": "http://id.example.org/?a=1"}, "issuer", "https://id.example.org"),
+        ({"hosts": ["https://id.example.org"]}, "hosts", "host or host:port"),
+        ({"clients": None}, "client", "either `client` or `clients`"),
+        ({"client": "acme"}, "client", "either `client` or `clients`"),
+        ({"refresh": "2h", "max_age": "1h"}, "max_age", "before they are fetched again"),
+        ({"audience": 5}, "audience", "a text, or a list of texts"),
+        ({"audience": ["x" * 256]}, "audience", "a text, or a list of texts"),
+    ],
+)
+def test_a_mistake_is_told_at_its_key_with_what_to_write(changed, key, says):
+    messages = refused(**changed)
+    assert list(messages) == [key]
+    assert says in str(messages[key])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"refresh": "30s", "max_age": "60s"},
+        {"refresh": "5m", "max_age": "5m"},  # as long as each other is long enough
+        {"leeway": "0s"},
+        {"leeway": "60s"},
+        {"max_age": "7d"},
+        {"name": "a" * 31},
+        {"audience": "x" * 255},
+        {"audience": ["https://a.example", "https://b.example"]},
+        {"types": [""]},
+        {"hosts": ["id.example.org", "keys.example.org:8443"]},
+        {"keys": "file:keys/jwks.json"},
+        {"client_claim": "azp", "scope_claim": "scp"},
+        {"scopes": {}},
+    ],
+)
+def test_what_is_at_a_bound_is_accepted(changed):
+    loaded = IssuerTable().load(table(**changed))
+    for key in set(changed) & {"name", "types", "hosts", "keys", "client_claim", "scopes"}:
+        assert loaded[key] == changed[key]
+
+
+def test_defaults_of_one_issuer_are_not_those_of_another():
+    first, second = (IssuerTable().load(table()) for _ in range(2))
+    for key in ("algorithms", "types", "hosts", "models"):
+        first[key].append("changed")
+        assert "changed" not in second[key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -185,3 +186,109 @@ def test_a_lift_whose_refusals_cannot_be_cleared_says_so(limited, monkeypatch):
     assert done.exit_code == 1
     assert "the ban is lifted, but earlier refusals still count" in done.output
     assert one.plugin._penalty.seconds_left("client:acme") == 0
+
+
+def explained(one, *args):
+    """Return what `explain` says of acme: the head, and each limit's line by its name."""
+    if one.harness.clients.get("acme") is None:
+        one.harness.clients.add("acme")
+    done = invoke(one, "explain", "acme", *args)
+    assert done.exit_code == 0, done.output
+    head, *lines = done.output.splitlines()
+    return head, {line.split()[0]: line for line in lines}
+
+
+def test_a_banned_client_is_told_first_and_with_the_seconds_that_are_left(limited):
+    one = limited({"for": "client", "allow": "1 per minute"}, ban_after=1)
+    one.passed(5)
+    head, lines = explained(one)
+    assert head == "acme, tier standard: BANNED for 61 s"
+    assert "0 left, more in " in lines["client"]
+
+
+def test_a_request_that_is_open_takes_one_of_those_at_once(limited):
+    one = limited({"for": "client", "allow": "2 at once"})
+    request = one.exchange()
+    one.before_view(request)
+    assert "| 1 left |" in explained(one)[1]["client-at-once"]
+    one.after_view(request)
+    assert "| 2 left |" in explained(one)[1]["client-at-once"]
+
+
+def test_a_budget_that_is_spent_says_that_the_next_month_brings_more(limited):
+    """The clock of the tests stands at the beginning of January, UTC."""
+    one = limited({"for": "client", "allow": "2 per calendar month"})
+    one.passed(3)
+    one.clock.advance(30 * 86400)
+    assert "0 left, more in 86401 s" in explained(one)[1]["client"]
+    one.clock.advance(86401)
+    assert "2 left" in explained(one)[1]["client"]
+
+
+def test_what_never_comes_back_is_shown_with_nothing_left(limited):
+    one = limited({"for": "client", "allow": "2 ever"})
+    one.passed(3)
+    line = explained(one)[1]["client"]
+    assert "client: 2 ever | 0 left" in line
+
+
+def test_a_limit_of_each_model_is_shown_for_one_and_for_every_other(limited):
+    one = limited(
+        {"for": "client", "allow": "5 per hour", "model": "*"},
+        {"for": "client", "allow": "9 per hour", "model": "churn", "unit": "rows"},
+    )
+    one.harness.clients.add("acme")
+    done = invoke(one, "explain", "acme")
+    assert "5 per hour of every other model | each counted separately" in done.output
+    assert "5 per hour of churn | 5 left" in done.output
+    assert "9 per hour rows of churn | 9 left" in done.output
+    _, lines = explained(one, "--model", "iris")
+    assert list(lines) == ["client"]
+    assert "5 per hour of iris | 5 left" in lines["client"]
+
+
+def test_a_limit_of_another_client_or_tier_is_not_shown(limited):
+    one = limited(
+        {"for": "client:other", "allow": "1 per hour"},
+        {"for": "tier:gold", "allow": "2 per hour"},
+        {"for": "everyone", "allow": "3 per hour"},
+    )
+    assert list(explained(one)[1]) == ["everyone"]
+
+
+@pytest.mark.parametrize("mode", ["refuse", "allow"])
+def test_what_cannot_be_counted_is_not_shown_as_if_it_were(limited, monkeypatch, mode):
+    from limits.errors import StorageError
+
+    one = limited({"for": "client", "allow": "5 per hour", "on_storage_failure": mode})
+    one.harness.clients.add("acme")
+
+    def fail(*_args, **_words):
+        raise StorageError(OSError("gone"))
+
+    for strategy in {type(one.plugin._limiter.bind(each).strategy) for each in limits_of(one)}:
+        monkeypatch.setattr(strategy, "test_with_stats", fail)
+    done = invoke(one, "explain", "acme", "--json")
+    assert done.exit_code == 1
+    assert "the storage of the rate limits fails" in done.output
+
+
+def limits_of(one):
+    """Return the limits that apply to acme."""
+    from plugins.rate_limit.rules import RequestFacts, matching
+
+    rules = one.plugin._enforcer._after_credentials
+    return matching(rules, RequestFacts("", "acme", "standard", "", ""))
+
+
+def test_attack_a_lift_that_cannot_be_recorded_is_not_called_done(limited, monkeypatch):
+    one = limited({"for": "client", "allow": "1 per minute"}, ban_after=1)
+    one.passed(5)
+
+    def fail(event):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(one.plugin, "_host", replace(one.plugin._host, emit=fail))
+    done = invoke(one, "bans", "lift", "client:acme")
+    assert done.exit_code == 1
+    assert "the ban of client:acme is lifted" not in done.output

@@ -43,17 +43,17 @@ def test_identity_is_no_coding(coding, ratio):
     ["gzip, gzip", "identity, gzip", "gzip,", "deflate", "br", "zstd", "compress", "", "gzip;q=1"],
 )
 def test_attack_several_codings_and_unknown_ones_are_refused_with_those_that_are_read(coding):
-    """Two layers are how a bomb hides; RFC 9110, 12.5.3 has the answer name what is read."""
+    """Two layers are how a bomb hides; RFC 9110, 15.5.16 has the answer name what is read."""
     for ratio, accepted in ((None, "identity"), (100, "gzip, identity")):
         with pytest.raises(Problem) as refused:
             unpack(gzip.compress(b"{}"), coding, BODY_LIMIT, ratio)
-        assert refused.value.code == "unsupported_media_type"
+        assert refused.value.code == "unsupported_encoding"
         assert refused.value.headers == {"Accept-Encoding": accepted}
 
 
 def test_gzip_is_refused_unless_the_operator_reads_it():
     """Off by default: code that is not reached cannot be attacked."""
-    assert unpacking(gzip.compress(b"{}"), ratio=None) == "unsupported_media_type"
+    assert unpacking(gzip.compress(b"{}"), ratio=None) == "unsupported_encoding"
 
 
 WHOLE = gzip.compress(b'{"instances": [[1, 2, 3]]}')

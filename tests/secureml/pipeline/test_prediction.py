@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from secureml import Problem
-from secureml.models.serving.failure import ModelFailed
+from secureml.models.serving.result import ModelFailed
 from secureml.pipeline.prediction import predict
 
 

@@ -31,8 +31,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from secureml.models.serving.failure import ModelFailed
-from secureml.models.serving.handle import ModelHandle, Result, prepare
+from secureml.models.serving.handle import ModelHandle, prepare
+from secureml.models.serving.result import ModelFailed
 from secureml.models.unpickling.graph import parts
 from tests.model_handles import handle_of as handle
 
@@ -291,34 +291,6 @@ def test_a_handle_says_who_it_is(cancer):
 
     assert (renamed.name, renamed.version) == ("other", "9")
     assert len({model, renamed}) == 2
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "finer"),
-    [
-        ([[0.25, 0.75]], [[0.3, 0.7]], False),
-        ([[0.25, 0.75]], [[None, 0.7]], False),
-        ([[0.25, 0.75]], None, False),
-        (None, None, False),
-        (None, [[0.25, 0.75]], True),
-        ([[None, 0.75]], [[0.25, 0.75]], True),
-        ([[None, 0.75]], [[None, 0.8]], False),
-        ([[0.25, 0.75]], [[0.25, 0.75, 0.0]], True),
-        ([[0.25, 0.75]], [[0.25, 0.75]] * 2, True),
-    ],
-)
-def test_a_result_tells_whether_another_says_more(before, after, finer):
-    ours, other = Result([1], before), Result([1], after)
-    if finer:
-        with pytest.raises(ValueError):
-            ours.check_coarser(other)
-    else:
-        ours.check_coarser(other)
-
-
-def test_a_result_has_as_many_answers_as_it_had():
-    with pytest.raises(ValueError, match="another number"):
-        Result([1]).check_coarser(Result([1, 2]))
 
 
 @pytest.mark.filterwarnings("ignore")
