@@ -9,6 +9,7 @@ import pytest
 from plugins.api_docs.plugin import ApiDocs
 from secureml import Plugin, Principal
 from secureml.models.card import Card, Feature, Golden
+from secureml.models.serving.served_model import ServedModel
 from secureml.testing import Harness
 
 
@@ -46,7 +47,9 @@ def harness(tmp_path):
         Feature("married", "boolean"),
     )
     cards = [card("loan", *columns), card("secret", Feature("classified"))]
-    harness.models._serving = {one.name: SimpleNamespace(card=one, version="1") for one in cards}
+    for one in cards:
+        handle = SimpleNamespace(card=one, version="1")
+        harness.models._serving[one.name] = ServedModel(handle, {"1": handle})
     return harness
 
 
