@@ -37,6 +37,8 @@ log = logging.getLogger("secureml")
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+# What a plugin may tell beside predictions, by the names of the members and of the result's fields.
+_BESIDE = ("coverage", "prediction_sets", "intervals", "in_distribution")
 # Made once: json.dumps makes one a call for anything but its defaults.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -66,6 +68,9 @@ def prediction(exchange: Exchange) -> dict[str, Any]:
     body: dict[str, Any] = {"predictions": result.predictions}
     if result.probabilities is not None:
         body["probabilities"] = result.probabilities
+    for name in _BESIDE:
+        if (told := getattr(result, name)) is not None:
+            body[name] = told
     if exchange.warnings:
         body["warnings"] = [notice._asdict() for notice in exchange.warnings]
         body["warning_count"] = exchange.warning_count

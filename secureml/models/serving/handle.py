@@ -45,12 +45,21 @@ class Result:
     """Answers in plain Python values: one a row, which is a list where the model has several
     outputs, and probabilities in the order of classes.
 
-    A probability that was withheld is None, in its place.
+    A probability that was withheld is None, in its place. ``decimals`` is to how many places
+    numbers were rounded, None where they are as the model computed them. What follows is told
+    beside the answers where a plugin knows it: sets of classes and intervals (lower and upper
+    end) that hold the true answer of a share ``coverage`` of rows, and whether a row is like those
+    that the model was made for; None in the place of a row of which it is not told.
     """
 
     predictions: list[Any]
     probabilities: list[list[float | None]] | None = None
     classes: tuple[Scalar, ...] | None = None
+    decimals: int | None = None
+    coverage: float | None = None
+    prediction_sets: list[list[Scalar] | None] | None = None
+    intervals: list[list[float] | None] | None = None
+    in_distribution: list[bool] | None = None
 
     def check_coarser(self, other: Result) -> None:
         """Raise ValueError where another result tells of what this one withholds.
@@ -59,6 +68,8 @@ class Result:
         """
         if len(other.predictions) != len(self.predictions):
             raise ValueError("another number of predictions")
+        if self.decimals is not None and (other.decimals is None or other.decimals > self.decimals):
+            raise ValueError("numbers that were rounded are said to be finer")
         if other.probabilities is None:
             return
         if self.probabilities is None:

@@ -337,6 +337,27 @@ def test_a_result_has_as_many_answers_as_it_had():
         Result([1]).check_coarser(Result([1, 2]))
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "finer"),
+    [
+        (None, None, False),
+        (None, 2, False),
+        (2, 2, False),
+        (2, 1, False),
+        (2, 3, True),
+        (2, None, True),
+    ],
+)
+def test_numbers_that_were_rounded_are_not_said_to_be_finer(before, after, finer):
+    """What is told of them by their places would be too narrow."""
+    ours, other = Result([1.5], decimals=before), Result([1.5], decimals=after)
+    if finer:
+        with pytest.raises(ValueError, match="rounded"):
+            ours.check_coarser(other)
+    else:
+        ours.check_coarser(other)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_step_that_overflows_is_a_failure_as_in_the_pipeline():
     """What lies between two steps is looked at, though the input was proved finite."""
