@@ -7,7 +7,6 @@ reach the wire without passing the SHAPE phase.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from secureml.api_schemas import (
     PredictResponse,
     ReadyResponse,
 )
-from secureml.models.serving.handle import ModelFailed
+from secureml.kit.prediction import predict_rows
 from secureml.pipeline.body import Limits, read_form, read_json
 from secureml.pipeline.content_encoding import unpack
 from secureml.pipeline.exchange import Exchange
@@ -30,15 +29,10 @@ from secureml.pipeline.policy import health_check, requires
 from secureml.pipeline.problems import Fault, Problem, invalid_input
 
 if TYPE_CHECKING:
-    from secureml.models.serving.handle import Result
     from secureml.models.serving.registry import Registry
-
-log = logging.getLogger("secureml")
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-# What a plugin may tell beside predictions, by the names of the members and of the result's fields.
-_BESIDE = ("coverage", "prediction_sets", "intervals", "in_distribution")
 # Made once: json.dumps makes one a call for anything but its defaults.
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -58,25 +52,6 @@ class PredictBody(Schema):
 def json_response(body: Any, status: int = 200) -> Response:
     """Return strict JSON: a number JSON cannot carry raises ValueError, hence a 500."""
     return JsonResponse(_ENCODER.encode(body), status=status, content_type=JSON)
-
-
-def prediction(exchange: Exchange) -> dict[str, Any]:
-    """Return the body of an answer to a prediction."""
-    result, model = exchange.result, exchange.model
-    if result is None or model is None:
-        raise RuntimeError("a prediction without a result or a model")
-    body: dict[str, Any] = {"predictions": result.predictions}
-    if result.probabilities is not None:
-        body["probabilities"] = result.probabilities
-    for name in _BESIDE:
-        if (told := getattr(result, name)) is not None:
-            body[name] = told
-    if exchange.warnings:
-        body["warnings"] = [notice._asdict() for notice in exchange.warnings]
-        body["warning_count"] = exchange.warning_count
-    body["model"] = {"name": model.name, "version": model.version}
-    body["id"] = exchange.id
-    return body
 
 
 class RequestPreparation:
@@ -172,7 +147,7 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
     @requires("predict", body=PredictBody, answer=PredictResponse)
     def predict(model: str) -> Any:  # a Result, which Application carries on
         """Ask a model about rows."""
-        return _predict(g.exchange)
+        return predict_rows(g.exchange)
 
     @api.get("/v1/models", endpoint="models")
     @requires("models:read", answer=ModelsResponse)
@@ -211,21 +186,6 @@ def blueprint(models: Registry, readiness: Sequence[Callable[[], str | None]]) -
         return json_response(body, 503 if reasons else 200)
 
     return api
-
-
-def _predict(exchange: Exchange) -> Result:
-    rows = exchange.read_rows()
-    if exchange.model is None:
-        raise RuntimeError(f"no model was prepared for {exchange.model_name}")
-    try:
-        return exchange.model.predict(rows)
-    except ModelFailed as failed:
-        if failed.row is None:
-            raise
-        # The model answers others, so it is this question, which no rule foresaw.
-        log.info("%s: no answer to row %d", exchange.id, failed.row, exc_info=failed)
-        fault = (f"/instances/{failed.row}", "unanswerable")
-        raise invalid_input([fault], f"model.{failed}") from failed
 
 
 def _summary(models: Registry, name: str) -> dict[str, str]:

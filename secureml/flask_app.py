@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Request, Response, g
 from werkzeug.routing import Map, MapAdapter, Rule
 
-from secureml.api import json_response, prediction
+from secureml.api import json_response
+from secureml.kit.prediction import prediction
 from secureml.models.serving.handle import Result
 from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.exit_signals import contained
@@ -126,5 +127,7 @@ class SecureFlask(Flask):
         if isinstance(answer, Result):
             exchange: Exchange = g.exchange
             exchange.result = self.pipeline.shape(exchange, answer)
-            answer = prediction(exchange)
+            policy = exchange.policy
+            present = policy.present if policy is not None else None
+            answer = (present or prediction)(exchange)
         return answer if isinstance(answer, Response) else json_response(answer)

@@ -36,6 +36,8 @@ class Policy:
     ``any_host`` answers whatever the Host header says, for health checks by address.
     ``answer`` describes the JSON the view answers with, ``answered_at`` the statuses at which
     it does; nothing is checked against it, it is for whoever reads the description.
+    ``present`` makes the body of an answer with a `Result`, once that has passed SHAPE: it takes
+    the exchange and returns what JSON can carry. None presents it as a prediction.
     ``health`` marks the core's own health checks, see `health_check`: what may be refused to
     everybody else must still be answered there. It is no other word for public.
     """
@@ -50,6 +52,7 @@ class Policy:
     answered_at: tuple[int, ...] = (200,)
     any_host: bool = False
     health: bool = False
+    present: Callable[..., Any] | None = None
 
     @property
     def public(self) -> bool:
@@ -65,11 +68,16 @@ def requires(
     cost: int = 1,
     answer: type[Schema] | None = None,
     answered_at: tuple[int, ...] = (200,),
+    present: Callable[..., Any] | None = None,
 ) -> Callable[[View], View]:
     """Demand ``scope`` of whoever calls the view."""
     if not scope:
         raise ValueError("an empty scope would open the route; say public() if that is meant")
-    return _marking(Policy(scope, body, body_limit, cost, answer=answer, answered_at=answered_at))
+    return _marking(
+        Policy(
+            scope, body, body_limit, cost, answer=answer, answered_at=answered_at, present=present
+        )
+    )
 
 
 def public(
@@ -126,7 +134,11 @@ def _policy_of_rule(app: Flask, rule: Rule) -> Policy:
     view = app.view_functions.get(rule.endpoint)
     policy = policy_of(view)
     location = f"{rule.rule} ({rule.endpoint}{f', {source_of(view)}' if view else ''})"
-    for what, call in (("view", view), ("wording", policy and policy.wording)):
+    for what, call in (
+        ("view", view),
+        ("wording", policy and policy.wording),
+        ("presentation", policy and policy.present),
+    ):
         if call is not None and (kind := never_runs(call)):
             raise ConfigError(
                 f"the {what} of {location} is {kind}: it would be called and never run",

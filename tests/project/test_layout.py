@@ -111,7 +111,7 @@ HAND_ON = frozenset(
     f"secureml.kit.{topic}"
     for topic in (
         "cards", "description", "fields", "model_signature", "output", "scopes", "secrets",
-        "signing", "validation",
+        "prediction", "signing", "validation",
     )
 )  # fmt: skip
 # Scopes and durations are read as the settings read them.

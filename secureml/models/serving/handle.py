@@ -16,6 +16,7 @@ from sklearn import config_context
 from secureml.models.card import Card, Scalar
 from secureml.models.rows.reader import RowReader, Rows, given_to
 from secureml.models.serving.estimator_traits import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, unrolled
+from secureml.models.serving.model_failed import ModelFailed
 from secureml.models.unpickling.graph import parts
 from secureml.models.unpickling.single_thread import use_one_thread
 
@@ -26,18 +27,6 @@ _FLOAT32_LIMIT = float(np.finfo(np.float32).max)
 # What a model raises over rows it cannot take. Others are of the machine: no memory, no file.
 # An overflow is a warning, and an exception only where warnings are errors (python -W error).
 _OF_ROWS = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeWarning)
-
-
-class ModelFailed(Exception):
-    """The model did not answer; the message is a word for the log: raised.<Type>, not_finite.
-
-    ``row`` is the place of a row it cannot answer while it answers others: then the question is
-    at fault and not the model. None where it may be either.
-    """
-
-    def __init__(self, word: str, row: int | None = None) -> None:
-        super().__init__(word)
-        self.row = row
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from secureml.models.card_section import Sections, check_sections
 from secureml.models.data_form import reader
 from secureml.models.rows.cells import RowsRefused
 from secureml.models.serving.estimator_traits import estimator_type
-from secureml.models.serving.handle import ModelFailed, ModelHandle
+from secureml.models.serving.handle import ModelHandle
+from secureml.models.serving.model_failed import ModelFailed
 from secureml.models.unpickling.advice import check_requested
 from secureml.models.unpickling.allowlist import allowed_names
 from secureml.models.unpickling.requested_names import Requested

@@ -34,7 +34,8 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from secureml.models.sealing.build_card import Subject, learn_model
-from secureml.models.serving.handle import ModelFailed, ModelHandle, Result, prepare
+from secureml.models.serving.handle import ModelHandle, Result, prepare
+from secureml.models.serving.model_failed import ModelFailed
 from secureml.models.unpickling.graph import parts
 
 
