@@ -142,11 +142,11 @@ class Explain(Plugin):
         body["explanations"] = [
             {
                 **({"class": result.predictions[place]} if result.classes else {}),
-                "base": _rounded(each.base, result.decimals),
-                "value": _rounded(each.value, result.decimals),
-                "attributions": [_rounded(part, result.decimals) for part in each.parts.tolist()],
+                "base": each.base,
+                "value": each.value,
+                "attributions": each.parts.tolist(),
             }
-            for place, each in enumerate(found)
+            for place, each in enumerate(one.rounded(result.decimals) for one in found)
         ]
         return body
 
@@ -181,7 +181,3 @@ def _columns(result: Result) -> list[int]:
     ):
         raise Problem("explain.withheld", reason="explain.withheld")
     return columns
-
-
-def _rounded(value: float, decimals: int | None) -> float:
-    return value if decimals is None else round(value, decimals)

@@ -35,6 +35,18 @@ class Attribution(NamedTuple):
     value: float
     parts: Array
 
+    def rounded(self, decimals: int | None) -> Attribution:
+        """Return it to so many places; None for as it is.
+
+        What rounding takes from the value and the base is taken from the parts first, in equal
+        shares: rounded by themselves they would be a second, shifted scale for the exact value.
+        """
+        if decimals is None:
+            return self
+        base, value = round(self.base, decimals), round(self.value, decimals)
+        gap = (value - base) - (self.value - self.base)
+        return Attribution(base, value, np.round(self.parts + gap / len(self.parts), decimals))
+
 
 @dataclass(frozen=True)
 class Sampling:

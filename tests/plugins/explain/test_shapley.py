@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plugins.explain.mixtures import mixed, stacked
-from plugins.explain.shapley import attribute, sample
+from plugins.explain.shapley import Attribution, attribute, sample
 
 RNG = np.random.default_rng(0)
 
@@ -117,6 +117,24 @@ def test_parts_and_base_add_up_to_the_value(evaluations):
         assert found.base + found.parts.sum() == pytest.approx(found.value, abs=1e-12)
     # Every row of the background has a part in it where there are evaluations for all.
     assert evaluations < 2000 or found.base == pytest.approx(entangled(background).mean())
+
+
+def test_attack_a_rounded_part_is_no_second_scale_for_the_exact_value():
+    """Of one feature it is a function of what is seen: rounded by itself it would tell more."""
+    for value in np.linspace(0.4, 0.6, 50):
+        exact_one = Attribution(0.3333, float(value), np.array([value - 0.3333]))
+        found = exact_one.rounded(1)
+        assert (found.base, found.value) == (0.3, round(float(value), 1))
+        assert found.parts[0] == pytest.approx(found.value - found.base)
+
+
+def test_rounded_parts_add_up_to_what_is_seen_as_far_as_places_allow():
+    background = RNG.normal(size=(20, 4))
+    for row in RNG.normal(size=(20, 4)):
+        found = sampled(entangled, row, background).rounded(2)
+        assert found.base + found.parts.sum() == pytest.approx(found.value, abs=4 * 0.005 + 1e-9)
+        assert found.parts.tolist() == [round(part, 2) for part in found.parts.tolist()]
+        assert found.rounded(None) is found
 
 
 def test_a_feature_that_changes_nothing_has_no_part():

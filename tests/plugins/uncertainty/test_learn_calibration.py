@@ -78,12 +78,23 @@ def test_the_rows_that_thresholds_are_of_have_no_part_in_the_distance():
     model = LogisticRegression().fit(table, labels)
     whole = labelled(model, table, labels)
     moved = table.copy()
-    moved[200:] += 50
+    moved[1::2] += 50
     first = learn_calibration(trained(CLASSIFIER, model, None), whole)
     second = learn_calibration(trained(CLASSIFIER, model, None), labelled(model, moved, labels))
 
     assert first.distance(table).tolist() == second.distance(table).tolist()
     assert first.distances != second.distances
+
+
+def test_without_a_table_of_its_own_a_sorted_calibration_flags_no_more():
+    table, labels = drawn(2, 1200)
+    order = np.argsort(labels[:800], kind="stable")
+    model = LogisticRegression().fit(table, labels)
+    held = labelled(model, table[:800][order], labels[:800][order])
+    found = learn_calibration(trained(CLASSIFIER, model, None), held)
+
+    assert len(found.distance.means) == 2
+    assert (found.distance(table[800:]) > found.distances[0.05]).mean() < 0.1
 
 
 def test_a_regressor_has_an_interval_and_one_mean():
