@@ -17,6 +17,7 @@ from marshmallow import fields as plain
 
 from secureml import Exchange, Host, ModelHandle, Plugin, Result
 from secureml.kit import fields
+from secureml.kit.prediction import Reliability
 
 from .calibration import (
     FALSE_FLAG_RATES,
@@ -97,17 +98,21 @@ class Uncertainty(Plugin):
         found = self._calibration(model)
         if found is None:
             return result
-        result = replace(result, in_distribution=self._flags(exchange, found))
+        return replace(result, reliability=self._reliability(exchange, result, found))
+
+    def _reliability(self, exchange: Exchange, result: Result, found: Calibration) -> Reliability:
+        flags = self._flags(exchange, found)
         threshold = found.thresholds.get(self._coverage)
         if threshold is None:
-            return result
+            return Reliability(in_distribution=flags)
         if result.classes is None:
             around = intervals(result.predictions, threshold, result.decimals)
-            return replace(result, coverage=self._coverage, intervals=around)
+            return Reliability(self._coverage, intervals=around, in_distribution=flags)
         if result.probabilities is None:
-            return result  # sets tell of probabilities, and these are withheld
+            # Sets tell of probabilities, and these are withheld.
+            return Reliability(in_distribution=flags)
         sets = prediction_sets(result.probabilities, result.classes, threshold, result.decimals)
-        return replace(result, coverage=self._coverage, prediction_sets=sets)
+        return Reliability(self._coverage, sets, in_distribution=flags)
 
     def _calibration(self, model: ModelHandle) -> Calibration | None:
         if model not in self._found:

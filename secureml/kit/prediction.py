@@ -2,7 +2,8 @@
 
 Needed where a view is another way to `predict`: its body has `instances`, it returns what
 `predict_rows` returns, and its policy presents the result after SHAPE
-(``requires(scope, body=..., present=...)``).
+(``requires(scope, body=..., present=...)``); or where it says in SHAPE how far answers can be
+relied on (`Reliability`).
 """
 
 from __future__ import annotations
@@ -12,17 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from secureml.api_schemas import PredictResponse
 from secureml.models.serving.model_failed import ModelFailed
+from secureml.models.serving.reliability import Reliability
 from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.problems import invalid_input
 
 if TYPE_CHECKING:
     from secureml.models.serving.handle import Result
 
-__all__ = ["ModelFailed", "PredictResponse", "predict_rows", "prediction"]
+__all__ = ["ModelFailed", "PredictResponse", "Reliability", "predict_rows", "prediction"]
 
 log = logging.getLogger("secureml")
-# What a plugin may tell beside predictions, by the names of the members and of the result's fields.
-_BESIDE = ("coverage", "prediction_sets", "intervals", "in_distribution")
 
 
 def predict_rows(exchange: Exchange) -> Result:
@@ -52,9 +52,8 @@ def prediction(exchange: Exchange) -> dict[str, Any]:
     body: dict[str, Any] = {"predictions": result.predictions}
     if result.probabilities is not None:
         body["probabilities"] = result.probabilities
-    for name in _BESIDE:
-        if (told := getattr(result, name)) is not None:
-            body[name] = told
+    if result.reliability is not None:
+        body |= result.reliability.members()
     if exchange.warnings:
         body["warnings"] = [notice._asdict() for notice in exchange.warnings]
         body["warning_count"] = exchange.warning_count

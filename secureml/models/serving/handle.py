@@ -17,6 +17,7 @@ from secureml.models.card import Card, Scalar
 from secureml.models.rows.reader import RowReader, Rows, given_to
 from secureml.models.serving.estimator_traits import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, unrolled
 from secureml.models.serving.model_failed import ModelFailed
+from secureml.models.serving.reliability import Reliability
 from secureml.models.unpickling.graph import parts
 from secureml.models.unpickling.single_thread import use_one_thread
 
@@ -35,20 +36,15 @@ class Result:
     outputs, and probabilities in the order of classes.
 
     A probability that was withheld is None, in its place. ``decimals`` is to how many places
-    numbers were rounded, None where they are as the model computed them. What follows is told
-    beside the answers where a plugin knows it: sets of classes and intervals (lower and upper
-    end) that hold the true answer of a share ``coverage`` of rows, and whether a row is like those
-    that the model was made for; None in the place of a row of which it is not told.
+    numbers were rounded, None where they are as the model computed them; ``reliability`` is what a
+    plugin knows of how far they can be relied on.
     """
 
     predictions: list[Any]
     probabilities: list[list[float | None]] | None = None
     classes: tuple[Scalar, ...] | None = None
     decimals: int | None = None
-    coverage: float | None = None
-    prediction_sets: list[list[Scalar] | None] | None = None
-    intervals: list[list[float] | None] | None = None
-    in_distribution: list[bool] | None = None
+    reliability: Reliability | None = None
 
     def check_coarser(self, other: Result) -> None:
         """Raise ValueError where another result tells of what this one withholds.
