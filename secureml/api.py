@@ -59,22 +59,6 @@ def json_response(body: Any, status: int = 200) -> Response:
     return JsonResponse(_ENCODER.encode(body), status=status, content_type=JSON)
 
 
-def prediction(exchange: Exchange) -> dict[str, Any]:
-    """Return the body of an answer to a prediction."""
-    result, model = exchange.result, exchange.model
-    if result is None or model is None:
-        raise RuntimeError("a prediction without a result or a model")
-    body: dict[str, Any] = {"predictions": result.predictions}
-    if result.probabilities is not None:
-        body["probabilities"] = result.probabilities
-    if exchange.warnings:
-        body["warnings"] = [notice._asdict() for notice in exchange.warnings]
-        body["warning_count"] = exchange.warning_count
-    body["model"] = {"name": model.name, "version": model.version}
-    body["id"] = exchange.id
-    return body
-
-
 class RequestPreparation:
     """Readies a request in the VALIDATE phase: reads its body strictly, once its model is there."""
 

@@ -36,6 +36,42 @@ class PredictResponse(Schema):
             )
         },
     )
+    coverage = fields.Float(
+        validate=validate.Range(0, 1),
+        metadata={
+            "description": (
+                "The share of rows, like those it was calibrated with, whose true answer is in "
+                "its prediction set or interval."
+            )
+        },
+    )
+    prediction_sets = fields.List(
+        fields.List(fields.Raw(), allow_none=True),
+        metadata={
+            "description": (
+                "Of a classifier: for each instance the classes that may be the true one, with "
+                "`coverage`; null where the caller does not see enough probabilities."
+            )
+        },
+    )
+    intervals = fields.List(
+        fields.List(fields.Float(), validate=validate.Length(equal=2)),
+        metadata={
+            "description": (
+                "Of a regressor: for each instance the lower and upper end between which the "
+                "true number is, with `coverage`."
+            )
+        },
+    )
+    in_distribution = fields.List(
+        fields.Boolean(),
+        metadata={
+            "description": (
+                "For each instance whether it is like the rows that the model was made for; an "
+                "answer to one that is not is a guess."
+            )
+        },
+    )
     warnings = fields.List(fields.Nested(WarningSchema))
     warning_count = fields.Integer(
         metadata={"description": ("The number of all, including those not listed.")}

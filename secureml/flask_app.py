@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Request, Response, g
 from werkzeug.routing import Map, MapAdapter, Rule
 
-from secureml.api import json_response, prediction
+from secureml.api import json_response
 from secureml.models.serving.result import Result
 from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.exit_signals import contained
 from secureml.pipeline.pipeline import Pipeline
+from secureml.pipeline.prediction import prediction
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -127,6 +128,9 @@ class SecureFlask(Flask):
             exchange: Exchange = g.exchange
             exchange.result = self.pipeline.shape(exchange, answer)
             policy = exchange.policy
-            own = policy.format if policy is not None else None
-            answer = prediction(exchange) if own is None else own.answer(exchange)
+            if policy is not None and policy.format is not None:
+                answer = policy.format.answer(exchange)
+            else:
+                present = policy.present if policy is not None else None
+                answer = (present or prediction)(exchange)
         return answer if isinstance(answer, Response) else json_response(answer)

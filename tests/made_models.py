@@ -23,12 +23,12 @@ def seal_file(
     data: Path | None = None,
     target: str | None = None,
     rules: Path | None = None,
+    options: dict[str, dict[str, Any]] | None = None,
     key: Any = None,
 ) -> packaging.Sealed:
     """Seal a model file with a key of the moment, or the one given."""
-    order = packaging.Order(
-        file, name, data, target, options={"input_rules": {"rules": rules}} if rules else {}
-    )
+    given = options or ({"input_rules": {"rules": rules}} if rules else {})
+    order = packaging.Order(file, name, data, target, options=given)
     return packaging.seal(
         order,
         packaging.SealTarget(

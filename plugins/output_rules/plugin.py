@@ -143,7 +143,13 @@ class OutputRules(Plugin):
             # A label may be a number, too, and is not rounded.
             amounts=exchange.model is not None and exchange.model.card.answers_amounts,
         )
-        return replace(result, predictions=predictions, probabilities=probabilities)
+        known = [each for each in (result.decimals, fidelity.decimals) if each is not None]
+        return replace(
+            result,
+            predictions=predictions,
+            probabilities=probabilities,
+            decimals=min(known, default=None),
+        )
 
     def _fidelity_for(self, exchange: Exchange) -> Fidelity:
         for fits, fidelity in self._grants:

@@ -145,7 +145,7 @@ class RateLimit(Plugin):
         rows = exchange.row_count or (len(instances) if isinstance(instances, list) else 0)
         if rows == 0:
             return  # a request without rows is refused by the next plugin
-        cost = rows * self._costs.get(exchange.model_name, 1)
+        cost = rows * self._cost(exchange)
         try:
             self._enforcer.charge(state, state.rows, cost)
         except (LimitExceeded, StorageUnavailable) as refusal:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 LABELS, ROUNDED = "labels", "rounded"
+DECIMALS = 1  # of probabilities that are rounded
 Probabilities = Sequence[Sequence[float | None]]
 
 
@@ -35,4 +36,6 @@ def coarsen(probabilities: Probabilities | None, mode: str) -> list[list[float |
     """Return (n, classes) probabilities to one decimal, or None: labels alone."""
     if mode == LABELS or probabilities is None:
         return None
-    return [[None if each is None else round(each, 1) for each in row] for row in probabilities]
+    return [
+        [None if each is None else round(each, DECIMALS) for each in row] for row in probabilities
+    ]

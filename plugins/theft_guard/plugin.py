@@ -31,7 +31,7 @@ from .assessor import ALL, BLOCK, CLIENT, Assessment, Assessor, Findings, Subjec
 from .batch import QueryBatch, row_digests
 from .binning import Binner
 from .card_section import ProfileSection
-from .coarsening import coarsen, margins
+from .coarsening import DECIMALS, coarsen, margins
 from .enforcements import Enforcement, Enforcements
 from .escalation import COARSEN, FLAG, HOLD, THROTTLE, WATCHED, budget_wait, throttle_wait
 from .feature_space import FeatureSpace
@@ -150,7 +150,11 @@ class TheftGuard(Plugin):
             self._wait("theft_guard.throttled", throttle_wait(record, self._now()))
 
     def _coarsen(self, result: Result) -> Result:
-        return replace(result, probabilities=coarsen(result.probabilities, self._coarsening))
+        probabilities = coarsen(result.probabilities, self._coarsening)
+        if probabilities is None:
+            return replace(result, probabilities=None)
+        decimals = DECIMALS if result.decimals is None else min(DECIMALS, result.decimals)
+        return replace(result, probabilities=probabilities, decimals=decimals)
 
     def _binner_for(self, model: ModelHandle) -> Binner | None:
         if model in self._binners:

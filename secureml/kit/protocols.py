@@ -6,8 +6,9 @@ anything a test makes up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -175,6 +176,10 @@ class Training(Protocol):
     @property
     def columns(self) -> Mapping[str, Sequence[Any]]:
         """Each feature's values, None where missing; empty without a table."""
+
+    @property
+    def read_labelled(self) -> Callable[[Path], Any]:
+        """Reads another table with true answers, and asks the model about it: a `Labelled`."""
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the table row by row."""

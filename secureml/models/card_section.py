@@ -6,8 +6,9 @@ like. The core signs a section with the rest of the card and hands it over witho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from secureml.models.artifact.version_files import ModelRefused
@@ -22,16 +23,39 @@ _FIX = "seal the model again; a card is never edited"
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """Another table, with true answers, and what the model answers to its rows.
+
+    ``rows`` are values in the order of the card's features, None where missing; ``given`` are the
+    same as the estimator takes them. ``answers`` are the true ones, classes or numbers;
+    ``predictions`` has the shape (rows,) or (rows, outputs), ``probabilities`` (rows, classes).
+    """
+
+    rows: Sequence[tuple[Any, ...]]
+    given: Any
+    answers: Sequence[Any]
+    predictions: Any
+    probabilities: Any | None
+    digest: str  # SHA-256 of the file, in hex
+
+
+def _no_labelled(path: Path) -> Labelled:
+    raise ModelRefused("card", f"{path}: a table cannot be read here", "seal with the command")
+
+
+@dataclass(frozen=True)
 class Training:
     """What sealing knows of a model and of the table it was fitted on.
 
     ``card`` has everything but sections; ``columns`` holds each feature's values in the order of
-    the table, None where missing, and is empty where there is no table.
+    the table, None where missing, and is empty where there is no table. ``read_labelled`` reads
+    another table, with true answers, and asks the model about it; raises ModelRefused.
     """
 
     card: Card
     estimator: Any
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    read_labelled: Callable[[Path], Labelled] = _no_labelled
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the table row by row, values in the order of the card's features."""

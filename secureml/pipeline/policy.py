@@ -41,6 +41,8 @@ class Policy:
     it does; nothing is checked against it, it is for whoever reads the description.
     ``format`` is how a route that predicts reads bodies and makes answers, where its protocol has
     a format of its own; None is the core's. It needs ``body``, the envelope of its JSON.
+    ``present`` makes the body of an answer with a `Result`, once that has passed SHAPE: it takes
+    the exchange and returns what JSON can carry. None presents it as a prediction.
     ``health`` marks the core's own health checks, see `health_check`: what may be refused to
     everybody else must still be answered there. It is no other word for public.
     """
@@ -57,6 +59,7 @@ class Policy:
     health: bool = False
     limited_as: str = ""
     format: PredictionFormat | None = None
+    present: Callable[..., Any] | None = None
 
     @property
     def public(self) -> bool:
@@ -64,7 +67,7 @@ class Policy:
         return self.scope is None
 
 
-def requires(
+def requires(  # noqa: PLR0913 - what a route may demand, each by its name
     scope: str,
     *,
     body: type[Schema] | None = None,
@@ -75,12 +78,15 @@ def requires(
     answered_at: tuple[int, ...] = (200,),
     limited_as: str = "",
     format: PredictionFormat | None = None,  # noqa: A002 - what it is, as in Policy
+    present: Callable[..., Any] | None = None,
 ) -> Callable[[View], View]:
     """Demand ``scope`` of whoever calls the view."""
     if not scope:
         raise ValueError("an empty scope would open the route; say public() if that is meant")
     if format is not None and body is None:
         raise ValueError("a format needs body=, the envelope of its JSON")
+    if format is not None and present is not None:
+        raise ValueError("a format makes the answers: it leaves nothing to present")
     return _marking(
         Policy(
             scope,
@@ -92,6 +98,7 @@ def requires(
             answered_at=answered_at,
             limited_as=limited_as,
             format=format,
+            present=present,
         )
     )
 
@@ -176,7 +183,7 @@ def _calls_of(policy: Policy | None) -> list[tuple[str, Callable[..., Any] | Non
         return []
     methods = ("json_length", "instances", "answer") if policy.format is not None else ()
     format_calls = [(f"{name} of the format", getattr(policy.format, name)) for name in methods]
-    return [("wording", policy.wording), *format_calls]
+    return [("wording", policy.wording), ("presentation", policy.present), *format_calls]
 
 
 def _is_health_check(policy: Policy, rule: Rule) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from secureml.models.serving.result import ModelFailed
 from secureml.pipeline.problems import invalid_input
@@ -38,3 +38,21 @@ def predict(exchange: Exchange) -> Result:
         raise invalid_input([fault], f"model.{failed}") from failed
     exchange.model_ns = _clock() - begin
     return result
+
+
+def prediction(exchange: Exchange) -> dict[str, Any]:
+    """Return the body of an answer to a prediction, made of what SHAPE has left of its result."""
+    result, model = exchange.result, exchange.model
+    if result is None or model is None:
+        raise RuntimeError("a prediction without a result or a model")
+    body: dict[str, Any] = {"predictions": result.predictions}
+    if result.probabilities is not None:
+        body["probabilities"] = result.probabilities
+    if result.reliability is not None:
+        body |= result.reliability.members()
+    if exchange.warnings:
+        body["warnings"] = [notice._asdict() for notice in exchange.warnings]
+        body["warning_count"] = exchange.warning_count
+    body["model"] = {"name": model.name, "version": model.version}
+    body["id"] = exchange.id
+    return body

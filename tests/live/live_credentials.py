@@ -40,7 +40,7 @@ SITE = "https://ml.example.org"
 BACK = "https://app.example.org/back"
 JWT = {"issuer": SITE, "audience": "ml"}
 SERVER = {"issuer": f"{SITE}/oauth2", "audience": SITE}
-RIGHTS = ["predict", "models:read", "metrics", "token", "something:else"]
+RIGHTS = ["predict", "explain", "models:read", "metrics", "token", "something:else"]
 # The clients that the credentials belong to, and what makes each of them what it is.
 CLIENTS: dict[str, dict[str, Any]] = {
     "matrix-good": {"scopes": RIGHTS},
@@ -51,7 +51,12 @@ CLIENTS: dict[str, dict[str, Any]] = {
 }
 # What an outside issuer calls them; see the settings in test_access_matrix.
 OUTSIDE = {name.replace("matrix", "app"): name for name in CLIENTS}
-OUTSIDE_RIGHTS = {"ml.predict": ["predict"], "ml.read": ["models:read"], "ml.metrics": ["metrics"]}
+OUTSIDE_RIGHTS = {
+    "ml.predict": ["predict"],
+    "ml.explain": ["explain"],
+    "ml.read": ["models:read"],
+    "ml.metrics": ["metrics"],
+}
 LONG_AGO = 2 * 3600.0
 
 Headers = Callable[[str, str], dict[str, str]]  # of a method and a path

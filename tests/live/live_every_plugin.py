@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 PLUGINS = (
     "transport", "rate_limit", "brute_force", "anomaly", "api_keys", "jwt", "oauth2",
-    "oauth2_server", "client_certificates", "anonymous", "scopes", "input_rules", "theft_guard",
-    "output_rules", "model_integrity", "security_headers", "errors", "api_docs", "open_inference",
-    "metrics", "access_log", "audit_log", "traces",
+    "oauth2_server", "client_certificates", "anonymous", "scopes", "input_rules", "explain",
+    "theft_guard", "output_rules", "uncertainty", "model_integrity", "security_headers", "errors",
+    "api_docs", "open_inference", "metrics", "access_log", "audit_log", "traces",
 )  # fmt: skip
 _CLIENTS = ", ".join(f'{name} = "{client}"' for name, client in OUTSIDE.items())
 _SCOPES = ", ".join(f'"{name}" = {json.dumps(ours)}' for name, ours in OUTSIDE_RIGHTS.items())
@@ -37,6 +37,12 @@ ban_after = 0
 [plugins.brute_force]
 free_attempts = 1000
 free_attempts_per_address = 100000
+
+[plugins.uncertainty]
+models = ["breast-cancer"]
+
+[plugins.explain]
+models = ["breast-cancer"]
 
 [plugins.anomaly]
 client_action = "observe"

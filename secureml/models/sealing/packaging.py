@@ -36,6 +36,7 @@ from secureml.models.card_section import Options, Sections, learn_sections
 from secureml.models.data_form import reader
 from secureml.models.sealing.confined_conversion import Confined, Converter, Source
 from secureml.models.sealing.conversion import Conversion, Converted, check_same, learn, take
+from secureml.models.sealing.labelled_table import LabelledReader
 from secureml.models.sealing.table_file import TableFile
 from secureml.models.serving.model_folder import check_name
 from secureml.models.serving.registry import Registry
@@ -222,7 +223,10 @@ def _learned(
         digest = hashlib.sha256(form).hexdigest()
         found = learn(conversion, estimator, names, table, digest=digest, read_again=False)
         check_same(found, said)
-        sections, notes = learn_sections(found.training, target.sections, order.options)
+        training = replace(
+            found.training, read_labelled=LabelledReader(found.card, estimator, order.target)
+        )
+        sections, notes = learn_sections(training, target.sections, order.options)
     return replace(found.card, sections=sections), (*notes, *found.notes)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secureml.models.card import Scalar
+from secureml.models.serving.reliability import Reliability
 
 
 class ModelFailed(Exception):
@@ -28,12 +29,16 @@ class Result:
     """Answers in plain Python values: one a row, which is a list where the model has several
     outputs, and probabilities in the order of classes.
 
-    A probability that was withheld is None, in its place.
+    A probability that was withheld is None, in its place. ``decimals`` is to how many places
+    numbers were rounded, None where they are as the model computed them; ``reliability`` is what a
+    plugin knows of how far they can be relied on.
     """
 
     predictions: list[Any]
     probabilities: list[list[float | None]] | None = None
     classes: tuple[Scalar, ...] | None = None
+    decimals: int | None = None
+    reliability: Reliability | None = None
 
     def check_coarser(self, other: Result) -> None:
         """Raise ValueError where another result tells of what this one withholds.
@@ -42,6 +47,8 @@ class Result:
         """
         if len(other.predictions) != len(self.predictions):
             raise ValueError("another number of predictions")
+        if self.decimals is not None and (other.decimals is None or other.decimals > self.decimals):
+            raise ValueError("numbers that were rounded are said to be finer")
         if other.probabilities is None:
             return
         if self.probabilities is None:

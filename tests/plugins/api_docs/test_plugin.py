@@ -36,6 +36,7 @@ def test_a_public_description_shows_only_the_scopes_the_operator_named(describe)
     paths = describe(caller="", table={"public": True, "public_scopes": ["predict"]})[2]["paths"]
     assert set(paths) == {
         "/healthz", "/readyz", "/openapi.json", "/v1/models/{model}/predict",
+        "/v1/models/{model}/versions/{version}/predict",
     }  # fmt: skip
 
 

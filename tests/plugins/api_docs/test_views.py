@@ -86,7 +86,7 @@ def test_a_right_narrowed_to_a_model_shows_that_model_alone(describe):
     """Whoever may ask one model is not told that it may ask any."""
     paths = describe("models:read,predict@loan *")[2]["paths"]
     asked = {path for path in paths if path.endswith("/predict")}
-    assert asked == {"/v1/models/loan/predict"}
+    assert asked == {"/v1/models/loan/predict", "/v1/models/loan/versions/{version}/predict"}
     assert "/v1/models/loan/predict" in describe("models:read,predict@loan@1 *")[2]["paths"]
     assert "/v1/models/loan/predict" not in describe("models:read,predict@loan@2 *")[2]["paths"]
 

@@ -95,6 +95,18 @@ def test_a_wording_that_nobody_would_await_stops_the_start():
         collect(app)
 
 
+def test_a_presentation_that_nobody_would_await_stops_the_start():
+    """It would be an answer that cannot be sent."""
+
+    async def present(exchange):
+        return {}
+
+    app = Flask("test", static_folder=None)
+    app.add_url_rule("/a", "a", requires("predict", present=present)(lambda: ""))
+    with pytest.raises(ConfigError, match=r"the presentation of /a .* is async def"):
+        collect(app)
+
+
 def test_a_public_route_may_read_forms_and_word_its_refusals():
     """For protocols that have bodies and words of their own."""
 

@@ -45,3 +45,24 @@ def test_a_failure_says_which_row_only_where_it_is_the_row():
     assert ModelFailed("not_finite").row is None
     assert ModelFailed("raised.ValueError", 3).row == 3
     assert str(ModelFailed("raised.ValueError", 3)) == "raised.ValueError"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "finer"),
+    [
+        (None, None, False),
+        (None, 2, False),
+        (2, 2, False),
+        (2, 1, False),
+        (2, 3, True),
+        (2, None, True),
+    ],
+)
+def test_numbers_that_were_rounded_are_not_said_to_be_finer(before, after, finer):
+    """What is told of them by their places would be too narrow."""
+    ours, other = Result([1.5], decimals=before), Result([1.5], decimals=after)
+    if finer:
+        with pytest.raises(ValueError, match="rounded"):
+            ours.check_coarser(other)
+    else:
+        ours.check_coarser(other)
