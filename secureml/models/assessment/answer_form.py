@@ -62,12 +62,16 @@ FULL = AnswerForm("full")
 
 def rounded(decimals: int) -> AnswerForm:
     """Return the form with so many decimal places."""
-    return AnswerForm(f"{decimals} decimals", decimals=decimals)
+    return AnswerForm(_places(decimals), decimals=decimals)
 
 
 def top(count: int, decimals: int) -> AnswerForm:
     """Return the form with the highest probabilities alone, rounded."""
-    return AnswerForm(f"top {count}, {decimals} decimals", decimals=decimals, top=count)
+    return AnswerForm(f"top {count}, {_places(decimals)}", decimals=decimals, top=count)
+
+
+def _places(decimals: int) -> str:
+    return f"{decimals} decimal{'s' * (decimals != 1)}"
 
 
 def _highest(shares: Array, count: int) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from secureml.models.assessment import evasion, extraction, inversion
 from secureml.models.assessment.answer_form import FULL, LABELS, AnswerForm, rounded, top
 from secureml.models.assessment.column_space import ColumnSpace
-from secureml.models.assessment.infer_membership import LabelledRows, measure_membership
+from secureml.models.assessment.labelled_rows import LabelledRows, measure_membership
 from secureml.models.assessment.membership import Membership
 from secureml.models.assessment.oracle import AMOUNTS, LABELLED, Oracle
 from secureml.models.assessment.query_strategies import BETWEEN, RANGES, REAL, UNCERTAIN, Attacker
@@ -96,8 +96,9 @@ def assess(
 ) -> Report:
     """Return what a model gives away; ``rows`` are of its training table, values as JSON has them.
 
-    ``decimals`` are those of the rounded form. Membership is measured where ``labelled`` has rows
-    with true answers of both kinds. Raises NotAssessed where nothing can be measured.
+    ``decimals`` are those of the rounded form. ``labelled`` has rows with true answers, of the
+    training table and others: with it membership is measured, and copies are judged and rows moved
+    on others. Raises NotAssessed where nothing can be measured.
     """
     if handle.card.outputs or handle.card.kind not in LABELLED | AMOUNTS:
         raise NotAssessed(f"attacks on a {_kind(handle)} are not implemented")
@@ -147,8 +148,7 @@ class _Assessment:
     def run(self, table: Array, labelled: LabelledRows | None) -> Report:
         """Return the report; ``table`` are rows in random order."""
         effort, card = self._effort, self._handle.card
-        held_out = table[: min(effort.held_out, len(table) // 2)]
-        real = table[len(held_out) :]
+        held_out, real = self._parts(table, labelled)
         report = Report(
             card.name, card.version, card.kind, effort.name,
             tuple(form.name for form in self._forms), 0,
@@ -164,6 +164,15 @@ class _Assessment:
         missing = {part: why for part, why in self._missing.items() if part != "substitution"}
         notes = () if labelled is None else labelled.notes
         return replace(report, questions=self._oracle.asked, missing=missing, notes=notes)
+
+    def _parts(self, table: Array, labelled: LabelledRows | None) -> tuple[Array, Array]:
+        """Return rows of the judge, and rows that attackers may have."""
+        most = self._effort.held_out
+        if labelled is not None and len(labelled.others) >= FEWEST // 2:
+            others = self._space.matrix(labelled.others)
+            return others[self._generator.permutation(len(others))][:most], table
+        most = min(most, len(table) // 2)
+        return table[:most], table[most:]
 
     def _part(self, name: str, measure: Callable[[], Any]) -> Any:
         self._progress(name)

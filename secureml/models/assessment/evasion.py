@@ -19,7 +19,9 @@ from secureml.models.assessment.oracle import Oracle
 Array = np.ndarray[Any, Any]
 _BISECTIONS = 10
 _STEPS = 8  # a step along the normal is halved at most so often
-_CANDIDATES = 5  # rows of another answer that are tried as a start
+# Which rows of another answer are tried as a start, by their distance: the nearest, and some that
+# are farther away, because words stay as they are.
+_CANDIDATES = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,9 @@ def _starts(search: _Search, pool: Array, labels: Array, others: Array) -> tuple
     found = np.full(search.goal.shape, np.nan)
     left = np.arange(len(labels))
     order = np.argsort(distance, axis=1)
-    for candidate in range(min(_CANDIDATES, len(pool))):
+    for candidate in _CANDIDATES:
+        if candidate >= len(pool) or not len(left):
+            break
         chosen = order[left, candidate]
         left, chosen = _usable(left, chosen, distance)
         other = search.flips(left, pool[chosen])

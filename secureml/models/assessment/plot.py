@@ -41,7 +41,7 @@ def _panels() -> list[Panel]:
     titles = (
         "Extraction: how good is the best copy?",
         "Evasion: how far is another answer?",
-        "Membership inference: is a row of the training table?",
+        "Membership inference: was a row in the training table?",
         "Inversion: how often is a column guessed?",
     )
     return [
@@ -87,8 +87,9 @@ def _draw_evasion(panel: Panel, report: Report) -> None:
     found = report.evasion
     if found is None:
         return
-    most = max([*found.distances, *found.starts, 1e-9])
-    ticks = [(part / 4, f"{most * part / 4:.2g}") for part in range(5)]
+    quarter = _round_up(max([*found.distances, *found.starts, 1e-9]) / 4)
+    most = 4 * quarter
+    ticks = [(part / 4, f"{quarter * part:g}") for part in range(5)]
     panel.axes(ticks, _TENTHS, f"distance in deviations, over {found.columns} columns")
     for distances, colour in ((found.starts, _GREY), (found.distances, _COLOURS[0])):
         steps, share = [(0.0, 0.0)], 0.0
@@ -99,6 +100,12 @@ def _draw_evasion(panel: Panel, report: Report) -> None:
     panel.legend(
         [("rows moved to another answer", _COLOURS[0], ""), ("nearest real row", _GREY, "")]
     )
+
+
+def _round_up(value: float) -> float:
+    """Return the next of 1, 2, 2.5 and 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value)
 
 
 def _draw_membership(

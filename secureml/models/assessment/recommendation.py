@@ -181,6 +181,6 @@ def _grant(form: str) -> list[str]:
     lines = ['answer = "probabilities"']
     if highest := re.search(r"top (\d+)", form):
         lines.append(f"top = {highest[1]}")
-    if places := re.search(r"(\d+) decimals", form):
+    if places := re.search(r"(\d+) decimal", form):
         lines.append(f"decimals = {places[1]}")
     return lines

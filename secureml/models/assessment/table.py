@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.assessment.infer_membership import LabelledRows
+from secureml.models.assessment.labelled_rows import LabelledRows
 from secureml.models.assessment.oracle import AMOUNTS
 from secureml.models.card import Card
 from secureml.models.rows.cells import RowsRefused
