@@ -21,7 +21,7 @@ from secureml.models.assessment.answer_form import AnswerForm, Answers
 
 Array = np.ndarray[Any, Any]
 _SMALLEST = 1e-12
-_TREES, _LEAF = 100, 5
+_TREES, _LEAF = 60, 5
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ ones give away clearly more. A budget is half of what the best attacker needed.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
 from secureml.models.assessment.extraction import REACHED, Extraction
@@ -179,8 +178,7 @@ def _grant(form: str) -> list[str]:
     if form == "labels":
         return ['answer = "labels"']
     lines = ['answer = "probabilities"']
-    if highest := re.search(r"top (\d+)", form):
-        lines.append(f"top = {highest[1]}")
-    if places := re.search(r"(\d+) decimal", form):
-        lines.append(f"decimals = {places[1]}")
+    for part in form.split(", ") if form != "full" else ():
+        one, two = part.split()  # "top 1" or "2 decimals"
+        lines.append(f"top = {two}" if one == "top" else f"decimals = {one}")
     return lines

@@ -42,8 +42,8 @@ from secureml.models.serving.registry import Registry, check_name
 from secureml.models.serving.verification import Verifier, check_names, prove
 
 _MOST_ATTEMPTS = 3  # how many are told
-# Returns what the card says of what the model gives away, and notes.
-Assessor = Callable[[Card, Training], tuple[dict[str, Any], list[str]]]
+# Returns what the card says of what the model gives away.
+Assessor = Callable[[Card, Training], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,7 @@ def _learned(
         card = replace(found.card, sections=sections)
         if target.assess is not None:
             # Last: it asks the model as the server does, and prepares it for that.
-            assessment, more = target.assess(card, found.training)
-            card, notes = replace(card, assessment=assessment), [*notes, *more]
+            card = replace(card, assessment=target.assess(card, found.training))
     return card, (*notes, *found.notes)
 
 
