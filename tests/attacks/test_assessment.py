@@ -56,7 +56,10 @@ EFFORT = replace(
     attackers=(REAL,),
     seeds=3,
     trees=30,
-    targets=5,
+    # Rows are moved once, those that the toolbox is given; nothing is compared of inversion.
+    targets=2,
+    columns=1,
+    guesses=10,
     evasion=evasion.Effort(rounds=15, directions=50),
 )
 # How far the two may be from each other: AUC, factor of distances, agreement or R squared.

@@ -6,6 +6,7 @@ same questions.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -107,7 +108,10 @@ def assess(
     chosen = generator.permutation(len(rows))[:_MOST_ROWS]
     space = ColumnSpace(handle.card.features, [rows[place] for place in chosen])
     assessment = _Assessment(handle, space, effort, generator, decimals, progress)
-    return assessment.run(space.matrix([rows[place] for place in chosen]), labelled)
+    with warnings.catch_warnings():
+        # Of copies that have not converged, and of a model that is asked odd rows on purpose.
+        warnings.simplefilter("ignore")
+        return assessment.run(space.matrix([rows[place] for place in chosen]), labelled)
 
 
 def forms_of(handle: ModelHandle, decimals: int, *, every: bool) -> tuple[AnswerForm, ...]:

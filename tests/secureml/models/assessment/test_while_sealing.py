@@ -12,6 +12,8 @@ from secureml.models.sealing.packaging import Order, SealTarget, seal
 from secureml.models.serving.registry import Registry
 from tests.data_forms import convert_here
 from tests.made_models import MOMENT
+from tests.models_of_every_kind import as_frame
+from tests.secureml.models.data_form.test_pipelines import MODELS
 
 from .conftest import numbers
 
@@ -66,3 +68,26 @@ def test_what_no_attack_fits_is_sealed_without_it(tmp_path):
     )  # fmt: skip
     found = seal(Order(tmp_path / "model.joblib", "model", tmp_path / "rows.csv"), target)
     assert found.card.assessment == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "columns of a frame", "labels of text", "topics of words", "calibrated by steps",
+        "filled by neighbours", "outliers by covariance", "histograms of gamma",
+    ],
+)  # fmt: skip
+def test_models_of_every_kind_are_measured(name, tmp_path):
+    """Frames, words, texts alone, missing values, amounts, and labels without classes."""
+    model, rows, answers = MODELS[name]
+    fitted = model.fit(rows) if answers is None else model.fit(rows, answers)
+    as_frame(rows).to_csv(tmp_path / "rows.csv", index=False)
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    target = SealTarget(
+        tmp_path / "models", signature.generate_key(), lambda: MOMENT, convert=convert_here,
+        assess=assess_for_card,
+    )  # fmt: skip
+    found = seal(Order(tmp_path / "model.joblib", "model", tmp_path / "rows.csv"), target)
+    assert found.card.assessment["questions"] > 0
+    assert "extraction" in found.card.assessment
