@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import joblib
 import pytest
 from sklearn.decomposition import PCA
@@ -81,7 +83,9 @@ def test_what_no_attack_fits_is_sealed_without_it(tmp_path):
 def test_models_of_every_kind_are_measured(name, tmp_path):
     """Frames, words, texts alone, missing values, amounts, and labels without classes."""
     model, rows, answers = MODELS[name]
-    fitted = model.fit(rows) if answers is None else model.fit(rows, answers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = model.fit(rows) if answers is None else model.fit(rows, answers)
     as_frame(rows).to_csv(tmp_path / "rows.csv", index=False)
     joblib.dump(fitted, tmp_path / "model.joblib")
     target = SealTarget(
