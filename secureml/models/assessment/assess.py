@@ -203,8 +203,9 @@ class _Assessment:
         plan = extraction.Plan(
             effort.points, self._forms, attackers, effort.seeds, effort.trees, effort.stop
         )
-        space, generator = self._space, self._generator
-        return extraction.extract(self._oracle, space, real, held_out, plan, generator)
+        return extraction.extract(
+            self._oracle, self._space, real, held_out, plan, self._generator, self._progress
+        )
 
     def _evade(self, held_out: Array, real: Array) -> evasion.Evasion:
         if not self._oracle.labelled:

@@ -7,7 +7,7 @@ of the full one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,7 @@ def extract(
     held_out: Array,
     plan: Plan,
     generator: np.random.Generator,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Extraction:
     """Let each attacker ask; ``real`` are rows they may have, ``held_out`` those of the judge."""
     truth = oracle.ask(held_out)
@@ -98,7 +99,8 @@ def extract(
     curves: list[Curve] = []
     for attacker in plan.attackers:
         runs = []
-        for _ in range(plan.seeds):
+        for turn in range(1, plan.seeds + 1):
+            progress(f"extraction: {attacker.name}, {turn} of {plan.seeds}")
             own = real[generator.permutation(len(real))][: attacker.holds]
             runs.append(_run(oracle, space, own, attacker, plan, (encoded, truth), generator))
         for form in plan.forms:

@@ -61,7 +61,10 @@ def test_every_question_is_counted(linear):
 def test_each_part_is_reported_when_it_begins(linear):
     parts = []
     run(linear, progress=parts.append)
-    assert parts == ["membership", "extraction", "evasion", "substitution", "inversion"]
+    assert parts == [
+        "membership", "extraction", "extraction: ranges, 1 of 1",
+        "extraction: between rows, 1 of 1", "evasion", "substitution", "inversion",
+    ]  # fmt: skip
 
 
 def test_a_table_of_a_few_rows_is_refused(linear):
