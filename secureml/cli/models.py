@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli import deployments, trials
+from secureml.cli.assess import assess
 from secureml.cli.main import CommandContext
 from secureml.cli.sealing import (
     Order,
@@ -36,6 +37,9 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.group()
 def models() -> None:
     """Seal, list, choose and remove models."""
+
+
+models.add_command(assess)
 
 
 class _SealCommand(click.Command):
@@ -123,6 +127,12 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
     ),
 )
 @click.option(
+    "--assess/--no-assess",
+    default=True,
+    show_default=True,
+    help="Measure in a few seconds what the model gives away, and write it on the card.",
+)
+@click.option(
     "--unless-same",
     is_flag=True,
     help="Do nothing if the version in use was made from this file.",
@@ -201,8 +211,10 @@ def show(context: CommandContext, name: str, version: str | None, as_json: bool)
     public = card.public()
     lines = [f"{key}: {value}" for key, value in public.items() if key != "features"]
     lines += [f"  {feature['name']}: {feature}" for feature in public["features"]]
+    lines += [f"assessment: {key}: {value}" for key, value in card.assessment.items()]
+    assessment = {"assessment": dict(card.assessment)} if card.assessment else {}
     emit(
-        {**public, "versions": dict(card.versions), "digest": card.digest},
+        {**public, "versions": dict(card.versions), "digest": card.digest, **assessment},
         as_json,
         "\n".join(lines),
     )

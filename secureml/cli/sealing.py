@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from secureml.models.card_section import CardSection
     from secureml.models.sealing.confined_conversion import Converter
-    from secureml.models.sealing.packaging import Sealed, SealTarget
+    from secureml.models.sealing.packaging import Assessor, Sealed, SealTarget
     from secureml.models.serving.registry import Registry
     from secureml.settings import Settings
 
@@ -47,6 +47,7 @@ class Order:
     memory_limit: int | None = None  # MiB
     time_limit: float = 900.0  # seconds
     unconfined: bool = False
+    assess: bool = True
 
 
 def read_dtypes(options: tuple[str, ...]) -> dict[str, str]:
@@ -98,6 +99,7 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
             order.allow,
             sections=card_sections(context),
             convert=_converter(order),
+            assess=_assessor(order),
         )
     settings, registry = context.core.settings, context.core.models
     _demand_allowed(settings, order.allow)
@@ -111,7 +113,14 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
         card_sections(context),
         str(settings.file),
         _converter(order),
+        _assessor(order),
     )
+
+
+def _assessor(order: Order) -> Assessor | None:
+    from secureml.models.assessment.while_sealing import assess_for_card
+
+    return assess_for_card if order.assess else None
 
 
 def _converter(order: Order) -> Converter:

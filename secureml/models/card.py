@@ -17,7 +17,13 @@ from secureml.models.artifact.version_files import ModelRefused
 Dtype = Literal["float", "integer", "category", "text", "boolean"]
 Scalar = str | int | float | bool
 # Keys that a card leaves out where there is nothing to say, and what that means.
-_OPTIONAL: dict[str, Any] = {"sections": {}, "array_dtype": "", "method": "", "outputs": 0}
+_OPTIONAL: dict[str, Any] = {
+    "sections": {},
+    "array_dtype": "",
+    "method": "",
+    "outputs": 0,
+    "assessment": {},
+}
 # What an array of numbers may be other than float64: as pandas would make one of the table.
 ARRAY_DTYPES = frozenset({"", "int64", "bool", "object"})
 NUMBERS = frozenset({"float", "integer", "boolean"})
@@ -98,6 +104,8 @@ class Card:
     array_dtype: str = ""
     method: str = ""  # the method that is asked, `predict` where it is empty
     outputs: int = 0  # how many values a row is answered with as a list; 0 is one, and no list
+    # What the model gives away, as JSON; for operators, never shown to clients.
+    assessment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def answers_amounts(self) -> bool:
@@ -185,6 +193,7 @@ def _check(card: Card) -> None:
         (card.source in ("table", "none"), "source"),
         (card.array_dtype in ARRAY_DTYPES, "array_dtype"),
         (card.method in METHODS, "method"),
+        (type(card.assessment) is dict, "assessment"),
         (type(card.outputs) is int and 0 <= card.outputs <= OUTPUT_LIMIT, "outputs"),
         (not (card.outputs and (card.classes or card.has_probabilities)), "outputs"),
         (all(_is_answer(one, card.outputs) for one in card.golden.predictions), "golden"),

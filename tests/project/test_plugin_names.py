@@ -32,6 +32,10 @@ ALLOWED = {
         {"transport", "audit_log", "rate_limit"},
         "the tables of the settings that `secureml init` writes",
     ),
+    "secureml/models/assessment/recommendation.py": (
+        {"output_rules", "rate_limit", "theft_guard"},
+        "the tables of the settings that an assessment recommends",
+    ),
     "secureml/production.py": (
         {*builtin_plugins.DEFAULT, "brute_force"} - {"api_keys", "scopes"},
         "names of concerns, which any plugin may take care of (`Plugin.concern`)",

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from threadpoolctl import threadpool_limits
@@ -32,7 +33,7 @@ from secureml.models.artifact.version_files import (
     read_artifact,
 )
 from secureml.models.card import Card
-from secureml.models.card_section import Options, Sections, learn_sections
+from secureml.models.card_section import Options, Sections, Training, learn_sections
 from secureml.models.data_form import reader
 from secureml.models.sealing.confined_conversion import Confined, Converter, Source
 from secureml.models.sealing.conversion import Conversion, Converted, check_same, learn, take
@@ -43,6 +44,8 @@ from secureml.models.serving.registry import Registry
 from secureml.models.serving.verification import Verifier, check_names, prove
 
 _MOST_ATTEMPTS = 3  # how many are told
+# Returns what the card says of what the model gives away.
+Assessor = Callable[[Card, Training], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ class SealTarget:
     """Where it is sealed, and what the start that will load it demands.
 
     ``allow`` and ``verifiers`` are that start's own, ``settings_file`` is where its list stands;
-    ``sections`` are what plugins add to the card; ``convert`` reads the model file.
+    ``sections`` are what plugins add to the card; ``convert`` reads the model file; ``assess``
+    measures what the model gives away, None leaves that out.
     """
 
     root: Path
@@ -91,6 +95,7 @@ class SealTarget:
     sections: Sections = field(default_factory=dict)
     settings_file: str = ""
     convert: Converter = field(default_factory=Confined)
+    assess: Assessor | None = None
 
 
 def seal(order: Order, target: SealTarget) -> Sealed:
@@ -227,7 +232,11 @@ def _learned(
             found.training, read_labelled=LabelledReader(found.card, estimator, order.target)
         )
         sections, notes = learn_sections(training, target.sections, order.options)
-    return replace(found.card, sections=sections), (*notes, *found.notes)
+        card = replace(found.card, sections=sections)
+        if target.assess is not None:
+            # Last: it asks the model as the server does, and prepares it for that.
+            card = replace(card, assessment=target.assess(card, training))
+    return card, (*notes, *found.notes)
 
 
 def _believes(key: Ed25519PrivateKey) -> Callable[[Artifact], None]:

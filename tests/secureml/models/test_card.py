@@ -61,6 +61,13 @@ def test_any_number_and_any_name_survive_the_spelling(numbers, name):
     assert Card.from_json(card.to_json()) == card
 
 
+def test_what_a_model_gives_away_is_on_the_card_and_is_not_public():
+    card = replace(CARD, assessment={"questions": 7})
+    assert Card.from_json(card.to_json()) == card
+    assert "assessment" not in card.public()
+    assert b"assessment" not in CARD.to_json()
+
+
 @pytest.mark.parametrize("key", sorted(json.loads(CARD.to_json())))
 def test_a_missing_key_is_refused(key):
     raw = json.loads(CARD.to_json())
@@ -72,6 +79,8 @@ def test_a_missing_key_is_refused(key):
     "values",
     [
         {"surplus": 1},
+        {"assessment": [1]},
+        {"assessment": {}},
         {"name": 1},
         {"name": ""},
         {"created": "yesterday"},
@@ -110,6 +119,8 @@ def test_a_wrong_value_is_refused(values):
         {"dtype": "category", "categories": [1]},
         {"name": ""},
         {"surplus": 1},
+        {"assessment": [1]},
+        {"assessment": {}},
     ],
 )
 def test_a_wrong_feature_is_refused(wrong):
