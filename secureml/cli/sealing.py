@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from secureml.cli.main import CommandContext
 from secureml.config_error import ConfigError
@@ -22,6 +20,7 @@ from secureml.kit.output import emit
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from secureml.models.card import Feature
     from secureml.models.card_section import CardSection
     from secureml.models.sealing.confined_conversion import Converter
     from secureml.models.sealing.packaging import Sealed, SealTarget
@@ -39,24 +38,16 @@ class Order:
     target: str | None = None
     key: Path | None = None
     allow: frozenset[str] = frozenset()
-    dtypes: dict[str, str] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    csv: dict[str, str] = field(default_factory=dict)  # separator, decimal, encoding
+    missing: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # by plugin, for its section
     use: bool = False
     unless_same: bool = False
     memory_limit: int | None = None  # MiB
     time_limit: float = 900.0  # seconds
     unconfined: bool = False
-
-
-def read_dtypes(options: tuple[str, ...]) -> dict[str, str]:
-    """Return what ``--dtype COLUMN=DTYPE`` says of each column."""
-    found = {}
-    for each in options:
-        name, sign, dtype = each.rpartition("=")  # a name may hold the sign
-        if not sign or not name:
-            raise click.BadParameter(f"{each!r} is not COLUMN=DTYPE", param_hint="--dtype")
-        found[name] = dtype
-    return found
 
 
 def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
@@ -72,7 +63,16 @@ def seal_as_ordered(context: CommandContext, order: Order) -> Sealed:
     from secureml.models.sealing import packaging
 
     order_ = packaging.Order(
-        order.file, order.name, order.data, order.target, order.dtypes, order.options, order.use
+        order.file,
+        order.name,
+        order.data,
+        order.target,
+        order.types,
+        order.options,
+        order.use,
+        order.csv,
+        order.missing,
+        order.unknown,
     )
     sealed = packaging.seal(order_, _seal_target(context, order))
     with undone(sealed.undo):
@@ -158,8 +158,7 @@ def _is_current(context: CommandContext, order: Order) -> bool:
     card = registry.card(order.name)
     if card.source_digest != sha256(order.file.read_bytes()).hexdigest():
         return False
-    dtypes = {feature.name: feature.dtype for feature in card.features}
-    if not order.dtypes.items() <= dtypes.items():
+    if not _fits(card.features, order):
         return False
     try:
         registry.prove(card.name, card.version)
@@ -171,6 +170,21 @@ def _is_current(context: CommandContext, order: Order) -> bool:
     except (ModelRefused, ValueError, TypeError, KeyError):
         return False  # what a start would refuse is not there already
     return True
+
+
+def _fits(features: Sequence[Feature], order: Order) -> bool:
+    """Tell whether a card says of its columns what an order says of them."""
+    types = {
+        feature.name: "categorical" if feature.frame_dtype == "category" else feature.dtype
+        for feature in features
+    }
+    missing = {feature.name: feature.missing for feature in features}
+    unknown = {feature.name: feature.unknown for feature in features}
+    return (
+        order.types.items() <= types.items()
+        and order.missing.items() <= missing.items()
+        and order.unknown.items() <= unknown.items()
+    )
 
 
 def _say_sealed(context: CommandContext, order: Order, sealed: Sealed, as_json: bool) -> None:

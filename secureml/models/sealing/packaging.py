@@ -59,18 +59,22 @@ class Sealed:
 class Order:
     """What to seal: a model file, its name, and what is known of its table.
 
-    ``dtypes`` is what is said of columns, by name; ``options`` what is given to the card
-    sections of plugins; ``use`` has the version serve from the next start, as the first version of
-    a name does anyway.
+    ``types`` is what is said of columns, by name, ``csv`` how a CSV table is written, ``missing``
+    and ``unknown`` what is said of rows (see `RowOptions`); ``options`` is what is given to the
+    card sections of plugins; ``use`` has the version serve from the next start, as the first
+    version of a name does anyway.
     """
 
     model_path: Path
     name: str
     data: Path | None = None
     target: str | None = None
-    dtypes: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
     options: Options = field(default_factory=dict)
     use: bool = False
+    csv: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,10 @@ def _conversion(order: Order, target: SealTarget, version: str, digest: str) -> 
         source_digest=digest,
         table=None if order.data is None else str(order.data),
         target=order.target,
-        dtypes=order.dtypes,
+        types=order.types,
+        csv=order.csv,
+        missing=order.missing,
+        unknown=order.unknown,
         allow=tuple(sorted(target.allow)),
         settings_file=target.settings_file,
     )

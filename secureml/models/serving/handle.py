@@ -80,11 +80,9 @@ class ModelHandle:
         kind = type(self._estimator)
         self._literal, self._monotone = kind in LITERAL, kind in MONOTONE
         steps = (*self._transforms, self._estimator)
-        self._lean = all(type(step) in CHECKS_ONLY_INPUT for step in steps) and all(
-            feature.missing == "refuse" for feature in card.features
-        )
+        self._lean = all(type(step) in CHECKS_ONLY_INPUT for step in steps)
         self._classes = getattr(estimator, "classes_", None)
-        self._takes_column = card.container == "column"
+        self._takes_otherwise = card.container in ("column", "mapping")
         self._ask = (
             _dense(self._estimator)
             if card.method == "transform"
@@ -106,7 +104,7 @@ class ModelHandle:
             raise ModelFailed(f"raised.{type(error).__name__}") from error
 
     def _predict(self, rows: Rows) -> Result:
-        if self._takes_column:
+        if self._takes_otherwise:
             rows = given_to(self.card, rows)
         if self._lean and _ordinary(rows):
             # The rows are proved finite already: 5 % of a linear answer, 15 % of a forest's.

@@ -48,7 +48,6 @@ def handle(estimator):
         copy,
         frozenset(),
         data=None,
-        target=None,
     ).card
     return ModelHandle(card, copy)
 
