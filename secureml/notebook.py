@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,29 +62,28 @@ def seal(  # noqa: PLR0913 - each by its name
         raise ValueError("X has columns of several lengths")
     target = _add_answers(columns, y, lengths.pop())
     context = CommandContext(None if instance is None else str(instance))
-    given = {"types": types, "missing": missing, "unknown": unknown}
-    said = {word: dict(found or {}) for word, found in given.items()}
+    said = {"types": types, "missing": missing, "unknown": unknown}
     with tempfile.TemporaryDirectory() as folder:
         file, table = Path(folder, f"{name}.joblib"), Path(folder, "X")
         joblib.dump(model, file)
         table.write_bytes(encode(columns))
-        order = Order(
-            file,
-            name,
-            table,
-            target,
-            allow=frozenset(allow),
-            types=said["types"],
-            missing=said["missing"],
-            unknown=said["unknown"],
-            options={key: dict(given) for key, given in (options or {}).items()},
-            use=use,
-        )
+        order = Order(file, name, table, target, allow=frozenset(allow), use=use)
+        order = _with_said(order, said, options or {})
         try:
             return seal_as_ordered(context, order)
         finally:
             if "core" in vars(context):
                 context.core.close()
+
+
+def _with_said(
+    order: Order,
+    said: Mapping[str, Mapping[str, str] | None],
+    options: Mapping[str, Mapping[str, Any]],
+) -> Order:
+    columns: dict[str, Any] = {word: dict(found or {}) for word, found in said.items()}
+    sections = {key: dict(given) for key, given in options.items()}
+    return replace(order, **columns, options=sections)
 
 
 def _add_answers(columns: dict[str, TypedColumn], answers: Any, length: int) -> str | None:

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from secureml.models.card import Feature
     from secureml.models.card_section import CardSection
-    from secureml.models.sealing.confined_conversion import Converter
+    from secureml.models.sealing.confined_conversion import Confined
     from secureml.models.sealing.packaging import Sealed, SealTarget
     from secureml.models.serving.registry import Registry
     from secureml.settings import Settings
@@ -86,6 +87,7 @@ def seal_as_ordered(context: CommandContext, order: Order) -> Sealed:
 def _seal_target(context: CommandContext, order: Order) -> SealTarget:
     """Return where to seal, with the demands of the start that will load it."""
     from secureml.models.sealing.packaging import SealTarget
+    from secureml.models.sealing.parquet_table import confined_columns
 
     if not _has_settings(context):
         # Sealing works on a machine that serves nothing, too.
@@ -96,7 +98,8 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
             time.time,
             order.allow,
             sections=card_sections(context),
-            convert=_converter(order),
+            convert=_confined(order),
+            read_parquet=partial(confined_columns, _confined(order)),
         )
     settings, registry = context.core.settings, context.core.models
     _demand_allowed(settings, order.allow)
@@ -109,11 +112,12 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
         registry.verifiers,
         card_sections(context),
         str(settings.file),
-        _converter(order),
+        _confined(order),
+        partial(confined_columns, _confined(order)),
     )
 
 
-def _converter(order: Order) -> Converter:
+def _confined(order: Order) -> Confined:
     from secureml.models.sealing.confined_conversion import Confined
 
     memory = None if order.memory_limit is None else order.memory_limit * 1024**2

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -36,10 +37,12 @@ from secureml.models.card_section import Options, Sections, learn_sections
 from secureml.models.data_form import reader
 from secureml.models.sealing.confined_conversion import Confined, Converter, Source
 from secureml.models.sealing.conversion import Conversion, Converted, check_same, learn, take
+from secureml.models.sealing.parquet_table import confined_columns, is_parquet
 from secureml.models.sealing.table_file import TableFile
 from secureml.models.serving.registry import Registry, check_name
 from secureml.models.serving.verification import Verifier, check_names, prove
 
+TableReader = Callable[[str, bytes], bytes]
 _MOST_ATTEMPTS = 3  # how many are told
 
 
@@ -82,7 +85,8 @@ class SealTarget:
     """Where it is sealed, and what the start that will load it demands.
 
     ``allow`` and ``verifiers`` are that start's own, ``settings_file`` is where its list stands;
-    ``sections`` are what plugins add to the card; ``convert`` reads the model file.
+    ``sections`` are what plugins add to the card; ``convert`` reads the model file, and
+    ``read_parquet`` makes typed columns of a Parquet file, given its name and contents.
     """
 
     root: Path
@@ -93,6 +97,7 @@ class SealTarget:
     sections: Sections = field(default_factory=dict)
     settings_file: str = ""
     convert: Converter = field(default_factory=Confined)
+    read_parquet: TableReader = field(default_factory=lambda: partial(confined_columns, Confined()))
 
 
 def seal(order: Order, target: SealTarget) -> Sealed:
@@ -116,7 +121,7 @@ def seal(order: Order, target: SealTarget) -> Sealed:
         registry.undo(name, version)
         leave()
 
-    with _given(order) as (model, table):
+    with _given(order, target) as (model, table):
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         try:
             conversion = _conversion(order, target, version, _digest(model))
@@ -134,9 +139,11 @@ def seal(order: Order, target: SealTarget) -> Sealed:
 
 
 @contextlib.contextmanager
-def _given(order: Order) -> Iterator[tuple[int, bytes | None]]:
+def _given(order: Order, target: SealTarget) -> Iterator[tuple[int, bytes | None]]:
     """Yield the model file, open for reading, and the contents of the table."""
     table = None if order.data is None else TableFile.load(order.data).content
+    if table is not None and is_parquet(table):
+        table = target.read_parquet(str(order.data), table)
     model = open_model_file(order.model_path)
     try:
         yield model, table

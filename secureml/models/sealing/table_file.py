@@ -42,7 +42,6 @@ Column = list[str] | TypedColumn
 _OTHER_FILES = {
     b"PK\x03\x04": "an Excel workbook or another ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    PARQUET: "a Parquet file, which is to be made columns of first",
     b"\x1f\x8b": "packed with gzip",
 }
 

@@ -94,7 +94,6 @@ def test_a_name_or_a_cell_may_hold_another_separator(read, text, columns):
     [
         (b"PK\x03\x04rest", "an Excel workbook"),
         (b"\xd0\xcf\x11\xe0rest", "an old Excel workbook"),
-        (b"PAR1rest", "a Parquet file"),
         (b"\x1f\x8brest", "packed with gzip"),
     ],
 )
