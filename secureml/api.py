@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g
@@ -30,7 +31,7 @@ from secureml.pipeline.policy import health_check, requires
 from secureml.pipeline.problems import Fault, Problem, invalid_input
 
 if TYPE_CHECKING:
-    from secureml.models.serving.handle import Result
+    from secureml.models.serving.handle import ModelHandle, Result
     from secureml.models.serving.registry import Registry
 
 log = logging.getLogger("secureml")
@@ -77,8 +78,12 @@ def prediction(exchange: Exchange) -> dict[str, Any]:
 class RequestPreparation:
     """Readies a request in the VALIDATE phase: finds the model, reads the body strictly."""
 
-    def __init__(self, models: Registry, limits: Limits, body_limit: int) -> None:
+    def __init__(
+        self, models: Registry, limits: Limits, body_limit: int, largest: int | None = None
+    ) -> None:
+        """Take limits in bytes; ``largest`` is as far as a model of many columns may raise one."""
         self._models, self._limits, self._body_limit = models, limits, body_limit
+        self._largest = body_limit if largest is None else largest
         self._gzip_ratio = limits.gzip_ratio if limits.gzip else None
         self._schemas: dict[type[Schema], Schema] = {}
 
@@ -91,18 +96,29 @@ class RequestPreparation:
         policy = exchange.policy
         if policy is None or (policy.body is None and not policy.form):
             return
-        limit = policy.body_limit or self._body_limit
+        limit, limits = policy.body_limit or self._body_limit, self._limits
+        if exchange.model is not None and policy.body_limit is None:
+            limit, limits = self._limits_of(exchange.model)
         if policy.body is None:
             form = self._read_body(exchange, limit, FORM)
-            exchange.payload = {**read_form(form, self._limits)}
+            exchange.payload = {**read_form(form, limits)}
             return
         body = self._read_body(exchange, limit, JSON)
-        value = read_json(body, self._limits)
+        value = read_json(body, limits)
         if not isinstance(value, dict):
             raise Problem(
                 "invalid_input", reason="payload.not_an_object", errors=[Fault("", "object")]
             )
         exchange.payload = self._fit(policy.body, value)
+
+    def _limits_of(self, model: ModelHandle) -> tuple[int, Limits]:
+        """Return the limits for questions to a model: some of its rows fit, with all its names."""
+        limits, needed = self._limits, self._limits.model_rows * model.row_bytes
+        if model.width > limits.keys:
+            limits = replace(limits, keys=model.width)
+        if needed <= self._body_limit:
+            return self._body_limit, limits
+        return max(self._body_limit, min(self._largest, needed)), limits
 
     def _read_body(self, exchange: Exchange, limit: int, media_type: str) -> bytes:
         body = _read_body(exchange, limit, media_type)

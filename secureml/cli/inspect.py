@@ -27,13 +27,15 @@ def check(context: CommandContext, every_model: bool, as_json: bool) -> None:
     """
     from secureml.app import create_app
     from secureml.cli.nginx_conf import check_agreement
+    from secureml.cli.nginx_files import largest_body
     from secureml.pipeline.proxy import required
     from secureml.secret_report import ages
 
     try:
         app = create_app(context.instance, warn=False)
         core = app.extensions["secureml"]
-        check_agreement(core.settings, required(core.plugins))
+        largest = largest_body(core.settings, core.models)
+        check_agreement(core.settings, required(core.plugins), largest)
         unknown_tiers = _check_names(core)
         if every_model:
             _demand_every_model(core)

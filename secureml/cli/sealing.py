@@ -215,12 +215,27 @@ def _notes(context: CommandContext, order: Order, sealed: Sealed) -> list[str]:
     from secureml.models.unpickling.advice import where_to_allow
 
     found = list(sealed.notes)
+    if _has_settings(context):
+        found += _body_notes(context, sealed)
     if order.allow and not _has_settings(context):
         found.append(
             "the server that loads this model must allow the same: "
             + where_to_allow(order.allow, "its secureml.toml")
         )
     return found
+
+
+def _body_notes(context: CommandContext, sealed: Sealed) -> list[str]:
+    """Tell of a model whose rows need larger bodies than the settings say."""
+    from secureml.body_memory import of_models
+
+    settings = context.core.settings
+    needed = of_models(settings, [sealed.card])
+    if needed <= settings.body_limit:
+        return []
+    rows = settings.limits.model_rows
+    told = f"{rows} rows of this model by name ([payload] model_rows) may take {needed} bytes: "
+    return [f"{told}when it is in use, write Nginx's file again with `secureml nginx-conf`"]
 
 
 def _sealing_key(context: CommandContext, given: Path | None) -> Ed25519PrivateKey:

@@ -15,6 +15,7 @@ from sklearn import config_context
 
 from secureml.models.card import Card, Scalar
 from secureml.models.rows.reader import RowReader, Rows, given_to
+from secureml.models.rows.row_size import row_bytes
 from secureml.models.serving.estimator_traits import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, unrolled
 from secureml.models.unpickling.graph import parts
 from secureml.models.unpickling.single_thread import use_one_thread
@@ -77,6 +78,7 @@ class ModelHandle:
         prepare(estimator, keep_names=card.container == "frame")
         self._transforms, self._estimator = unrolled(estimator)
         self.read = RowReader(card).read
+        self.width, self.row_bytes = len(card.features), row_bytes(card)
         kind = type(self._estimator)
         self._literal, self._monotone = kind in LITERAL, kind in MONOTONE
         steps = (*self._transforms, self._estimator)
