@@ -56,12 +56,13 @@ class FeatureSchema(Schema):
     name = fields.String(required=True)
     dtype = fields.String(
         required=True,
-        validate=validate.OneOf(["float", "integer", "category", "text", "boolean"]),
+        validate=validate.OneOf(["float", "integer", "category", "text", "boolean", "date"]),
     )
     missing = fields.String(required=True, validate=validate.OneOf(["refuse", "allow"]))
+    unknown = fields.String(validate=validate.OneOf(["allow"]))
     minimum = fields.Float()
     maximum = fields.Float()
-    categories = fields.List(fields.String())
+    categories = fields.List(fields.Raw())  # texts, or whole numbers
 
 
 class ModelResponse(ModelSummary):

@@ -21,6 +21,7 @@ from secureml.pipeline import proxy
 from secureml.settings_schema import NGINX_FOLDER
 
 if TYPE_CHECKING:
+    from secureml.core import Core
     from secureml.pipeline.proxy import Proxy
     from secureml.settings import Settings
 
@@ -37,6 +38,12 @@ def nginx_conf(context: CommandContext, as_json: bool) -> None:
     largest = largest_body(core.settings, core.models)
     text = application_conf(core.settings, proxy.required(core.plugins), largest)
     emit({"file": APPLICATION, "text": text}, as_json, text.rstrip("\n"))
+
+
+def check_core(core: Core) -> None:
+    """Refuse what is served where the Nginx on this machine does not know it."""
+    largest = largest_body(core.settings, core.models)
+    check_agreement(core.settings, proxy.required(core.plugins), largest)
 
 
 def check_agreement(settings: Settings, required: Proxy, largest: int = 0) -> None:
