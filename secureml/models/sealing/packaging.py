@@ -186,6 +186,7 @@ def _made(conversion: Conversion, source: Source, order: Order, target: SealTarg
         card_bytes = card.to_json()
         _write(draft / CARD_FILE, card_bytes)
         _write(draft / SIGNATURE_FILE, signature.sign(form, card_bytes, target.key))
+        del form  # the same bytes are read from disk again
         draft.chmod(0o750)
         artifact = read_artifact(draft, conversion.name, conversion.version)
         verifiers = [_believes(target.key), *target.verifiers]
