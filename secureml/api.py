@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g
@@ -62,8 +63,12 @@ def json_response(body: Any, status: int = 200) -> Response:
 class RequestPreparation:
     """Readies a request in the VALIDATE phase: reads its body strictly, once its model is there."""
 
-    def __init__(self, models: Registry, limits: Limits, body_limit: int) -> None:
+    def __init__(
+        self, models: Registry, limits: Limits, body_limit: int, largest: int | None = None
+    ) -> None:
+        """Take limits in bytes; ``largest`` is as far as a model of many columns may raise one."""
         self._models, self._limits, self._body_limit = models, limits, body_limit
+        self._largest = body_limit if largest is None else largest
         self._gzip_ratio = limits.gzip_ratio if limits.gzip else None
         self._schemas: dict[type[Schema], Schema] = {}
 
@@ -74,34 +79,47 @@ class RequestPreparation:
         policy = exchange.policy
         if policy is None or (policy.body is None and not policy.form):
             return
-        limit = policy.body_limit or self._body_limit
+        limit, limits = policy.body_limit or self._body_limit, self._limits
+        if exchange.model is not None and policy.body_limit is None:
+            limit, limits = self._limits_of(exchange.model)
         if policy.body is None:
             form = self._read_body(exchange, limit, (FORM,))
-            exchange.payload = {**read_form(form, self._limits)}
+            exchange.payload = {**read_form(form, limits)}
         elif policy.format is not None:
-            exchange.payload = self._read_prediction(exchange, policy, limit)
+            exchange.payload = self._read_prediction(exchange, policy, limit, limits)
         else:
             body = self._read_body(exchange, limit, (JSON,))
-            exchange.payload = self._read_object(policy.body, body)
+            exchange.payload = self._read_object(policy.body, body, limits)
 
-    def _read_prediction(self, exchange: Exchange, policy: Policy, limit: int) -> dict[str, Any]:
+    def _read_prediction(
+        self, exchange: Exchange, policy: Policy, limit: int, limits: Limits
+    ) -> dict[str, Any]:
         """Return the payload that the core's own route would have, from another format."""
         read = policy.format
         if read is None or policy.body is None:
             raise RuntimeError("a format without a body")
         body = self._read_body(exchange, limit, read.media_types)
         length = read.json_length(exchange, body)
-        envelope = self._read_object(policy.body, body[:length])
-        limits = BodyLimits(limit, self._limits.string)
-        return {"instances": read.instances(exchange, envelope, body[length:], limits)}
+        envelope = self._read_object(policy.body, body[:length], limits)
+        kept = BodyLimits(limit, limits.string)
+        return {"instances": read.instances(exchange, envelope, body[length:], kept)}
 
-    def _read_object(self, schema: type[Schema], body: bytes) -> dict[str, Any]:
-        value = read_json(body, self._limits)
+    def _read_object(self, schema: type[Schema], body: bytes, limits: Limits) -> dict[str, Any]:
+        value = read_json(body, limits)
         if not isinstance(value, dict):
             raise Problem(
                 "invalid_input", reason="payload.not_an_object", errors=[Fault("", "object")]
             )
         return self._fit(schema, value)
+
+    def _limits_of(self, model: ModelHandle) -> tuple[int, Limits]:
+        """Return the limits for questions to a model: some of its rows fit, with all its names."""
+        limits, needed = self._limits, self._limits.model_rows * model.row_bytes
+        if model.width > limits.keys:
+            limits = replace(limits, keys=model.width)
+        if needed <= self._body_limit:
+            return self._body_limit, limits
+        return max(self._body_limit, min(self._largest, needed)), limits
 
     def _read_body(self, exchange: Exchange, limit: int, media_types: Collection[str]) -> bytes:
         body = _read_body(exchange, limit, media_types)

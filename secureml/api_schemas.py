@@ -105,12 +105,14 @@ class FeatureSchema(Schema):
     name = fields.String(required=True)
     dtype = fields.String(
         required=True,
-        validate=validate.OneOf(["float", "integer", "category", "text", "boolean"]),
+        validate=validate.OneOf(["float", "integer", "category", "text", "boolean", "date"]),
     )
     missing = fields.String(required=True, validate=validate.OneOf(["refuse", "allow"]))
+    # marshmallow takes its fields out of the class, and keeps a word of its own there.
+    unknown = fields.String(validate=validate.OneOf(["allow"]))  # type: ignore[assignment]
     minimum = fields.Float()
     maximum = fields.Float()
-    categories = fields.List(fields.String())
+    categories = fields.List(fields.Raw())  # texts, or whole numbers
 
 
 class ModelResponse(ModelSummary):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flask import Blueprint, Flask
 
-from secureml import api, known_names, store_location
+from secureml import api, body_memory, known_names, store_location
 from secureml.config_error import ConfigError
 from secureml.core import Core, build_core
 from secureml.flask_app import SecureFlask
@@ -121,7 +121,9 @@ def _policies(app: Flask, core: Core) -> dict[str, policy.Policy]:
 
 
 def _preparation(core: Core) -> api.RequestPreparation:
-    return api.RequestPreparation(core.models, core.settings.limits, core.settings.body_limit)
+    settings = core.settings
+    largest = body_memory.largest(settings)
+    return api.RequestPreparation(core.models, settings.limits, settings.body_limit, largest)
 
 
 def phase_table(plugins: Sequence[LoadedPlugin]) -> list[tuple[Phase, list[str]]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from secureml.config_error import ConfigError
+from secureml.models.rows.row_size import row_bytes
+from secureml.settings_schema import LARGEST_BODY
 
 if TYPE_CHECKING:
+    from secureml.models.card import Card
     from secureml.settings import Settings
 
 # Bytes of memory for each byte of a body while it is read: an object with one empty name takes five
@@ -19,6 +22,18 @@ PER_BYTE = 40
 def machine() -> int:
     """Return the memory of this machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def largest(settings: Settings, memory: Callable[[], int] = machine) -> int:
+    """Return the most bytes that a body may have for a model's sake."""
+    fits = memory() // (settings.threads * PER_BYTE)
+    return max(settings.body_limit, min(LARGEST_BODY, fits))
+
+
+def of_models(settings: Settings, cards: Iterable[Card]) -> int:
+    """Return the largest body that is let in where models of these cards are served."""
+    needed = (settings.limits.model_rows * row_bytes(card) for card in cards)
+    return max(settings.body_limit, min(largest(settings), max(needed, default=0)))
 
 
 def check(settings: Settings, memory: Callable[[], int] = machine) -> None:

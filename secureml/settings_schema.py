@@ -97,6 +97,15 @@ class PayloadTable(Schema):
             "nginx-conf`. Every thread may hold one body, so the machine's memory limits it too."
         },
     )
+    model_rows = StrictInteger(
+        load_default=50,
+        validate=validate.Range(0, 100_000),
+        metadata={
+            "description": "How many rows of a model, sent by name, fit a body in any case: where "
+            "they take more than `body`, requests of this model may be so large, up to 64 MiB and "
+            "to what the memory allows. Nginx gets the largest from `secureml nginx-conf`."
+        },
+    )
     depth = StrictInteger(
         load_default=8,
         validate=validate.Range(2, 64),
@@ -105,7 +114,9 @@ class PayloadTable(Schema):
     keys = StrictInteger(
         load_default=1000,
         validate=validate.Range(1, 100_000),
-        metadata={"description": "Most names in one object."},
+        metadata={
+            "description": "Most names in one object; a row may have as many as its model has."
+        },
     )
     string = ByteSize(
         load_default=4096,

@@ -21,6 +21,5 @@ def handle_of(estimator: Any) -> ModelHandle:
         copy,
         frozenset(),
         data=None,
-        target=None,
     ).card
     return ModelHandle(card, copy)

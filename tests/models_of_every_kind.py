@@ -42,6 +42,8 @@ def as_frame(rows: Any) -> pd.DataFrame | None:
     """Return the table that somebody would write of these rows; None where there is none."""
     if isinstance(rows, pd.DataFrame):
         return rows
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
+        return pd.DataFrame(rows)
     if np.ndim(rows) == 1 and len(rows) and isinstance(rows[0], str):
         return pd.DataFrame({"text": list(rows)})
     if not isinstance(rows, np.ndarray) or rows.ndim > 2:

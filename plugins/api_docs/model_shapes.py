@@ -17,6 +17,7 @@ _TYPES = {
     "boolean": "boolean",
     "text": "string",
     "category": "string",
+    "date": "string",
 }
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
@@ -66,7 +67,7 @@ def _named(features: list[Mapping[str, Any]]) -> Shape:
     return {
         "type": "object",
         "title": "A row by name",
-        "required": [feature["name"] for feature in features],
+        "required": [f["name"] for f in features if f["missing"] != "allow"],
         "additionalProperties": False,
         "properties": {feature["name"]: _cell(feature) for feature in features},
     }
@@ -77,7 +78,9 @@ def _cell(feature: Mapping[str, Any]) -> Shape:
     kind = _TYPES[feature["dtype"]]
     cell: Shape = {"type": [kind, "null"] if may_be_missing else kind}
     cell |= {key: feature[key] for key in ("minimum", "maximum") if key in feature}
-    if "categories" in feature:
+    if feature["dtype"] == "date":
+        cell["description"] = "ISO 8601 without a zone: 2026-01-31 or 2026-01-31T12:00:00"
+    if "categories" in feature and feature.get("unknown") != "allow":
         cell["enum"] = [*feature["categories"], *([None] if may_be_missing else [])]
     return cell
 
@@ -85,8 +88,10 @@ def _cell(feature: Mapping[str, Any]) -> Shape:
 def _example(feature: Mapping[str, Any]) -> Any:
     if feature["dtype"] == "boolean":
         return False
-    if feature["dtype"] == "category":
+    if "categories" in feature:
         return feature["categories"][0]
+    if feature["dtype"] == "date":
+        return "2026-01-31"
     if feature["dtype"] == "text":
         return "text"
     middle = (feature.get("minimum", 0) + feature.get("maximum", 0)) / 2

@@ -31,7 +31,7 @@ def growing_notes(
     """
     lenient = _lenient(rules)
     for feature in features if columns else ():
-        if feature.name in lenient or feature.dtype not in ("integer", "float"):
+        if feature.name in lenient or feature.maximum is None:
             continue
         if grows(columns[feature.name]):
             name = feature.name if feature.name.isidentifier() else f"`{feature.name}`"

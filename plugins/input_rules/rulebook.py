@@ -227,7 +227,9 @@ def _complaints(parsed: Parsed, known: dict[str, Feature]) -> Iterator[str]:
 
 
 def _unknown_columns(test: Member, feature: Feature) -> Iterator[str]:
-    kind = {"boolean": bool, "float": float, "integer": float}.get(feature.dtype, str)
+    # Of dates there is no word in the language.
+    kinds = {"boolean": bool, "float": float, "integer": float, "date": type(None)}
+    kind = kinds.get(feature.dtype, str)
     for value in test.values:
         if type(value) is not kind:
             yield f"{feature.name!r} is {feature.dtype} and never {value!r}"

@@ -68,7 +68,11 @@ class InputValidator:
         rules = [rule for rule in self._book.rules if not isinstance(rule.parsed, InRange)]
         self._clips = [rule for rule in rules if rule.action == "clip"]
         self._asks = [rule for rule in rules if rule.action != "clip"]
-        self._texts = [i for i, feature in enumerate(card.features) if feature.dtype == "text"]
+        self._texts = [
+            i
+            for i, feature in enumerate(card.features)
+            if feature.dtype == "text" or feature.unknown == "allow"
+        ]
         self._names = [feature.name for feature in card.features]
         self._whole = frozenset(
             place

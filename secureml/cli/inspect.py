@@ -26,14 +26,13 @@ def check(context: CommandContext, every_model: bool, as_json: bool) -> None:
     A server also starts without a model that is refused; this is a warning here.
     """
     from secureml.app import create_app
-    from secureml.cli.nginx_conf import check_agreement
-    from secureml.pipeline.proxy import required
+    from secureml.cli.nginx_conf import check_core
     from secureml.secret_report import ages
 
     try:
         app = create_app(context.instance, warn=False)
         core = app.extensions["secureml"]
-        check_agreement(core.settings, required(core.plugins))
+        check_core(core)
         unknown_tiers = _check_names(core)
         if every_model:
             _demand_every_model(core)

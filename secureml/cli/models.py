@@ -11,16 +11,16 @@ import click
 from secureml.cli import deployments, trials
 from secureml.cli.assess import assess
 from secureml.cli.main import CommandContext
+from secureml.cli.refusals import with_refusals
 from secureml.cli.sealing import (
     Order,
     card_sections,
     emit_event,
     has_settings,
-    read_dtypes,
     registry_of,
     seal_ordered,
-    with_refusals,
 )
+from secureml.cli.table_options import said_of_table, table_options
 from secureml.config_error import ConfigError
 from secureml.kit.output import emit, json_option
 from secureml.pipeline import builtin_plugins
@@ -81,19 +81,10 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
 @click.option(
     "--data",
     type=_EXISTING,
-    help="CSV table with a header; features and ranges are learned from it.",
+    help="Table with a header (CSV or Parquet); features and ranges are learned from it.",
 )
 @click.option("--target", help="Column of the table with the answers; it is not a feature.")
-@click.option(
-    "--dtype",
-    "dtypes",
-    multiple=True,
-    metavar="COLUMN=DTYPE",
-    help=(
-        "Type of a column, if the model was fitted with another than pandas reads: integer, "
-        "float, boolean, category or text; repeatable."
-    ),
-)
+@table_options
 @click.option(
     "--allow",
     multiple=True,
@@ -144,7 +135,6 @@ def seal(
     context: CommandContext,
     /,
     allow: tuple[str, ...],
-    dtypes: tuple[str, ...],
     as_json: bool,
     **words: Any,
 ) -> None:
@@ -158,7 +148,7 @@ def seal(
         name: {option.name: words.pop(option.name) for option in section.options}
         for name, section in card_sections(context).items()
     }
-    order = Order(allow=frozenset(allow), dtypes=read_dtypes(dtypes), options=options, **words)
+    order = Order(allow=frozenset(allow), options=options, **said_of_table(words), **words)
     seal_ordered(context, order, as_json)
 
 

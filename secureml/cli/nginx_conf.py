@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.nginx_files import APPLICATION, application_conf, bracketed
+from secureml.cli.nginx_files import APPLICATION, application_conf, bracketed, largest_body
 from secureml.config_error import ConfigError
 from secureml.kit.output import emit, json_option
 from secureml.pipeline import proxy
 from secureml.settings_schema import NGINX_FOLDER
 
 if TYPE_CHECKING:
+    from secureml.core import Core
     from secureml.pipeline.proxy import Proxy
     from secureml.settings import Settings
 
@@ -33,12 +34,22 @@ log = logging.getLogger("secureml")
 @click.pass_obj
 def nginx_conf(context: CommandContext, as_json: bool) -> None:
     """Print application.conf: the settings that Nginx needs to know."""
-    text = application_conf(context.core.settings, proxy.required(context.core.plugins))
+    core = context.core
+    largest = largest_body(core.settings, core.models)
+    text = application_conf(core.settings, proxy.required(core.plugins), largest)
     emit({"file": APPLICATION, "text": text}, as_json, text.rstrip("\n"))
 
 
-def check_agreement(settings: Settings, required: Proxy) -> None:
+def check_core(core: Core) -> None:
+    """Refuse what is served where the Nginx on this machine does not know it."""
+    largest = largest_body(core.settings, core.models)
+    check_agreement(core.settings, proxy.required(core.plugins), largest)
+
+
+def check_agreement(settings: Settings, required: Proxy, largest: int = 0) -> None:
     """Refuse settings that the Nginx on this machine does not know; raises ConfigError.
+
+    ``largest`` is the body in bytes that the models need.
 
     Only in production, where Nginx is not started by us, and where [server] nginx says that its
     files lie on this machine.
@@ -46,12 +57,12 @@ def check_agreement(settings: Settings, required: Proxy) -> None:
     if not settings.production or not settings.nginx:
         return
     folder = Path(settings.nginx)
-    _check_application(settings, required, folder / APPLICATION)
+    expected = application_conf(settings, required, largest)
+    _check_application(settings, expected, folder / APPLICATION)
     _check_names(required, folder / "names.conf")
 
 
-def _check_application(settings: Settings, required: Proxy, file: Path) -> None:
-    expected = application_conf(settings, required)
+def _check_application(settings: Settings, expected: str, file: Path) -> None:
     found = _read(file)
     if found is None:
         _say_missing(settings, file)

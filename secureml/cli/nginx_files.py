@@ -6,16 +6,20 @@ exactly as on a production machine.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from secureml import body_memory
 from secureml.config_error import ConfigError
+from secureml.models.artifact.version_files import ModelRefused
 from secureml.state.secrets.references import SecretSource
 
 if TYPE_CHECKING:
+    from secureml.models.serving.registry import Registry
     from secureml.pipeline.proxy import Proxy
     from secureml.settings import Settings
 
@@ -35,7 +39,13 @@ FIXED = (
 
 
 def command(
-    nginx: str, settings: Settings, proxy: Proxy, checkout: Path, bind: str, port: int
+    nginx: str,
+    settings: Settings,
+    proxy: Proxy,
+    checkout: Path,
+    bind: str,
+    port: int,
+    largest: int = 0,
 ) -> list[str]:
     """Write what Nginx needs into the instance folder and return the command that runs it."""
     instance = settings.instance
@@ -46,7 +56,7 @@ def command(
     for name in FIXED:
         shutil.copyfile(checkout / "deploy" / "nginx" / name, sites / name)
     values = site_values(instance, proxy, bind, port)
-    for name, text in {**values, APPLICATION: application_conf(settings, proxy)}.items():
+    for name, text in {**values, APPLICATION: application_conf(settings, proxy, largest)}.items():
         path = sites / name
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
@@ -77,14 +87,26 @@ def site_values(instance: Path, proxy: Proxy, bind: str, port: int) -> dict[str,
     }
 
 
-def application_conf(settings: Settings, proxy: Proxy) -> str:
-    """Return the include that says to Nginx what the application's settings say."""
+def largest_body(settings: Settings, models: Registry) -> int:
+    """Return the most bytes of a body, for the models whose current versions can be read."""
+    cards = []
+    for name in models.names_on_disk():
+        with contextlib.suppress(ModelRefused):  # its own command and the start tell of it
+            cards.append(models.card(name))
+    return body_memory.of_models(settings, cards)
+
+
+def application_conf(settings: Settings, proxy: Proxy, largest: int = 0) -> str:
+    """Return the include that says to Nginx what the application's settings say.
+
+    ``largest`` is the body that the models need.
+    """
     # As expressions: words alone would be compared without regard to capitals.
     lines = [f'    "~^{re.escape(origin)}$" "{origin}";' for origin in proxy.allowed_origins]
     return "\n".join(
         [
             _MADE,
-            f"client_max_body_size {settings.body_limit};",
+            f"client_max_body_size {max(settings.body_limit, largest)};",
             # Longer than Gunicorn's own, so that the client gets our answer first.
             f"proxy_read_timeout {settings.timeout + 5}s;",
             "map $http_origin $allowed_origin {",
@@ -129,8 +151,9 @@ def bracketed(host: str) -> str:
 
 _MADE = """\
 # What the application's settings say and Nginx must know as well. Do not edit it: after a change of
-# [payload] body, [server] timeout or the origins that a plugin allows write it again with
-# `secureml nginx-conf` and reload Nginx. `secureml check` compares it with the settings."""
+# [payload] body, [server] timeout or the origins that a plugin allows, and of models with many
+# columns, write it again with `secureml nginx-conf` and reload Nginx. `secureml check` compares it
+# with the settings."""
 _STATUS = "location = /status { stub_status; default_type text/plain; }\n"
 _PATHS = """\
 access_log ../logs/nginx.log secureml if=$worth_a_line;

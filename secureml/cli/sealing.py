@@ -6,25 +6,24 @@ What fails leaves everything as it was; what cannot be recorded is taken back.
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from secureml.cli.main import CommandContext
 from secureml.config_error import ConfigError
-from secureml.kit.output import Command, emit
+from secureml.kit.output import emit
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from secureml.models.card import Feature
     from secureml.models.card_section import CardSection
-    from secureml.models.sealing.confined_conversion import Converter
+    from secureml.models.sealing.confined_conversion import Confined
     from secureml.models.sealing.packaging import Assessor, Sealed, SealTarget
     from secureml.models.serving.registry import Registry
     from secureml.settings import Settings
@@ -40,7 +39,10 @@ class Order:
     target: str | None = None
     key: Path | None = None
     allow: frozenset[str] = frozenset()
-    dtypes: dict[str, str] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    csv: dict[str, str] = field(default_factory=dict)  # separator, decimal, encoding
+    missing: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # by plugin, for its section
     use: bool = False
     unless_same: bool = False
@@ -48,17 +50,6 @@ class Order:
     time_limit: float = 900.0  # seconds
     unconfined: bool = False
     assess: bool = True
-
-
-def read_dtypes(options: tuple[str, ...]) -> dict[str, str]:
-    """Return what ``--dtype COLUMN=DTYPE`` says of each column."""
-    found = {}
-    for each in options:
-        name, sign, dtype = each.rpartition("=")  # a name may hold the sign
-        if not sign or not name:
-            raise click.BadParameter(f"{each!r} is not COLUMN=DTYPE", param_hint="--dtype")
-        found[name] = dtype
-    return found
 
 
 def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
@@ -74,7 +65,16 @@ def seal_as_ordered(context: CommandContext, order: Order) -> Sealed:
     from secureml.models.sealing import packaging
 
     order_ = packaging.Order(
-        order.file, order.name, order.data, order.target, order.dtypes, order.options, order.use
+        order.file,
+        order.name,
+        order.data,
+        order.target,
+        order.types,
+        order.options,
+        order.use,
+        order.csv,
+        order.missing,
+        order.unknown,
     )
     sealed = packaging.seal(order_, _seal_target(context, order))
     with undone(sealed.undo):
@@ -88,6 +88,7 @@ def seal_as_ordered(context: CommandContext, order: Order) -> Sealed:
 def _seal_target(context: CommandContext, order: Order) -> SealTarget:
     """Return where to seal, with the demands of the start that will load it."""
     from secureml.models.sealing.packaging import SealTarget
+    from secureml.models.sealing.parquet_table import confined_columns
 
     if not has_settings(context):
         # Sealing works on a machine that serves nothing, too.
@@ -98,7 +99,8 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
             time.time,
             order.allow,
             sections=card_sections(context),
-            convert=_converter(order),
+            convert=_confined(order),
+            read_parquet=partial(confined_columns, _confined(order)),
             assess=_assessor(order),
         )
     settings, registry = context.core.settings, context.core.models
@@ -112,7 +114,8 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
         registry.verifiers,
         card_sections(context),
         str(settings.file),
-        _converter(order),
+        _confined(order),
+        partial(confined_columns, _confined(order)),
         _assessor(order),
     )
 
@@ -123,7 +126,7 @@ def _assessor(order: Order) -> Assessor | None:
     return assess_for_card if order.assess else None
 
 
-def _converter(order: Order) -> Converter:
+def _confined(order: Order) -> Confined:
     from secureml.models.sealing.confined_conversion import Confined
 
     memory = None if order.memory_limit is None else order.memory_limit * 1024**2
@@ -168,8 +171,7 @@ def _is_current(context: CommandContext, order: Order) -> bool:
     card = registry.card(order.name)
     if card.source_digest != sha256(order.file.read_bytes()).hexdigest():
         return False
-    dtypes = {feature.name: feature.dtype for feature in card.features}
-    if not order.dtypes.items() <= dtypes.items():
+    if not _fits(card.features, order):
         return False
     try:
         registry.prove(card.name, card.version)
@@ -181,6 +183,21 @@ def _is_current(context: CommandContext, order: Order) -> bool:
     except (ModelRefused, ValueError, TypeError, KeyError):
         return False  # what a start would refuse is not there already
     return True
+
+
+def _fits(features: Sequence[Feature], order: Order) -> bool:
+    """Tell whether a card says of its columns what an order says of them."""
+    types = {
+        feature.name: "categorical" if feature.frame_dtype == "category" else feature.dtype
+        for feature in features
+    }
+    missing = {feature.name: feature.missing for feature in features}
+    unknown = {feature.name: feature.unknown for feature in features}
+    return (
+        order.types.items() <= types.items()
+        and order.missing.items() <= missing.items()
+        and order.unknown.items() <= unknown.items()
+    )
 
 
 def _say_sealed(context: CommandContext, order: Order, sealed: Sealed, as_json: bool) -> None:
@@ -207,12 +224,27 @@ def _notes(context: CommandContext, order: Order, sealed: Sealed) -> list[str]:
     from secureml.models.unpickling.advice import where_to_allow
 
     found = list(sealed.notes)
+    if has_settings(context):
+        found += _body_notes(context, sealed)
     if order.allow and not has_settings(context):
         found.append(
             "the server that loads this model must allow the same: "
             + where_to_allow(order.allow, "its secureml.toml")
         )
     return found
+
+
+def _body_notes(context: CommandContext, sealed: Sealed) -> list[str]:
+    """Tell of a model whose rows need larger bodies than the settings say."""
+    from secureml.body_memory import of_models
+
+    settings = context.core.settings
+    needed = of_models(settings, [sealed.card])
+    if needed <= settings.body_limit:
+        return []
+    rows = settings.limits.model_rows
+    told = f"{rows} rows of this model by name ([payload] model_rows) may take {needed} bytes: "
+    return [f"{told}when it is in use, write Nginx's file again with `secureml nginx-conf`"]
 
 
 def _sealing_key(context: CommandContext, given: Path | None) -> Ed25519PrivateKey:
@@ -258,18 +290,3 @@ def registry_of(context: CommandContext) -> Registry:
 def has_settings(context: CommandContext) -> bool:
     """Return whether this machine has settings; one that only seals has none."""
     return (context.instance / "secureml.toml").exists()
-
-
-def with_refusals(command: Command) -> Command:
-    """Have a command end with what a refused model says, in its one line."""
-
-    @functools.wraps(command)
-    def with_refusals(*args: Any, **words: Any) -> Any:
-        from secureml.models.artifact.version_files import ModelRefused
-
-        try:
-            return command(*args, **words)
-        except ModelRefused as error:
-            raise click.ClickException(str(error)) from None
-
-    return with_refusals  # type: ignore[return-value]  # the same call

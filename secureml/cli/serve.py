@@ -85,7 +85,8 @@ def serve(
 
 def _nginx_command(context: CommandContext, nginx: str, bind: str, port: int) -> list[str]:
     settings, required = context.core.settings, proxy.required(context.core.plugins)
-    return nginx_files.command(nginx, settings, required, CHECKOUT, bind, port)
+    largest = nginx_files.largest_body(settings, context.core.models)
+    return nginx_files.command(nginx, settings, required, CHECKOUT, bind, port, largest)
 
 
 def _require_model(context: CommandContext, name: str | None) -> None:

@@ -87,7 +87,7 @@ class Feature(Protocol):
 
     @property
     def dtype(self) -> str:
-        """Float, integer, boolean, category or text."""
+        """Float, integer, boolean, category, text or date."""
 
     @property
     def minimum(self) -> float | None:
@@ -98,12 +98,16 @@ class Feature(Protocol):
         """The largest value seen in training."""
 
     @property
-    def categories(self) -> Sequence[str] | None:
-        """The words of a category, None for other columns."""
+    def categories(self) -> Sequence[Any] | None:
+        """The words of a category, or its whole numbers; None for other columns."""
 
     @property
     def missing(self) -> str:
         """Whether null is read: allow or refuse."""
+
+    @property
+    def unknown(self) -> str:
+        """Whether other categories are read: allow or refuse."""
 
     @property
     def is_number(self) -> bool:

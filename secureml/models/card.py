@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from secureml.models.artifact.version_files import ModelRefused
 
-Dtype = Literal["float", "integer", "category", "text", "boolean"]
+Dtype = Literal["float", "integer", "category", "text", "boolean", "date"]
 Scalar = str | int | float | bool
 # Keys that a card leaves out where there is nothing to say, and what that means.
 _OPTIONAL: dict[str, Any] = {
@@ -24,10 +24,20 @@ _OPTIONAL: dict[str, Any] = {
     "outputs": 0,
     "assessment": {},
 }
+_OPTIONAL_OF_FEATURE: dict[str, Any] = {"unknown": "refuse", "frame_dtype": ""}
 # What an array of numbers may be other than float64: as pandas would make one of the table.
-ARRAY_DTYPES = frozenset({"", "int64", "bool", "object"})
+ARRAY_DTYPES = frozenset({"", "int64", "bool", "object", "float32"})
+# What a column of a frame may be other than what pandas makes of a CSV file.
+_WHOLE = ("int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64")
+FRAME_DTYPES: dict[str, frozenset[str]] = {
+    "float": frozenset({"", "float32"}),
+    "integer": frozenset({"", "category", *_WHOLE}),
+    "category": frozenset({"", "category"}),
+    "text": frozenset({""}),
+    "boolean": frozenset({""}),
+    "date": frozenset({"", *(f"datetime64[{unit}]" for unit in ("s", "ms", "us", "ns"))}),
+}
 NUMBERS = frozenset({"float", "integer", "boolean"})
-_DTYPES = frozenset({*NUMBERS, "category", "text"})
 _KINDS = frozenset(
     ("classifier", "regressor", "outlier", "cluster", "density", "transformer", "other")
 )
@@ -49,8 +59,11 @@ class Feature:
     dtype: Dtype = "float"
     minimum: float | None = None
     maximum: float | None = None
-    categories: tuple[str, ...] | None = None
+    # Of a category, and of whole numbers that are one to pandas; in pandas' order there.
+    categories: tuple[str, ...] | tuple[int, ...] | None = None
     missing: Literal["refuse", "allow"] = "refuse"
+    unknown: Literal["refuse", "allow"] = "refuse"  # words of a category that are none of it
+    frame_dtype: str = ""  # the pandas dtype, where it is not the one that a CSV file gives
 
     @property
     def is_number(self) -> bool:
@@ -89,8 +102,9 @@ class Card:
     features: tuple[Feature, ...]
     classes: tuple[Scalar, ...] | None
     has_probabilities: bool
-    # What the model takes: an array (rows, columns), a frame, or its one column as (rows,).
-    container: Literal["array", "frame", "column"]
+    # What the model takes: an array (rows, columns), a frame, its one column as (rows,), or
+    # `mapping`: a list of objects, each with its names and values, without those that are missing.
+    container: Literal["array", "frame", "column", "mapping"]
     source: Literal["table", "none"]
     versions: Mapping[str, str]
     globals: tuple[str, ...]
@@ -124,6 +138,10 @@ class Card:
         for name in _OPTIONAL:
             if not raw[name]:
                 del raw[name]
+        for feature in raw["features"]:
+            for name, usual in _OPTIONAL_OF_FEATURE.items():
+                if feature[name] == usual:
+                    del feature[name]
         return json.dumps(raw, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -155,6 +173,9 @@ class Card:
 
 def _public_feature(feature: Feature) -> dict[str, Any]:
     public = {key: value for key, value in asdict(feature).items() if value is not None}
+    del public["frame_dtype"]  # how it reaches the model is no business of a client's
+    if feature.unknown == "refuse":
+        del public["unknown"]
     if feature.categories is not None:
         public["categories"] = list(feature.categories)
     return public
@@ -188,7 +209,7 @@ def _check(card: Card) -> None:
         (_DIGEST.fullmatch(card.source_digest) is not None, "source_digest"),
         (all(map(_PLUGIN_NAME.fullmatch, card.sections)), "sections"),
         (card.kind in _KINDS, "kind"),
-        (card.container in ("array", "frame", "column"), "container"),
+        (card.container in ("array", "frame", "column", "mapping"), "container"),
         (card.container != "column" or len(names) == 1, "container"),
         (card.source in ("table", "none"), "source"),
         (card.array_dtype in ARRAY_DTYPES, "array_dtype"),
@@ -213,19 +234,28 @@ def _check(card: Card) -> None:
 
 
 def _feature(raw: Any) -> Feature:
+    raw = {**_OPTIONAL_OF_FEATURE, **raw}
     _exact_keys(raw, {field.name for field in fields(Feature)}, "a feature")
     categories = raw["categories"]
     feature = Feature(**{**raw, "categories": None if categories is None else tuple(categories)})
     bounds = (feature.minimum, feature.maximum)
-    if feature.dtype not in _DTYPES or feature.missing not in ("refuse", "allow"):
-        raise ValueError("a feature's dtype or missing")
+    if feature.frame_dtype not in FRAME_DTYPES.get(feature.dtype, ()):
+        raise ValueError("a feature's dtype")
+    if {feature.missing, feature.unknown} - {"refuse", "allow"}:
+        raise ValueError("a feature's missing or unknown")
     if any(type(bound) not in (float, int, type(None)) for bound in bounds):
         raise ValueError("a feature's range")
-    if (feature.categories is not None) != (feature.dtype == "category") or any(
-        type(category) is not str for category in feature.categories or ()
+    _check_categories(feature)
+    return feature
+
+
+def _check_categories(feature: Feature) -> None:
+    kind = int if feature.dtype == "integer" else str
+    known = feature.dtype == "category" or (kind is int and feature.frame_dtype == "category")
+    if (feature.categories is not None) != known or any(
+        type(category) is not kind for category in feature.categories or ()
     ):
         raise ValueError("a feature's categories")
-    return feature
 
 
 def _golden(raw: Any) -> Golden:

@@ -39,6 +39,7 @@ _LARGE_EXPONENT = re.compile(rb"e\+?000")
 class Limits:
     """How large a JSON text may be: nesting levels, names in one object, bytes in one string.
 
+    A model's own names are always let in, and ``model_rows`` of its rows by name.
     ``gzip`` says whether a packed body is read at all, ``gzip_ratio`` how many bytes may come
     out of one.
     """
@@ -48,6 +49,7 @@ class Limits:
     string: int = 4096
     gzip: bool = False
     gzip_ratio: int = 100
+    model_rows: int = 50
 
 
 class _Duplicate(ValueError):

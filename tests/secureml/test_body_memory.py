@@ -9,7 +9,9 @@ import pytest
 
 from secureml import ConfigError, body_memory, settings
 from secureml.cli.nginx_files import application_conf
+from secureml.models.card import Feature
 from secureml.pipeline.proxy import Proxy
+from tests import made_card
 
 MIB = 1024**2
 
@@ -52,3 +54,23 @@ def test_attack_a_body_for_each_thread_does_not_fill_the_machine(read):
 def test_the_defaults_fit_the_smallest_machine(read):
     body_memory.check(read(""), lambda: 512 * MIB)
     assert body_memory.machine() >= 256 * MIB
+
+
+def many(count):
+    return made_card.card(*(Feature(f"column{place}") for place in range(count)))
+
+
+def test_a_model_of_many_columns_gets_room_for_fifty_of_its_rows(read):
+    found = read("")
+
+    assert body_memory.of_models(found, []) == found.body_limit
+    assert body_memory.of_models(found, [many(30)]) == found.body_limit
+    assert 50 * 5000 * 35 < body_memory.of_models(found, [many(30), many(5000)]) < 16 * MIB
+
+
+def test_attack_a_model_cannot_raise_it_beyond_all_bounds(read):
+    found = read("[payload]\nmodel_rows = 100000\n")
+
+    assert body_memory.of_models(found, [many(10_000)]) <= 64 * MIB
+    assert body_memory.largest(found, lambda: 512 * MIB) <= 512 * MIB
+    assert body_memory.of_models(read("[payload]\nmodel_rows = 0\n"), [many(5000)]) == MIB

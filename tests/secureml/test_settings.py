@@ -129,6 +129,7 @@ def test_the_database_lies_in_the_folder_whatever_its_name(tmp_path, name):
         (f"{LEAST}[payload]\ndepth = true\n", "payload", "depth"),
         (f"{LEAST}[payload]\nkeys = 0\n", "payload", "keys"),
         (f"{LEAST}[payload]\nkeys = 1.0\n", "payload", "keys"),
+        (f"{LEAST}[payload]\nmodel_rows = -1\n", "payload", "model_rows"),
         (f"{LEAST}[payload]\nstring = []\n", "payload", "string"),
         (f"{LEAST}[payload]\ngzip = 'yes'\n", "payload", "gzip"),
         (f"{LEAST}[payload]\ngzip = 1\n", "payload", "gzip"),

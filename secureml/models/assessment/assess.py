@@ -22,7 +22,8 @@ from secureml.models.assessment.oracle import AMOUNTS, LABELLED, Oracle
 from secureml.models.assessment.query_strategies import BETWEEN, RANGES, REAL, UNCERTAIN, Attacker
 from secureml.models.assessment.report import Report
 from secureml.models.rows.cells import RowsRefused
-from secureml.models.serving.handle import ModelFailed, ModelHandle
+from secureml.models.serving.handle import ModelHandle
+from secureml.models.serving.result import ModelFailed
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str], None]

@@ -129,7 +129,7 @@ def _cells(missing: Array, column: Array) -> Any:
     return zip(missing.tolist(), np.where(missing, 0, column).tolist(), strict=True)
 
 
-def _words(feature: Feature, column: Sequence[Any]) -> tuple[str, ...]:
+def _words(feature: Feature, column: Sequence[Any]) -> tuple[Any, ...]:
     """Return the words of a column; none of numbers and truth values."""
     if feature.categories is not None:
         return feature.categories

@@ -13,7 +13,7 @@ from secureml.models.card import Card
 from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.reader import RowReader
 from secureml.models.sealing.table_file import Table, TableFile, read_table
-from secureml.models.sealing.training_table import learn
+from secureml.models.sealing.training_table import texts_of, values_of
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,13 @@ def read_rows(file: TableFile, card: Card, target: str | None) -> TableRows:
             f"{file.name} has no column {absent[0]!r}", "give a table with the model's columns"
         )
     column = _answer_column(file.name, table, card, target)
-    values = [
-        learn(feature.name, table.columns[feature.name], feature.dtype)[1]
-        for feature in card.features
-    ]
+    values = [values_of(feature, table.columns[feature.name]) for feature in card.features]
     rows = list(zip(*values, strict=True))
     kept = _accepted(card, rows)
     answers = None
     if column is not None:
-        answers = _answers(card, [table.columns[column][place] for place in kept])
+        texts = texts_of(table.columns[column])
+        answers = _answers(card, [texts[place] for place in kept])
     return TableRows(tuple(rows[place] for place in kept), answers, len(rows) - len(kept))
 
 

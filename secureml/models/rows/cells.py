@@ -8,6 +8,8 @@ from typing import Any
 
 from secureml.kit.json_pointer import escape
 from secureml.models.card import Card, Feature
+from secureml.models.rows.dates import nothing, read_date
+from secureml.models.rows.whole_numbers import bounds_of
 
 LIMIT = 20
 Fault = tuple[str, str]
@@ -32,6 +34,7 @@ class CellReader:
     def __init__(self, card: Card) -> None:
         self._names = tuple(feature.name for feature in card.features)
         self._known = frozenset(self._names)
+        self._needed = tuple(f.name for f in card.features if f.missing == "refuse")
         exact = card.keeps_integers
         self._readers = tuple(_reader(feature, exact=exact) for feature in card.features)
 
@@ -67,12 +70,12 @@ class CellReader:
         if not self._known.issuperset(instance):
             # The unknown name is the client's own text, so the path ends at its row.
             faults.append((path, "unknown_feature"))
-        absent = [name for name in self._names if name not in instance]
+        absent = [name for name in self._needed if name not in instance]
         faults.extend((f"{path}/{escape(name)}", "missing_feature") for name in absent[:LIMIT])
         if absent:
             return []
         labels = [escape(name) for name in self._names]
-        return self._values([instance[name] for name in self._names], labels, path, faults)
+        return self._values([instance.get(name) for name in self._names], labels, path, faults)
 
     def _values(
         self, cells: list[Any], labels: list[str], path: str, faults: list[Fault]
@@ -89,14 +92,15 @@ class CellReader:
 def _reader(feature: Feature, *, exact: bool) -> Callable[[Any], Any]:
     read = _READERS[feature.dtype](feature)
     allowed = feature.missing == "allow"
-    if exact and feature.dtype == "integer" and not allowed:
+    if exact and feature.dtype == "integer" and not allowed and feature.categories is None:
         # With values missing the column is float64, as pandas has it.
-        read = _int64
+        read = _whole_within(*bounds_of(feature))
+    absent = nothing() if feature.dtype == "date" else _NAN
 
     def reader(cell: Any) -> Any:
         if cell is None:
             if allowed:
-                return _NAN
+                return absent
             raise _WrongCell("missing_value")
         return read(cell)
 
@@ -107,24 +111,31 @@ def _float(_: Feature) -> Callable[[Any], float]:
     return _number
 
 
-def _integer(_: Feature) -> Callable[[Any], float]:
+def _integer(feature: Feature) -> Callable[[Any], float]:
+    known = frozenset(feature.categories or ())
+
     def read(cell: Any) -> float:
         value = _number(cell)
         if not value.is_integer():
             raise _WrongCell("type")
+        if known and feature.unknown == "refuse" and value not in known:
+            raise _WrongCell("category")
         return value
 
     return read
 
 
-def _int64(cell: Any) -> int:
-    if not _number(cell).is_integer():
-        raise _WrongCell("type")
-    value = int(cell)
-    if not -(2**63) <= value < 2**63:
-        # Training saw 64 bits, so this lies beyond its range.
-        raise _WrongCell("above_maximum" if value > 0 else "below_minimum")
-    return value
+def _whole_within(least: int, most: int) -> Callable[[Any], int]:
+    def read(cell: Any) -> int:
+        if not _number(cell).is_integer():
+            raise _WrongCell("type")
+        value = int(cell)
+        if not least <= value <= most:
+            # Training saw no more bits, so this lies beyond its range.
+            raise _WrongCell("above_maximum" if value > 0 else "below_minimum")
+        return value
+
+    return read
 
 
 def _number(cell: Any) -> float:
@@ -153,6 +164,8 @@ def _text(_: Feature) -> Callable[[Any], str]:
 
 
 def _category(feature: Feature) -> Callable[[Any], str]:
+    if feature.unknown == "allow":
+        return _string
     known = frozenset(feature.categories or ())
 
     def read(cell: Any) -> str:
@@ -169,10 +182,21 @@ def _string(cell: Any) -> str:
     return cell
 
 
+def _date(_: Feature) -> Callable[[Any], Any]:
+    def read(cell: Any) -> Any:
+        try:
+            return read_date(_string(cell))
+        except ValueError:
+            raise _WrongCell("date") from None
+
+    return read
+
+
 _READERS: dict[str, Callable[[Feature], Callable[[Any], Any]]] = {
     "float": _float,
     "integer": _integer,
     "boolean": _boolean,
     "text": _text,
     "category": _category,
+    "date": _date,
 }

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from secureml.models.card import Feature
+from secureml.models.rows.dates import nothing, read_date
+from secureml.models.rows.whole_numbers import bounds_of
 
 Column = Sequence[Any]
 Array = np.ndarray[Any, Any]
@@ -28,13 +30,18 @@ def column_reader(feature: Feature, *, keeps_integers: bool = False) -> Reader:
     Numbers are float64; whole ones that are never missing int64 where ``keeps_integers``.
     """
     missing = {_NOTHING} if feature.missing == "allow" else set()
+    if feature.dtype == "integer" and feature.categories is not None:
+        return _whole_categories(feature)
     if keeps_integers and feature.dtype == "integer" and not missing:
-        return _integers
+        return _integers(*bounds_of(feature))
     if feature.dtype in ("float", "integer"):
         return _numbers(frozenset({int, float} | missing), whole=feature.dtype == "integer")
     if feature.dtype == "boolean":
         return _words(frozenset({bool} | missing), None)
-    known = None if feature.categories is None else frozenset((*feature.categories, None))
+    if feature.dtype == "date":
+        return _dates(frozenset({str} | missing))
+    open_ended = feature.categories is None or feature.unknown == "allow"
+    known = None if open_ended else frozenset((*(feature.categories or ()), None))
     return _words(frozenset({str} | missing), known)
 
 
@@ -55,16 +62,50 @@ def _numbers(kinds: frozenset[type], *, whole: bool) -> Reader:
     return read
 
 
-def _integers(column: Column) -> Array | None:
-    kinds = set(map(type, column))
-    if not kinds <= _NUMBER_TYPES:
-        return None
-    if kinds != {int}:
-        # JSON has one kind of number: 3.0 is 3. What is not whole, or not finite, is a fault.
-        if not all(type(cell) is int or cell.is_integer() for cell in column):
+def _integers(least: int, most: int) -> Reader:
+    def read(column: Column) -> Array | None:
+        kinds = set(map(type, column))
+        if not kinds <= _NUMBER_TYPES:
             return None
-        column = [int(cell) for cell in column]
-    return np.array(column, dtype=np.int64)
+        if kinds != {int}:
+            # JSON has one kind of number: 3.0 is 3. What is not whole, or not finite, is a fault.
+            if not all(type(cell) is int or cell.is_integer() for cell in column):
+                return None
+            column = [int(cell) for cell in column]
+        values = np.array(column, dtype=np.int64)
+        return values if least <= values.min() and values.max() <= most else None
+
+    return read
+
+
+def _whole_categories(feature: Feature) -> Reader:
+    numbers = _numbers(
+        frozenset({int, float} | ({_NOTHING} if feature.missing == "allow" else set())), whole=True
+    )
+    known = np.array(feature.categories or (), dtype=np.float64)
+
+    def read(column: Column) -> Array | None:
+        values: Array | None = numbers(column)
+        if values is None or feature.unknown == "allow":
+            return values
+        return values if (np.isin(values, known) | np.isnan(values)).all() else None
+
+    return read
+
+
+def _dates(kinds: frozenset[type]) -> Reader:
+    absent = nothing()
+
+    def read(column: Column) -> Array | None:
+        if not set(map(type, column)) <= kinds:
+            return None
+        try:
+            found = [absent if cell is None else read_date(cell) for cell in column]
+        except ValueError:
+            return None
+        return np.array(found, dtype="datetime64[us]")
+
+    return read
 
 
 def _words(kinds: frozenset[type], known: frozenset[Any] | None) -> Reader:

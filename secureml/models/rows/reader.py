@@ -19,6 +19,7 @@ import numpy as np
 from secureml.models.card import NUMBERS, Card, Feature
 from secureml.models.rows.cells import CellReader, RowsRefused
 from secureml.models.rows.columns import ColumnReader
+from secureml.models.rows.frames import FrameMaker, number_dtype
 
 Rows = np.ndarray[Any, Any]
 _ROW_KINDS = ({list}, {dict})
@@ -40,13 +41,11 @@ class RowReader:
             dtype=np.intp,
         )
         self._plain = (
-            all(
-                feature.dtype in ("float", "integer") and feature.missing == "refuse"
-                for feature in card.features
-            )
+            all(feature.dtype in ("float", "integer") for feature in card.features)
             and card.container == "array"
-            and not card.array_dtype
+            and card.array_dtype in ("", "float32")
         )
+        self._optional = {f.name: None for f in card.features if f.missing == "allow"}
         numeric = all(feature.dtype in NUMBERS for feature in card.features)
         self._dtype = np.dtype(card.array_dtype or (np.float64 if numeric else object))
         self._columns = ColumnReader(card.features, keeps_integers=card.keeps_integers)
@@ -68,19 +67,29 @@ class RowReader:
     def _read_at_once(self, instances: list[Any]) -> Rows | None:
         """Return the rows when every one is as it should be, None when one is not."""
         kinds = set(map(type, instances))
-        if kinds not in _ROW_KINDS or set(map(len, instances)) != {self._width}:
+        if kinds not in _ROW_KINDS:
             return None
+        if set(map(len, instances)) != {self._width}:
+            if kinds != {dict} or not self._optional:
+                return None
+            # What may be missing may be left out. Names that are none are found by the picking.
+            instances = [{**self._optional, **instance} for instance in instances]
         try:
             if kinds == {dict}:
-                instances = list(map(self._pick, instances))
-            if self._plain:
-                return self._numbers(instances)
+                instances = self._picked(instances)
+            rows = self._numbers(instances) if self._plain else None
         except (KeyError, OverflowError):
             return None
-        if len(instances) < _FEW:
-            return None
+        if rows is not None or len(instances) < _FEW or (self._plain and not self._optional):
+            return rows
         columns = self._columns.read(instances)
         return None if columns is None else self._build(columns, len(instances))
+
+    def _picked(self, instances: list[Any]) -> list[Any]:
+        """Return objects as rows; raises KeyError where one has other names."""
+        if set(map(len, instances)) != {self._width}:
+            raise KeyError("names")
+        return list(map(self._pick, instances))
 
     def _numbers(self, instances: list[Any]) -> Rows | None:
         cells = list(chain.from_iterable(instances))
@@ -88,7 +97,9 @@ class RowReader:
         if not _NUMBER_TYPES.issuperset(map(type, cells)) or not math.isfinite(sum(cells)):
             return None
         rows = np.array(cells, dtype=np.float64).reshape(len(instances), self._width)
-        return rows if self._whole_enough(rows) else None
+        if not self._whole_enough(rows):
+            return None
+        return rows if self._dtype == np.float64 else rows.astype(self._dtype)
 
     def _whole_enough(self, rows: Rows) -> bool:
         if not self._whole.size:
@@ -105,58 +116,36 @@ class RowReader:
         return rows
 
 
-class FrameMaker:
-    """Makes pandas frames with the dtypes that pandas gives the table the card was learned from.
-
-    A whole number stays one: text that is made of it must say "3" and not "3.0". Where values
-    are missing pandas makes float64 of whole numbers and objects of truth values, and so do we,
-    whether or not one is missing in this request.
-    """
-
-    def __init__(self, card: Card) -> None:
-        # Here and not above: pandas is wanted by these models only.
-        import pandas as pd  # noqa: PLC0415
-
-        self._pandas = pd
-        self._names = [feature.name for feature in card.features]
-        words = pd.Series(["a"]).dtype  # `str` since pandas 3, `object` before
-        self._dtypes = [_pandas_dtype(feature, words) for feature in card.features]
-
-    def make(self, columns: Sequence[Any]) -> Any:
-        """Return a frame of the card's columns in the card's order."""
-        parts = zip(self._names, columns, self._dtypes, strict=True)
-        return self._pandas.DataFrame(
-            {
-                name: self._pandas.Series(
-                    column if isinstance(column, np.ndarray) else list(column), dtype=dtype
-                )
-                for name, column, dtype in parts
-            }
-        )
-
-
-def _pandas_dtype(feature: Feature, words: Any) -> Any:
-    if feature.dtype not in NUMBERS:
-        return words
-    if feature.missing == "allow":
-        return "object" if feature.dtype == "boolean" else "float64"
-    return {"boolean": "bool", "integer": "int64"}.get(feature.dtype, "float64")
-
-
 def given_to(card: Card, rows: Any) -> Any:
-    """Return rows as the model of a card takes them: a model of texts takes its column alone."""
+    """Return rows as the model of a card takes them.
+
+    A model of texts takes its column alone, one of objects a list of them, without what is
+    missing.
+    """
+    if type(rows) is list:
+        return rows  # such objects already
+    if card.container == "mapping":
+        names = [feature.name for feature in card.features]
+        return [
+            {name: cell for name, cell in zip(names, row, strict=True) if not _is_nan(cell)}
+            for row in rows.tolist()
+        ]
     if card.container != "column":
         return rows
     return rows[:, 0] if isinstance(rows, np.ndarray) else rows.iloc[:, 0]
 
 
+def _is_nan(cell: Any) -> bool:
+    return isinstance(cell, float) and math.isnan(cell)
+
+
 def array_dtype(features: Sequence[Feature]) -> str:
     """Return what pandas makes an array of these columns of, as a card's ``array_dtype``."""
-    kinds = {"boolean" if f.dtype == "boolean" else str(_pandas_dtype(f, None)) for f in features}
+    kinds = {"boolean" if f.dtype == "boolean" else str(number_dtype(f)) for f in features}
     if any(feature.dtype not in NUMBERS for feature in features):
         return ""  # objects, as any array with words in it
-    if kinds == {"int64"}:
-        return "int64"
+    if kinds in ({"int64"}, {"float32"}):
+        return next(iter(kinds))
     if "boolean" not in kinds:
         return ""
     plain = kinds == {"boolean"} and all(feature.missing == "refuse" for feature in features)

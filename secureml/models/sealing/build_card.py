@@ -4,37 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 from sklearn.compose import ColumnTransformer
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.card import NUMBERS, OUTPUT_LIMIT, Card, Dtype, Feature, Golden, Scalar
+from secureml.models.card import NUMBERS, OUTPUT_LIMIT, Card, Feature, Golden, Scalar
 from secureml.models.card_section import Training
 from secureml.models.rows.reader import RowReader, array_dtype
+from secureml.models.sealing.accepted_rows import RowOptions, accept_more
 from secureml.models.sealing.answers import add_answers, ask, first_unfit
 from secureml.models.sealing.estimator_shape import (
     kind_of,
     method_of,
     refuse,
     takes_column,
-    takes_texts,
+    takes_mapping,
     width_of,
 )
 from secureml.models.sealing.missing_words import check_words, explained, words_for_missing
+from secureml.models.sealing.model_columns import ModelColumns, columns_of
+from secureml.models.sealing.pandas_reading import PandasReading
 from secureml.models.sealing.reader_comparison import compare, compare_alone
-from secureml.models.sealing.table_file import TableFile, read_table
-from secureml.models.sealing.table_notes import notes
-from secureml.models.sealing.training_table import choose_columns, learn, read_dtypes
+from secureml.models.sealing.table_file import TableFile
+from secureml.models.sealing.table_notes import acceptance_notes, notes
 from secureml.models.serving.estimator_traits import estimator_type
 from secureml.models.serving.verification import classes_of, versions_here
 from secureml.models.unpickling.allowlist import builtin_names
 from secureml.models.unpickling.graph import parts
 
-GOLDEN_ROWS = 20
 _NO_GOLDEN = Golden((), (), None)
 
 
@@ -65,14 +64,21 @@ class Learned(NamedTuple):
     notes: tuple[str, ...]
 
 
-class _Table(NamedTuple):
-    """What a table says: columns in the model's order, as values and as text."""
+@dataclass(frozen=True)
+class TableOptions:
+    """What is said of a table: the column of answers, types of columns by name, and its rows."""
 
-    features: tuple[Feature, ...]
-    golden: list[tuple[Any, ...]]
-    columns: dict[str, list[Any]]
-    cells: dict[str, list[str]]
-    dtypes: Mapping[str, Dtype]  # what is said of columns, and what the model itself says
+    target: str | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
+    rows: RowOptions = field(default_factory=RowOptions)
+
+
+class _Answered(NamedTuple):
+    """A card with its golden rows, the digest of their answers, and how its table is read."""
+
+    card: Card
+    answers: str
+    columns: ModelColumns
 
 
 def learn_model(
@@ -81,36 +87,79 @@ def learn_model(
     names: frozenset[str],
     *,
     data: TableFile | None,
-    target: str | None,
-    dtypes: Mapping[str, str] = MappingProxyType({}),
+    options: TableOptions = TableOptions(),
     read_again: bool = True,
 ) -> Learned:
     """Return what is learned of an estimator; raises ModelRefused when it cannot be served.
 
-    ``names`` are those its data form asks for, ``dtypes`` what is said of columns by name. With
-    ``read_again`` every row is also compared with its reading by pandas.
+    ``names`` are those its data form asks for. With ``read_again`` every row is also compared with
+    its reading by pandas.
     """
     method_of(estimator)  # what has none is told so before anything else
     width, own_code = width_of(estimator), not names <= builtin_names()
-    table = _features(estimator, width, data, target, dtypes)
+    columns = columns_of(estimator, width, data, options.target, options.types)
     _demand_table(estimator, needed=own_code and data is None)
-    card = replace(
-        _blank_card(subject, estimator, table.features, own_code=own_code),
-        source="none" if data is None else "table",
-        globals=tuple(sorted(names)),
-    )
-    words = words_for_missing(table.features, table.cells)
+    words = words_for_missing(columns.features, columns.texts())
     if not own_code:
         check_words(estimator, words)
     with explained(words):
-        card, answers = _answered(card, estimator, table.golden)
+        first = _first_reading(subject, estimator, columns, names, own_code=own_code)
+        found = _with_more(first, estimator, options.rows, own_code=own_code)
+        card, answers, columns = found
         if data is not None:
             if own_code:
-                compare_alone(card, estimator, table.golden)
-            again = data if read_again else None
-            answers += compare(card, estimator, table.columns, again, table.dtypes)
-    training = Training(card, estimator, table.columns)
-    return Learned(card, answers, training, tuple(notes(card.features, table.cells)))
+                compare_alone(card, estimator, columns.golden)
+            again = PandasReading(data, columns.dialect, columns.types) if read_again else None
+            answers += compare(card, estimator, columns.values, again)
+    told = (
+        *columns.notes,
+        *acceptance_notes(first.card.features, card.features),
+        *notes(card.features, columns.texts()),
+    )
+    return Learned(card, answers, Training(card, estimator, columns.values), told)
+
+
+def _first_reading(
+    subject: Subject,
+    estimator: Any,
+    columns: ModelColumns,
+    names: frozenset[str],
+    *,
+    own_code: bool,
+) -> _Answered:
+    """Return the first reading of the columns that the model answers.
+
+    Raises ModelRefused for the plain one where it answers none.
+    """
+    refused: ModelRefused | None = None
+    for reading in columns.readings():
+        card = replace(
+            _blank_card(subject, estimator, reading.features, own_code=own_code),
+            source="table" if columns.cells else "none",
+            globals=tuple(sorted(names)),
+        )
+        try:
+            return _Answered(*_answered(card, estimator, reading.golden), reading)
+        except ModelRefused as error:
+            if error.__cause__ is None:  # it answers, and what it says cannot be served
+                raise
+            refused = refused or error
+    assert refused is not None  # noqa: S101 - there is one reading at least
+    raise refused
+
+
+def _with_more(
+    found: _Answered, estimator: Any, options: RowOptions, *, own_code: bool
+) -> _Answered:
+    """Return a card that takes all that the model answers, unless its answers change by that."""
+    card, columns = found.card, found.columns
+    features = accept_more(
+        card, estimator, columns.golden, options, columns.stated, own_code=own_code
+    )
+    if features == card.features:
+        return found
+    more, answers = _answered(replace(card, features=features), estimator, columns.golden)
+    return found if answers != found.answers else _Answered(more, answers, columns)
 
 
 def _blank_card(
@@ -141,10 +190,6 @@ def _blank_card(
     )
 
 
-def _has_probabilities(estimator: Any) -> bool:
-    return estimator_type(estimator) == "classifier" and hasattr(estimator, "predict_proba")
-
-
 def _demand_table(estimator: Any, *, needed: bool) -> None:
     if needed and getattr(estimator, "feature_names_in_", None) is not None:
         # Code of one's own may tell 3 from 3.0, and only the table knows which it was given.
@@ -164,58 +209,20 @@ def _classes(estimator: Any) -> tuple[Scalar, ...] | None:
     return classes
 
 
-def _features(
-    estimator: Any,
-    width: int,
-    data: TableFile | None,
-    target: str | None,
-    dtypes: Mapping[str, str],
-) -> _Table:
-    """Return the columns, the golden rows, and all values of the table if there is one."""
-    fitted = getattr(estimator, "feature_names_in_", None)
-    names = None if fitted is None else [str(name) for name in fitted]
-    if data is None:
-        read_dtypes(dtypes, {})
-        plain = tuple(Feature(name) for name in names or [f"x{i}" for i in range(width)])
-        if takes_texts(estimator):
-            raise refuse(
-                "the model takes texts, and which ones is known from a table alone",
-                "give the table it was fitted on with --data: one column of texts, and the answers",
-            )
-        return _Table(plain, _made_up(width), {}, {}, {})
-    table = read_table(data)
-    columns = choose_columns(table, target, names, width, classes_of(estimator))
-    # A column of few texts is one of categories, but not to a model that takes texts apart.
-    texts = dict.fromkeys(columns, "text") if takes_texts(estimator) else {}
-    dtypes_given = read_dtypes({**texts, **dtypes}, columns)
-    learned = [learn(name, cells, dtypes_given.get(name)) for name, cells in columns.items()]
-    # Spread over the table, ends included: tables are often sorted by their answer.
-    chosen = sorted({round(index) for index in np.linspace(0, table.length - 1, GOLDEN_ROWS)})
-    rows = [tuple(values[row] for _, values in learned) for row in chosen]
-    features = tuple(feature for feature, _ in learned)
-    values = {feature.name: found for feature, found in learned}
-    return _Table(features, rows, values, columns, dtypes_given)
-
-
-def _made_up(width: int) -> list[tuple[Any, ...]]:
-    # Not random: the same model sealed twice has the same golden rows.
-    return [
-        tuple(((row * 7 + column * 3) % 11 - 5) * 10.0 ** (row % 4 - 1) for column in range(width))
-        for row in range(GOLDEN_ROWS)
-    ]
-
-
 def _container(
     estimator: Any, features: tuple[Feature, ...], *, own_code: bool
-) -> Literal["array", "frame", "column"]:
+) -> Literal["array", "frame", "column", "mapping"]:
     if takes_column(estimator):
         return "column"
+    if takes_mapping(estimator):
+        return "mapping"
     if getattr(estimator, "feature_names_in_", None) is None:
         return "array"
     by_name = any(isinstance(part, ColumnTransformer) for part in parts(estimator))
     words = any(feature.dtype not in NUMBERS for feature in features)
+    kept = any(feature.frame_dtype for feature in features)
     # Code of one's own was given a frame, and may ask it for its columns.
-    return "frame" if by_name or words or own_code else "array"
+    return "frame" if by_name or words or kept or own_code else "array"
 
 
 def _answered(card: Card, estimator: Any, rows: list[tuple[Any, ...]]) -> tuple[Card, str]:
@@ -277,5 +284,5 @@ def _raises(card: Card, error: Exception) -> ModelRefused:
         f"its columns are read as {columns}",
         "ask the model in Python about pandas.read_csv of this table: where that raises, too, the "
         "model was fitted on something else; where a column was read with a dtype of its own, "
-        "say so with --dtype COLUMN=DTYPE",
+        "say so with --types COLUMN=TYPE",
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from secureml.confinement import run as confinement
 from secureml.confinement.limits import GIB, MIB, Limits
@@ -60,38 +60,41 @@ class Confined:
     def __call__(self, conversion: Conversion, source: Source, result: Path) -> Sequence[str]:
         """Write the result of `conversion.convert` to a new file."""
         packages = own_modules(conversion.allow)
-        with _opened(conversion.encode()) as order, _opened(source.table) as table:
+        with opened(conversion.encode()) as order, opened(source.table) as table:
             inputs = {"order": order, "model": source.model}
             if source.table is not None:
                 inputs["table"] = table
             job = confinement.Job(_WORK, inputs=inputs, packages=packages)
-            try:
-                outcome = confinement.run(
-                    job,
-                    limits=self._limits(source),
-                    output=result,
-                    required=() if self.unconfined_too else confinement.MINIMUM,
-                    switch=SWITCH,
-                )
-            except ConfinementUnavailable as error:
-                raise ModelRefused("confinement", *str(error).rsplit("; fix: ", 1)) from None
-            except ConfinementError as error:
-                raise ModelRefused(
-                    "confinement", str(error), "this is a fault of SecureML: please report it"
-                ) from None
-        if not outcome.ok:
-            raise ModelRefused("confinement", outcome.explain("the model file"), _way_out(outcome))
+            size = os.fstat(source.model).st_size
+            memory = _FOR_MODEL * size + _FOR_TABLE * len(source.table or b"")
+            outcome = self.run(job, memory, result, "the model file")
         return list(dict.fromkeys(refusal.attempt() for refusal in outcome.refusals))
 
-    def _limits(self, source: Source) -> Limits:
-        size, rows = os.fstat(source.model).st_size, len(source.table or b"")
-        memory = self.memory or 2 * GIB + _FOR_MODEL * size + _FOR_TABLE * rows
-        return Limits(
-            memory=memory,
+    def run(self, job: confinement.Job, memory: int, output: Path | BinaryIO, what: str) -> Outcome:
+        """Have a job done within the limits; ``memory`` is what it takes beside the libraries.
+
+        Raises ModelRefused that tells of ``what`` was read.
+        """
+        limits = Limits(
+            memory=self.memory or 2 * GIB + memory,
             processor=self.seconds,
             wall=_WALL * self.seconds,
             output=MODEL_LIMIT + 64 * MIB,
         )
+        required = () if self.unconfined_too else confinement.MINIMUM
+        try:
+            outcome = confinement.run(
+                job, limits=limits, output=output, required=required, switch=SWITCH
+            )
+        except ConfinementUnavailable as error:
+            raise ModelRefused("confinement", *str(error).rsplit("; fix: ", 1)) from None
+        except ConfinementError as error:
+            raise ModelRefused(
+                "confinement", str(error), "this is a fault of SecureML: please report it"
+            ) from None
+        if not outcome.ok:
+            raise ModelRefused("confinement", outcome.explain(what), _way_out(outcome))
+        return outcome
 
 
 def _way_out(outcome: Outcome) -> str:
@@ -101,17 +104,17 @@ def _way_out(outcome: Outcome) -> str:
 
 
 @contextmanager
-def _opened(content: bytes | None) -> Iterator[int]:
+def opened(content: bytes | None) -> Iterator[int]:
     """Yield a descriptor that a content is read from."""
     with tempfile.TemporaryFile() as file:
         file.write(content or b"")
         file.flush()
         # Opened anew: the child's must not be one that can be written.
-        opened = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield opened
+        yield descriptor
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
 def work(given: Work) -> None:

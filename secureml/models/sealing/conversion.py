@@ -17,7 +17,8 @@ from typing import Any, BinaryIO, NamedTuple
 from secureml.kit.strict_json import loads_object
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.data_form import writer
-from secureml.models.sealing.build_card import Learned, Subject, learn_model
+from secureml.models.sealing.accepted_rows import RowOptions
+from secureml.models.sealing.build_card import Learned, Subject, TableOptions, learn_model
 from secureml.models.sealing.table_file import TableFile
 from secureml.models.unpickling.advice import check_requested
 from secureml.models.unpickling.allowlist import allowed_names, builtin_names, never
@@ -38,7 +39,8 @@ class Conversion:
     """What is converted: a version of a name, and what is said of its file and its table.
 
     ``allow`` are names allowed beside the built-in ones, ``settings_file`` where that list stands;
-    ``table`` is what messages call the table, None where there is none.
+    ``table`` is what messages call the table, None where there is none; ``csv`` what is said of how
+    it is written, ``missing`` and ``unknown`` what is said of rows (see `RowOptions`).
     """
 
     name: str
@@ -47,9 +49,12 @@ class Conversion:
     source_digest: str
     table: str | None = None
     target: str | None = None
-    dtypes: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     settings_file: str = ""
+    csv: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Return the bytes that `decode` reads."""
@@ -60,6 +65,10 @@ class Conversion:
         """Read what `encode` wrote."""
         raw = json.loads(data)
         return cls(**{**raw, "allow": tuple(raw["allow"])})
+
+    def options(self) -> TableOptions:
+        """Return what is said of the table and its rows."""
+        return TableOptions(self.target, self.types, RowOptions(self.missing, self.unknown))
 
     def subject(self, digest: str) -> Subject:
         """Return what the card of a data form with this SHA-256 is of."""
@@ -113,15 +122,16 @@ def learn(
     read_again: bool = True,
 ) -> Learned:
     """Return what is learned of an estimator; raises ModelRefused, whatever the estimator does."""
-    data = None if table is None else TableFile(conversion.table or "the table", table)
+    data = (
+        None if table is None else TableFile(conversion.table or "the table", table, conversion.csv)
+    )
     try:
         return learn_model(
             conversion.subject(digest),
             estimator,
             names,
             data=data,
-            target=conversion.target,
-            dtypes=conversion.dtypes,
+            options=conversion.options(),
             read_again=read_again,
         )
     except (ModelRefused, MemoryError):

@@ -6,6 +6,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import FeatureUnion
@@ -48,7 +49,10 @@ def method_of(estimator: Any) -> str:
 
 
 def width_of(estimator: Any) -> int:
-    """Return how many columns an estimator takes; raises ModelRefused where it does not say."""
+    """Return how many columns an estimator takes; raises ModelRefused where it does not say.
+
+    0 for one that takes objects: their names are as many as its table says.
+    """
     width = getattr(estimator, "n_features_in_", None)
     if isinstance(width, int) and width > 0:
         return width
@@ -56,11 +60,17 @@ def width_of(estimator: Any) -> int:
         raise refuse(f"the {type(estimator).__name__} is not fitted", "fit it, then write it")
     if takes_column(estimator):
         return 1
-    kind = type(_first(estimator)).__name__
+    if takes_mapping(estimator):
+        return 0
+    kind = type(first_step(estimator)).__name__
+    if kind == "FeatureHasher":
+        raise refuse(
+            "the FeatureHasher takes lists of texts or of pairs, which are no rows of columns",
+            'give it objects: FeatureHasher(input_type="dict"), each name with its value',
+        )
     raise refuse(
         f"{kind} does not say how many columns it takes (it has no n_features_in_)",
-        "put it behind a step that does, or set n_features_in_ in fit() where the class is yours; "
-        "rows of names and values (DictVectorizer, FeatureHasher) are not served",
+        "put it behind a step that does, or set n_features_in_ in fit() where the class is yours",
     )
 
 
@@ -74,21 +84,30 @@ def _is_fitted(estimator: Any) -> bool:
 
 def takes_column(estimator: Any) -> bool:
     """Tell whether a model takes one column as it is: texts, or the numbers of an isotonic one."""
-    first = _first(estimator)
+    first = first_step(estimator)
     return takes_texts(estimator) or (
         isinstance(first, IsotonicRegression) and hasattr(first, "X_thresholds_")
     )
 
 
+def takes_mapping(estimator: Any) -> bool:
+    """Tell whether a row of a model is an object of names and values."""
+    first = first_step(estimator)
+    if isinstance(first, FeatureHasher):
+        return bool(first.input_type == "dict")
+    return isinstance(first, DictVectorizer) and hasattr(first, "feature_names_")
+
+
 def takes_texts(estimator: Any) -> bool:
     """Tell whether a model takes texts apart, and no table of columns."""
-    first = _first(estimator)
+    first = first_step(estimator)
     if isinstance(first, FeatureUnion):
         return all(takes_texts(part) for _, part in first.transformer_list)
     return isinstance(first, (CountVectorizer, HashingVectorizer))
 
 
-def _first(estimator: Any) -> Any:
+def first_step(estimator: Any) -> Any:
+    """Return what a row reaches first: the first step of a pipeline, or the estimator itself."""
     steps, last = unrolled(estimator)
     return (*steps, last)[0]
 

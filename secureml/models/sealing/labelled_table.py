@@ -19,7 +19,7 @@ from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.reader import RowReader
 from secureml.models.sealing.answers import Answers, ask, first_unfit
 from secureml.models.sealing.table_file import Table, TableFile, read_table
-from secureml.models.sealing.training_table import learn
+from secureml.models.sealing.training_table import texts_of, values_of
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,10 @@ class LabelledReader:
 
     def _read(self, table: Table, digest: str) -> Labelled:
         target = _answer_column(table, self.card.features, self.target)
-        columns = [_values(feature, table) for feature in self.card.features]
-        answers = _answers(self.card, target, table.columns[target])
+        columns = [
+            values_of(feature, table.columns[feature.name]) for feature in self.card.features
+        ]
+        answers = _answers(self.card, target, texts_of(table.columns[target]))
         rows = list(zip(*columns, strict=True))
         given = self._given(rows)
         found = self._ask(given)
@@ -98,10 +100,6 @@ def _answer_column(table: Table, features: Sequence[Feature], target: str | None
             "name the column of the answers with --target",
         )
     return target
-
-
-def _values(feature: Feature, table: Table) -> list[Any]:
-    return learn(feature.name, table.columns[feature.name], feature.dtype)[1]
 
 
 def _answers(card: Card, target: str, cells: Sequence[str]) -> list[Any]:

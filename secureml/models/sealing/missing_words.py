@@ -16,7 +16,7 @@ from sklearn.impute import SimpleImputer
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import Feature
-from secureml.models.sealing.training_table import MISSING
+from secureml.models.sealing.table_file import MISSING
 from secureml.models.unpickling.graph import parts
 
 _EXAMPLES = 3

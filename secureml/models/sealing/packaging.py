@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,13 @@ from secureml.models.data_form import reader
 from secureml.models.sealing.confined_conversion import Confined, Converter, Source
 from secureml.models.sealing.conversion import Conversion, Converted, check_same, learn, take
 from secureml.models.sealing.labelled_table import LabelledReader
+from secureml.models.sealing.parquet_table import confined_columns, is_parquet
 from secureml.models.sealing.table_file import TableFile
 from secureml.models.serving.model_folder import check_name
 from secureml.models.serving.registry import Registry
 from secureml.models.serving.verification import Verifier, check_names, prove
 
+TableReader = Callable[[str, bytes], bytes]
 _MOST_ATTEMPTS = 3  # how many are told
 # Returns what the card says of what the model gives away.
 Assessor = Callable[[Card, Training], dict[str, Any]]
@@ -64,18 +67,22 @@ class Sealed:
 class Order:
     """What to seal: a model file, its name, and what is known of its table.
 
-    ``dtypes`` is what is said of columns, by name; ``options`` what is given to the card
-    sections of plugins; ``use`` has the version serve from the next start, as the first version of
-    a name does anyway.
+    ``types`` is what is said of columns, by name, ``csv`` how a CSV table is written, ``missing``
+    and ``unknown`` what is said of rows (see `RowOptions`); ``options`` is what is given to the
+    card sections of plugins; ``use`` has the version serve from the next start, as the first
+    version of a name does anyway.
     """
 
     model_path: Path
     name: str
     data: Path | None = None
     target: str | None = None
-    dtypes: Mapping[str, str] = field(default_factory=dict)
+    types: Mapping[str, str] = field(default_factory=dict)
     options: Options = field(default_factory=dict)
     use: bool = False
+    csv: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ class SealTarget:
     """Where it is sealed, and what the start that will load it demands.
 
     ``allow`` and ``verifiers`` are that start's own, ``settings_file`` is where its list stands;
-    ``sections`` are what plugins add to the card; ``convert`` reads the model file; ``assess``
+    ``sections`` are what plugins add to the card; ``convert`` reads the model file, and
+    ``read_parquet`` makes typed columns of a Parquet file, given its name and contents; ``assess``
     measures what the model gives away, None leaves that out.
     """
 
@@ -95,6 +103,7 @@ class SealTarget:
     sections: Sections = field(default_factory=dict)
     settings_file: str = ""
     convert: Converter = field(default_factory=Confined)
+    read_parquet: TableReader = field(default_factory=lambda: partial(confined_columns, Confined()))
     assess: Assessor | None = None
 
 
@@ -119,7 +128,7 @@ def seal(order: Order, target: SealTarget) -> Sealed:
         registry.undo(name, version)
         leave()
 
-    with _given(order) as (model, table):
+    with _given(order, target) as (model, table):
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         try:
             conversion = _conversion(order, target, version, _digest(model))
@@ -137,9 +146,11 @@ def seal(order: Order, target: SealTarget) -> Sealed:
 
 
 @contextlib.contextmanager
-def _given(order: Order) -> Iterator[tuple[int, bytes | None]]:
+def _given(order: Order, target: SealTarget) -> Iterator[tuple[int, bytes | None]]:
     """Yield the model file, open for reading, and the contents of the table."""
     table = None if order.data is None else TableFile.load(order.data).content
+    if table is not None and is_parquet(table):
+        table = target.read_parquet(str(order.data), table)
     model = open_model_file(order.model_path)
     try:
         yield model, table
@@ -162,7 +173,10 @@ def _conversion(order: Order, target: SealTarget, version: str, digest: str) -> 
         source_digest=digest,
         table=None if order.data is None else str(order.data),
         target=order.target,
-        dtypes=order.dtypes,
+        types=order.types,
+        csv=order.csv,
+        missing=order.missing,
+        unknown=order.unknown,
         allow=tuple(sorted(target.allow)),
         settings_file=target.settings_file,
     )
@@ -179,6 +193,7 @@ def _made(conversion: Conversion, source: Source, order: Order, target: SealTarg
         card_bytes = card.to_json()
         _write(draft / CARD_FILE, card_bytes)
         _write(draft / SIGNATURE_FILE, signature.sign(form, card_bytes, target.key))
+        del form  # the same bytes are read from disk again
         draft.chmod(0o750)
         artifact = read_artifact(draft, conversion.name, conversion.version)
         verifiers = [_believes(target.key), *target.verifiers]

@@ -8,7 +8,6 @@ whoever trained the model most likely did, and every row must have the same answ
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.card import Card, Dtype
+from secureml.models.card import Card
 from secureml.models.rows.reader import RowReader
 from secureml.models.sealing.answers import Answers, add_answers, ask, first_unfit
-from secureml.models.sealing.table_file import TableFile
+from secureml.models.sealing.pandas_reading import PandasReading
 
 _BATCH = 1000
 _TOLERANCE = 1e-9  # what another order of summation may change
@@ -55,17 +54,17 @@ def compare(
     card: Card,
     estimator: Any,
     columns: Mapping[str, Sequence[Any]],
-    data: TableFile | None,
-    dtypes: Mapping[str, Dtype],
+    reading: PandasReading | None,
 ) -> str:
     """Refuse a model that answers a row of its table otherwise than on pandas' reading of it.
 
-    ``columns`` are the values as a client would send them; without ``data`` nothing is read again.
+    ``columns`` are the values as a client would send them; without ``reading`` nothing is read
+    again.
     Every row must have an answer that JSON can carry, with pandas or without. Returns the SHA-256
     of all answers to the last bit, in hex. Raises ModelRefused("answers").
     """
     length = len(next(iter(columns.values())))
-    table = None if data is None else _as_pandas_reads(card, estimator, data, dtypes)
+    table = None if reading is None else reading.rows(card, estimator)
     answers = hashlib.sha256()
     if table is not None and len(table) != length:
         raise _refuse(
@@ -90,7 +89,7 @@ def compare(
 
 
 def _rows(table: Any, part: slice) -> Any:
-    return table[part] if isinstance(table, np.ndarray) else table.iloc[part]
+    return table[part] if isinstance(table, (np.ndarray, list)) else table.iloc[part]
 
 
 def _ask_ours(card: Card, estimator: Any, rows_read: Any, begin: int) -> Answers:
@@ -104,7 +103,7 @@ def _ask_ours(card: Card, estimator: Any, rows_read: Any, begin: int) -> Answers
             f"the model raises {type(error).__name__} on row {row + 1} of the table ({error}); "
             f"its columns are {_dtypes(card, rows_read)}",
             "give the table the model was fitted on; where a column was read with a dtype of its "
-            "own, say so with --dtype COLUMN=DTYPE",
+            "own, say so with --types COLUMN=TYPE",
         ) from error
     index = first_unfit(ours)
     if index is not None:
@@ -135,45 +134,8 @@ def _ask_theirs(card: Card, estimator: Any, given: Any) -> Answers:
             f"the model answers the rows as they are served, and raises {type(error).__name__} "
             f"on the table as pandas reads it ({error})",
             "give the table the model was fitted on; where a column was read with a dtype of its "
-            "own, say so with --dtype COLUMN=DTYPE",
+            "own, say so with --types COLUMN=TYPE",
         ) from error
-
-
-def _as_pandas_reads(
-    card: Card, estimator: Any, data: TableFile, dtypes: Mapping[str, Dtype]
-) -> Any:
-    """Return the features of the table, as a frame or array; None where there is no pandas."""
-    try:
-        import pandas as pd  # noqa: PLC0415 - an extra: models of plain arrays do without
-    except ImportError:
-        return None
-    dtypes_read = {name: _READ_AS[dtype] for name, dtype in dtypes.items() if dtype in _READ_AS}
-    names = [feature.name for feature in card.features]
-    try:
-        frame = pd.read_csv(
-            io.BytesIO(data.content),
-            encoding="utf-8-sig",
-            usecols=names,
-            dtype=dtypes_read,
-            low_memory=False,  # else long columns are read in pieces, each with a dtype of its own
-            **_exact(pd.__version__),
-        )[names]
-    except (ValueError, KeyError, OverflowError) as error:
-        raise _refuse(
-            f"pandas cannot read the table ({error})", "give a CSV file that pandas reads"
-        ) from None
-    if getattr(estimator, "feature_names_in_", None) is not None:
-        return frame
-    return np.ascontiguousarray(frame.to_numpy())
-
-
-def _exact(version: str) -> dict[str, str]:
-    """Return what has pandas read numbers as Python does, to the bit."""
-    parts = [int(part) for part in version.split(".")[:2] if part.isdecimal()]
-    return {} if parts >= [3, 1] else {"float_precision": "round_trip"}
-
-
-_READ_AS: dict[str, Any] = {"category": str, "text": str, "float": "float64"}
 
 
 def _first_difference(ours: Answers, theirs: Answers) -> int | None:
@@ -215,7 +177,7 @@ def _differs(
         f"row {row + 1} of the table is answered {ours} as it is served and {theirs} as pandas "
         f"reads the table; columns, served and read: {_dtypes(card, *rows)}",
         "where the model was fitted on other dtypes than pandas reads, say so with "
-        "--dtype COLUMN=DTYPE; a function of your own must treat rows one by one",
+        "--types COLUMN=TYPE; a function of your own must treat rows one by one",
     )
 
 
@@ -230,10 +192,7 @@ def _describe(found: Answers, index: int) -> str:
 def _dtypes(card: Card, *tables: Any) -> str:
     """Return each column with its dtype in each table; first those that differ."""
     names = [feature.name for feature in card.features]
-    found = [
-        [rows.dtype] * len(names) if isinstance(rows, np.ndarray) else list(rows.dtypes)
-        for rows in tables
-    ]
+    found = [_kinds(rows, len(names)) for rows in tables]
     kinds = [tuple(map(str, one)) for one in zip(*found, strict=True)]
     columns_described = [
         f"{name!r} {' and '.join(kind)}"
@@ -247,6 +206,12 @@ def _dtypes(card: Card, *tables: Any) -> str:
         else ""
     )
     return ", ".join(columns_described[:_MOST_COLUMNS]) + more
+
+
+def _kinds(rows: Any, width: int) -> list[Any]:
+    if hasattr(rows, "dtypes"):
+        return list(rows.dtypes)
+    return [getattr(rows, "dtype", "object")] * width
 
 
 def _refuse(message: str, fix: str) -> ModelRefused:

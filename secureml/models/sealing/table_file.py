@@ -1,7 +1,8 @@
-"""A CSV file as a table of texts: UTF-8, commas, one header row, rows of one length.
+"""A table file as columns: a CSV file with a header row and rows of one length, or typed columns.
 
-What is no such file is refused by what it is, because whoever exported it has only to export it
-in another way: with semicolons, with row numbers, as a workbook, or with nothing in it.
+How a CSV file is written is found out (see `csv_dialect`). What is no table is refused by what it
+is, because whoever exported it has only to export it in another way: as a workbook, packed, or
+with nothing in it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.sealing.csv_dialect import Dialect, decimal_of, find_dialect, with_points
+from secureml.models.sealing.typed_columns import MARK, TypedColumn, decode
 
 TABLE_LIMIT = 512 * 1024**2
 COLUMN_LIMIT = 10_000
@@ -26,31 +29,42 @@ WITHOUT_ROW_NUMBERS = (
     "write the table with DataFrame.to_csv(file, index=False), or remove that column; if the "
     "model was fitted with it, fit it again without"
 )
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars (|)"}
+UNNAMED = "Unnamed: 0"  # what pandas calls a first column that has no name
+PARQUET = b"PAR1"
+# What pandas.read_csv takes for missing, unless it is told otherwise.
+MISSING = frozenset(
+    (
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND"),
+        *("1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    )
+)
+Column = list[str] | TypedColumn
 _OTHER_FILES = {
     b"PK\x03\x04": "an Excel workbook or another ZIP archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"PAR1": "a Parquet file",
     b"\x1f\x8b": "packed with gzip",
-    b"\xff\xfe": "text in UTF-16",
-    b"\xfe\xff": "text in UTF-16",
 }
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of text, by name, in the file's order."""
+    """Columns by name in the file's order, of text or typed; ``dialect`` is that of a CSV file."""
 
-    columns: dict[str, list[str]]
+    columns: dict[str, Column]
     length: int
+    dialect: Dialect | None = None
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """A table as it lay on disk, read once; ``name`` is what messages call it."""
+    """A table as it lay on disk, read once; ``name`` is what messages call it.
+
+    ``stated`` is what a person says of a CSV file: separator, decimal, encoding.
+    """
 
     name: str
     content: bytes
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> TableFile:
@@ -63,24 +77,42 @@ class TableFile:
 
 
 def read_table(file: TableFile) -> Table:
-    """Read a CSV file (UTF-8, comma, header row); raises ModelRefused("card") with its name."""
+    """Read a CSV file or typed columns; raises ModelRefused("card") with the file's name."""
     try:
         if len(file.content) > TABLE_LIMIT:
             raise _refuse(f"the table is larger than {TABLE_LIMIT} bytes", "give a sample of it")
+        if file.content.startswith(MARK):
+            return _typed(decode(file.content))
         _check_kind(file.content[:4])
-        with io.TextIOWrapper(io.BytesIO(file.content), "utf-8-sig", newline="") as text:
-            _check_separator(next((line for line in text if line.strip()), ""))
-            text.seek(0)
-            return _read(csv.reader(text, strict=True))
+        dialect = find_dialect(file.content, file.stated)
+        with io.TextIOWrapper(io.BytesIO(file.content), dialect.encoding, newline="") as text:
+            table = _read(csv.reader(text, delimiter=dialect.separator, strict=True))
+        return _with_numbers(table, dialect)
     except ModelRefused as refused:
         raise _refuse(f"{file.name}: {refused.message}", refused.fix) from None
     except (ValueError, csv.Error) as error:
         raise _unreadable(file.name, error) from None
 
 
+def _typed(columns: dict[str, TypedColumn]) -> Table:
+    _check_names(list(columns))
+    length = len(next(iter(columns.values())).cells)
+    if not length:
+        raise _no_rows()
+    return Table({**columns}, length)
+
+
+def _with_numbers(table: Table, dialect: Dialect) -> Table:
+    """Return a table of texts with the decimal sign that Python reads."""
+    texts = {name: cells for name, cells in table.columns.items() if isinstance(cells, list)}
+    decimal = dialect.decimal or decimal_of(texts, MISSING)
+    columns = with_points(texts, MISSING) if decimal == "," else texts
+    return Table({**columns}, table.length, replace(dialect, decimal=decimal))
+
+
 def _unreadable(name: str, error: Exception) -> ModelRefused:
     return _refuse(
-        f"{name}: the table cannot be read ({error})", "give a CSV file in UTF-8 with a header row"
+        f"{name}: the table cannot be read ({error})", "give a CSV file with a header row"
     )
 
 
@@ -90,16 +122,22 @@ def _read(lines: Any) -> Table:
         raise _refuse(
             "the file is empty", "give the table the model was fitted on, with a header row"
         )
+    if not header[0] and len(header) > 1:
+        header[0] = UNNAMED
     _check_header(header)
     rows = list(_rows(lines, len(header)))
     if not rows:
-        raise _refuse(
-            "the table has a header row and no rows below it",
-            "give the table the model was fitted on, one row for each example",
-        )
+        raise _no_rows()
     columns = zip(*rows, strict=True)
     return Table(
         {name: list(column) for name, column in zip(header, columns, strict=True)}, len(rows)
+    )
+
+
+def _no_rows() -> ModelRefused:
+    return _refuse(
+        "the table has a header row and no rows below it",
+        "give the table the model was fitted on, one row for each example",
     )
 
 
@@ -118,37 +156,17 @@ def _rows(lines: Any, width: int) -> Iterator[list[str]]:
 def _check_kind(begin: bytes) -> None:
     for mark, kind in _OTHER_FILES.items():
         if begin.startswith(mark):
-            raise _refuse(f"this is no CSV file: it is {kind}", "save the table as CSV in UTF-8")
-
-
-def _check_separator(line: str) -> None:
-    """Refuse a header row that is one cell, and several where another separator is read."""
-    if _cells(line, ",") > 1:
-        return
-    for sign, word in _SEPARATORS.items():
-        if _cells(line, sign) > 1:
-            raise _refuse(
-                f"the cells of the table are separated by {word}, and only commas are read",
-                "write it with commas: "
-                f"pandas.read_csv(file, sep={sign!r}).to_csv(new_file, index=False), with "
-                'decimal="," in read_csv where numbers are written as 1,5',
-            )
-
-
-def _cells(line: str, separator: str) -> int:
-    try:
-        return len(next(csv.reader([line], delimiter=separator, strict=True), []))
-    except csv.Error:  # such as "a";"b" read with commas
-        return 0
+            raise _refuse(f"this is no CSV file: it is {kind}", "save the table as CSV or Parquet")
 
 
 def _check_header(header: list[str]) -> None:
+    _check_names(header)
+    if all(map(NUMBER.fullmatch, header)):
+        raise _refuse("the first row holds numbers, not names", "put a header row first")
+
+
+def _check_names(header: list[str]) -> None:
     unnamed = [place for place, name in enumerate(header, 1) if not name.strip()]
-    if unnamed == [1] and len(header) > 1:
-        raise _refuse(
-            "the first column of the header row has no name: pandas writes the row numbers there",
-            WITHOUT_ROW_NUMBERS,
-        )
     if unnamed:
         raise _refuse(
             f"column {unnamed[0]} of the header row has no name",
@@ -162,8 +180,6 @@ def _check_header(header: list[str]) -> None:
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
         raise _refuse(f"the header row has {repeated[0]!r} twice", "give each column its own name")
-    if all(map(NUMBER.fullmatch, header)):
-        raise _refuse("the first row holds numbers, not names", "put a header row first")
 
 
 def _refuse(message: str, fix: str) -> ModelRefused:

@@ -14,6 +14,7 @@ from sklearn import config_context
 
 from secureml.models.card import Card
 from secureml.models.rows.reader import RowReader, Rows, given_to
+from secureml.models.rows.row_size import row_bytes
 from secureml.models.serving.estimator_traits import CHECKS_ONLY_INPUT, LITERAL, MONOTONE, unrolled
 from secureml.models.serving.result import ModelFailed, Result
 from secureml.models.unpickling.graph import parts
@@ -35,14 +36,13 @@ class ModelHandle:
         prepare(estimator, keep_names=card.container == "frame")
         self._transforms, self._estimator = unrolled(estimator)
         self.read = RowReader(card).read
+        self.width, self.row_bytes = len(card.features), row_bytes(card)
         kind = type(self._estimator)
         self._literal, self._monotone = kind in LITERAL, kind in MONOTONE
         steps = (*self._transforms, self._estimator)
-        self._lean = all(type(step) in CHECKS_ONLY_INPUT for step in steps) and all(
-            feature.missing == "refuse" for feature in card.features
-        )
+        self._lean = all(type(step) in CHECKS_ONLY_INPUT for step in steps)
         self._classes = getattr(estimator, "classes_", None)
-        self._takes_column = card.container == "column"
+        self._takes_otherwise = card.container in ("column", "mapping")
         self._ask = (
             _dense(self._estimator)
             if card.method == "transform"
@@ -64,7 +64,7 @@ class ModelHandle:
             raise ModelFailed(f"raised.{type(error).__name__}") from error
 
     def _predict(self, rows: Rows) -> Result:
-        if self._takes_column:
+        if self._takes_otherwise:
             rows = given_to(self.card, rows)
         if self._lean and _ordinary(rows):
             # The rows are proved finite already: 5 % of a linear answer, 15 % of a forest's.

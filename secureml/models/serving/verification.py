@@ -142,7 +142,7 @@ def check_agreement(card: Card, estimator: Any) -> None:
             "seal the fitted estimator itself",
         )
     width = getattr(estimator, "n_features_in_", None)
-    if card.container != "column" and width != len(card.features):
+    if card.container not in ("column", "mapping") and width != len(card.features):
         raise ModelRefused(
             "card", "the card and the model differ in the number of columns", _RESEAL
         )

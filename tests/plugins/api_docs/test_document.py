@@ -50,7 +50,7 @@ def test_a_models_own_path_has_no_parameter_and_its_own_shapes(paths):
     assert "parameters" not in way
     asked = way["requestBody"]["content"]["application/json"]["schema"]
     named = asked["properties"]["instances"]["items"]["anyOf"][1]
-    assert named["required"] == ["income", "age", "home", "note", "married"]
+    assert named["required"] == ["income", "home", "note", "married"]
     answered = way["responses"]["200"]["content"]["application/json"]["schema"]
     assert answered["properties"]["predictions"]["items"] == {
         "type": "string", "enum": ["yes", "no"],

@@ -32,7 +32,9 @@ def sealed_models(tmp_path_factory):
     )
     write_table(folder / "iris.csv", names, data.data)
     packaging.seal(
-        packaging.Order(folder / "iris.joblib", "iris", folder / "iris.csv"),
+        packaging.Order(
+            folder / "iris.joblib", "iris", folder / "iris.csv", missing={"*": "refuse"}
+        ),
         packaging.SealTarget(
             folder / "models", signature.generate_key(), lambda: START, convert=convert_here
         ),

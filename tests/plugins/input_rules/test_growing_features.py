@@ -66,8 +66,12 @@ def fitted():
     return LinearRegression().fit(rows, range(400))
 
 
+def growing(sealed):
+    return [note for note in sealed.notes if "grows" in note]
+
+
 def test_sealing_tells_what_grows_and_what_to_write(seal, tmp_path):
-    (note,) = seal(fitted(), table=YEARS, target="y").notes
+    (note,) = growing(seal(fitted(), table=YEARS, target="y"))
 
     assert "'year' grows along the table" in note
     assert "2024" in note
@@ -79,4 +83,4 @@ def test_what_was_advised_is_not_advised_again(seal, tmp_path, action, count):
     rules = tmp_path / "rules.toml"
     rules.write_text(f'[[rules]]\nname = "y"\nrule = "year in range"\naction = "{action}"\n')
 
-    assert len(seal(fitted(), table=YEARS, target="y", rules=rules).notes) == count
+    assert len(growing(seal(fitted(), table=YEARS, target="y", rules=rules))) == count

@@ -208,7 +208,7 @@ def test_a_version_that_the_start_would_refuse_is_not_there_already(ask, own, fr
     assert f"{OWN}.more" in said.err
 
 
-@pytest.mark.parametrize("words", ["--dtype a", "--dtype =text", "--dtype a="])
+@pytest.mark.parametrize("words", ["--types a", "--types =text", "--types a="])
 def test_a_dtype_that_says_nothing_is_refused(ask, plain, words):
     assert ask("seal", plain, "--name", "x", *words.split()).code in (1, 2)
 
@@ -216,10 +216,10 @@ def test_a_dtype_that_says_nothing_is_refused(ask, plain, words):
 def test_the_dtype_of_a_column_may_be_said(ask, plain, tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("a=b,c,y\n0,5,0\n1,4,0\n2,3,1\n3,2,1\n")
-    words = ["--data", table, "--target", "y", "--dtype", "a=b=float", "--json"]
+    words = ["--data", table, "--target", "y", "--types", "a=b=integer", "--json"]
     assert ask("seal", plain, "--name", "x", *words).code == 0
     features = json.loads(ask("show", "x", "--json").out)["features"]
-    assert [feature["dtype"] for feature in features] == ["float", "integer"]
+    assert [feature["dtype"] for feature in features] == ["integer", "float"]
 
 
 # -- remove ---------------------------------------------------------------------------------------

@@ -12,14 +12,15 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import Card
-from secureml.models.sealing.build_card import GOLDEN_ROWS, Subject, learn_model
+from secureml.models.sealing.build_card import Subject, learn_model
+from secureml.models.sealing.model_columns import GOLDEN_ROWS
 
 SUBJECT = Subject("m", "1", "2026-01-01T00:00:00Z", digest="0" * 64, source_digest="1" * 64)
 ROWS, ANSWERS = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 
 
 def learn(estimator, **words):
-    given = {"data": None, "target": None, **words}
+    given = {"data": None, **words}
     names = given.pop("names", frozenset({"b", "a"}))
     return learn_model(SUBJECT, estimator, names, **given).card
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import DBSCAN
 from sklearn.covariance import EmpiricalCovariance
-from sklearn.feature_extraction import DictVectorizer
+from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -16,7 +16,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.sealing.estimator_shape import kind_of, method_of, takes_column, width_of
+from secureml.models.sealing.estimator_shape import (
+    kind_of,
+    method_of,
+    takes_column,
+    takes_mapping,
+    width_of,
+)
 
 ROWS, ANSWERS = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 HASHING = HashingVectorizer(alternate_sign=False)
@@ -60,8 +66,10 @@ def test_what_answers_no_row_is_told_what_to_seal_instead(thing, says, fix):
         (make_pipeline(TfidfVectorizer(), LogisticRegression()), "the Pipeline is not fitted"),
         (IsotonicRegression(), "the IsotonicRegression is not fitted"),
         (
-            make_pipeline(DictVectorizer(), LogisticRegression()).fit([{"a": 1}] * 12, ANSWERS),
-            "DictVectorizer does not say how many columns it takes",
+            make_pipeline(FeatureHasher(8, input_type="string"), LogisticRegression()).fit(
+                [["a"]] * 12, ANSWERS
+            ),
+            "the FeatureHasher takes lists of texts or of pairs",
         ),
     ],
 )
@@ -88,3 +96,15 @@ def test_texts_and_isotonic_numbers_are_one_column(estimator, column):
 
 def test_a_class_of_ones_own_is_of_another_kind():
     assert (method_of(Own()), width_of(Own()), kind_of(Own(), "")) == ("", 2, "other")
+
+
+@pytest.mark.parametrize(
+    ("first", "mapping"),
+    [(DictVectorizer(), True), (FeatureHasher(8), True), (StandardScaler(), False)],
+)
+def test_objects_of_names_and_values_are_as_wide_as_their_table(first, mapping):
+    rows = [{"a": 1}, {"b": 2}] * 6 if mapping else [[1], [2]] * 6
+    model = make_pipeline(first, LogisticRegression()).fit(rows, ANSWERS)
+
+    assert takes_mapping(model) is mapping
+    assert width_of(model) == (0 if mapping else 1)

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.sealing import reader_comparison
+from secureml.models.sealing.pandas_reading import PandasReading
 from secureml.models.serving.registry import Registry
 
 pd = pytest.importorskip("pandas")
@@ -220,14 +220,14 @@ def test_attack_a_reader_that_makes_floats_of_whole_numbers_is_found_at_sealing(
 
 
 def test_a_difference_in_the_last_row_alone_is_found(seal, monkeypatch):
-    usual = reader_comparison._as_pandas_reads
+    usual = PandasReading.rows
 
-    def with_another_end(*words):
-        table = usual(*words).astype(object)
+    def with_another_end(self, *words):
+        table = usual(self, *words).astype(object)
         table[-1, 0] = 0.5
         return table
 
-    monkeypatch.setattr(reader_comparison, "_as_pandas_reads", with_another_end)
+    monkeypatch.setattr(PandasReading, "rows", with_another_end)
     with pytest.raises(ModelRefused, match="row 2500 of the table is answered 0"):
         seal(Last().fit(None, None), table=TEXT, target="y", allow=ALLOW)
 
@@ -283,7 +283,7 @@ def test_the_table_is_read_in_the_dtypes_that_were_said(seal, tmp_path):
         model,
         table=rows.assign(y=late).to_csv(index=False),
         target="y",
-        dtypes={"zip": "text"},
+        types={"zip": "text"},
     )
     found = served(tmp_path)
 
@@ -295,7 +295,7 @@ def test_a_price_that_happens_to_be_whole_may_be_said_to_be_a_number_with_a_frac
     seal, tmp_path
 ):
     model = LinearRegression().fit([[1.0], [2.0]], [1, 2])
-    seal(model, table="a,y\n1,1\n2,2\n", target="y", dtypes={"a": "float"})
+    seal(model, table="a,y\n1,1\n2,2\n", target="y", types={"a": "float"})
     found = served(tmp_path)
 
     assert found.predict(found.read([[1.5]])).predictions == pytest.approx([1.5])
@@ -303,13 +303,13 @@ def test_a_price_that_happens_to_be_whole_may_be_said_to_be_a_number_with_a_frac
 
 def test_what_is_said_of_no_column_or_is_no_dtype_is_refused(seal):
     model = LinearRegression().fit([[1.0], [2.0]], [1, 2])
-    for dtypes, says in (
-        ({"b": "float"}, "--dtype names 'b', which is not a feature"),
-        ({"y": "float"}, "--dtype names 'y', which is not a feature"),
-        ({"a": "int"}, "'a' is 'int', which is not a dtype"),
+    for types, says in (
+        ({"b": "float"}, "--types names 'b', which is not a feature"),
+        ({"y": "float"}, "--types names 'y', which is not a feature"),
+        ({"a": "int"}, "'a' is 'int', which is not a type"),
     ):
         with pytest.raises(ModelRefused, match=says):
-            seal(model, table="a,y\n1,1\n2,2\n", target="y", dtypes=dtypes)
+            seal(model, table="a,y\n1,1\n2,2\n", target="y", types=types)
 
 
 def test_blanks_are_no_missing_value(seal):

@@ -34,7 +34,7 @@ def test_columns_are_read_by_name_in_order(read):
         ("a,b\n", "no rows"),
         ("a,a\n1,2\n", "twice"),
         ("a,\n1,2\n", "column 2 of the header row has no name"),
-        (",,b\n1,2,3\n", "column 1 of the header row has no name"),
+        (",,b\n1,2,3\n", "column 2 of the header row has no name"),
         (" \n1\n", "column 1 of the header row has no name"),
         ("1,2\n3,4\n", "header row first"),
         ("a,b\n1\n", "line 2"),
@@ -47,11 +47,6 @@ def test_a_table_that_is_not_plain_is_refused(read, text, word):
         read(text)
 
     assert refused.value.check == "card"
-
-
-def test_another_encoding_is_refused(read):
-    with pytest.raises(ModelRefused, match="cannot be read"):
-        read("größe\n1\n", "latin-1")
 
 
 def test_a_table_too_large_or_absent_is_refused(read, tmp_path, monkeypatch):
@@ -69,7 +64,7 @@ def refused(read, text, encoding="utf-8"):
 
 
 def test_every_refusal_names_the_file(read, tmp_path):
-    for text in ("", "a,b\n", ",a\n0,1\n", "a;b\n1;2\n", "a,b\n1\n"):
+    for text in ("", "a,b\n", "a,\n0,1\n", "a,b\n1\n"):
         assert refused(read, text).message.startswith(f"{tmp_path / 't.csv'}: ")
 
 
@@ -77,47 +72,8 @@ def test_a_blank_line_above_the_header_is_passed_over_as_pandas_does(read):
     assert read("\n\na,b\n1,2\n").columns == {"a": ["1"], "b": ["2"]}
 
 
-def test_the_row_numbers_that_pandas_writes_are_called_so(read, tmp_path):
-    """`to_csv(file)` was answered with "the header row has an empty name", and nothing of why."""
-    pd = pytest.importorskip("pandas")
-    frame = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
-    emitted = refused(read, frame.to_csv())
-
-    assert "the first column of the header row has no name" in emitted.message
-    assert "row numbers" in emitted.message
-    assert "to_csv(file, index=False)" in emitted.fix
-    assert list(read(frame.to_csv(index=False)).columns) == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("text", "word", "sign"),
-    [
-        ("a;b;y\n1;2;0\n", "semicolons", ";"),
-        ("\ufeffa;b;y\n1,5;2,5;0\n", "semicolons", ";"),
-        ('"a";"b"\n"x, y";2\n', "semicolons", ";"),
-        ("\n\na;b\n1;2\n", "semicolons", ";"),
-        ("a\tb\n1\t2\n", "tabs", "\\t"),
-        ("a|b\n1|2\n", "bars", "|"),
-    ],
-)
-def test_another_separator_is_recognised_and_the_way_to_commas_told(read, text, word, sign):
-    emitted = refused(read, text)
-
-    assert f"the cells of the table are separated by {word}" in emitted.message
-    assert f"sep='{sign}'" in emitted.fix
-    assert "index=False" in emitted.fix
-
-
-def test_the_way_to_commas_leads_there(tmp_path):
-    pd = pytest.importorskip("pandas")
-    (tmp_path / "semi.csv").write_text("a;b\n1,5;x\n2,5;y\n")
-    frame = pd.read_csv(tmp_path / "semi.csv", sep=";", decimal=",")
-    frame.to_csv(tmp_path / "t.csv", index=False)
-
-    assert read_table(TableFile.load(tmp_path / "t.csv")).columns == {
-        "a": ["1.5", "2.5"],
-        "b": ["x", "y"],
-    }
+def test_a_first_column_without_a_name_is_called_as_pandas_calls_it(read):
+    assert list(read(",a\n0,1\n").columns) == ["Unnamed: 0", "a"]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +94,7 @@ def test_a_name_or_a_cell_may_hold_another_separator(read, text, columns):
     [
         (b"PK\x03\x04rest", "an Excel workbook"),
         (b"\xd0\xcf\x11\xe0rest", "an old Excel workbook"),
-        (b"PAR1rest", "a Parquet file"),
         (b"\x1f\x8brest", "packed with gzip"),
-        ("a,b\n1,2\n".encode("utf-16"), "text in UTF-16"),
     ],
 )
 def test_a_file_of_another_kind_is_called_so(tmp_path, content, says):
@@ -148,7 +102,7 @@ def test_a_file_of_another_kind_is_called_so(tmp_path, content, says):
     with pytest.raises(ModelRefused, match=says) as emitted:
         read_table(TableFile.load(tmp_path / "t.csv"))
 
-    assert "save the table as CSV in UTF-8" in emitted.value.fix
+    assert "save the table as CSV or Parquet" in emitted.value.fix
 
 
 def test_a_header_of_many_columns_is_checked_in_one_pass(read):
@@ -207,6 +161,6 @@ def test_the_first_row_of_another_length_ends_the_reading(read, monkeypatch):
 
     monkeypatch.setattr(table_file.csv, "reader", counting)
     with pytest.raises(ModelRefused, match="line 2 of the table has 3 cells"):
-        read("a,b\n1,2,3\n" + "1,2\n" * 1000)
+        table_file._read(table_file.csv.reader(["a,b", "1,2,3", *["1,2"] * 1000]))
 
-    assert len(seen) <= 3  # the header as a look at its separator, the header, the row
+    assert len(seen) <= 2  # the header and the row

@@ -20,4 +20,4 @@ def test_words_that_pandas_takes_for_missing_are_told_where_they_could_be_words(
     sealed = seal(model, table=table, target="y")
 
     assert sealed.card.features[0].categories == ("CH", "DE")
-    assert "'land' holds 'NA' (10), taken for missing as pandas does" in sealed.notes[0]
+    assert "'land' holds 'NA' (10), taken for missing as pandas does" in sealed.notes[-1]

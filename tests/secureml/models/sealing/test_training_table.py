@@ -4,79 +4,9 @@ import pytest
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.sealing import training_table
-from secureml.models.sealing.table_file import TableFile, read_table
-from secureml.models.sealing.training_table import choose_columns, learn
-
-
-@pytest.fixture
-def read(tmp_path):
-    def from_text(text):
-        (tmp_path / "t.csv").write_text(text, "utf-8")
-        return read_table(TableFile.load(tmp_path / "t.csv"))
-
-    return from_text
-
-
-def test_columns_by_name_are_put_in_the_models_order(read):
-    found = read("b,y,a\n1,2,3\n")
-
-    assert list(choose_columns(found, "y", ["a", "b"], 2)) == ["a", "b"]
-
-
-def test_columns_by_place_keep_the_tables_order(read):
-    assert list(choose_columns(read("b,y,a\n1,2,3\n"), "y", None, 2)) == ["b", "a"]
-
-
-@pytest.mark.parametrize(
-    ("header", "names", "classes"),
-    [
-        ("b,a,weight", ["a", "b"], None),  # by name: what is left over is no feature
-        ("a,b,Target", None, None),  # by its own name
-        ("a,b,z", None, (0, 1, 3)),  # by holding nothing but classes
-        ("a,b,z", None, ("3", "x")),
-        ("a,b,z", None, (3.0, 4.0)),
-    ],
-)
-def test_the_one_column_that_can_only_be_the_answer_needs_no_naming(read, header, names, classes):
-    found = read(f"{header}\n1,2,3\n")
-
-    assert sorted(choose_columns(found, None, names, 2, classes)) == ["a", "b"]
-
-
-@pytest.mark.parametrize("classes", [None, (0, 1), ("x",)])
-def test_a_surplus_column_that_could_be_a_feature_is_for_a_person_to_name(read, classes):
-    with pytest.raises(ModelRefused, match="--target"):
-        choose_columns(read("a,b,z\n1,2,3\n"), None, None, 2, classes)
-
-
-@pytest.mark.parametrize(
-    ("target", "names", "width", "word"),
-    [
-        ("q", None, 2, "'q'"),
-        (None, None, 2, "--target|3 columns"),
-        (None, ["a"], 1, "'b'"),
-        ("y", ["a", "c"], 2, "'c'"),
-        ("a", ["a", "b"], 2, "'a'"),
-    ],
-)
-def test_columns_that_do_not_fit_are_named(read, target, names, width, word):
-    with pytest.raises(ModelRefused, match=word):
-        choose_columns(read("b,y,a\n1,2,3\n"), target, names, width)
-
-
-@pytest.mark.parametrize("column", ["Unnamed: 0", "Unnamed: 12"])
-def test_row_numbers_that_pandas_read_back_are_called_so(read, column):
-    """A table that was written with its row numbers, read, and written again without."""
-    with pytest.raises(ModelRefused, match="row numbers") as refused:
-        choose_columns(read(f"{column},y,a\n0,2,3\n"), "y", ["a"], 1)
-
-    assert repr(column) in refused.value.message
-    assert "index=False" in refused.value.fix
-
-
-def test_a_model_that_was_fitted_on_row_numbers_gets_them(read):
-    names = ["Unnamed: 0", "a"]
-    assert list(choose_columns(read("Unnamed: 0,a\n0,3\n"), None, names, 2)) == names
+from secureml.models.sealing.table_file import MISSING
+from secureml.models.sealing.training_table import is_code, is_truth, learn, texts_of
+from secureml.models.sealing.typed_columns import TypedColumn
 
 
 @pytest.mark.parametrize(
@@ -113,7 +43,7 @@ def test_a_column_teaches_what_it_plainly_holds(cells, dtype, bounds, missing, v
 def test_what_pandas_takes_for_missing_is_missing():
     parsers = pytest.importorskip("pandas._libs.parsers")
 
-    assert parsers.STR_NA_VALUES == training_table.MISSING
+    assert parsers.STR_NA_VALUES == MISSING
 
 
 @pytest.mark.parametrize(
@@ -132,7 +62,7 @@ def test_a_column_of_numbers_but_for_a_few_words_is_refused_with_them(cells, say
         learn("age", cells)
 
     assert "column 'age' holds numbers, and " + says in refused.value.message
-    assert "--dtype age=category" in refused.value.fix
+    assert "--types age=category" in refused.value.fix
 
 
 @pytest.mark.parametrize("dtype", ["category", "text"])
@@ -143,15 +73,17 @@ def test_it_is_a_column_of_words_where_that_is_said(dtype):
     assert values == ["250", "41", "V58", None]
 
 
-@pytest.mark.parametrize("cells", [["01001", "90210"], ["00", "7"], ["-01", "2"]])
-def test_whole_numbers_that_begin_with_a_zero_may_be_codes_and_somebody_has_to_say(cells):
-    with pytest.raises(ModelRefused, match="begins with a zero") as refused:
-        learn("zip", cells)
+@pytest.mark.parametrize("cells", [["01001", "90210"], ["00", "7"], ["-01", "2", "NA"]])
+def test_whole_numbers_of_which_one_begins_with_a_zero_are_codes(cells):
+    assert is_code(cells)
+    assert learn("zip", cells, "words")[1][:2] == cells[:2]
+    assert learn("zip", cells, "integer")[1][:2] == [int(cell) for cell in cells[:2]]
 
-    assert "--dtype zip=category" in refused.value.fix
-    assert "--dtype zip=integer" in refused.value.fix
-    assert learn("zip", cells, "text")[1] == cells
-    assert learn("zip", cells, "integer")[1] == [int(cell) for cell in cells]
+
+@pytest.mark.parametrize("cells", [["0", "10"], ["0.5", "00.25"], ["01", "x"], ["NA"]])
+def test_other_columns_are_no_codes(cells):
+    assert not is_code(cells)
+    assert not is_code(TypedColumn(cells, "str"))
 
 
 def test_a_number_below_one_is_no_code():
@@ -179,10 +111,10 @@ def test_a_column_is_what_is_said_of_it(cells, dtype, kind, values):
     ("cells", "dtype", "says"),
     [
         (["1", "x"], "float", "holds numbers, and in 1 of its cells 'x'"),
-        (["1", "2.5"], "integer", "in 1 of its cells '2.5', and --dtype says"),
+        (["1", "2.5"], "integer", "in 1 of its cells '2.5', and --types says"),
         (["1", "9" * 30], "integer", "a whole number of 64 bits"),
         (["1", "9" * 5000], "integer", "a whole number of 64 bits"),
-        (["true", "maybe"], "boolean", "in 1 of its cells 'maybe', and --dtype says"),
+        (["true", "maybe"], "boolean", "in 1 of its cells 'maybe', and --types says"),
     ],
 )
 def test_what_is_said_and_not_so_is_refused_with_the_cells(cells, dtype, says):
@@ -204,3 +136,53 @@ def test_many_distinct_words_are_text():
 def test_an_empty_or_overflowing_column_is_refused_by_name(cells):
     with pytest.raises(ModelRefused, match="'c'"):
         learn("c", cells)
+
+
+def test_whole_numbers_may_be_a_category_of_pandas():
+    feature, values = learn("store", ["12", "7", "", "12"], "categorical")
+
+    assert (feature.dtype, feature.categories) == ("integer", (7, 12))
+    assert (feature.frame_dtype, values) == ("category", [12, 7, None, 12])
+
+
+def test_dates_are_said_and_checked():
+    feature, values = learn("day", ["2026-01-31", "NA", "2026-02-01T10:00:00"], "date")
+
+    assert (feature.dtype, feature.missing, values[1]) == ("date", "allow", None)
+    with pytest.raises(ModelRefused, match="'2026-02-30'"):
+        learn("day", ["2026-01-31", "2026-02-30"], "date")
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "kept"),
+    [
+        (TypedColumn([1.5, None], "float32"), ("float", 1.5, 1.5, None, "allow"), "float32"),
+        (TypedColumn([1, 3], "int8"), ("integer", 1, 3, None, "refuse"), "int8"),
+        (TypedColumn([1, 3], "int64"), ("integer", 1, 3, None, "refuse"), ""),
+        (TypedColumn(["02134", "NA"], "str"), ("category", *[None] * 2, ("02134", "NA"), "refuse"),
+         ""),
+        (TypedColumn(["b", None], "category", ("b", "a")),
+         ("category", None, None, ("b", "a"), "allow"), "category"),
+        (TypedColumn(["2026-01-31"], "datetime64[ns]"), ("date", *[None] * 3, "refuse"),
+         "datetime64[ns]"),
+        (TypedColumn([True, None], "bool"), ("boolean", *[None] * 3, "allow"), ""),
+    ],
+)  # fmt: skip
+def test_a_type_that_is_known_is_kept(column, kind, kept):
+    feature, values = learn("c", column)
+
+    assert (
+        feature.dtype, feature.minimum, feature.maximum, feature.categories, feature.missing
+    ) == kind  # fmt: skip
+    assert (feature.frame_dtype, values) == (kept, column.cells)
+
+
+def test_what_is_said_goes_before_a_type_that_is_known():
+    assert learn("c", TypedColumn([1, 2], "int64"), "float")[0].dtype == "float"
+    assert learn("c", TypedColumn(["1", "2"], "str"), "integer")[1] == [1, 2]
+
+
+def test_words_for_true_and_false_are_known():
+    assert is_truth(["TRUE", "false", ""])
+    assert not is_truth(["TRUE", "yes"])
+    assert texts_of(TypedColumn([1.5, None, "x"], "str")) == ["1.5", "", "x"]
