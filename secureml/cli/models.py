@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+_MODEL = click.Path(exists=True, path_type=Path)  # a file, or a folder of MLflow
 
 
 def _with_refusals(command: Command) -> Command:
@@ -86,7 +87,7 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
 
 
 @models.command(cls=_SealCommand)
-@click.argument("file", type=_EXISTING)
+@click.argument("file", type=_MODEL)
 @click.option("--name", required=True, help="The name by which clients use the model.")
 @click.option(
     "--data",
@@ -108,9 +109,15 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
     "--allow",
     multiple=True,
     help=(
-        "Exact name of an extra class that the file uses; repeatable. If there are settings, "
-        "[models] allow must name it too."
+        "Exact name of a class or function of your own that the file uses, where there are no "
+        "settings; repeatable. Where there are, `secureml models allow` writes it into them."
     ),
+)
+@click.option(
+    "--entry",
+    default="",
+    metavar="KEY",
+    help="Which estimator to seal, where the file holds several in a dictionary or a list.",
 )
 @click.option("--key", type=_EXISTING, help="Sealing key; default: keys/model-signing.key.")
 @click.option("--use", is_flag=True, help="Serve this version after the next reload or restart.")
@@ -152,11 +159,12 @@ def seal(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Convert a joblib FILE to data, write its card, and sign both as a new version of NAME.
+    """Convert a model FILE to data, write its card, and sign both as a new version of NAME.
 
-    The file is read by a process that can reach nothing else; the server reads the data alone. A
-    failure changes nothing. If there are settings, the result is verified as the next start would
-    verify it.
+    FILE is what joblib, pickle, cloudpickle or skops has written, or the folder of a model that
+    MLflow has; its content tells which, and not its name. It is read by a process that can reach
+    nothing else; the server reads the data alone. A failure changes nothing. If there are settings,
+    the result is verified as the next start would verify it.
     """
     options = {
         name: {option.name: words.pop(option.name) for option in section.options}
@@ -164,6 +172,32 @@ def seal(
     }
     order = Order(allow=frozenset(allow), dtypes=read_dtypes(dtypes), options=options, **words)
     seal_ordered(context, order, as_json)
+
+
+@models.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+@click.pass_obj
+@_with_refusals
+def allow(context: CommandContext, names: tuple[str, ...], as_json: bool) -> None:
+    """Allow classes and functions of your own, by their exact names, in model files.
+
+    Writes them into [models] allow of the settings: the one list by which models are sealed and
+    served. A running server reads it at its next reload or restart.
+    """
+    from secureml.cli.allowed_names import add
+    from secureml.models.unpickling.allowlist import check_extra
+
+    check_extra(frozenset(names))  # a start that met one that cannot be would refuse its settings
+    file = context.instance / "secureml.toml"
+    if not file.exists():
+        raise click.ClickException(
+            f"there are no settings at {file}; fix: run `secureml init`, or seal with "
+            + " ".join(f"--allow {name}" for name in names)
+        )
+    new = add(file, names)
+    text = f"allowed in {file}: {', '.join(new)}" if new else "all of these are allowed already"
+    emit({"allowed": new, "file": str(file)}, as_json, text)
 
 
 @models.command()

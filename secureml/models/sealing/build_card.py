@@ -95,7 +95,7 @@ def learn_model(
     table = _features(estimator, width, data, target, dtypes)
     _demand_table(estimator, needed=own_code and data is None)
     card = replace(
-        _blank_card(subject, estimator, table.features, own_code=own_code),
+        _blank_card(subject, estimator, table.features, names, own_code=own_code),
         source="none" if data is None else "table",
         globals=tuple(sorted(names)),
     )
@@ -114,7 +114,12 @@ def learn_model(
 
 
 def _blank_card(
-    subject: Subject, estimator: Any, features: tuple[Feature, ...], *, own_code: bool
+    subject: Subject,
+    estimator: Any,
+    features: tuple[Feature, ...],
+    names: frozenset[str],
+    *,
+    own_code: bool,
 ) -> Card:
     """Return what the estimator and its columns say, without answers."""
     container = _container(estimator, features, own_code=own_code)
@@ -130,7 +135,7 @@ def _blank_card(
         and hasattr(estimator, "predict_proba"),
         container=container,
         source="none",
-        versions=versions_here(container),
+        versions=versions_here(container, names),
         globals=(),
         digest=subject.digest,
         source_digest=subject.source_digest,

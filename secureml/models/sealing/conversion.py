@@ -1,6 +1,6 @@
 """A model file becomes its data form: read, asked about its table, and written as data.
 
-The one place where a pickle is read. It runs in a confined child (see ``confined_conversion``):
+The one place where a model file is read. It runs in a confined child (see ``confined_conversion``):
 a pickle is a program, and the allowlist that it is held to is the second wall and not the first.
 What it writes is believed by nobody: it is read as any upload is.
 """
@@ -18,13 +18,10 @@ from secureml.kit.strict_json import loads_object
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.data_form import writer
 from secureml.models.sealing.build_card import Learned, Subject, learn_model
+from secureml.models.sealing.entries import chosen
+from secureml.models.sealing.model_file import Names, load
 from secureml.models.sealing.table_file import TableFile
-from secureml.models.unpickling.advice import check_requested
-from secureml.models.unpickling.allowlist import allowed_names, builtin_names, never
-from secureml.models.unpickling.decompression import unpack
-from secureml.models.unpickling.reader import load_recorded
-from secureml.models.unpickling.requested_names import requested
-from secureml.models.unpickling.substitutes import expected
+from secureml.models.unpickling.allowlist import allowed_names
 
 _LENGTH = struct.Struct("<Q")
 _TRAILER_LIMIT = 64 * 1024**2
@@ -38,7 +35,8 @@ class Conversion:
     """What is converted: a version of a name, and what is said of its file and its table.
 
     ``allow`` are names allowed beside the built-in ones, ``settings_file`` where that list stands;
-    ``table`` is what messages call the table, None where there is none.
+    ``table`` is what messages call the table, None where there is none; ``entry`` is the key of the
+    estimator where the file holds a dictionary or a list, "" where it holds the estimator.
     """
 
     name: str
@@ -50,6 +48,7 @@ class Conversion:
     dtypes: Mapping[str, str] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     settings_file: str = ""
+    entry: str = ""
 
     def encode(self) -> bytes:
         """Return the bytes that `decode` reads."""
@@ -97,7 +96,8 @@ def _converted(
     conversion: Conversion, model: bytes, table: bytes | None, writing: _Hashing
 ) -> dict[str, Any]:
     allow = frozenset(conversion.allow)
-    estimator = _load(model, allow, conversion.settings_file)
+    held = load(model, Names(allow, conversion.settings_file))
+    estimator = chosen(held, conversion.entry)
     names = writer.write(estimator, writing, allowed=allowed_names(allow))
     learned = learn(conversion, estimator, names, table, digest=writing.digest.hexdigest())
     return {"card": learned.card.to_json().decode(), "answers": learned.answers}
@@ -135,15 +135,6 @@ def learn(
             "see whether model.predict(pandas.read_csv(table)) works in Python on this machine; "
             "if it does, this is a fault of SecureML: please report it",
         ) from error
-
-
-def _load(model: bytes, allow: frozenset[str], settings_file: str) -> Any:
-    """Load the estimator, once everything it asks for is known to be allowed."""
-    names_requested = requested(unpack(model), len(model))
-    stand_ins = expected(names_requested.names)
-    known = builtin_names() | stand_ins | {name for name in allow if not never(name)}
-    check_requested(names_requested, known, known & allow, settings_file)
-    return load_recorded(model, allowed_names(allow) | stand_ins)[0]
 
 
 class _Hashing:

@@ -34,13 +34,6 @@ def method_of(estimator: Any) -> str:
             f"{type(estimator).__name__} answers only the rows it was fitted on",
             "fit a model that predicts new rows, for instance a classifier on the labels it found",
         )
-    if type(estimator) is dict:
-        raise refuse(
-            "the file holds a dict with the keys "
-            + ", ".join(repr(str(key)[:40]) for key in list(estimator)[:10]),
-            "seal the one that predicts, for instance joblib.dump(found['model'], file); what is "
-            "done to the rows before belongs into a pipeline with it",
-        )
     raise refuse(
         f"the file holds a {type(estimator).__name__}, which does not predict",
         "seal the fitted estimator or pipeline itself",

@@ -1,4 +1,4 @@
-"""Sealing: a joblib file becomes a version that proves itself at every load.
+"""Sealing: a model file becomes a version that proves itself at every load.
 
 The file is read by a confined child alone, which writes its data form. The card is learned of
 that form, here, and must be the card that the child learned of the file itself. Both are signed,
@@ -28,7 +28,6 @@ from secureml.models.artifact.version_files import (
     SIGNATURE_FILE,
     Artifact,
     ModelRefused,
-    open_model_file,
     read_artifact,
 )
 from secureml.models.card import Card
@@ -36,6 +35,7 @@ from secureml.models.card_section import Options, Sections, learn_sections
 from secureml.models.data_form import reader
 from secureml.models.sealing.confined_conversion import Confined, Converter, Source
 from secureml.models.sealing.conversion import Conversion, Converted, check_same, learn, take
+from secureml.models.sealing.mlflow_folder import open_source
 from secureml.models.sealing.table_file import TableFile
 from secureml.models.serving.registry import Registry, check_name
 from secureml.models.serving.verification import Verifier, check_names, prove
@@ -59,6 +59,7 @@ class Sealed:
 class Order:
     """What to seal: a model file, its name, and what is known of its table.
 
+    ``entry`` is the key of the estimator, where the file holds a dictionary or a list;
     ``dtypes`` is what is said of columns, by name; ``options`` what is given to the card
     sections of plugins; ``use`` has the version serve from the next start, as the first version of
     a name does anyway.
@@ -71,6 +72,7 @@ class Order:
     dtypes: Mapping[str, str] = field(default_factory=dict)
     options: Options = field(default_factory=dict)
     use: bool = False
+    entry: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def seal(order: Order, target: SealTarget) -> Sealed:
 def _given(order: Order) -> Iterator[tuple[int, bytes | None]]:
     """Yield the model file, open for reading, and the contents of the table."""
     table = None if order.data is None else TableFile.load(order.data).content
-    model = open_model_file(order.model_path)
+    model = open_source(order.model_path)
     try:
         yield model, table
     finally:
@@ -147,6 +149,15 @@ def _digest(opened: int) -> str:
     return found
 
 
+def source_digest(path: Path) -> str:
+    """Return the SHA-256 of a model file, or of that in a folder, in hex; raises ModelRefused."""
+    opened = open_source(path)
+    try:
+        return _digest(opened)
+    finally:
+        os.close(opened)
+
+
 def _conversion(order: Order, target: SealTarget, version: str, digest: str) -> Conversion:
     return Conversion(
         name=order.name,
@@ -158,6 +169,7 @@ def _conversion(order: Order, target: SealTarget, version: str, digest: str) -> 
         dtypes=order.dtypes,
         allow=tuple(sorted(target.allow)),
         settings_file=target.settings_file,
+        entry=order.entry,
     )
 
 

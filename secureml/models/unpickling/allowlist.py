@@ -137,8 +137,24 @@ def never(name: str) -> bool:
 
 @cache
 def builtin_names() -> frozenset[str]:
-    """Return the names shipped with SecureML, for scikit-learn, NumPy and SciPy."""
-    text = resources.files(__package__).joinpath("allowed_globals.txt").read_text("ascii")
+    """Return the names shipped with SecureML: `sklearn_names` and `library_names`."""
+    return sklearn_names() | library_names()
+
+
+@cache
+def sklearn_names() -> frozenset[str]:
+    """Return the shipped names for scikit-learn, NumPy and SciPy."""
+    return _listed("allowed_globals.txt")
+
+
+@cache
+def library_names() -> frozenset[str]:
+    """Return the shipped names of the libraries that follow scikit-learn, installed or not."""
+    return _listed("library_globals.txt")
+
+
+def _listed(file: str) -> frozenset[str]:
+    text = resources.files(__package__).joinpath(file).read_text("ascii")
     return frozenset(text.split())
 
 
