@@ -91,7 +91,8 @@ def learn_model(
     ``read_again`` every row is also compared with its reading by pandas.
     """
     method_of(estimator)  # what has none is told so before anything else
-    width, own_code = width_of(estimator), not names <= builtin_names()
+    own_code = not names <= builtin_names()
+    width = width_of(estimator, by_table=own_code and data is not None and target is not None)
     table = _features(estimator, width, data, target, dtypes)
     _demand_table(estimator, needed=own_code and data is None)
     card = replace(
@@ -171,7 +172,7 @@ def _classes(estimator: Any) -> tuple[Scalar, ...] | None:
 
 def _features(
     estimator: Any,
-    width: int,
+    width: int | None,
     data: TableFile | None,
     target: str | None,
     dtypes: Mapping[str, str],
@@ -181,6 +182,7 @@ def _features(
     names = None if fitted is None else [str(name) for name in fitted]
     if data is None:
         read_dtypes(dtypes, {})
+        width = width or 0  # which no estimator has here: `width_of` has refused it
         plain = tuple(Feature(name) for name in names or [f"x{i}" for i in range(width)])
         if takes_texts(estimator):
             raise refuse(
@@ -189,6 +191,7 @@ def _features(
             )
         return _Table(plain, _made_up(width), {}, {}, {})
     table = read_table(data)
+    width = len(table.columns) - 1 if width is None else width
     columns = choose_columns(table, target, names, width, classes_of(estimator))
     # A column of few texts is one of categories, but not to a model that takes texts apart.
     texts = dict.fromkeys(columns, "text") if takes_texts(estimator) else {}
@@ -215,6 +218,8 @@ def _container(
 ) -> Literal["array", "frame", "column"]:
     if takes_column(estimator):
         return "column"
+    if own_code and getattr(estimator, "n_features_in_", None) is None:
+        return "frame"  # a class of somebody's own, that says nothing of what it was given
     if getattr(estimator, "feature_names_in_", None) is None:
         return "array"
     by_name = any(isinstance(part, ColumnTransformer) for part in parts(estimator))
