@@ -161,8 +161,8 @@ def seal(
 ) -> None:
     """Convert a model FILE to data, write its card, and sign both as a new version of NAME.
 
-    FILE is what joblib, pickle, cloudpickle or skops has written, or the folder of a model that
-    MLflow has; its content tells which, and not its name. It is read by a process that can reach
+    FILE is what joblib, pickle, cloudpickle or skops has written, a model in ONNX, or the folder of
+    a model of MLflow; its content tells which, and not its name. It is read by a process that can reach
     nothing else; the server reads the data alone. A failure changes nothing. If there are settings,
     the result is verified as the next start would verify it.
     """

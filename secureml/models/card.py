@@ -38,6 +38,7 @@ OPTIONAL_LIBRARIES = MappingProxyType(
         "catboost": "catboost",
         "imblearn": "imbalanced-learn",
         "lightgbm": "lightgbm",
+        "onnxruntime": "onnxruntime",
         "pandas": "pandas",
         "xgboost": "xgboost",
     }

@@ -1,4 +1,4 @@
-"""Models of xgboost, lightgbm, catboost and imbalanced-learn, sealed in confinement and served.
+"""Models of other libraries and one in ONNX, sealed in confinement and served.
 
 What is answered over HTTPS is what the model answers here, to the bit; and the server has read
 no pickle, which its own hook would have ended.
@@ -18,7 +18,10 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from live_serving import Instance, Served, ask
 
+from secureml.models.boosters.onnx_model import model_of
+from tests import onnx_models
 from tests.library_models import ROWS, fitted
+from tests.optional_packages import need
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 SERVED = {
@@ -27,6 +30,7 @@ SERVED = {
     "cat": "catboost of three classes",
     "imb": "imblearn over-sampled",
 }
+ONNX = "onnx"
 
 
 def test_models_of_other_libraries_answer_over_https_as_they_do_here(tmp_path):
@@ -36,6 +40,10 @@ def test_models_of_other_libraries_answer_over_https_as_they_do_here(tmp_path):
     for name, model in models.items():
         joblib.dump(model, tmp_path / f"{name}.joblib")
         instance.run("models", "seal", str(tmp_path / f"{name}.joblib"), "--name", name)
+    need("onnxruntime")
+    content = onnx_models.classifier().SerializeToString()
+    (tmp_path / "model.onnx").write_bytes(content)
+    instance.run("models", "seal", str(tmp_path / "model.onnx"), "--name", ONNX)
     key = instance.key("everyone")
     server = Served(tmp_path / "i").ready()
     try:
@@ -47,5 +55,10 @@ def test_models_of_other_libraries_answer_over_https_as_they_do_here(tmp_path):
                 assert answer.status == 200, said
                 assert said["predictions"] == np.ravel(model.predict(ROWS[:20])).tolist()
                 assert said["probabilities"] == model.predict_proba(ROWS[:20]).tolist()
+            body = {"instances": ROWS[:20, :2].tolist()}
+            said = ask(connection, "POST", f"/v1/models/{ONNX}/predict", key, body).json()
+            found = model_of(content)
+            assert said["predictions"] == found.predict(ROWS[:20, :2]).tolist()
+            assert said["probabilities"] == found.predict_proba(ROWS[:20, :2]).tolist()
     finally:
         server.stop()

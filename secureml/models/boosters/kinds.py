@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from secureml.models.boosters import catboost_model, lightgbm_model, xgboost_model
+from secureml.models.boosters import catboost_model, lightgbm_model, onnx_model, xgboost_model
 
 _NOTHING: dict[str, Any] = {}
 
@@ -78,6 +78,20 @@ def _count_columns(model: Any) -> None:
         model._n_features_in = len(model.feature_names_)  # noqa: SLF001 - nothing public sets it
 
 
+def _made_by_onnx(kind: Any, content: bytes, state: dict[str, Any]) -> Any:
+    _demand(state, {})
+    model = onnx_model.model_of(content)
+    if type(model) is not kind:
+        raise ValueError(f"it is no {kind.__name__}")
+    return model
+
+
+_ONNX = Booster(
+    lambda model: bytes(model.content),
+    lambda model: _NOTHING,
+    _made_by_onnx,
+    lambda model: None,
+)
 _CATBOOST = Booster(
     catboost_model.content_of, _kept_by_catboost, _made_by_catboost, _ready_of_catboost
 )
@@ -93,6 +107,8 @@ KINDS: dict[str, Booster] = {
     ),
     "catboost.core.CatBoostClassifier": _CATBOOST,
     "catboost.core.CatBoostRegressor": _CATBOOST,
+    "secureml.models.boosters.onnx_model.OnnxClassifier": _ONNX,
+    "secureml.models.boosters.onnx_model.OnnxRegressor": _ONNX,
 }
 
 

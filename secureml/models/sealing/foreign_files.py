@@ -19,10 +19,10 @@ _WRAPPER = (
     "seal the estimator that holds it: joblib.dump(model, file) of the {0} itself, in place of "
     "model.save_model(file)"
 )
-_TRAINED = "seal a model of scikit-learn"
+_TRAINED = "export it to ONNX, where its rows are a table, and seal that"
 _KINDS = (
     _Kind((b"\x89HDF\r\n",), "an HDF5 file, as Keras writes", _TRAINED),
-    _Kind((b"GGUF",), "a language model in the GGUF format", _TRAINED),
+    _Kind((b"GGUF",), "a language model in the GGUF format", "seal a model of a table"),
     _Kind(
         (b"tree\nversion=", b"tree\r\nversion="),
         "LightGBM's own text",

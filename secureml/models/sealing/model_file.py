@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from secureml.models.boosters.onnx_content import is_onnx
+from secureml.models.boosters.onnx_model import model_of
 from secureml.models.sealing.foreign_files import check_kind
 from secureml.models.sealing.skops_file import ZIP, load_skops
 from secureml.models.unpickling.advice import check_requested
@@ -39,11 +41,13 @@ class Names:
 def load(content: bytes, names: Names) -> Any:
     """Return what a model file holds, once all it asks for is known to be allowed.
 
-    A pickle, plain or compressed as joblib does, of pickle, joblib or cloudpickle; or a file of
-    skops. Raises ModelRefused.
+    A pickle, plain or compressed as joblib does, of pickle, joblib or cloudpickle; a file of
+    skops; or a model in ONNX. Raises ModelRefused.
     """
     if content.startswith(ZIP):
         return load_skops(content, names.check)
+    if is_onnx(content):
+        return model_of(content)
     check_kind(content)
     names_requested = requested(unpack(content), len(content))
     return load_recorded(content, names.check(names_requested))[0]

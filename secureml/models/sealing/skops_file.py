@@ -23,8 +23,8 @@ _MOST_MEMBERS = 1_000_000
 _WRITE_AGAIN = "write it again with skops.io.dump(estimator, file), or with joblib.dump"
 # Other zip archives, by a member that each has.
 _OTHERS = (
-    ("data.pkl", "a model of PyTorch", "seal a model of scikit-learn"),
-    ("config.json", "a model of Keras", "seal a model of scikit-learn"),
+    ("data.pkl", "a model of PyTorch", "export it to ONNX and seal that"),
+    ("config.json", "a model of Keras", "export it to ONNX and seal that"),
     (".npy", "an archive of NumPy arrays", "seal the fitted estimator"),
 )
 

@@ -32,6 +32,7 @@ from secureml.models.unpickling.requested_names import Requested
 Verifier = Callable[[Artifact], None]
 _RESEAL = "seal the model again in this environment"
 _TOLERANCE = 1e-9
+_ONNX = "secureml.models.boosters.onnx_model."
 
 
 def prove(
@@ -110,6 +111,8 @@ def versions_here(container: str, names: Iterable[str] = ()) -> dict[str, str]:
         "scikit-learn": sklearn.__version__,
     }
     tops = {name.partition(".")[0] for name in names} & OPTIONAL_LIBRARIES.keys()
+    if any(name.startswith(_ONNX) for name in names):
+        tops |= {"onnxruntime"}
     if container == "frame":
         tops |= {"pandas"}
     return found | {OPTIONAL_LIBRARIES[top]: _version_of(top) for top in sorted(tops)}
@@ -129,9 +132,13 @@ def _version_of(module: str) -> str:
         raise ModelRefused(
             "versions",
             f"the model needs {module}, which cannot be imported here ({error})",
-            f"pip install {OPTIONAL_LIBRARIES[module]} (the `{module}` extra)",
+            f"pip install {OPTIONAL_LIBRARIES[module]} (the `{_extra(module)}` extra)",
         ) from None
     return str(found.__version__)
+
+
+def _extra(module: str) -> str:
+    return "onnx" if module == "onnxruntime" else module
 
 
 def check_versions(card: Card) -> None:

@@ -17,8 +17,8 @@ ROWS, ANSWERS = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
 @pytest.mark.parametrize(
     ("content", "says", "fix"),
     [
-        (b"\x89HDF\r\n\x1a\n", "Keras", "scikit-learn"),
-        (b"GGUF\x03\0\0\0", "GGUF", "scikit-learn"),
+        (b"\x89HDF\r\n\x1a\n", "Keras", "ONNX"),
+        (b"GGUF\x03\0\0\0", "GGUF", "a table"),
         (b"tree\nversion=v4\n", "LightGBM's own text", "LGBMClassifier"),
         (b"CBM1\0\0", "CatBoost's own file", "CatBoostClassifier"),
         (b'{"learner":{"attributes":{}', "XGBoost's own file", "XGBClassifier"),
