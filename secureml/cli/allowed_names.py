@@ -10,9 +10,39 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
+from secureml.cli.main import CommandContext
+from secureml.cli.model_refusals import with_refusals
 from secureml.config_error import ConfigError
+from secureml.kit.output import emit, json_option
 
 _TABLE, _KEY = "[models]", "allow"
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+@click.pass_obj
+@with_refusals
+def allow(context: CommandContext, names: tuple[str, ...], as_json: bool) -> None:
+    """Allow classes and functions of your own, by their exact names, in model files.
+
+    Writes them into [models] allow of the settings: the one list by which models are sealed and
+    served. A running server reads it at its next reload or restart.
+    """
+    from secureml.models.unpickling.allowlist import check_extra
+
+    check_extra(frozenset(names))  # a start that met one that cannot be would refuse its settings
+    file = context.instance / "secureml.toml"
+    if not file.exists():
+        raise click.ClickException(
+            f"there are no settings at {file}; fix: run `secureml init`, or seal with "
+            + " ".join(f"--allow {name}" for name in names)
+        )
+    new = add(file, names)
+    text = f"allowed in {file}: {', '.join(new)}" if new else "all of these are allowed already"
+    emit({"allowed": new, "file": str(file)}, as_json, text)
 
 
 def add(file: Path, names: Iterable[str]) -> list[str]:

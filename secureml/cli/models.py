@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from secureml.cli import allowed_names
 from secureml.cli.main import CommandContext
+from secureml.cli.model_refusals import with_refusals
 from secureml.cli.sealing import (
     Order,
     card_sections,
@@ -20,7 +21,7 @@ from secureml.cli.sealing import (
     undone,
 )
 from secureml.config_error import ConfigError
-from secureml.kit.output import Command, emit, json_option
+from secureml.kit.output import emit, json_option
 from secureml.pipeline import builtin_plugins
 
 if TYPE_CHECKING:
@@ -33,24 +34,12 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MODEL = click.Path(exists=True, path_type=Path)  # a file, or a folder of MLflow
 
 
-def _with_refusals(command: Command) -> Command:
-    """Have a command end with what a refused model says, in its one line."""
-
-    @functools.wraps(command)
-    def with_refusals(*args: Any, **words: Any) -> Any:
-        from secureml.models.artifact.version_files import ModelRefused
-
-        try:
-            return command(*args, **words)
-        except ModelRefused as error:
-            raise click.ClickException(str(error)) from None
-
-    return with_refusals  # type: ignore[return-value]  # the same call
-
-
 @click.group()
 def models() -> None:
     """Seal, list, choose and remove models."""
+
+
+models.add_command(allowed_names.allow)
 
 
 class _SealCommand(click.Command):
@@ -150,7 +139,7 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
 )
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def seal(
     context: CommandContext,
     /,
@@ -161,10 +150,10 @@ def seal(
 ) -> None:
     """Convert a model FILE to data, write its card, and sign both as a new version of NAME.
 
-    FILE is what joblib, pickle, cloudpickle or skops has written, a model in ONNX, or the folder of
-    a model of MLflow; its content tells which, and not its name. It is read by a process that can reach
-    nothing else; the server reads the data alone. A failure changes nothing. If there are settings,
-    the result is verified as the next start would verify it.
+    FILE is what joblib, pickle, cloudpickle or skops has written, a model in ONNX, or the folder
+    of a model of MLflow; its content tells which, and not its name. It is read by a process that
+    can reach nothing else; the server reads the data alone. A failure changes nothing. If there
+    are settings, the result is verified as the next start would verify it.
     """
     options = {
         name: {option.name: words.pop(option.name) for option in section.options}
@@ -175,36 +164,10 @@ def seal(
 
 
 @models.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@json_option
-@click.pass_obj
-@_with_refusals
-def allow(context: CommandContext, names: tuple[str, ...], as_json: bool) -> None:
-    """Allow classes and functions of your own, by their exact names, in model files.
-
-    Writes them into [models] allow of the settings: the one list by which models are sealed and
-    served. A running server reads it at its next reload or restart.
-    """
-    from secureml.cli.allowed_names import add
-    from secureml.models.unpickling.allowlist import check_extra
-
-    check_extra(frozenset(names))  # a start that met one that cannot be would refuse its settings
-    file = context.instance / "secureml.toml"
-    if not file.exists():
-        raise click.ClickException(
-            f"there are no settings at {file}; fix: run `secureml init`, or seal with "
-            + " ".join(f"--allow {name}" for name in names)
-        )
-    new = add(file, names)
-    text = f"allowed in {file}: {', '.join(new)}" if new else "all of these are allowed already"
-    emit({"allowed": new, "file": str(file)}, as_json, text)
-
-
-@models.command()
 @click.option("--name", default="breast-cancer", show_default=True)
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def demo(context: CommandContext, name: str, as_json: bool) -> None:
     """Train and seal a demo model on scikit-learn's breast-cancer data, unless it is there."""
     if registry_of(context).versions(name):
@@ -222,7 +185,7 @@ def demo(context: CommandContext, name: str, as_json: bool) -> None:
 @models.command("list")
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def list_models(context: CommandContext, as_json: bool) -> None:
     """List models with their versions; * marks the version in use."""
     registry = registry_of(context)
@@ -242,7 +205,7 @@ def list_models(context: CommandContext, as_json: bool) -> None:
 @click.option("--version", help="A version other than the one in use.")
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def show(context: CommandContext, name: str, version: str | None, as_json: bool) -> None:
     """Show the card of a model."""
     card = registry_of(context).card(name, version)
@@ -261,7 +224,7 @@ def show(context: CommandContext, name: str, version: str | None, as_json: bool)
 @click.argument("version")
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def use(context: CommandContext, name: str, version: str, as_json: bool) -> None:
     """Serve VERSION of NAME after the next reload or restart."""
     _choose(context, name, version, as_json)
@@ -271,7 +234,7 @@ def use(context: CommandContext, name: str, version: str, as_json: bool) -> None
 @click.argument("name")
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def rollback(context: CommandContext, name: str, as_json: bool) -> None:
     """Serve the previous version again, after the next reload or restart."""
     _choose(context, name, registry_of(context).previous(name), as_json)
@@ -282,7 +245,7 @@ def rollback(context: CommandContext, name: str, as_json: bool) -> None:
 @click.option("--all", "whole", is_flag=True, help="Remove NAME with all its versions.")
 @json_option
 @click.pass_obj
-@_with_refusals
+@with_refusals
 def remove(context: CommandContext, model: str, whole: bool, as_json: bool) -> None:
     """Remove a version that is not in use, or with --all a whole model.
 
