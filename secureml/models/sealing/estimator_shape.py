@@ -6,7 +6,6 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import FeatureUnion
@@ -53,18 +52,14 @@ def width_of(estimator: Any, *, by_table: bool = False) -> int | None:
         raise refuse(f"the {type(estimator).__name__} is not fitted", "fit it, then write it")
     if takes_column(estimator):
         return 1
-    kind = _first(estimator)
-    if isinstance(kind, (DictVectorizer, FeatureHasher)):
-        raise refuse(
-            f"{type(kind).__name__} takes rows of names and values, which are not served",
-            "take a table of columns in its place, for instance with OneHotEncoder",
-        )
     if by_table:
         return None
+    kind = type(_first(estimator)).__name__
     raise refuse(
-        f"{type(kind).__name__} does not say how many columns it takes (it has no n_features_in_)",
+        f"{kind} does not say how many columns it takes (it has no n_features_in_)",
         "give the table it was fitted on with --data, and its column of answers with --target; or "
-        "set n_features_in_ in fit() where the class is yours",
+        "set n_features_in_ in fit() where the class is yours; rows of names and values "
+        "(DictVectorizer, FeatureHasher) are not served",
     )
 
 

@@ -60,7 +60,7 @@ def test_what_answers_no_row_is_told_what_to_seal_instead(thing, says, fix):
         (IsotonicRegression(), "the IsotonicRegression is not fitted"),
         (
             make_pipeline(DictVectorizer(), LogisticRegression()).fit([{"a": 1}] * 12, ANSWERS),
-            "DictVectorizer takes rows of names and values",
+            "DictVectorizer does not say how many columns it takes",
         ),
     ],
 )
