@@ -13,6 +13,7 @@ from types import ModuleType
 
 from secureml.config_error import did_you_mean
 from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.boosters.kinds import KINDS
 from secureml.models.unpickling.module_search import first_absent, how_to_find
 from secureml.models.unpickling.numpy_values import SUBSTITUTES
 
@@ -50,6 +51,7 @@ _PLAIN = frozenset(
         "fractions.Fraction",
     }
 )
+_OURS = frozenset(name for name in KINDS if name.startswith("secureml."))
 _NEVER_ROOTS = frozenset(
     {
         *sys.stdlib_module_names,
@@ -126,7 +128,8 @@ _NEVER_NAMES = frozenset(
 
 def never(name: str) -> bool:
     """Return whether a name may not be allowed by anyone."""
-    if name in SUBSTITUTES or name in _PLAIN:  # narrowed stand-ins, and plain values
+    # Narrowed stand-ins, plain values, and what stands for models in ONNX.
+    if name in SUBSTITUTES or name in _PLAIN or name in _OURS:
         return False
     return (
         name.partition(".")[0] in _NEVER_ROOTS

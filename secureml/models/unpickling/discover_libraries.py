@@ -32,8 +32,7 @@ def discover() -> frozenset[str]:
     for cls in _classes():
         names.add(f"{cls.__module__}.{cls.__name__}")
         names |= _of(cls)
-    # Ours are named by no operator, and stand for models in ONNX.
-    return frozenset(name for name in names - sklearn_names() if name in KINDS or not never(name))
+    return frozenset(name for name in names - sklearn_names() if not never(name))
 
 
 def _classes() -> Iterator[type]:

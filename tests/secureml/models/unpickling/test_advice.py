@@ -78,7 +78,7 @@ def test_all_names_are_told_at_once_each_with_its_way():
     assert "functools.partial, which can never be allowed" in emitted.message
     assert "fasttext.core.Booster, own.C, which cannot be loaded: " in emitted.message
     assert "Python finds no module fasttext, own here" in emitted.message
-    assert "seal with --allow own.C --allow fasttext.core.Booster" in emitted.fix
+    assert "seal with --allow fasttext.core.Booster --allow own.C" in emitted.fix
 
 
 def test_where_there_are_settings_the_line_to_write_is_told_whole():
@@ -105,7 +105,10 @@ def test_a_module_that_is_not_found_is_told_with_the_path_to_set_before_anything
     assert "not allowed yet" not in emitted.message
     path, allow = emitted.fix.index("PYTHONPATH=/path/to/folder"), emitted.fix.index("allow = [")
     assert path < allow
-    assert "; then, if you know and trust ourfeatures.Ratio, write into [models]" in emitted.fix
+    assert (
+        "; then, if you know and trust ourfeatures.Ratio, run `secureml models allow ourfeatures.Ratio`"
+        in emitted.fix
+    )
     assert "PYTHONPATH" not in refusal("sklearn.base.clone").fix
 
 
