@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from secureml.cli import deployments, trials
+from secureml.cli import allowed_names, deployments, trials
 from secureml.cli.assess import assess
 from secureml.cli.main import CommandContext
-from secureml.cli.refusals import with_refusals
+from secureml.cli.model_refusals import with_refusals
 from secureml.cli.sealing import (
     Order,
     card_sections,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+_MODEL = click.Path(exists=True, path_type=Path)  # a file, or a folder of MLflow
 
 
 @click.group()
@@ -40,6 +41,7 @@ def models() -> None:
 
 
 models.add_command(assess)
+models.add_command(allowed_names.allow)
 
 
 class _SealCommand(click.Command):
@@ -76,7 +78,7 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
 
 
 @models.command(cls=_SealCommand)
-@click.argument("file", type=_EXISTING)
+@click.argument("file", type=_MODEL)
 @click.option("--name", required=True, help="The name by which clients use the model.")
 @click.option(
     "--data",
@@ -89,9 +91,15 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
     "--allow",
     multiple=True,
     help=(
-        "Exact name of an extra class that the file uses; repeatable. If there are settings, "
-        "[models] allow must name it too."
+        "Exact name of a class or function of your own that the file uses, where there are no "
+        "settings; repeatable. Where there are, `secureml models allow` writes it into them."
     ),
+)
+@click.option(
+    "--entry",
+    default="",
+    metavar="KEY",
+    help="Which estimator to seal, where the file holds several in a dictionary or a list.",
 )
 @click.option("--key", type=_EXISTING, help="Sealing key; default: keys/model-signing.key.")
 @click.option("--use", is_flag=True, help="Have this version answer from now on.")
@@ -138,11 +146,12 @@ def seal(
     as_json: bool,
     **words: Any,
 ) -> None:
-    """Convert a joblib FILE to data, write its card, and sign both as a new version of NAME.
+    """Convert a model FILE to data, write its card, and sign both as a new version of NAME.
 
-    The file is read by a process that can reach nothing else; the server reads the data alone. A
-    failure changes nothing. If there are settings, the result is verified as the next start would
-    verify it.
+    FILE is what joblib, pickle, cloudpickle or skops has written, a model in ONNX, or the folder
+    of a model of MLflow; its content tells which, and not its name. It is read by a process that
+    can reach nothing else; the server reads the data alone. A failure changes nothing. If there
+    are settings, the result is verified as the next start would verify it.
     """
     options = {
         name: {option.name: words.pop(option.name) for option in section.options}

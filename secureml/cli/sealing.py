@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +49,7 @@ class Order:
     time_limit: float = 900.0  # seconds
     unconfined: bool = False
     assess: bool = True
+    entry: str = ""
 
 
 def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
@@ -57,7 +57,30 @@ def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
     if order.unless_same and _is_current(context, order):
         emit({"name": order.name, "made": False}, as_json, f"{order.name} already is this file")
         return
-    _say_sealed(context, order, seal_as_ordered(context, order), as_json)
+    _say_sealed(context, order, _sealed_or_as_before(context, order), as_json)
+
+
+def _sealed_or_as_before(context: CommandContext, order: Order) -> Sealed:
+    """Seal what was ordered; a refusal says which version goes on to serve."""
+    from secureml.models.artifact.version_files import ModelRefused
+
+    try:
+        return seal_as_ordered(context, order)
+    except ModelRefused as refused:
+        current = _current(context, order.name)
+        if current is None:
+            raise
+        fix = f"{refused.fix}; nothing was changed: {order.name} {current} is still in use"
+        raise ModelRefused(refused.check, refused.message, fix, model=refused.model) from None
+
+
+def _current(context: CommandContext, name: str) -> str | None:
+    from secureml.models.artifact.version_files import ModelRefused
+
+    try:
+        return registry_of(context).current(name)
+    except ModelRefused:
+        return None  # no name, or a pointer that points nowhere: the refusal tells
 
 
 def seal_as_ordered(context: CommandContext, order: Order) -> Sealed:
@@ -75,6 +98,7 @@ def seal_as_ordered(context: CommandContext, order: Order) -> Sealed:
         order.csv,
         order.missing,
         order.unknown,
+        order.entry,
     )
     sealed = packaging.seal(order_, _seal_target(context, order))
     with undone(sealed.undo):
@@ -164,12 +188,14 @@ def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
 
 def _is_current(context: CommandContext, order: Order) -> bool:
     registry = registry_of(context)
-    if registry.current(order.name) is None:
+    # Which entry of a file was sealed is not on its card.
+    if registry.current(order.name) is None or order.entry:
         return False
     from secureml.models.artifact.version_files import ModelRefused
+    from secureml.models.sealing.packaging import source_digest
 
     card = registry.card(order.name)
-    if card.source_digest != sha256(order.file.read_bytes()).hexdigest():
+    if card.source_digest != source_digest(order.file):
         return False
     if not _fits(card.features, order):
         return False

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Literal
 
 from secureml.models.artifact.version_files import ModelRefused
@@ -47,6 +48,17 @@ OUTPUT_LIMIT = 10_000  # numbers that one row is answered with, at most
 _CREATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 LIBRARIES = frozenset({"python", "numpy", "scipy", "scikit-learn"})
+# Whose version a card has only where the model needs them, by the module that is imported.
+OPTIONAL_LIBRARIES = MappingProxyType(
+    {
+        "catboost": "catboost",
+        "imblearn": "imbalanced-learn",
+        "lightgbm": "lightgbm",
+        "onnxruntime": "onnxruntime",
+        "pandas": "pandas",
+        "xgboost": "xgboost",
+    }
+)
 _PLUGIN_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _PUBLIC = ("name", "version", "kind", "classes", "has_probabilities")
 
@@ -219,7 +231,7 @@ def _check(card: Card) -> None:
         (not (card.outputs and (card.classes or card.has_probabilities)), "outputs"),
         (all(_is_answer(one, card.outputs) for one in card.golden.predictions), "golden"),
         (type(card.has_probabilities) is bool, "has_probabilities"),
-        (card.versions.keys() - {"pandas"} == LIBRARIES, "versions"),
+        (card.versions.keys() - {*OPTIONAL_LIBRARIES.values()} == LIBRARIES, "versions"),
         (card.classes is None or all(isinstance(one, Scalar) for one in card.classes), "classes"),
         (len(card.golden.rows) == len(card.golden.predictions) > 0, "golden"),
         (

@@ -94,8 +94,13 @@ def open_model_file(path: Path) -> int:
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _missing(path.name, error) from None
+    return opened_model_file(opened, path.name)
+
+
+def opened_model_file(opened: int, name: str) -> int:
+    """Return an open model file that is not sealed yet, or close it and raise ModelRefused."""
     try:
-        _check_file(opened, path.name, MODEL_LIMIT)
+        _check_file(opened, name, MODEL_LIMIT)
     except BaseException:
         os.close(opened)
         raise

@@ -14,6 +14,7 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
+from secureml.models.boosters import kinds as boosters
 from secureml.models.data_form import arrays, compiled, dtypes
 from secureml.models.data_form.items import is_reference
 from secureml.models.data_form.writable import with_writable
@@ -23,6 +24,7 @@ from secureml.models.unpickling.instances import Builder
 from secureml.models.unpickling.memory_budget import RANDOM_GENERATOR
 from secureml.models.unpickling.substitutes import substitute
 
+_OF_BOOSTER = 8  # bytes that a library takes for each of its format
 _NODE = 512  # bytes counted for each node: what the largest of small objects takes
 _FACTORIES: dict[str, type] = {
     kind.__name__: kind for kind in (int, float, bool, str, list, dict, set, tuple)
@@ -165,6 +167,16 @@ def _compiled(making: Construction, name: str, arguments: list[Any], state: Any)
     return compiled.make(name, kind, making.items(arguments), held)
 
 
+def _booster(making: Construction, name: str, block: int, state: Any) -> Any:
+    kind, content, held = _type(making, name), making.blocks[block].tobytes(), making.item(state)
+    making.builder.budget.spend(_OF_BOOSTER * len(content))
+    if type(held) is not dict or not plain_values.is_plain(
+        held, lambda part: False, making.builder.budget
+    ):
+        raise ValueError("what is kept beside a booster is no plain data")
+    return boosters.KINDS[name].made(kind, content, held)
+
+
 _MAKERS: dict[str, Callable[..., Any]] = {
     "int": _integer,
     "float": _float,
@@ -191,5 +203,6 @@ _MAKERS: dict[str, Callable[..., Any]] = {
     "function": _function,
     "instance": _instance,
     "compiled": _compiled,
+    "booster": _booster,
     "check": lambda making: boosting_check(),
 }

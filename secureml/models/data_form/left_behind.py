@@ -10,6 +10,10 @@ from typing import Any
 from secureml.models.unpickling.callable_attributes import ancestors
 
 _OF_TYPES: dict[str, frozenset[str]] = {
+    # How far training went; a dictionary that calls a class for what it has not.
+    "lightgbm.sklearn.LGBMModel": frozenset({"_best_score", "_evals_result"}),
+    # What was called while it was trained, and what it was measured by.
+    "xgboost.sklearn.XGBModel": frozenset({"callbacks", "eval_metric", "evals_result_"}),
     # The leaves of its tree are chained in both directions; `partial_fit` alone reads them.
     "sklearn.cluster._birch.Birch": frozenset({"root_", "dummy_leaf_"}),
     # Distributions to draw from; nothing is drawn any more.
@@ -18,6 +22,8 @@ _OF_TYPES: dict[str, frozenset[str]] = {
         {"param_distributions"}
     ),
 }
+# What it learned is rows of the training table, and nothing asks it once a pipeline is fitted.
+_SAMPLER = "imblearn.base.SamplerMixin"
 
 
 def kept(value: Any, state: dict[str, Any]) -> dict[str, Any]:
@@ -25,4 +31,6 @@ def kept(value: Any, state: dict[str, Any]) -> dict[str, Any]:
     left: frozenset[str] = frozenset().union(
         *(names for kind, names in _OF_TYPES.items() if kind in ancestors(type(value)))
     )
+    if _SAMPLER in ancestors(type(value)):
+        left |= {name for name in state if name.endswith("_")}
     return {name: held for name, held in state.items() if name not in left}

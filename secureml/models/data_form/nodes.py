@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from secureml.models.boosters import kinds as boosters
 from secureml.models.data_form import dtypes
 from secureml.models.data_form.compiled import COMPILED
 from secureml.models.data_form.items import is_item, is_reference
@@ -103,6 +104,12 @@ def _compiled_name(table: _Table, part: Any) -> None:
         _name(table, part)
 
 
+def _booster_name(table: _Table, part: Any) -> None:
+    _name(table, part)
+    if part not in boosters.KINDS:
+        raise _Wrong(f"{part} is no booster")
+
+
 def _block(table: _Table, part: Any) -> None:
     if type(part) is not int or not 0 <= part < len(table.sizes):
         raise _Wrong("this is not a block of the file")
@@ -162,6 +169,7 @@ GRAMMAR: dict[str, tuple[_Part, ...]] = {
     "function": (_name,),
     "instance": (_name, _state),
     "compiled": (_compiled_name, _items, _item),
+    "booster": (_booster_name, _block, _item),
     "check": (),
 }
 
@@ -192,7 +200,7 @@ def check_nodes(
         raise FormRefused(f"block {unused}", "no array is made of it")
 
 
-_NAMED = frozenset({"type", "function", "instance", "compiled"})
+_NAMED = frozenset({"type", "function", "instance", "compiled", "booster"})
 
 
 def names_requested(nodes: Sequence[Any]) -> frozenset[str]:

@@ -43,5 +43,5 @@ def _held(node: Any) -> Iterator[tuple[str, int]]:
             yield from (
                 (f"[{place}]", item) for place, item in enumerate(part) if is_reference(item)
             )
-    if kind in ("masked", "compiled", "slice", "range"):
+    if kind in ("masked", "compiled", "booster", "slice", "range"):
         yield from (("", part) for part in parts if is_reference(part))

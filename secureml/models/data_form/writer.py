@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from secureml.models.boosters import kinds as boosters
 from secureml.models.data_form import arrays, compiled, dtypes, plain_nodes
 from secureml.models.data_form.advice import advice
 from secureml.models.data_form.frame import Writable, write_frame
@@ -99,6 +100,9 @@ class Table:
             return ["check"]
         if isinstance(value, _NAMED):
             return self._named(value)
+        booster = boosters.name_of(type(value))
+        if booster is not None:
+            return self._booster(booster, value)
         name = compiled.name_of(value)
         return self._instance(value) if name is None else self._compiled(name, value)
 
@@ -141,6 +145,13 @@ class Table:
         arguments, state = compiled.description(value)
         given = [self.item(argument, "") for argument in arguments]
         return ["compiled", name, given, self.item(state, "")]
+
+    def _booster(self, name: str, value: Any) -> list[Any]:
+        if listed_name(type(value), self.allowed) is None:
+            raise self.refusal(*advice(value))
+        kind = boosters.KINDS[name]
+        content, state = kind.content_of(value), dict(kind.state_of(value))
+        return ["booster", name, self.block(memoryview(content)), self.item(state, "")]
 
     def _instance(self, value: Any) -> list[Any]:
         kind: Any = type(value)

@@ -27,6 +27,8 @@ def ask(card: Card, estimator: Any, rows: Any) -> Answers:
             warnings.simplefilter("ignore")
             rows = given_to(card, rows)
             predictions = answered(estimator, card.method, rows)
+            if card.classes is not None and predictions.shape[1:] == (1,):
+                predictions = predictions[:, 0]  # CatBoost answers several classes with a column
             shares = np.asarray(estimator.predict_proba(rows)) if card.has_probabilities else None
     except SystemExit:
         raise RuntimeError("it tries to end the process (SystemExit)") from None

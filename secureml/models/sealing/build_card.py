@@ -96,7 +96,9 @@ def learn_model(
     its reading by pandas.
     """
     method_of(estimator)  # what has none is told so before anything else
-    width, own_code = width_of(estimator), not names <= builtin_names()
+    own_code = not names <= builtin_names()
+    by_table = own_code and data is not None and options.target is not None
+    width = width_of(estimator, by_table=by_table)
     columns = columns_of(estimator, width, data, options.target, options.types)
     _demand_table(estimator, needed=own_code and data is None)
     words = words_for_missing(columns.features, columns.texts())
@@ -134,7 +136,7 @@ def _first_reading(
     refused: ModelRefused | None = None
     for reading in columns.readings():
         card = replace(
-            _blank_card(subject, estimator, reading.features, own_code=own_code),
+            _blank_card(subject, estimator, reading.features, names, own_code=own_code),
             source="table" if columns.cells else "none",
             globals=tuple(sorted(names)),
         )
@@ -163,7 +165,12 @@ def _with_more(
 
 
 def _blank_card(
-    subject: Subject, estimator: Any, features: tuple[Feature, ...], *, own_code: bool
+    subject: Subject,
+    estimator: Any,
+    features: tuple[Feature, ...],
+    names: frozenset[str],
+    *,
+    own_code: bool,
 ) -> Card:
     """Return what the estimator and its columns say, without answers."""
     container = _container(estimator, features, own_code=own_code)
@@ -179,7 +186,7 @@ def _blank_card(
         and hasattr(estimator, "predict_proba"),
         container=container,
         source="none",
-        versions=versions_here(container),
+        versions=versions_here(container, names),
         globals=(),
         digest=subject.digest,
         source_digest=subject.source_digest,
@@ -216,6 +223,8 @@ def _container(
         return "column"
     if takes_mapping(estimator):
         return "mapping"
+    if own_code and getattr(estimator, "n_features_in_", None) is None:
+        return "frame"  # a class of somebody's own, that says nothing of what it was given
     if getattr(estimator, "feature_names_in_", None) is None:
         return "array"
     by_name = any(isinstance(part, ColumnTransformer) for part in parts(estimator))

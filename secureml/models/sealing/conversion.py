@@ -1,6 +1,6 @@
 """A model file becomes its data form: read, asked about its table, and written as data.
 
-The one place where a pickle is read. It runs in a confined child (see ``confined_conversion``):
+The one place where a model file is read. It runs in a confined child (see ``confined_conversion``):
 a pickle is a program, and the allowlist that it is held to is the second wall and not the first.
 What it writes is believed by nobody: it is read as any upload is.
 """
@@ -19,13 +19,10 @@ from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.data_form import writer
 from secureml.models.sealing.accepted_rows import RowOptions
 from secureml.models.sealing.build_card import Learned, Subject, TableOptions, learn_model
+from secureml.models.sealing.entries import chosen
+from secureml.models.sealing.model_file import Names, load
 from secureml.models.sealing.table_file import TableFile
-from secureml.models.unpickling.advice import check_requested
-from secureml.models.unpickling.allowlist import allowed_names, builtin_names, never
-from secureml.models.unpickling.decompression import unpack
-from secureml.models.unpickling.reader import load_recorded
-from secureml.models.unpickling.requested_names import requested
-from secureml.models.unpickling.substitutes import expected
+from secureml.models.unpickling.allowlist import allowed_names
 
 _LENGTH = struct.Struct("<Q")
 _TRAILER_LIMIT = 64 * 1024**2
@@ -40,7 +37,9 @@ class Conversion:
 
     ``allow`` are names allowed beside the built-in ones, ``settings_file`` where that list stands;
     ``table`` is what messages call the table, None where there is none; ``csv`` what is said of how
-    it is written, ``missing`` and ``unknown`` what is said of rows (see `RowOptions`).
+    it is written, ``missing`` and ``unknown`` what is said of rows (see `RowOptions`); ``entry`` is
+    the key of the estimator where the file holds a dictionary or a list, "" where it holds the
+    estimator.
     """
 
     name: str
@@ -55,6 +54,7 @@ class Conversion:
     csv: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    entry: str = ""
 
     def encode(self) -> bytes:
         """Return the bytes that `decode` reads."""
@@ -106,7 +106,8 @@ def _converted(
     conversion: Conversion, model: bytes, table: bytes | None, writing: _Hashing
 ) -> dict[str, Any]:
     allow = frozenset(conversion.allow)
-    estimator = _load(model, allow, conversion.settings_file)
+    held = load(model, Names(allow, conversion.settings_file))
+    estimator = chosen(held, conversion.entry)
     names = writer.write(estimator, writing, allowed=allowed_names(allow))
     learned = learn(conversion, estimator, names, table, digest=writing.digest.hexdigest())
     return {"card": learned.card.to_json().decode(), "answers": learned.answers}
@@ -145,15 +146,6 @@ def learn(
             "see whether model.predict(pandas.read_csv(table)) works in Python on this machine; "
             "if it does, this is a fault of SecureML: please report it",
         ) from error
-
-
-def _load(model: bytes, allow: frozenset[str], settings_file: str) -> Any:
-    """Load the estimator, once everything it asks for is known to be allowed."""
-    names_requested = requested(unpack(model), len(model))
-    stand_ins = expected(names_requested.names)
-    known = builtin_names() | stand_ins | {name for name in allow if not never(name)}
-    check_requested(names_requested, known, known & allow, settings_file)
-    return load_recorded(model, allowed_names(allow) | stand_ins)[0]
 
 
 class _Hashing:

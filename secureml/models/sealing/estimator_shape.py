@@ -35,23 +35,17 @@ def method_of(estimator: Any) -> str:
             f"{type(estimator).__name__} answers only the rows it was fitted on",
             "fit a model that predicts new rows, for instance a classifier on the labels it found",
         )
-    if type(estimator) is dict:
-        raise refuse(
-            "the file holds a dict with the keys "
-            + ", ".join(repr(str(key)[:40]) for key in list(estimator)[:10]),
-            "seal the one that predicts, for instance joblib.dump(found['model'], file); what is "
-            "done to the rows before belongs into a pipeline with it",
-        )
     raise refuse(
         f"the file holds a {type(estimator).__name__}, which does not predict",
         "seal the fitted estimator or pipeline itself",
     )
 
 
-def width_of(estimator: Any) -> int:
+def width_of(estimator: Any, *, by_table: bool = False) -> int | None:
     """Return how many columns an estimator takes; raises ModelRefused where it does not say.
 
-    0 for one that takes objects: their names are as many as its table says.
+    None where it does not and its table may say, which ``by_table`` tells. 0 for one that takes
+    objects: their names are as many as its table says.
     """
     width = getattr(estimator, "n_features_in_", None)
     if isinstance(width, int) and width > 0:
@@ -68,9 +62,12 @@ def width_of(estimator: Any) -> int:
             "the FeatureHasher takes lists of texts or of pairs, which are no rows of columns",
             'give it objects: FeatureHasher(input_type="dict"), each name with its value',
         )
+    if by_table:
+        return None
     raise refuse(
         f"{kind} does not say how many columns it takes (it has no n_features_in_)",
-        "put it behind a step that does, or set n_features_in_ in fit() where the class is yours",
+        "give the table it was fitted on with --data, and its column of answers with --target; or "
+        "set n_features_in_ in fit() where the class is yours",
     )
 
 

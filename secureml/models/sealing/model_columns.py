@@ -100,15 +100,20 @@ class ModelColumns:
 
 def columns_of(
     estimator: Any,
-    width: int,
+    width: int | None,
     data: TableFile | None,
     target: str | None,
     types: Mapping[str, str],
 ) -> ModelColumns:
-    """Return the columns of a model; raises ModelRefused("card") where they do not fit it."""
+    """Return the columns of a model; raises ModelRefused("card") where they do not fit it.
+
+    ``width`` is None where the model does not say how many columns it takes: then it takes all of
+    the table but its answers.
+    """
     if data is None:
-        return _without_table(estimator, width, types)
+        return _without_table(estimator, width or 0, types)
     table = read_table(data)
+    width = len(table.columns) - 1 if width is None else width
     notes: tuple[str, ...] = ()
     if table.dialect is not None and not table.dialect.is_usual:
         notes = (f"the table is read as: {table.dialect.described()}",)

@@ -1,4 +1,4 @@
-"""Sealing: a joblib file becomes a version that proves itself at every load.
+"""Sealing: a model file becomes a version that proves itself at every load.
 
 The file is read by a confined child alone, which writes its data form. The card is learned of
 that form, here, and must be the card that the child learned of the file itself. Both are signed,
@@ -30,7 +30,6 @@ from secureml.models.artifact.version_files import (
     SIGNATURE_FILE,
     Artifact,
     ModelRefused,
-    open_model_file,
     read_artifact,
 )
 from secureml.models.card import Card
@@ -39,6 +38,7 @@ from secureml.models.data_form import reader
 from secureml.models.sealing.confined_conversion import Confined, Converter, Source
 from secureml.models.sealing.conversion import Conversion, Converted, check_same, learn, take
 from secureml.models.sealing.labelled_table import LabelledReader
+from secureml.models.sealing.mlflow_folder import open_source
 from secureml.models.sealing.parquet_table import confined_columns, is_parquet
 from secureml.models.sealing.table_file import TableFile
 from secureml.models.serving.model_folder import check_name
@@ -70,7 +70,8 @@ class Order:
     ``types`` is what is said of columns, by name, ``csv`` how a CSV table is written, ``missing``
     and ``unknown`` what is said of rows (see `RowOptions`); ``options`` is what is given to the
     card sections of plugins; ``use`` has the version serve from the next start, as the first
-    version of a name does anyway.
+    version of a name does anyway. ``entry`` is the key of the estimator, where the file holds a
+    dictionary or a list.
     """
 
     model_path: Path
@@ -83,6 +84,7 @@ class Order:
     csv: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    entry: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _given(order: Order, target: SealTarget) -> Iterator[tuple[int, bytes | None
     table = None if order.data is None else TableFile.load(order.data).content
     if table is not None and is_parquet(table):
         table = target.read_parquet(str(order.data), table)
-    model = open_model_file(order.model_path)
+    model = open_source(order.model_path)
     try:
         yield model, table
     finally:
@@ -163,6 +165,15 @@ def _digest(opened: int) -> str:
         found = hashlib.file_digest(file, "sha256").hexdigest()
         file.seek(0)  # the child reads through the same place in the file
     return found
+
+
+def source_digest(path: Path) -> str:
+    """Return the SHA-256 of a model file, or of that in a folder, in hex; raises ModelRefused."""
+    opened = open_source(path)
+    try:
+        return _digest(opened)
+    finally:
+        os.close(opened)
 
 
 def _conversion(order: Order, target: SealTarget, version: str, digest: str) -> Conversion:
@@ -179,6 +190,7 @@ def _conversion(order: Order, target: SealTarget, version: str, digest: str) -> 
         unknown=order.unknown,
         allow=tuple(sorted(target.allow)),
         settings_file=target.settings_file,
+        entry=order.entry,
     )
 
 

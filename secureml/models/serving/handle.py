@@ -123,6 +123,8 @@ class ModelHandle:
         labels = self._labels_from(probabilities)
         if labels is None:
             labels = self._ask(rows)
+            if labels.ndim == 2:  # CatBoost answers several classes with a column
+                labels = labels[:, 0]
         return Result(labels.tolist(), probabilities.tolist(), self.card.classes)
 
     def _labels_from(self, probabilities: Rows) -> Rows | None:
@@ -180,3 +182,5 @@ def prepare(estimator: Any, *, keep_names: bool) -> None:
         return
     for part in parts(estimator):
         vars(part).pop("feature_names_in_", None)
+        if "_fitted_with_feature_names" in vars(part):  # by which LightGBM says it has them
+            vars(part)["_fitted_with_feature_names"] = False

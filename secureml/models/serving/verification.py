@@ -7,9 +7,10 @@ answers are settled before the model is handed out.
 
 from __future__ import annotations
 
+import importlib
 import math
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +19,7 @@ import scipy
 import sklearn
 
 from secureml.models.artifact.version_files import Artifact, ModelRefused
-from secureml.models.card import Card
+from secureml.models.card import OPTIONAL_LIBRARIES, Card
 from secureml.models.card_section import Sections, check_sections
 from secureml.models.data_form import reader
 from secureml.models.rows.cells import RowsRefused
@@ -32,6 +33,7 @@ from secureml.models.unpickling.requested_names import Requested
 Verifier = Callable[[Artifact], None]
 _RESEAL = "seal the model again in this environment"
 _TOLERANCE = 1e-9
+_ONNX = "secureml.models.boosters.onnx_model."
 
 
 def prove(
@@ -98,32 +100,51 @@ def check_card(artifact: Artifact, card: Card) -> None:
         )
 
 
-def versions_here(container: str) -> dict[str, str]:
-    """Return the versions an answer depends on, as this process has them."""
+def versions_here(container: str, names: Iterable[str] = ()) -> dict[str, str]:
+    """Return the versions an answer depends on, as this process has them.
+
+    ``names`` are those that the model asks for; raises ModelRefused where a library is missing.
+    """
     found = {
         "python": ".".join(platform.python_version_tuple()[:2]),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "scikit-learn": sklearn.__version__,
     }
-    return {**found, "pandas": _pandas_version()} if container == "frame" else found
+    tops = {name.partition(".")[0] for name in names} & OPTIONAL_LIBRARIES.keys()
+    if any(name.startswith(_ONNX) for name in names):
+        tops |= {"onnxruntime"}
+    if container == "frame":
+        tops |= {"pandas"}
+    return found | {OPTIONAL_LIBRARIES[top]: _version_of(top) for top in sorted(tops)}
 
 
-def _pandas_version() -> str:
+def _version_of(module: str) -> str:
     try:
-        import pandas as pd  # noqa: PLC0415 - wanted by few models, and slow to import
-    except ImportError:
+        # Wanted by few models, and slow to import.
+        found = importlib.import_module(module)
+    except (ImportError, OSError) as error:  # a library of C that is missing is the second
+        if module == "pandas":
+            raise ModelRefused(
+                "versions",
+                "the model takes data frames and pandas is not installed",
+                "install pandas (the `frames` extra), or fit the model on arrays",
+            ) from None
         raise ModelRefused(
             "versions",
-            "the model takes data frames and pandas is not installed",
-            "install pandas (the `frames` extra), or fit the model on arrays",
+            f"the model needs {module}, which cannot be imported here ({error})",
+            f"pip install {OPTIONAL_LIBRARIES[module]} (the `{_extra(module)}` extra)",
         ) from None
-    return str(pd.__version__)
+    return str(found.__version__)
+
+
+def _extra(module: str) -> str:
+    return "onnx" if module == "onnxruntime" else module
 
 
 def check_versions(card: Card) -> None:
     """Refuse a model made elsewhere: other versions may answer otherwise without a word."""
-    here = versions_here(card.container)
+    here = versions_here(card.container, card.globals)
     for library, sealed in card.versions.items():
         if sealed != here.get(library):
             raise ModelRefused(
@@ -142,7 +163,8 @@ def check_agreement(card: Card, estimator: Any) -> None:
             "seal the fitted estimator itself",
         )
     width = getattr(estimator, "n_features_in_", None)
-    if card.container not in ("column", "mapping") and width != len(card.features):
+    own = width is None  # a class of somebody's own may not say it; its golden rows are asked
+    if card.container not in ("column", "mapping") and not own and width != len(card.features):
         raise ModelRefused(
             "card", "the card and the model differ in the number of columns", _RESEAL
         )

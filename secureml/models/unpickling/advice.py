@@ -42,19 +42,25 @@ _INNER = _Way(
     "it lies inside a class",
     "define it at the top of its module, and train and write the model again",
 )
+_MODULE = "ourfeatures"
+_MOVED = (
+    f"move {{what}} into a module of its own (a file such as {_MODULE}.py), write `from {_MODULE} "
+    "import {first}` in the notebook or script, train and write the model again; then {allow}, "
+    "with that module on the path of this command and of the server (PYTHONPATH=/path/to/folder)"
+)
+_OF_A_SCRIPT = _Way(
+    _begins("__main__.", "__mp_main__."),
+    "it was defined in the script or notebook that trained the model, where no server finds it",
+    _MOVED,
+)
+_BY_VALUE = _Way(
+    _begins("cloudpickle.", "dill."),
+    "cloudpickle or dill has put the code of a function or class into the file",
+    _MOVED,
+)
 _WAYS = (
-    _Way(
-        _begins("__main__.", "__mp_main__."),
-        "it was defined in the script or notebook that trained the model, where no server finds it",
-        "put it into a module of its own (a file such as ourfeatures.py), import it from there, "
-        "train and write the model again, and have that module on the path of the server",
-    ),
-    _Way(
-        _begins("cloudpickle.", "dill."),
-        "the file was written with cloudpickle or dill, which put code into it",
-        "replace lambdas and functions of a notebook by a `def` in a module, and write the "
-        "model with joblib.dump",
-    ),
+    _OF_A_SCRIPT,
+    _BY_VALUE,
     _Way(
         _begins("joblib.memory.", "joblib._store_backends.", "joblib.logger."),
         "the pipeline has a cache, which opens files",
@@ -115,7 +121,9 @@ def check_requested(
         f"{_placed(names, requested)}, which can never be allowed ({way.why})"
         for way, names in kinds.items()
     ]
-    fixes = [way.fix for way in kinds]
+    # A line of settings has what stood there before.
+    beside = frozenset({*extra, *allowable} if settings_file else ())
+    fixes = [_way_out(way, names, beside, settings_file) for way, names in kinds.items()]
     absent = absent_modules(allowable)
     here = [name for name in allowable if name not in absent]
     if absent:
@@ -136,6 +144,20 @@ def _fix(name: str, requested: Requested) -> _Way:
     if name != _PARTIAL or not requested.indices.get(name):
         return way
     return way._replace(fix="; ".join(dict.fromkeys(map(_without, requested.indices[name]))))
+
+
+def _way_out(way: _Way, names: list[str], beside: frozenset[str], settings_file: str) -> str:
+    """Return what to do, with the names as they will be where code is to be moved."""
+    if way.fix is not _MOVED:
+        return way.fix
+    own = [name.rpartition(".")[2] for name in names] if way is _OF_A_SCRIPT else ["NAME"]
+    what = _listed(own) if way is _OF_A_SCRIPT else "lambdas, functions and classes of your own"
+    moved = [f"{_MODULE}.{name}" for name in own]
+    return way.fix.format(
+        what=what,
+        first=", ".join(own[:_SHOWN]),
+        allow=where_to_allow(moved, settings_file, beside),
+    )
 
 
 def _without(place: Location) -> str:
@@ -178,17 +200,28 @@ def how_to_allow(names: list[str], extra: Iterable[str], settings_file: str = ""
     """
     absent = absent_modules(names)
     first = f"{how_to_find(absent.values())}; then, " if absent else ""
-    line = where_to_allow({*extra, *names}, settings_file)
+    if settings_file:
+        line = where_to_allow(names, settings_file, extra)
+    else:
+        line = where_to_allow({*extra, *names})
     return f"{first}if you know and trust {_listed(names)}, {line}"
 
 
-def where_to_allow(names: Iterable[str], settings_file: str = "") -> str:
-    """Return what to write so that names are allowed, at the place where the start reads it."""
+def where_to_allow(
+    names: Iterable[str], settings_file: str = "", beside: Iterable[str] = ()
+) -> str:
+    """Return what to do so that names are allowed, at the place where the start reads it.
+
+    ``beside`` are names that stand there already, for whoever writes the whole line.
+    """
     ordered = sorted(names)
     if not settings_file:
         return "seal with " + " ".join(f"--allow {name}" for name in ordered)
-    line = ", ".join(f'"{name}"' for name in ordered)
-    return f"write into [models] of {settings_file}: allow = [{line}]"
+    line = ", ".join(f'"{name}"' for name in sorted({*ordered, *beside}))
+    return (
+        f"run `secureml models allow {' '.join(ordered)}`, or write into [models] of "
+        f"{settings_file}: allow = [{line}]"
+    )
 
 
 def _check_age(requested: Requested, missing: list[str]) -> None:

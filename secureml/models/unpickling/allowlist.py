@@ -13,6 +13,7 @@ from types import ModuleType
 
 from secureml.config_error import did_you_mean
 from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.boosters.kinds import KINDS
 from secureml.models.unpickling.module_search import first_absent, how_to_find
 from secureml.models.unpickling.numpy_values import SUBSTITUTES
 
@@ -50,6 +51,7 @@ _PLAIN = frozenset(
         "fractions.Fraction",
     }
 )
+_OURS = frozenset(name for name in KINDS if name.startswith("secureml."))
 _NEVER_ROOTS = frozenset(
     {
         *sys.stdlib_module_names,
@@ -126,7 +128,8 @@ _NEVER_NAMES = frozenset(
 
 def never(name: str) -> bool:
     """Return whether a name may not be allowed by anyone."""
-    if name in SUBSTITUTES or name in _PLAIN:  # narrowed stand-ins, and plain values
+    # Narrowed stand-ins, plain values, and what stands for models in ONNX.
+    if name in SUBSTITUTES or name in _PLAIN or name in _OURS:
         return False
     return (
         name.partition(".")[0] in _NEVER_ROOTS
@@ -137,8 +140,24 @@ def never(name: str) -> bool:
 
 @cache
 def builtin_names() -> frozenset[str]:
-    """Return the names shipped with SecureML, for scikit-learn, NumPy and SciPy."""
-    text = resources.files(__package__).joinpath("allowed_globals.txt").read_text("ascii")
+    """Return the names shipped with SecureML: `sklearn_names` and `library_names`."""
+    return sklearn_names() | library_names()
+
+
+@cache
+def sklearn_names() -> frozenset[str]:
+    """Return the shipped names for scikit-learn, NumPy and SciPy."""
+    return _listed("allowed_globals.txt")
+
+
+@cache
+def library_names() -> frozenset[str]:
+    """Return the shipped names of the libraries that follow scikit-learn, installed or not."""
+    return _listed("library_globals.txt")
+
+
+def _listed(file: str) -> frozenset[str]:
+    text = resources.files(__package__).joinpath(file).read_text("ascii")
     return frozenset(text.split())
 
 

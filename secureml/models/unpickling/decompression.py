@@ -12,6 +12,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 from secureml.models.artifact.version_files import ModelRefused
 
@@ -40,13 +41,26 @@ def _inflate(data: bytes, limit: int, bits: int) -> bytes:
     return unpacked.getvalue()  # shares its memory; bytes() would copy all of it
 
 
-def _feed(stream: bz2.BZ2Decompressor | lzma.LZMADecompressor, data: bytes, limit: int) -> bytes:
+def _feed(stream: Any, data: bytes, limit: int) -> bytes:
+    """Unpack with a decompressor of the kind that `bz2`, `lzma` and `lz4.frame` have."""
     unpacked = io.BytesIO()
     while not stream.eof:
         piece = stream.decompress(data, _CHUNK)
         data = b""
         _grow(unpacked, piece, limit, stuck=not piece and stream.needs_input)
     return unpacked.getvalue()
+
+
+def _lz4() -> Any:
+    try:
+        from lz4.frame import LZ4FrameDecompressor  # noqa: PLC0415 - of few files, and an extra
+    except ImportError:
+        raise ModelRefused(
+            "format",
+            "the file is compressed with LZ4, and the package lz4 is not installed here",
+            "pip install lz4 (the `lz4` extra), or write the model with joblib.dump(compress=3)",
+        ) from None
+    return LZ4FrameDecompressor()
 
 
 def _grow(unpacked: io.BytesIO, piece: bytes, limit: int, *, stuck: bool) -> None:
@@ -70,6 +84,7 @@ _PACKINGS: tuple[tuple[bytes, Callable[[bytes, int], bytes]], ...] = (
         b"\xfd\x37\x7a\x58\x5a",
         lambda data, limit: _feed(lzma.LZMADecompressor(memlimit=_LZMA_MEMORY), data, limit),
     ),
+    (b"\x04\x22\x4d\x18", lambda data, limit: _feed(_lz4(), data, limit)),
     (
         b"\x5d\x00",
         lambda data, limit: _feed(lzma.LZMADecompressor(memlimit=_LZMA_MEMORY), data, limit),
@@ -91,7 +106,7 @@ def unpack(data: bytes, limit: int = UNPACKED_LIMIT) -> bytes:
     if not data.startswith(_PICKLE):
         raise ModelRefused(
             "format",
-            "the file is not a joblib pickle (or is one of before 2016)",
+            "the file is no pickle, of joblib or otherwise (or is one of before 2016)",
             "write it with joblib.dump(estimator, file) of a current joblib",
         )
     return data
@@ -100,7 +115,7 @@ def unpack(data: bytes, limit: int = UNPACKED_LIMIT) -> bytes:
 def _guarded(unpacker: Callable[[bytes, int], bytes], data: bytes, limit: int) -> bytes:
     try:
         return unpacker(data, limit)
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, MemoryError) as error:
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, MemoryError, RuntimeError) as error:
         raise ModelRefused(
             "format",
             f"the compressed file is damaged ({type(error).__name__})",

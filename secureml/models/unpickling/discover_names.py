@@ -159,7 +159,7 @@ def discover() -> frozenset[str]:
     names = {f"{cls.__module__}.{cls.__name__}" for _, cls in all_estimators()}
     names |= {*_BY_HAND, *_families(), *_scorers()}
     for fitted in _fitted():
-        names |= _names_in(fitted)
+        names |= names_in(fitted)
     return frozenset(name for name in names if not never(name))
 
 
@@ -178,7 +178,7 @@ def _scorers() -> Iterator[str]:
         yield f"{function.__module__}.{function.__name__}"
 
 
-def _names_in(fitted: Any) -> frozenset[str]:
+def names_in(fitted: Any) -> frozenset[str]:
     written = io.BytesIO()
     try:
         joblib.dump(fitted, written)
@@ -195,10 +195,10 @@ def _fitted() -> Iterator[Any]:
         except Exception as error:  # noqa: BLE001 - a test skip is raised as an exception
             sys.stderr.write(f"not constructed: {cls.__name__}: {error}\n")
             continue
-        yield from (fitted for made in candidates if (fitted := _fit(made)) is not None)
+        yield from (fitted for made in candidates if (fitted := fit(made)) is not None)
 
 
-def _fit(estimator: Any) -> Any:
+def fit(estimator: Any) -> Any:
     # Each shape of input some estimator insists on, tried in turn.
     table, answers = make_classification(60, 6, random_state=0)
     table = np.abs(table)

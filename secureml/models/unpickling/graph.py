@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.boosters import kinds as boosters
 
 STEP_LIMIT = 100_000_000
 SCALARS = frozenset(
@@ -83,8 +84,9 @@ def items_of(value: Any) -> Any:
 
 
 def attributes_of(value: Any) -> dict[str, Any]:
-    """Return an object's own attributes; none for classes, functions and compiled objects."""
-    if issubclass(type(value), _WITHOUT_STATE):  # isinstance would ask the value itself
+    """Return an object's own attributes; none for code and for compiled objects."""
+    # isinstance would ask the value itself; a booster's numbers lie in a library of its own.
+    if issubclass(type(value), _WITHOUT_STATE) or boosters.name_of(type(value)):
         return {}
     try:
         found = object.__getattribute__(value, "__dict__")

@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from secureml.models.artifact.version_files import ModelRefused
+from secureml.models.boosters import kinds as boosters
 from secureml.models.unpickling import compiled_objects, plain_values, substitutes
 from secureml.models.unpickling.allowlist import builtin_names
 from secureml.models.unpickling.graph_check import Grants
@@ -59,6 +60,7 @@ class Builder:
     granted: dict[str, Any] = field(default_factory=dict)  # by the names the file wrote
     # Objects whose state is still to come: at most once, and by nobody else's means.
     unfinished: dict[int, Any] = field(default_factory=dict)
+    loaded: set[int] = field(default_factory=set)  # boosters that have their state
 
     def grant(self, module: str, name: str) -> Any:
         """Return what an allowed name stands for; raises ModelRefused for any other."""
@@ -154,8 +156,11 @@ class Builder:
         if type(target) is substitutes.LeftBehind:
             return  # nobody asks it anything: what it held is left behind, too
         check = compiled_objects.state_check(target)
+        booster = boosters.name_of(type(target))
         if check is not None:
             self._give_compiled(target, state, check)
+        elif booster is not None:
+            self._give_booster(target, state, boosters.KINDS[booster])
         elif self.grants.is_own(type(target)) or id(target) in self.grants.made:
             self._give_own(target, state)
         else:
@@ -169,6 +174,22 @@ class Builder:
         check(target, state)
         self.budget.spend(size_of(_held(state)))  # it copies the arrays of its state
         type(target).__setstate__(target, state)
+
+    def _give_booster(self, target: Any, state: Any, kind: boosters.Booster) -> None:
+        """Give a booster its state, by which its library reads the bytes in it.
+
+        Only where a pickle is read, which is the confined child: nothing has looked at them.
+        """
+        if self.grants.name_of(type(target)) is None or id(target) in self.loaded:
+            raise _refuse(f"alters a {type(target).__name__}")
+        if type(state) is not dict or not plain_values.is_plain(
+            state, lambda part: False, self.budget
+        ):
+            raise _refuse(f"gives a {type(target).__name__} more than plain data")
+        self.loaded.add(id(target))
+        self.grants.held.append(target)  # its id must stay its own while the file is read
+        type(target).__setstate__(target, state)
+        kind.ready(target)
 
     def _give_own(self, target: Any, state: Any) -> None:
         kind = type(target)

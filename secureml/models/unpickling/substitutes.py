@@ -26,6 +26,7 @@ _SEARCHES = frozenset(
 )
 _PARTIAL, _CHECK = "functools.partial", "sklearn.utils.validation.check_array"
 _GETATTR = "builtins.getattr"
+_ENCODE = "_codecs.encode"  # how protocols before 3 write bytes
 
 
 class LeftBehind:
@@ -67,6 +68,17 @@ def _make_method(*arguments: Any) -> LeftBehind:
     )
 
 
+def _make_bytes(*arguments: Any) -> bytes:
+    """Return the bytes that a pickle of protocol 2 writes as text; raises ModelRefused."""
+    if len(arguments) == 2 and type(arguments[0]) is str and arguments[1] == "latin1":
+        return arguments[0].encode("latin-1")
+    raise ModelRefused(
+        "globals",
+        "the model file asks for _codecs.encode, which looks up whatever codec it is given",
+        "write the model again with joblib.dump",
+    )
+
+
 def _refuse() -> ModelRefused:
     return ModelRefused(
         "globals",
@@ -84,12 +96,14 @@ SUBSTITUTES: dict[str, Any] = {
     "scipy.stats._distn_infrastructure.rv_discrete_frozen": LeftBehind,
     "numpy.vectorize": LeftBehind,  # a discrete one keeps two of its methods in it
     _GETATTR: _make_method,
+    _ENCODE: _make_bytes,
 }
 # What of these may be called; the others only name a kind.
 CALLS: dict[str, Callable[..., Any]] = {
     **numpy_values.CALLS,
     _PARTIAL: _make_partial,
     _GETATTR: _make_method,
+    _ENCODE: _make_bytes,
 }
 
 
@@ -102,6 +116,8 @@ def expected(names: Collection[str]) -> frozenset[str]:
     found = {_PARTIAL, _CHECK} if {_PARTIAL, _CHECK} <= set(names) else set()
     if _SEARCHES.intersection(names):
         found |= {name for name in names if substitute(name) in (LeftBehind, _make_method)}
+    if _ENCODE in names:
+        found.add(_ENCODE)
     return frozenset(found)
 
 

@@ -139,7 +139,7 @@ def test_a_machine_that_serves_nothing_can_seal(type_command, tmp_path, material
     ("words", "code", "says"),
     [
         ("demo --name ../x", 1, "'../x' is not a model name"),
-        ("seal {table} --name x", 1, "the file is not a joblib pickle"),
+        ("seal {table} --name x", 1, "the file is no pickle, of joblib or otherwise"),
         ("seal {first} --name ../x --data {table}", 1, "'../x' is not a model name"),
         ("seal {first} --name x --key {table}", 2, "the sealing key cannot be read"),
         ("seal {first}", 2, "Missing option '--name'"),

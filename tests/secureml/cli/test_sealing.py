@@ -263,3 +263,62 @@ def test_what_is_not_there_or_not_clear_is_not_removed(ask, fresh_instance, word
 
     assert (said.code, said.err.count("\n")) == (code, 1)
     assert tree(fresh_instance) == before
+
+
+def test_one_command_allows_names_for_sealing_and_for_the_start(ask, own, fresh_instance):
+    names = [f"{OWN}.twice", f"{OWN}.more"]
+    said = ask("allow", *names)
+    assert said.code == 0, said.err
+    assert ", ".join(names) in said.out
+    assert ask("allow", *names).out == "all of these are allowed already\n"
+    assert ask("seal", own, "--name", "own").code == 0
+    app = create_app(fresh_instance)
+    assert app.extensions["secureml"].models.names() == ["breast-cancer", "own"]
+    app.extensions["secureml"].store.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("os.system", "can run anything and is never allowed"),
+        ("no_such_module.Name", "Python finds no module no_such_module here"),
+        ("own.*", "is not the exact name"),
+    ],
+)
+def test_a_name_that_would_stop_the_start_is_not_written(ask, fresh_instance, name, says):
+    before = (fresh_instance / "secureml.toml").read_bytes()
+    said = ask("allow", name)
+
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert says in said.err
+    assert (fresh_instance / "secureml.toml").read_bytes() == before
+
+
+def test_without_settings_there_is_no_list_to_write_to(type_command, tmp_path):
+    said = type_command("models", "allow", "json.JSONDecoder", "--instance", tmp_path)
+    assert said.code == 1
+    said = type_command("models", "allow", "click.Command", "--instance", tmp_path)
+    assert said.code == 1
+    assert "seal with --allow click.Command" in said.err
+
+
+def test_a_version_that_is_refused_leaves_the_old_one_in_use_and_says_so(ask, own, fresh_instance):
+    before = tree(fresh_instance)
+    said = ask("seal", own, "--name", "breast-cancer", "--use")
+
+    assert said.code == 1
+    assert said.err.endswith("nothing was changed: breast-cancer 1 is still in use\n")
+    assert tree(fresh_instance) == before
+
+
+def test_one_estimator_of_several_is_sealed_by_its_key(ask, tmp_path):
+    model, scaler = LogisticRegression().fit(ROWS, ANSWERS), FunctionTransformer().fit(ROWS)
+    joblib.dump({"model": model, "scaler": scaler}, tmp_path / "both.joblib")
+    said = ask("seal", tmp_path / "both.joblib", "--name", "both")
+    assert said.code == 1
+    assert "'model' (LogisticRegression)" in said.err
+    assert "--entry model" in said.err
+
+    said = ask("seal", tmp_path / "both.joblib", "--name", "both", "--entry", "model", "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["features"] == 2

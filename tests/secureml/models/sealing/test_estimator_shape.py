@@ -44,7 +44,6 @@ class Own:
         (DBSCAN().fit(ROWS), "answers only the rows it was fitted on", "predicts new rows"),
         (LocalOutlierFactor(n_neighbors=2).fit(ROWS), "only the rows it was fitted on", "new rows"),
         (EmpiricalCovariance().fit(ROWS), "Covariance, which does not predict", "pipeline"),
-        ({"model": 1, "scaler": 2}, "a dict with the keys 'model', 'scaler'", "found['model']"),
         (None, "a NoneType, which does not predict", "the fitted estimator"),
         ([Own()], "a list, which does not predict", "the fitted estimator"),
     ],

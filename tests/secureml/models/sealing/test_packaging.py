@@ -311,3 +311,36 @@ def test_a_model_of_texts_without_a_table_says_what_to_give(seal):
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["red", "blue"], [0, 1])
     with pytest.raises(ModelRefused, match="--data: one column of texts"):
         seal(model)
+
+
+class Wrapper:
+    """A plain class around a pipeline, as people write one."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def predict(self, rows):
+        return np.array(["low", "high"])[self.model.predict(rows)]
+
+
+def test_a_plain_class_with_predict_is_served_where_its_name_is_allowed(seal, tmp_path):
+    """It says nothing of its columns: the table does, and it is given a frame."""
+    import pandas as pd
+
+    frame = pd.DataFrame(ROWS, columns=["a", "b"])
+    model = Wrapper(make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, ANSWERS))
+    name = f"{Wrapper.__module__}.Wrapper"
+    sealed = seal(model, table=TABLE, target="y", allow=frozenset({name}))
+    handle = Registry(tmp_path / "models", extra_allowed=frozenset({name})).prove("model", "1")
+
+    assert [feature.name for feature in sealed.card.features] == ["a", "b"]
+    assert handle.predict(handle.read(ROWS.tolist())).predictions == model.predict(frame).tolist()
+
+
+def test_a_plain_class_without_a_table_is_told_what_to_give(seal):
+    name = f"{Wrapper.__module__}.Wrapper"
+    with pytest.raises(ModelRefused) as refused:
+        seal(Wrapper(fitted()), allow=frozenset({name}))
+
+    assert "Wrapper does not say how many columns it takes" in refused.value.message
+    assert "--data, and its column of answers with --target" in refused.value.fix

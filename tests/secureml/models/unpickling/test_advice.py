@@ -48,12 +48,12 @@ def test_what_is_allowed_is_not_refused():
 @pytest.mark.parametrize(
     ("name", "way"),
     [
-        ("__main__.Ratio", "put it into a module of its own"),
-        ("__mp_main__.Ratio", "put it into a module of its own"),
+        ("__main__.Ratio", "seal with --allow ourfeatures.Ratio"),
+        ("__mp_main__.Ratio", "move Ratio into a module of its own"),
         ("joblib.memory.Memory", "set_params(memory=None)"),
         ("functools.partial", "write a `def` in a module that does the same"),
-        ("cloudpickle.cloudpickle._make_function", "write the model with joblib.dump"),
-        ("dill._dill._create_function", "write the model with joblib.dump"),
+        ("cloudpickle.cloudpickle._make_function", "seal with --allow ourfeatures.NAME"),
+        ("dill._dill._create_function", "move lambdas, functions and classes of your own into"),
         ("builtins.getattr", "use a `def` in a module"),
         ("operator.itemgetter", "use a `def` in a module"),
         ("scipy.stats._distn_infrastructure.rv_continuous_frozen", "search.best_estimator_"),
@@ -71,20 +71,27 @@ def test_a_name_that_is_never_allowed_is_not_advised_to_be_allowed(name, way):
 
 def test_all_names_are_told_at_once_each_with_its_way():
     emitted = refusal(
-        "__main__.A", "xgboost.core.Booster", "functools.partial", "__main__.B", "own.C"
+        "__main__.A", "fasttext.core.Booster", "functools.partial", "__main__.B", "own.C"
     )
 
     assert "__main__.A, __main__.B, which can never be allowed" in emitted.message
     assert "functools.partial, which can never be allowed" in emitted.message
-    assert "xgboost.core.Booster, own.C, which cannot be loaded: " in emitted.message
-    assert "Python finds no module xgboost, own here" in emitted.message
-    assert "seal with --allow own.C --allow xgboost.core.Booster" in emitted.fix
+    assert "fasttext.core.Booster, own.C, which cannot be loaded: " in emitted.message
+    assert "Python finds no module fasttext, own here" in emitted.message
+    assert "seal with --allow fasttext.core.Booster --allow own.C" in emitted.fix
 
 
 def test_where_there_are_settings_the_line_to_write_is_told_whole():
     emitted = refusal("own.C", allow=["own.A"], settings="/etc/secureml.toml")
 
     assert 'write into [models] of /etc/secureml.toml: allow = ["own.A", "own.C"]' in emitted.fix
+
+
+def test_a_line_of_settings_for_what_is_to_be_moved_keeps_the_names_beside_it():
+    emitted = refusal("__main__.A", "own.C", allow=["own.A"], settings="/etc/secureml.toml")
+
+    assert "from ourfeatures import A" in emitted.fix
+    assert 'allow = ["ourfeatures.A", "own.A", "own.C"]' in emitted.fix
 
 
 def test_a_module_that_is_not_found_is_told_with_the_path_to_set_before_anything_is_allowed():
@@ -98,7 +105,8 @@ def test_a_module_that_is_not_found_is_told_with_the_path_to_set_before_anything
     assert "not allowed yet" not in emitted.message
     path, allow = emitted.fix.index("PYTHONPATH=/path/to/folder"), emitted.fix.index("allow = [")
     assert path < allow
-    assert "; then, if you know and trust ourfeatures.Ratio, write into [models]" in emitted.fix
+    then = "; then, if you know and trust ourfeatures.Ratio, run `secureml models allow ourf"
+    assert then in emitted.fix
     assert "PYTHONPATH" not in refusal("sklearn.base.clone").fix
 
 

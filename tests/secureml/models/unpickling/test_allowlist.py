@@ -83,12 +83,26 @@ def test_every_shipped_name_is_exact_and_none_is_on_the_never_list():
         assert not never(name)
         assert name.split(".")[0] in {
             "builtins",
+            "catboost",
             "collections",
+            "imblearn",
             "joblib",
+            "lightgbm",
             "numpy",
             "scipy",
+            "secureml",
             "sklearn",
+            "xgboost",
         }
+
+
+def test_of_ours_only_what_stands_for_models_in_onnx_is_shipped():
+    found = [name for name in builtin_names() if name.startswith("secureml.")]
+    assert sorted(found) == [
+        "secureml.models.boosters.onnx_model.OnnxClassifier",
+        "secureml.models.boosters.onnx_model.OnnxRegressor",
+    ]
+    assert never("secureml.models.boosters.onnx_model.session_of")
 
 
 def test_only_the_array_wrapper_comes_from_joblib():

@@ -1,4 +1,4 @@
-"""What a refused model says, as the one line that a command ends with."""
+"""What a refused model says, as the one line by which a command ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def with_refusals(command: Command) -> Command:
     """Have a command end with what a refused model says, in its one line."""
 
     @functools.wraps(command)
-    def with_refusals(*args: Any, **words: Any) -> Any:
+    def ending(*args: Any, **words: Any) -> Any:
         from secureml.models.artifact.version_files import ModelRefused
 
         try:
@@ -22,4 +22,4 @@ def with_refusals(command: Command) -> Command:
         except ModelRefused as error:
             raise click.ClickException(str(error)) from None
 
-    return with_refusals  # type: ignore[return-value]  # the same call
+    return ending  # type: ignore[return-value]  # the same call

@@ -1,0 +1,1 @@
+"""Boosters of XGBoost, LightGBM and CatBoost: stored in their own formats, and checked."""
