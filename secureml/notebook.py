@@ -19,7 +19,10 @@ import joblib
 import numpy as np
 
 from secureml.cli.main import CommandContext
-from secureml.cli.sealing import Order, seal_as_ordered
+from secureml.cli.sealing import (
+    Order,
+    seal_as_ordered,
+)
 from secureml.models.sealing.memory_table import columns_in_memory
 from secureml.models.sealing.typed_columns import TypedColumn, encode
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.main import CommandContext
-from secureml.cli.sealing import registry_of
+from secureml.cli.model_records import registry_of
 from secureml.kit.output import emit, json_option
 
 if TYPE_CHECKING:

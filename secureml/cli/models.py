@@ -11,13 +11,11 @@ import click
 from secureml.cli import allowed_names, deployments, trials
 from secureml.cli.assess import assess
 from secureml.cli.main import CommandContext
+from secureml.cli.model_records import emit_event, has_settings, registry_of
 from secureml.cli.model_refusals import with_refusals
 from secureml.cli.sealing import (
     Order,
     card_sections,
-    emit_event,
-    has_settings,
-    registry_of,
     seal_ordered,
 )
 from secureml.cli.table_options import said_of_table, table_options

@@ -5,15 +5,15 @@ What fails leaves everything as it was; what cannot be recorded is taken back.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from secureml.cli.main import CommandContext
+from secureml.cli.model_records import emit_event, has_settings, registry_of, undone
 from secureml.config_error import ConfigError
 from secureml.kit.output import emit
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from secureml.models.card_section import CardSection
     from secureml.models.sealing.confined_conversion import Confined
     from secureml.models.sealing.packaging import Assessor, Sealed, SealTarget
-    from secureml.models.serving.registry import Registry
     from secureml.settings import Settings
 
 
@@ -285,34 +284,3 @@ def _sealing_key(context: CommandContext, given: Path | None) -> Ed25519PrivateK
             file=str(path),
             fix="run `secureml init`, or name one with --key",
         ) from None
-
-
-@contextlib.contextmanager
-def undone(undo: Callable[[], None]) -> Iterator[None]:
-    """Have everything as it was where what was done cannot be recorded."""
-    try:
-        yield
-    except BaseException:
-        undo()
-        raise
-
-
-def emit_event(context: CommandContext, event: str, **facts: str) -> None:
-    """Let records know; a machine that only seals keeps none."""
-    if has_settings(context):
-        context.emit(event, **facts)
-
-
-def registry_of(context: CommandContext) -> Registry:
-    """Return the registry, with the plugins that verify models where this machine has settings."""
-    from secureml.models.serving.registry import Registry
-
-    if has_settings(context):
-        return context.core.models
-    # Sealing works on a machine that serves nothing, too.
-    return Registry(context.instance / "models")
-
-
-def has_settings(context: CommandContext) -> bool:
-    """Return whether this machine has settings; one that only seals has none."""
-    return (context.instance / "secureml.toml").exists()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from secureml.cli.main import CommandContext
+from secureml.cli.model_records import emit_event, undone
 from secureml.cli.model_refusals import with_refusals
-from secureml.cli.sealing import emit_event, undone
 from secureml.kit.command_types import format_time
 from secureml.kit.output import emit, json_option
 from secureml.state.deployments import TrialLimits

@@ -283,11 +283,8 @@ def _golden(raw: Any) -> Golden:
 def _is_answer(answer: Any, outputs: int) -> bool:
     if not outputs:
         return isinstance(answer, Scalar)
-    return type(answer) is tuple and len(answer) == outputs and all(map(_is_scalar, answer))
-
-
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, Scalar)
+    alone = type(answer) is tuple and len(answer) == outputs
+    return alone and all(isinstance(each, Scalar) for each in answer)
 
 
 def _section(raw: Any) -> Section:

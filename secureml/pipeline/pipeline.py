@@ -1,8 +1,7 @@
 """The phases as Flask hooks, the only ones in the application.
 
-Five before-request hooks in the order of the phases, one after-request hook, one error
-handler. After the start a request can only be answered, refused with a known code, or
-fail closed:
+Five before-request hooks in the order of the phases, one after-request hook, one error handler.
+After the start a request can only be answered, refused with a known code, or fail closed:
 
 - a step that raises anything unforeseen refuses with 500, never lets through;
 - a refusal is dressed (RESPOND) and written down (RECORD) like an answer;
