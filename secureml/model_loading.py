@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from secureml.config_error import ConfigError, did_you_mean
 from secureml.core import Core
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.unpickling.allowlist import check_extra
 from secureml.settings import Settings
 from secureml.state.deployments import Deployment
 from secureml.state.store import StoreUnavailable
@@ -46,8 +45,11 @@ def _deployments(core: Core) -> Mapping[str, Deployment]:
 def _check_allow(found: Settings) -> None:
     """Refuse a name that no model could use: it would be found when a model that needs it is not.
 
-    Only where models are loaded: a command that needs none may run without their modules.
+    Only where models are loaded: a command that needs none may run without their modules, and
+    without scikit-learn, which this imports.
     """
+    from secureml.models.unpickling.allowlist import check_extra
+
     try:
         check_extra(found.models_allow)
     except ModelRefused as error:

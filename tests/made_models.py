@@ -25,10 +25,15 @@ def seal_file(
     rules: Path | None = None,
     options: dict[str, dict[str, Any]] | None = None,
     key: Any = None,
+    strict: bool = False,
 ) -> packaging.Sealed:
-    """Seal a model file with a key of the moment, or the one given."""
+    """Seal a model file with a key of the moment, or the one given.
+
+    A ``strict`` one refuses what its table had none of: missing values and further categories.
+    """
     given = options or ({"input_rules": {"rules": rules}} if rules else {})
-    order = packaging.Order(file, name, data, target, options=given)
+    rest = {"*": "refuse"} if strict else {}
+    order = packaging.Order(file, name, data, target, options=given, missing=rest, unknown=rest)
     return packaging.seal(
         order,
         packaging.SealTarget(

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import Exchange, Host, Kind, ModelHandle, Plugin, Problem, Result
+from secureml import Exchange, Host, Kind, Plugin, Problem, Result
 from secureml.kit import fields
 from secureml.kit.prediction import ModelFailed, prediction
 from secureml.kit.validation import Fault
@@ -24,6 +24,8 @@ from .views import PATH, blueprint
 
 if TYPE_CHECKING:
     from flask import Blueprint
+
+    from secureml import ModelHandle
 
 log = logging.getLogger("secureml.explain")
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import Exchange, Host, ModelHandle, Plugin, Result
+from secureml import Exchange, Host, Plugin, Result
 from secureml.kit import fields
 from secureml.kit.prediction import Reliability
 
@@ -28,6 +28,9 @@ from .calibration import (
 )
 from .card_section import CalibrationSection
 from .conformal import COVERAGES
+
+if TYPE_CHECKING:
+    from secureml import ModelHandle
 
 log = logging.getLogger("secureml.uncertainty")
 

@@ -156,7 +156,7 @@ def unload(context: CommandContext, name: str, version: str, as_json: bool) -> N
 @click.argument("name")
 @click.argument("version")
 @click.option("--deprecated", type=Time(time.time), help="Since when it should not be used.")
-@click.option("--sunset", type=Time(time.time), help="When it will be taken away.")
+@click.option("--sunset", type=Time(time.time), help="When it ends.")
 @click.option("--link", default="", help="A page that says what to do, https://...")
 @click.option("--cancel", is_flag=True, help="Take the announcement back.")
 @json_option

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import Card, Section
-from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.reader import RowReader
+from secureml.models.rows.refused import RowsRefused
 
 if TYPE_CHECKING:
     import click

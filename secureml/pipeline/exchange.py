@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from secureml.models.rows.cells import RowsRefused
+from secureml.models.rows.refused import RowsRefused
 from secureml.pipeline.early_body import EarlyBody
 from secureml.pipeline.events import Event, Fact
 from secureml.pipeline.principal import Principal

@@ -134,7 +134,8 @@ def _bounds(rule: validate.Range | validate.Length, field: Any) -> str:
 
 def _near(field: Any, value: Any) -> str:
     choices = [word for rule in field.validators for word in getattr(rule, "choices", ())]
-    return did_you_mean(value, [*filter(None, choices)]) if isinstance(value, str) else ""
+    words = [choice for choice in choices if choice and isinstance(choice, str)]
+    return did_you_mean(value, words) if isinstance(value, str) else ""
 
 
 def _example(key: str, field: Any) -> str:

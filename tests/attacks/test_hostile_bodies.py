@@ -63,6 +63,7 @@ def client(tmp_path_factory):
         name="notes",
         data=folder / "notes.csv",
         rules=folder / "rules.toml",
+        strict=True,
     )
     harness = Harness(folder)
     harness.models.load_all()

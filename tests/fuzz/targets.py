@@ -24,7 +24,8 @@ with atheris.instrument_imports(include=["secureml", "plugins"]):
     from plugins.open_inference.selection import read_selection
     from plugins.open_inference.tensors import read_tensors
     from secureml.models.card import Feature
-    from secureml.models.rows.reader import RowReader, RowsRefused
+    from secureml.models.rows.reader import RowReader
+    from secureml.models.rows.refused import RowsRefused
     from secureml.pipeline.body import Limits, read_json
     from secureml.pipeline.content_encoding import unpack
     from secureml.pipeline.problems import Problem

@@ -22,7 +22,7 @@ def app(demo_instance, tmp_path_factory):
     folder = tmp_path_factory.mktemp("api") / "instance"
     shutil.copytree(demo_instance, folder)
     with (folder / "secureml.toml").open("a") as file:
-        file.write(f"[payload]\nbody = {LIMIT}\n")
+        file.write(f"[payload]\nbody = {LIMIT}\nmodel_rows = 1\n")
     made = create_app(folder)
     made.extensions["secureml"].clients.add("acme")
     yield made

@@ -21,7 +21,7 @@ from secureml.models.assessment.membership import Membership
 from secureml.models.assessment.oracle import AMOUNTS, LABELLED, Oracle
 from secureml.models.assessment.query_strategies import BETWEEN, RANGES, REAL, UNCERTAIN, Attacker
 from secureml.models.assessment.report import Report
-from secureml.models.rows.cells import RowsRefused
+from secureml.models.rows.refused import RowsRefused
 from secureml.models.serving.handle import ModelHandle
 from secureml.models.serving.result import ModelFailed
 

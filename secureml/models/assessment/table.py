@@ -10,8 +10,8 @@ from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.assessment.labelled_rows import LabelledRows
 from secureml.models.assessment.oracle import AMOUNTS
 from secureml.models.card import Card
-from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.reader import RowReader
+from secureml.models.rows.refused import RowsRefused
 from secureml.models.sealing.table_file import Table, TableFile, read_table
 from secureml.models.sealing.training_table import texts_of, values_of
 

@@ -9,19 +9,11 @@ from typing import Any
 from secureml.kit.json_pointer import escape
 from secureml.models.card import Card, Feature
 from secureml.models.rows.dates import nothing, read_date
+from secureml.models.rows.refused import Fault, RowsRefused
 from secureml.models.rows.whole_numbers import bounds_of
 
 LIMIT = 20
-Fault = tuple[str, str]
 _NAN = float("nan")
-
-
-class RowsRefused(Exception):
-    """Rows a model cannot be asked: at most twenty (path, rule) pairs, never a value."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__(faults)
-        self.faults = faults
 
 
 class _WrongCell(Exception):

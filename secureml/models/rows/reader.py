@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from secureml.models.card import NUMBERS, Card, Feature
-from secureml.models.rows.cells import CellReader, RowsRefused
+from secureml.models.rows.cells import CellReader
 from secureml.models.rows.columns import ColumnReader
 from secureml.models.rows.frames import FrameMaker, number_dtype
+from secureml.models.rows.refused import RowsRefused
 
 Rows = np.ndarray[Any, Any]
 _ROW_KINDS = ({list}, {dict})

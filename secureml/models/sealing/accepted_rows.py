@@ -16,8 +16,8 @@ from sklearn.utils import check_array
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import Card, Feature
-from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.reader import RowReader
+from secureml.models.rows.refused import RowsRefused
 from secureml.models.sealing.answers import ask, first_unfit
 from secureml.models.sealing.column_use import read_as_categories
 from secureml.models.unpickling.graph import parts

@@ -15,8 +15,8 @@ from typing import Any
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card import Card, Feature
 from secureml.models.card_section import Labelled
-from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.reader import RowReader
+from secureml.models.rows.refused import RowsRefused
 from secureml.models.sealing.answers import Answers, ask, first_unfit
 from secureml.models.sealing.table_file import Table, TableFile, read_table
 from secureml.models.sealing.training_table import texts_of, values_of

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from secureml.models.card import Card
-from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.reader import Rows
+from secureml.models.rows.refused import RowsRefused
 from secureml.models.serving.comparison import Comparison
 from secureml.models.serving.result import ModelFailed, Result
 from secureml.models.serving.served_model import Candidate, ServedModel

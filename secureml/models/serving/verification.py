@@ -22,7 +22,7 @@ from secureml.models.artifact.version_files import Artifact, ModelRefused
 from secureml.models.card import OPTIONAL_LIBRARIES, Card
 from secureml.models.card_section import Sections, check_sections
 from secureml.models.data_form import reader
-from secureml.models.rows.cells import RowsRefused
+from secureml.models.rows.refused import RowsRefused
 from secureml.models.serving.estimator_traits import estimator_type
 from secureml.models.serving.handle import ModelHandle
 from secureml.models.serving.result import ModelFailed

@@ -124,6 +124,7 @@ _CALLABLE_ATTRIBUTES: tuple[tuple[str, str, _Match], ...] = (
 
 _ANSWERS = frozenset({"predict", "predict_proba", "predict_log_proba", "decision_function"})
 _REQUESTS = _ANSWERS | {
+    "fit_resample",  # of imbalanced-learn, in every request that was made where it is imported
     "fit",
     "fit_predict",
     "fit_transform",

@@ -80,7 +80,7 @@ def sealed(tmp_path_factory):
     for name, make in (("cancer", _cancer), ("mixed", _mixed), ("amounts", _amounts)):
         estimators[name], table, target = make()
         text = table.to_csv(index=False)
-        seal_estimator(folder, estimators[name], name, table=text, target=target)
+        seal_estimator(folder, estimators[name], name, table=text, target=target, strict=True)
     return folder, estimators
 
 

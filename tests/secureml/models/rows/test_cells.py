@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from secureml.models.card import LIBRARIES, Card, Feature, Golden
-from secureml.models.rows.cells import LIMIT, CellReader, RowsRefused, escape
+from secureml.models.rows.cells import LIMIT, CellReader, escape
+from secureml.models.rows.refused import RowsRefused
 
 CARD = Card(
     name="m",

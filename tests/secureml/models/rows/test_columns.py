@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.models.card import Feature
-from secureml.models.rows.cells import CellReader, RowsRefused
+from secureml.models.rows.cells import CellReader
 from secureml.models.rows.columns import ColumnReader, column_reader
 from secureml.models.rows.reader import RowReader
+from secureml.models.rows.refused import RowsRefused
 from tests.made_card import card
 
 FEATURES = (

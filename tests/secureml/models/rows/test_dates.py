@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from secureml.models.card import Feature
-from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.dates import is_date, read_date
 from secureml.models.rows.reader import RowReader
+from secureml.models.rows.refused import RowsRefused
 from tests.made_card import card
 
 DATES = card(Feature("day", "date", missing="allow"), Feature("n"), container="frame")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from secureml.models.card import Feature
-from secureml.models.rows.cells import RowsRefused
 from secureml.models.rows.reader import RowReader
+from secureml.models.rows.refused import RowsRefused
 from tests.made_card import card
 
 pd = pytest.importorskip("pandas")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secureml.models.card import Feature
-from secureml.models.rows.reader import RowReader, RowsRefused
+from secureml.models.rows.reader import RowReader
+from secureml.models.rows.refused import RowsRefused
 from tests.made_card import card
 
 PLAIN = card(Feature("mean radius"), Feature("a/b~c"), Feature("z"))

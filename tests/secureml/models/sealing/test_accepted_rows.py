@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.rows.cells import RowsRefused
+from secureml.models.rows.refused import RowsRefused
 from secureml.models.serving.registry import Registry
 
 pd = pytest.importorskip("pandas")

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from secureml.models.artifact.version_files import ModelRefused
-from secureml.models.rows.cells import RowsRefused
+from secureml.models.rows.refused import RowsRefused
 from secureml.models.sealing.object_columns import known_names, named_features
 from secureml.models.serving.registry import Registry
 
