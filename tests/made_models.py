@@ -26,6 +26,7 @@ def seal_file(
     options: dict[str, dict[str, Any]] | None = None,
     key: Any = None,
     strict: bool = False,
+    types: dict[str, str] | None = None,
 ) -> packaging.Sealed:
     """Seal a model file with a key of the moment, or the one given.
 
@@ -33,7 +34,9 @@ def seal_file(
     """
     given = options or ({"input_rules": {"rules": rules}} if rules else {})
     rest = {"*": "refuse"} if strict else {}
-    order = packaging.Order(file, name, data, target, options=given, missing=rest, unknown=rest)
+    order = packaging.Order(
+        file, name, data, target, types or {}, options=given, missing=rest, unknown=rest
+    )
     return packaging.seal(
         order,
         packaging.SealTarget(

@@ -36,9 +36,9 @@ class Sealed(NamedTuple):
         return Oracle(self.handle, self.space)
 
 
-def seal(folder, model, frame, answers) -> Sealed:
+def seal(folder, model, frame, answers, **words) -> Sealed:
     table = frame.assign(target=answers).to_csv(index=False)
-    seal_estimator(folder, model, table=table, target="target")
+    seal_estimator(folder, model, table=table, target="target", **words)
     rows = [list(row) for row in zip(*(frame[name].tolist() for name in frame), strict=True)]
     return Sealed(model, Registry(folder / "models").prove("model", "1"), rows, list(answers))
 
@@ -85,7 +85,7 @@ def words(tmp_path_factory) -> Sealed:
         [("numbers", StandardScaler(), ["weight"]), ("words", OneHotEncoder(), ["plan"])]
     )
     model = make_pipeline(steps, LogisticRegression()).fit(frame, answers)
-    return seal(tmp_path_factory.mktemp("words"), model, frame, answers)
+    return seal(tmp_path_factory.mktemp("words"), model, frame, answers, types={"size": "integer"})
 
 
 @pytest.fixture
