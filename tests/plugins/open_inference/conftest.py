@@ -80,7 +80,10 @@ def sealed(tmp_path_factory):
     for name, make in (("cancer", _cancer), ("mixed", _mixed), ("amounts", _amounts)):
         estimators[name], table, target = make()
         text = table.to_csv(index=False)
-        seal_estimator(folder, estimators[name], name, table=text, target=target, strict=True)
+        types = {"age": "integer"} if name == "mixed" else None
+        seal_estimator(
+            folder, estimators[name], name, table=text, target=target, strict=True, types=types
+        )
     return folder, estimators
 
 
