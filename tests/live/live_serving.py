@@ -159,8 +159,9 @@ class Served:
         return self
 
     def workers(self) -> list[int]:
-        """The pids of Gunicorn's workers."""
+        """The pids of Gunicorn's two workers: one may be ready before the other is started."""
         gunicorn = next(pid for pid in children(self.process.pid) if _runs(pid, b"gunicorn"))
+        until(lambda: len(children(gunicorn)) >= 2)
         return sorted(children(gunicorn))
 
     def stop(self, number: int = signal.SIGTERM) -> int:

@@ -19,4 +19,5 @@ def test_the_sections_found_without_importing_all_are_those_of_all():
     everything = loader.find(builtin_plugins.names())
 
     assert builtin_plugins.card_sections() == builtin_plugins.card_sections_of(everything)
-    assert set(builtin_plugins.card_sections()) == {"anomaly", "input_rules", "theft_guard"}
+    named = {"anomaly", "input_rules", "theft_guard", "uncertainty"}
+    assert set(builtin_plugins.card_sections()) == named
