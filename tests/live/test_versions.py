@@ -19,6 +19,8 @@ from live_serving import until
 from live_unit import Unit
 from sklearn.dummy import DummyRegressor
 
+from tests.data_forms import seal_constants
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -56,10 +58,7 @@ def site(prepared: Instance, tmp_path: Path, servers: Servers) -> Iterator[Site]
     own = prepared.copy(tmp_path / "i")
     with (own.folder / "secureml.toml").open("a") as settings:
         settings.write(UNLIMITED)
-    for number in (1, 2, 3):
-        file = tmp_path / f"{number}.joblib"
-        joblib.dump(DummyRegressor(strategy="constant", constant=number).fit([[0, 0]], [0]), file)
-        own.run("models", "seal", str(file), "--name", "number")
+    seal_constants(own.folder, "number", 3)
     unit = Unit(own.folder)
     token = (own.folder / "keys/edge-token").read_text("utf-8").strip()
     edge = servers.edge(unit.path, sites={"edge_token": f'set $edge_token "{token}";'})
@@ -210,7 +209,9 @@ def test_a_model_that_is_sealed_into_a_running_server_answers_and_a_removed_one_
 ) -> None:
     path = "/v1/models/late/predict"
     assert site.ask(path).status == 404
-    site.models("seal", str(tmp_path / "2.joblib"), "--name", "late")
+    file = tmp_path / "late.joblib"
+    joblib.dump(DummyRegressor(strategy="constant", constant=5).fit([[0, 0]], [0]), file)
+    site.models("seal", str(file), "--name", "late")
     assert until(lambda: site.ask(path).status == 200)
     site.models("remove", "late", "--all")
     assert until(lambda: site.ask(path).status == 404)
