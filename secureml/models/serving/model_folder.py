@@ -22,6 +22,9 @@ _VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 Identity = tuple[int, int, int]  # device, inode and time of change of a version's folder
 
 
+Stamp = tuple[int, int]  # time of change of a name's folder, and inode of its pointer
+
+
 class ModelFolder:
     """The sealed models under one folder, whether they are loaded or not."""
 
@@ -70,18 +73,20 @@ class ModelFolder:
             version = self.chosen(name)
         return Card.from_json(self.artifact(name, version).card_bytes)
 
-    def stamps(self) -> dict[str, int]:
-        """Return when something last changed in the folder of each name: cheap enough to ask often.
+    def stamps(self) -> dict[str, Stamp]:
+        """Return what tells that something changed under a name: cheap enough to ask often.
 
         A pointer is replaced and a version renamed into its place, and either changes the time of
-        the folder that it is in. Raises OSError where the folder of all cannot be read.
+        the folder that it is in. Two changes may have one time; another pointer is another file.
+        Raises OSError where the folder of all cannot be read.
         """
         found = {}
         with os.scandir(self._root) as entries:
             for entry in entries:
                 if _NAME.fullmatch(entry.name):
                     with contextlib.suppress(OSError):  # removed a moment ago
-                        found[entry.name] = entry.stat(follow_symlinks=False).st_mtime_ns
+                        changed = entry.stat(follow_symlinks=False).st_mtime_ns
+                        found[entry.name] = changed, _inode(Path(entry.path, "current"))
         return found
 
     def previous(self, name: str) -> str:
@@ -215,6 +220,13 @@ def check_name(name: str) -> str:
             "use up to 64 letters, digits, hyphens and underscores",
         )
     return name
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.lstat().st_ino
+    except OSError:
+        return 0
 
 
 def _no_model(name: str) -> ModelRefused:

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.card_section import Sections
-from secureml.models.serving.model_folder import Identity, ModelFolder
+from secureml.models.serving.model_folder import Identity, ModelFolder, Stamp
 from secureml.models.serving.retirement import headers_of
 from secureml.models.serving.served_model import Candidate, ServedModel
 from secureml.state.deployments import NOTHING, Deployment
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from secureml.models.serving.verification import Verifier
 
 log = logging.getLogger("secureml")
+_NO_STAMP: Stamp = (0, 0)
 
 
 class Change(NamedTuple):
@@ -54,7 +55,7 @@ class Registry(ModelFolder):
         self._refused: dict[str, ModelRefused] = {}
         # What was refused, and the times of its folder then: it is not tried again until that
         # changes.
-        self._tried: dict[tuple[str, str], tuple[int, ModelRefused]] = {}
+        self._tried: dict[tuple[str, str], tuple[Stamp, ModelRefused]] = {}
         # The folder that each was read from: its number may be given again after an undone sealing.
         self._folders: WeakKeyDictionary[ModelHandle, Identity | None] = WeakKeyDictionary()
         self._seconds: dict[str, float] = {}
@@ -84,7 +85,7 @@ class Registry(ModelFolder):
         found: dict[str, ServedModel] = {}
         refused: dict[str, ModelRefused] = {}
         for name in self.names_on_disk():
-            self._drop_tried(name, stamps.get(name, 0))
+            self._drop_tried(name, stamps.get(name, _NO_STAMP))
             served = self._served(name, deployments.get(name, NOTHING), refused)
             if served is not None:
                 found[name] = served
@@ -92,13 +93,13 @@ class Registry(ModelFolder):
         self._serving, self._refused = found, refused
         return _changes(before, found)
 
-    def _stamps(self) -> dict[str, int]:
+    def _stamps(self) -> dict[str, Stamp]:
         try:
             return self.stamps()
         except OSError:
             return {}  # of a folder that is not there yet
 
-    def _drop_tried(self, name: str, stamp: int) -> None:
+    def _drop_tried(self, name: str, stamp: Stamp) -> None:
         for key, (then, _) in list(self._tried.items()):
             if key[0] == name and then != stamp:
                 del self._tried[key]
@@ -178,7 +179,7 @@ class Registry(ModelFolder):
         known = self._tried.get((name, version))
         if known is not None:
             raise known[1]
-        stamp, identity = self._stamps().get(name, 0), self.identity(name, version)
+        stamp, identity = self._stamps().get(name, _NO_STAMP), self.identity(name, version)
         try:
             handle = self.prove(name, version)
         except ModelRefused as error:

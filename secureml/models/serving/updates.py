@@ -22,6 +22,8 @@ from secureml.state.store import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from secureml.models.serving.model_folder import Stamp
+
 log = logging.getLogger("secureml")
 
 LOOK_SECONDS = 0.25
@@ -50,7 +52,7 @@ class Updates:
         self._registry, self._deployments = registry, deployments
         self._reports, self.trials, self._now = reports, trials, now
         self._tell_refused, self._tell_stopped = refused, stopped
-        self._stamps: Mapping[str, int] = {}
+        self._stamps: Mapping[str, Stamp] = {}
         self._counter = -1
         self._current: dict[str, Deployment] = {}
         self._reported: ServerReport | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from contextlib import closing
@@ -63,6 +64,18 @@ def test_a_worker_follows_the_pointer_there_and_back(site):
     site.registry.rollback("model")
     assert site.updates.look() == [Change("model", "1", "2")]
     assert site.answer == ("1", 1.0)
+
+
+def test_a_second_change_at_the_same_moment_is_seen(site):
+    """A clock of the file system moves every few milliseconds only."""
+    folder = site.models / "model"
+    site.registry.use("model", "2")
+    moment = folder.stat().st_mtime_ns
+    site.updates.look()
+    site.registry.use("model", "1")
+    os.utime(folder, ns=(moment, moment))
+
+    assert site.updates.look() == [Change("model", "1", "2")]
 
 
 def test_the_version_before_stays_loaded_and_is_not_proved_again(site, monkeypatch):
