@@ -113,8 +113,13 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def since(self, begin: float) -> set[str]:
-        """Return the versions of answers that were given since then, of thirty at the least."""
+    def comes_to(self, versions: set[str]) -> bool:
+        """Tell whether the answers come to be of these versions, in a minute at the most."""
+        return until(lambda: self._now() == versions, 60)
+
+    def _now(self) -> set[str]:
+        """Return the versions of the next thirty answers, or more."""
+        begin = time.monotonic()
         assert until(lambda: len(self.answers_since(begin)) >= 30, 60)
         return {version for _, _, version, _ in self.answers_since(begin)}
 
@@ -122,39 +127,33 @@ class Load:
         return [row for row in list(self.answers) if row[0] > begin]
 
 
-def settled() -> float:
-    """Return a moment after which no answer is of what was asked for before it."""
-    time.sleep(1)
-    return time.monotonic()
-
-
 def test_versions_change_under_load_and_no_request_fails(site: Site) -> None:
     begin = time.monotonic()
     with Load(site) as load:
-        assert load.since(begin) == {"1"}
+        assert load.comes_to({"1"})
 
         assert site.models("use", "number", "2")["workers"] == 2
-        assert load.since(settled()) == {"2"}
+        assert load.comes_to({"2"})
 
         assert site.models("rollback", "number")["version"] == "1"
-        assert load.since(settled()) == {"1"}
+        assert load.comes_to({"1"})
 
         site.models("shadow", "number", "3")
         assert until(lambda: site.models("trial", "number")["rows"] >= 100, 60)
         shadow = site.models("trial", "number", "--stop")
         assert (shadow["kind"], shadow["disagreement"]) == ("shadow", 1.0)
-        assert load.since(settled()) == {"1"}
+        assert load.comes_to({"1"})
 
         site.models("canary", "number", "3", "--share", "0.5")
-        assert load.since(settled()) == {"1", "3"}
+        assert load.comes_to({"1", "3"})
         assert [step.returncode for step in site.unit.reload()] == [0, 0]
-        assert load.since(settled()) == {"1", "3"}
+        assert load.comes_to({"1", "3"})
 
         limits = ["--share", "0.5", "--after", "50", "--max-disagreement", "0.2"]
         site.models("canary", "number", "3", *limits)
         assert until(lambda: site.models("trial", "number")["stopped"] is not None, 60)
         assert "otherwise" in site.models("trial", "number")["why"]
-        assert load.since(settled()) == {"1"}
+        assert load.comes_to({"1"})
 
         time.sleep(max(0.0, begin + SECONDS - time.monotonic()))
         taken = time.monotonic() - begin
@@ -186,10 +185,12 @@ def test_a_client_stays_with_its_version_through_a_canary(site: Site) -> None:
     def versions() -> list[str]:
         return [site.ask(client=n).json()["model"]["version"] for n in range(CLIENTS)]
 
-    assert until(lambda: "2" in versions(), 30)
-    settled()  # in both workers
+    def same_again() -> bool:  # both workers have begun
+        found = versions()
+        return set(found) == {"1", "2"} and found == versions() == versions()
+
+    assert until(same_again, 60)
     first = versions()
-    assert set(first) == {"1", "2"}
     assert [versions() for _ in range(3)] == [first] * 3
 
 
