@@ -60,8 +60,14 @@ def seal(  # noqa: PLR0913 - each by its name
     shorter.
 
     Raises ModelRefused where the model cannot be served, ConfigError where the settings or the
-    sealing key cannot be read, ValueError where ``X`` is no table or ``y`` of another length.
+    sealing key cannot be read, ValueError where ``X`` is no table, ``y`` of another
+    length, or ``model`` the name of a file.
     """
+    if isinstance(model, (str, Path)):
+        raise ValueError(  # noqa: TRY004 - the one that is announced
+            "model is the name of a file, and not an estimator; fix: read the file first, or run "
+            "`secureml models seal FILE`"
+        )
     columns = columns_in_memory(X, getattr(model, "feature_names_in_", None))
     lengths = {len(column.cells) for column in columns.values()}
     if len(lengths) != 1:

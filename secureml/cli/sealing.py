@@ -249,6 +249,12 @@ def _notes(context: CommandContext, order: Order, sealed: Sealed) -> list[str]:
     from secureml.models.unpickling.advice import where_to_allow
 
     found = list(sealed.notes)
+    current = _current(context, sealed.name)
+    if current != sealed.version:
+        found.append(
+            f"version {current} is still in use; to have this one answer: "
+            f"secureml models use {sealed.name} {sealed.version}"
+        )
     if has_settings(context):
         found += _body_notes(context, sealed)
     if order.allow and not has_settings(context):

@@ -54,7 +54,8 @@ def print_error(error: Exception, as_json: bool) -> int:
         click.echo(json.dumps({"error": text}), err=True)
         return fault.exit_code
     if isinstance(fault, click.UsageError) and fault.ctx is not None:
-        text = f"{text} See: {fault.ctx.command_path} --help"
+        stop = "" if text.endswith((".", "?", "!")) else "."
+        text = f"{text}{stop} See: {fault.ctx.command_path} --help"
     click.echo(f"secureml: {text}" if isinstance(fault, _Setting) else f"Error: {text}", err=True)
     return fault.exit_code
 

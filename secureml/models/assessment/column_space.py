@@ -2,6 +2,7 @@
 
 A row is a vector with one number for each column of the card: the value of a number, 0 or 1 of a
 truth value, the place of a word in the list of words that are known, NaN where it is missing.
+A date is a word of a list in their order.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class ColumnSpace:
             texts = ["" if gone else words[int(code)] for gone, code in _cells(missing, column)]
             found: Array = _HASHING.transform(texts).toarray()
             return found
-        if words:
+        if words and self.features[place].dtype != "date":
             codes = np.where(missing, -1, column)[:, None]
             return np.equal(codes, np.arange(len(words))).astype(float)
         scaled: Array = np.asarray((column - self.mean[place]) / self.spread[place])
@@ -133,7 +134,7 @@ def _words(feature: Feature, column: Sequence[Any]) -> tuple[Any, ...]:
     """Return the words of a column; none of numbers and truth values."""
     if feature.categories is not None:
         return feature.categories
-    if feature.dtype != "text":
+    if feature.dtype not in ("text", "date"):
         return ()
     return tuple(sorted({cell for cell in column if cell is not None})) or ("",)
 

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -19,7 +19,7 @@ from secureml.confinement.limits import GIB, MIB, Limits
 from secureml.confinement.unavailable import ConfinementError, ConfinementUnavailable
 from secureml.models.artifact.version_files import MODEL_LIMIT, ModelRefused
 from secureml.models.sealing.conversion import Conversion, convert
-from secureml.models.sealing.own_modules import own_modules
+from secureml.models.sealing.own_modules import names_beside, own_modules
 
 if TYPE_CHECKING:
     from secureml.confinement.launcher import Work
@@ -60,6 +60,7 @@ class Confined:
     def __call__(self, conversion: Conversion, source: Source, result: Path) -> Sequence[str]:
         """Write the result of `conversion.convert` to a new file."""
         packages = own_modules(conversion.allow)
+        conversion = replace(conversion, findable=names_beside())
         with opened(conversion.encode()) as order, opened(source.table) as table:
             inputs = {"order": order, "model": source.model}
             if source.table is not None:

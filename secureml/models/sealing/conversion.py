@@ -39,7 +39,7 @@ class Conversion:
     ``table`` is what messages call the table, None where there is none; ``csv`` what is said of how
     it is written, ``missing`` and ``unknown`` what is said of rows (see `RowOptions`); ``entry`` is
     the key of the estimator where the file holds a dictionary or a list, "" where it holds the
-    estimator.
+    estimator; ``findable`` are modules that Python finds here, though not in a confined child.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Conversion:
     missing: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
     entry: str = ""
+    findable: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """Return the bytes that `decode` reads."""
@@ -64,7 +65,7 @@ class Conversion:
     def decode(cls, data: bytes) -> Conversion:
         """Read what `encode` wrote."""
         raw = json.loads(data)
-        return cls(**{**raw, "allow": tuple(raw["allow"])})
+        return cls(**{**raw, "allow": tuple(raw["allow"]), "findable": tuple(raw["findable"])})
 
     def options(self) -> TableOptions:
         """Return what is said of the table and its rows."""
@@ -106,7 +107,7 @@ def _converted(
     conversion: Conversion, model: bytes, table: bytes | None, writing: _Hashing
 ) -> dict[str, Any]:
     allow = frozenset(conversion.allow)
-    held = load(model, Names(allow, conversion.settings_file))
+    held = load(model, Names(allow, conversion.settings_file, frozenset(conversion.findable)))
     estimator = chosen(held, conversion.entry)
     names = writer.write(estimator, writing, allowed=allowed_names(allow))
     learned = learn(conversion, estimator, names, table, digest=writing.digest.hexdigest())

@@ -5,6 +5,7 @@ Row numbers that pandas wrote into the file are noticed and left out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from secureml.models.artifact.version_files import ModelRefused
@@ -19,6 +20,7 @@ from secureml.models.sealing.table_file import (
 from secureml.models.sealing.training_table import texts_of
 
 _ANSWER_NAMES = frozenset({"target", "label", "class", "y", "answer"})
+_SHOWN = 8  # names of columns in one message
 
 
 class Chosen(NamedTuple):
@@ -37,7 +39,10 @@ def choose_columns(
 ) -> Chosen:
     """Return the feature columns in the model's order; raises ModelRefused("card")."""
     if target is not None and target not in table.columns:
-        raise _refuse(f"the table has no column {target!r}", "name the answer's column by target")
+        raise _refuse(
+            f"the table has no column {target!r}; it has {_listed(table.columns)}",
+            "name the answer's column with --target",
+        )
     numbers = _row_numbers(table, target, names, width, classes)
     notes: tuple[str, ...] = ()
     if numbers is not None:
@@ -73,6 +78,24 @@ def _counts_up(column: Column) -> bool:
     return texts_of(column) == [str(number) for number in range(len(texts_of(column)))]
 
 
+def _other_columns(absent: list[str], surplus: list[str], target: str | None) -> ModelRefused:
+    """Return the refusal of a table with other columns than the model was fitted on."""
+    if absent:
+        what = f"lacks {_listed(absent)}, which the model was fitted on"
+        fix = "give a table with these columns"
+    else:
+        what = f"has {_listed(surplus)}, which the model was not fitted on"
+        fix = f"write the table without {'it' if len(surplus) == 1 else 'them'}"
+    named = "" if target else "; name the answer's column with --target"
+    return _refuse(f"the table {what}", f"{fix}{named}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(map(repr, found[:_SHOWN])) + more
+
+
 def _features(
     table: Table,
     target: str | None,
@@ -99,11 +122,7 @@ def _features(
     absent = [name for name in names if name not in offered]
     surplus = [name for name in offered if name not in set(names)]
     if absent or surplus:
-        what = f"lacks {absent[0]!r}" if absent else f"has {surplus[0]!r}, which is not a feature"
-        raise _refuse(
-            f"the table {what}",
-            "give the columns the model was fitted on; name the answer's column with --target",
-        )
+        raise _other_columns(absent, surplus, target)
     return {name: offered[name] for name in names}
 
 

@@ -24,17 +24,20 @@ from secureml.models.unpickling.substitutes import expected
 class Names:
     """The operator's own names beside the built-in ones, and the settings file that has them.
 
-    ``settings_file`` is "" where there is none and ``--allow`` is the place.
+    ``settings_file`` is "" where there is none and ``--allow`` is the place; ``findable`` are
+    modules that the program outside finds, though this process may not read them.
     """
 
     allow: frozenset[str] = frozenset()
     settings_file: str = ""
+    findable: frozenset[str] = frozenset()
 
     def check(self, names_requested: Requested) -> frozenset[str]:
         """Refuse a file that asks for what is not allowed; return the names it may have."""
         stand_ins = expected(names_requested.names)
         known = builtin_names() | stand_ins | {name for name in self.allow if not never(name)}
-        check_requested(names_requested, known, known & self.allow, self.settings_file)
+        extra = known & self.allow
+        check_requested(names_requested, known, extra, self.settings_file, self.findable)
         return allowed_names(self.allow) | stand_ins
 
 

@@ -42,7 +42,9 @@ def choose_names(table: Table, target: str | None, estimator: Any) -> dict[str, 
     """Return the columns that are names of the objects; raises ModelRefused("card")."""
     known = known_names(estimator)
     if target is not None and target not in table.columns:
-        raise refuse(f"the table has no column {target!r}", "name the answer's column by target")
+        raise refuse(
+            f"the table has no column {target!r}", "name the answer's column with --target"
+        )
     if target is None:
         target = _answer(table, known, classes_of(estimator))
     columns = {name: column for name, column in table.columns.items() if name != target}

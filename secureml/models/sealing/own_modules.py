@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from pkgutil import iter_modules
 
 from secureml.confinement import readable_paths
 from secureml.models.unpickling.allowlist import builtin_names, never
@@ -20,6 +22,16 @@ def own_modules(allow: Iterable[str]) -> dict[str, Path]:
     tops = sorted({top for name in names if (top := name.partition(".")[0]).isidentifier()})
     found = {top: _place(top) for top in tops}
     return {top: path for top, path in found.items() if path and not _is_installed(path)}
+
+
+def names_beside() -> tuple[str, ...]:
+    """Return the modules in folders of our path that a confined child does not have on its own.
+
+    Nothing is imported, and a module within a package is not looked for.
+    """
+    installed = set(readable_paths.search_path())
+    folders = [entry for entry in sys.path if entry and entry not in installed]
+    return tuple(sorted({module.name for module in iter_modules(folders)}))
 
 
 def _place(top: str) -> Path | None:

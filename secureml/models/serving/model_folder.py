@@ -185,8 +185,9 @@ class ModelFolder:
 
     def artifact(self, name: str, version: str) -> Artifact:
         """Return the files of a version, read and not looked at; raises ModelRefused."""
-        if version not in self.versions(name):
-            raise _no_version(name, version)
+        found = self.versions(name)
+        if version not in found:
+            raise _no_version(name, version) if found else _no_model(name)
         try:
             return read_artifact(self._folder(name) / version, name, version)
         except ModelRefused as refused:

@@ -100,11 +100,13 @@ def check_requested(
     allowed: Iterable[str],
     extra: frozenset[str],
     settings_file: str = "",
+    findable: frozenset[str] = frozenset(),
 ) -> None:
     """Refuse a file that asks for what is not allowed, naming everything at once.
 
     ``extra`` is the operator's own list; ``settings_file`` where it stands, "" where there is
-    none and ``--allow`` is the place. Raises ModelRefused("versions" or "globals").
+    none and ``--allow`` is the place; ``findable`` are modules that are here, though this process
+    may not read them. Raises ModelRefused("versions" or "globals").
     """
     known = frozenset(allowed)
     missing = [name for name in requested.names if name not in known]
@@ -124,14 +126,14 @@ def check_requested(
     # A line of settings has what stood there before.
     beside = frozenset({*extra, *allowable} if settings_file else ())
     fixes = [_way_out(way, names, beside, settings_file) for way, names in kinds.items()]
-    absent = absent_modules(allowable)
+    absent = absent_modules(allowable, findable)
     here = [name for name in allowable if name not in absent]
     if absent:
         groups.append(_not_found(absent))
     if here:
         groups.append(f"{_listed(here)}, which {_is_or_are(here)} not allowed yet")
     if allowable:
-        fixes.append(how_to_allow(allowable, extra, settings_file))
+        fixes.append(how_to_allow(allowable, extra, settings_file, findable))
     raise ModelRefused(
         "globals", f"the model file asks for {'; and for '.join(groups)}", "; and ".join(fixes)
     )
@@ -188,17 +190,23 @@ def _not_found(absent: Mapping[str, str]) -> str:
     return f"{names}, which cannot be loaded: Python finds no module {where} here"
 
 
-def absent_modules(names: Iterable[str]) -> dict[str, str]:
+def absent_modules(names: Iterable[str], findable: frozenset[str] = frozenset()) -> dict[str, str]:
     """Return, of the names whose module Python does not find here, each with that module."""
-    return {name: found for name in names if (found := first_absent(name.rpartition(".")[0]))}
+    found = {name: first_absent(name.rpartition(".")[0]) for name in names}
+    return {name: module for name, module in found.items() if module and module not in findable}
 
 
-def how_to_allow(names: list[str], extra: Iterable[str], settings_file: str = "") -> str:
+def how_to_allow(
+    names: list[str],
+    extra: Iterable[str],
+    settings_file: str = "",
+    findable: frozenset[str] = frozenset(),
+) -> str:
     """Return all that is to be done until these names can be loaded, in its order.
 
     What makes them findable comes first: with that left out, the start would refuse the setting.
     """
-    absent = absent_modules(names)
+    absent = absent_modules(names, findable)
     first = f"{how_to_find(absent.values())}; then, " if absent else ""
     if settings_file:
         line = where_to_allow(names, settings_file, extra)

@@ -63,7 +63,10 @@ def test_a_file_is_sealed_as_the_next_version_and_does_not_serve_yet(run, materi
         "folder": str(fresh_instance / "models/breast-cancer/2"),
         "features": 30,
         "ranges_from": "table",
-        "notes": [],
+        "notes": [
+            "version 1 is still in use; to have this one answer: "
+            "secureml models use breast-cancer 2"
+        ],
     }
     assert run("list") == [
         {"name": "breast-cancer", "version": "1", "current": True},
@@ -149,7 +152,7 @@ def test_a_machine_that_serves_nothing_can_seal(type_command, tmp_path, material
         ("show breast-cancer --version 7", 1, "breast-cancer has no version 7"),
         ("show breast-cancer --version ../1", 1, "breast-cancer has no version ../1"),
         ("use breast-cancer 7", 1, "breast-cancer has no version 7"),
-        ("use nope 1", 1, "nope has no version 1"),
+        ("use nope 1", 1, "there is no model 'nope'"),
         (
             "rollback breast-cancer",
             1,

@@ -67,3 +67,14 @@ def test_texts_are_encoded_by_their_words():
     )
     assert one.tolist() == two.tolist() != three.tolist()
     assert not none.any()
+
+
+def test_dates_are_words_in_their_order():
+    day = Feature("since", "date", missing="allow")
+    rows = [["2026-01-03T00:00:00"], [None], ["2026-01-01T00:00:00"]]
+    space = ColumnSpace([day], rows)
+    matrix = space.matrix(rows)
+    assert matrix[0, 0] > matrix[2, 0]
+    assert np.isnan(matrix[1, 0])
+    assert space.instances(matrix) == rows
+    assert space.encode(matrix)[0, 0] > space.encode(matrix)[2, 0]

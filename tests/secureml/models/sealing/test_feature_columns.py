@@ -92,8 +92,10 @@ def test_row_numbers_that_may_be_a_feature_are_for_a_person_to_name(read):
 
 
 def test_a_first_column_that_is_no_feature_and_counts_nothing_is_refused(read):
-    with pytest.raises(ModelRefused, match="'id', which is not a feature"):
+    with pytest.raises(ModelRefused, match="'id', which the model was not fitted on") as told:
         choose_columns(read("id,a,y\n17,5,1\n4,6,0\n"), "y", ["a"], 1)
+
+    assert told.value.fix == "write the table without it"
 
 
 def test_a_model_that_was_fitted_on_row_numbers_gets_them(read):

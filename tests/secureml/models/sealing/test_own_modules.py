@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from secureml.models.sealing.own_modules import own_modules
+from secureml.models.sealing.own_modules import names_beside, own_modules
 
 
 @pytest.fixture
@@ -44,3 +44,11 @@ def test_a_module_is_its_file_and_a_package_its_folder(folder):
 )
 def test_what_is_installed_built_in_or_absent_adds_nothing(folder, name):
     assert own_modules([name]) == {}
+
+
+def test_modules_outside_the_installation_are_named_and_not_imported(folder):
+    found = names_beside()
+
+    assert {"ours", "parts"} <= set(found)
+    assert "sklearn" not in found
+    assert not {"ours", "parts"} & sys.modules.keys()
