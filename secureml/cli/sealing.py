@@ -228,8 +228,10 @@ def _fits(features: Sequence[Feature], order: Order) -> bool:
 def _say_sealed(context: CommandContext, order: Order, sealed: Sealed, as_json: bool) -> None:
     features, source = len(sealed.card.features), sealed.card.source
     first, last = sealed.card.features[0].name, sealed.card.features[-1].name
-    text = f"sealed {sealed.name} version {sealed.version}: {features} features"
-    text += f" from {first!r} to {last!r}"
+    what = (
+        f"{features} features from {first!r} to {last!r}" if features > 1 else f"feature {first!r}"
+    )
+    text = f"sealed {sealed.name} version {sealed.version}: {what}"
     notes = _notes(context, order, sealed)
     emit(
         {
@@ -250,7 +252,7 @@ def _notes(context: CommandContext, order: Order, sealed: Sealed) -> list[str]:
 
     found = list(sealed.notes)
     current = _current(context, sealed.name)
-    if current != sealed.version:
+    if current not in (None, sealed.version):
         found.append(
             f"version {current} is still in use; to have this one answer: "
             f"secureml models use {sealed.name} {sealed.version}"

@@ -184,9 +184,9 @@ def _lines(trial: Trial, sums: Comparison) -> list[str]:
     usual = in_use.mean_microseconds
     rows = {
         "rows answered by both": f"{sums.rows}",
-        "answered otherwise": f"{sums.disagreement:.2%}",
-        "probabilities apart": f"{apart:.4f} in the mean",
-        "drift of answers": f"{sums.drift:.3f}",
+        "answered otherwise": f"{sums.disagreement:.2%}" if sums.rows else "-",
+        "probabilities apart": f"{apart:.4f} in the mean" if sums.rows else "-",
+        "drift of answers": f"{sums.drift:.3f}" if sums.rows else "-",
         "requests": f"{tried.requests} (in use: {in_use.requests})",
         "error rate": f"{tried.error_rate:.2%} (in use: {in_use.error_rate:.2%})",
         "time of the model": f"{tried.mean_microseconds:.0f} us (in use: {usual:.0f} us)",
