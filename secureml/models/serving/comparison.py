@@ -77,7 +77,8 @@ class Side:
         """Their standard deviation."""
         if not self.amounts:
             return 0.0
-        return math.sqrt(max(self.squares / self.amounts - self.mean**2, 0.0))
+        variance = self.squares / self.amounts - self.mean * self.mean
+        return math.sqrt(variance) if variance > 0 else 0.0
 
 
 @dataclass
