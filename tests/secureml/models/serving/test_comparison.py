@@ -42,6 +42,14 @@ def test_amounts_are_compared_up_to_rounding(one, other, differing):
     assert found.differing == differing
 
 
+def test_attack_labels_without_end_do_not_fill_the_store():
+    found = Comparison()
+    found.add(labels("a" * 10**6), labels("b" * 10**6))
+
+    assert len(json.dumps(found.to_json())) < 2000
+    assert (found.drift, found.differing) == (1.0, 1)
+
+
 def test_amounts_whose_squares_are_no_numbers_have_a_drift():
     found = Comparison()
     found.add(Result([1e200, 1e200]), Result([1.0, 1.0]))
