@@ -175,6 +175,8 @@ def _check_trees(trees: FlatTable, places: np.ndarray[Any, Any], outputs: int) -
         raise ValueError("its splits lie elsewhere in a row than their borders")
     steps = trees.array(_STEPS, "<u4")
     if not len(steps):
+        if len(trees.array(_LEAVES, "<u4")):  # by which CatBoost would walk along steps
+            raise ValueError("it has the leaves of steps, and no steps")
         if sizes.size and sizes.max() > _DEEPEST:
             raise ValueError("a tree is too deep")
         if int((2**sizes).sum()) * outputs != len(values):

@@ -22,6 +22,7 @@ _FLOAT = re.compile(r"-?([0-9]{1,30}(\.[0-9]{1,30})?(e[-+]?[0-9]{1,4})?|inf|nan)
 _OBJECTIVE = re.compile(
     r"[a-z0-9_]{1,40}( [a-z_]{1,40}:[-+.0-9e]{1,40}| [a-z]{1,20}){0,8}", re.ASCII
 )
+_OF_CLASSES = frozenset({"multiclass", "multiclassova"})
 _HEADER = (
     "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx",
     "objective", "average_output", "feature_names", "monotone_constraints", "feature_infos",
@@ -77,18 +78,29 @@ def _check(text: str) -> None:
     each = _number(header, "num_tree_per_iteration")
     if not (1 <= columns <= MOST_COLUMNS and 1 <= each <= MOST_TREES):
         raise ValueError("it has no columns or no trees")
-    if _number(header, "num_class") not in (1, each):
+    # Answers are written where there is room for num_class of them.
+    if _number(header, "num_class") != each:
         raise ValueError("num_class does not fit num_tree_per_iteration")
     for name in ("feature_names", "feature_infos", "monotone_constraints"):
         if name in header and len(header[name].split(" ")) != columns:
             raise ValueError(f"{name} is not one for each column")
-    if "objective" in header and not _OBJECTIVE.fullmatch(header["objective"]):
-        raise ValueError("the objective has no name")
+    if "objective" in header:
+        _check_objective(header["objective"], each)
     trees = _trees(text[len(start) + 2 :] if rest else "", header)
     if len(trees) % each or len(trees) > MOST_TREES:
         raise ValueError("its trees are not one for each output")
     for place, tree in enumerate(trees):
         _check_tree(tree, place, columns)
+
+
+def _check_objective(text: str, classes: int) -> None:
+    """Hold an objective to the classes there are: it writes as many outputs as itself says."""
+    if not _OBJECTIVE.fullmatch(text):
+        raise ValueError("the objective has no name")
+    kind, *words = text.split(" ")
+    said = [word for word in words if word.startswith("num_class")]
+    if said != ([f"num_class:{classes}"] if kind in _OF_CLASSES else []):
+        raise ValueError("the objective has other classes than num_class says")
 
 
 def _header(text: str) -> dict[str, str]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-_NUMBERS = {"i": ">i1", "U": ">u1", "I": ">i2", "l": ">i4", "L": ">i8", "d": ">f4", "D": ">f8"}
+# Not "D": what XGBoost says of an array of doubles in a wrong place ends the process.
+_NUMBERS = {"i": ">i1", "U": ">u1", "I": ">i2", "l": ">i4", "L": ">i8", "d": ">f4"}
 _FORMATS = {"i": ">b", "U": ">B", "I": ">h", "l": ">i", "L": ">q", "d": ">f", "D": ">d"}
 _CONSTANTS = {"T": True, "F": False, "Z": None}
 _DEEPEST = 32

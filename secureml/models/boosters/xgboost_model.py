@@ -171,6 +171,12 @@ def _check_tree(tree: Mapping[str, Any], columns: int) -> None:
         raise ValueError("a child lies outside of its tree")
     if len(np.unique(below)) != below.size:
         raise ValueError("a node has two parents")
+    # XGBoost looks each node up in its parent, those that pruning has cut off among them.
+    parents, above = parts["parents"].astype("i8"), np.flatnonzero(inner)
+    if nodes > 1 and (parents[1:].min() < 0 or parents[1:].max() >= nodes):
+        raise ValueError("a parent lies outside of its tree")
+    if (parents[below] != np.concatenate([above, above])).any():
+        raise ValueError("a node has another parent than the one above it")
     asked = parts["split_indices"].astype("i8")[inner]
     if asked.size and (asked.min() < 0 or asked.max() >= columns):
         raise ValueError("a node asks for a column that there is not")

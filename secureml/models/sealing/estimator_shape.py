@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from secureml.models.artifact.version_files import ModelRefused
 from secureml.models.serving.estimator_traits import estimator_type, unrolled
 
+_MOST_COLUMNS = 1_000_000  # a name of each is made, whatever the model says
 # What scikit-learn calls it, and what a card does.
 _KINDS = {
     "classifier": "classifier",
@@ -49,6 +50,11 @@ def width_of(estimator: Any, *, by_table: bool = False) -> int | None:
     """
     width = getattr(estimator, "n_features_in_", None)
     if isinstance(width, int) and width > 0:
+        if width > _MOST_COLUMNS:
+            raise refuse(
+                f"the model says that it takes {width} columns, more than {_MOST_COLUMNS}",
+                "choose the columns that matter, and fit the model on those",
+            )
         return width
     if isinstance(estimator, BaseEstimator) and not _is_fitted(estimator):
         raise refuse(f"the {type(estimator).__name__} is not fitted", "fit it, then write it")

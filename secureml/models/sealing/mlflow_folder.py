@@ -22,6 +22,8 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # The member of each flavour that is read here, and the path it has.
 _FLAVOURS = (("sklearn", "pickled_model"), ("onnx", "data"))
 _LOADERS = {"mlflow.sklearn": "model_path", "mlflow.onnx": "model_path"}
+# What PyYAML raises of itself, beside its own errors, where a value is not of the kind it names.
+_RAISED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 _LOG_AGAIN = (
     "log the model with mlflow.sklearn.log_model, or write the estimator itself with joblib.dump"
 )
@@ -94,7 +96,7 @@ def _parsed(text: bytes) -> Mapping[str, Any]:
 
     try:
         found = yaml.load(text.decode("utf-8"), Loader=Strict)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, *_RAISED) as error:
         raise _refuse(f"{MLMODEL} cannot be read ({_one_line(error)})", _LOG_AGAIN) from None
     if type(found) is not dict:
         raise _refuse(f"{MLMODEL} is not a page of keys and values", _LOG_AGAIN)

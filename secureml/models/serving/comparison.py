@@ -18,6 +18,7 @@ from secureml.state.deployments import TrialLimits
 IN_USE, TRIED = "in_use", "tried"
 LABELS = 50  # labels that are counted by name; what comes later is counted as one
 OTHER = "(other)"
+_LONGEST = 200  # characters of a label that are kept: sums are written every second
 _CLOSE = 1e-6  # relative difference of two amounts that counts as none
 
 
@@ -48,7 +49,7 @@ class Side:
         """Count what was answered, for the drift of answers."""
         for answer in answers:
             if labels:
-                self._label(str(answer))
+                self._label(str(answer)[:_LONGEST])
             elif isinstance(answer, (int, float)):
                 self.total, self.squares = self.total + answer, self.squares + answer * answer
                 self.amounts += 1
@@ -77,7 +78,8 @@ class Side:
         """Their standard deviation."""
         if not self.amounts:
             return 0.0
-        return math.sqrt(max(self.squares / self.amounts - self.mean**2, 0.0))
+        variance = self.squares / self.amounts - self.mean * self.mean
+        return math.sqrt(variance) if variance > 0 else 0.0
 
 
 @dataclass

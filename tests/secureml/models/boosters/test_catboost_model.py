@@ -115,6 +115,11 @@ def test_attack_a_step_out_of_its_tree_is_refused(of_leaves, field, number):
     assert begin
 
 
+def test_attack_leaves_of_steps_without_steps_are_refused(of_leaves):
+    with pytest.raises(ModelRefused, match="the leaves of steps, and no steps"):
+        check(put_count(10, 0)(of_leaves))
+
+
 def test_attack_a_cut_or_a_flipped_bit_crashes_nothing(content):
     rows = ROWS[:5]
     for place in range(8, len(content), 211):

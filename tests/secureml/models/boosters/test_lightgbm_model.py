@@ -67,6 +67,17 @@ ATTACKS = {
     "a kind of split of nobody": line("decision_type", 64),
     "categories of nothing": line("num_cat", "4"),
     "an objective that is more": line("objective", "binary sigmoid:1;rm"),
+    "an objective of more outputs than there are": line(
+        "objective", "multiclass num_class:2000000"
+    ),
+    "an objective that says its outputs twice": line(
+        "objective", "multiclass num_class:3 num_class:2000000"
+    ),
+    "an objective of one against all": line(
+        "objective", "multiclassova num_class:2000000 sigmoid:1"
+    ),
+    "an objective that does not say its outputs": line("objective", "multiclass"),
+    "room for one output of three": line("num_class", "1"),
     "names of other columns": line("feature_names", "a b"),
     "outputs beyond the trees": line("num_tree_per_iteration", "7"),
     "no outputs": line("num_tree_per_iteration", "0"),
@@ -152,6 +163,7 @@ def test_attack_a_chain_of_splits_is_no_deeper_than_lightgbm_can_walk(content):
     head = content.decode().partition("\n\nTree=0\n")[0]
     head = re.sub("tree_sizes=.*", f"tree_sizes={len(tree)}", head)
     head = head.replace("num_class=3", "num_class=1").replace("iteration=3", "iteration=1")
+    head = re.sub("objective=.*", "objective=regression", head)
     with pytest.raises(ModelRefused, match="deeper than"):
         check(f"{head}\n\n{tree}end of trees\n".encode())
 

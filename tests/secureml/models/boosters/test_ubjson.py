@@ -51,6 +51,7 @@ def test_what_xgboost_writes_is_read():
         "a length of another size": b"Si\x01a",
         "an array beyond the file": b"[$l#" + length(2**60),
         "an array below zero": b"[$l#" + length(-1),
+        "an array of doubles": b"[$D#" + length(1) + bytes(8),
         "an array of texts": b"[$S#" + length(1) + b"a",
         "an array without a count": b"[$li\x01",
         "items beyond the file": b"[#" + length(2**40),

@@ -72,6 +72,9 @@ ATTACKS = {
     "a child of two parents": lambda learner: put(
         "right_children", 0, int(tree_of(learner)["left_children"][0])
     )(learner),
+    "a parent below zero": put("parents", 3, -1),
+    "a parent outside": put("parents", 1, 2**30),
+    "a parent that is not above": put("parents", 1, 2),
     "one child": put("right_children", 0, -1),
     "a column that there is not": put("split_indices", 0, 4),
     "a column beyond all": put("split_indices", 0, 2**31 - 1),

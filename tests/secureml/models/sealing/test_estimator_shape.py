@@ -57,6 +57,14 @@ def test_what_answers_no_row_is_told_what_to_seal_instead(thing, says, fix):
     assert fix in refused.value.fix
 
 
+def test_attack_a_width_beyond_all_bounds_is_refused_before_names_are_made_of_it():
+    model = LogisticRegression().fit([[0.0]] * 6 + [[1.0]] * 6, ANSWERS)
+    model.n_features_in_ = 10**9
+
+    with pytest.raises(ModelRefused, match="takes 1000000000 columns, more than"):
+        width_of(model)
+
+
 @pytest.mark.parametrize(
     ("estimator", "says"),
     [

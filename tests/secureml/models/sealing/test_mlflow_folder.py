@@ -124,6 +124,11 @@ def test_the_path_is_that_of_the_flavour(page, path):
         ("[" * 300, "nested too deeply"),
         ("\xff", "cannot be read"),
         ("a: b: c", "cannot be read"),
+        ('a: !!int ""', "cannot be read"),
+        ("a: !!bool x", "cannot be read"),
+        ("a: !!timestamp x", "cannot be read"),
+        ("a: 1" + ":1" * 400 + ".0", "cannot be read"),
+        ('a: "\\UFFFFFFFF"', "cannot be read"),
     ],
 )
 def test_attack_a_page_that_mlflow_would_not_write_is_refused(folder, page, says):

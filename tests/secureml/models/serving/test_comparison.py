@@ -42,6 +42,21 @@ def test_amounts_are_compared_up_to_rounding(one, other, differing):
     assert found.differing == differing
 
 
+def test_attack_labels_without_end_do_not_fill_the_store():
+    found = Comparison()
+    found.add(labels("a" * 10**6), labels("b" * 10**6))
+
+    assert len(json.dumps(found.to_json())) < 2000
+    assert (found.drift, found.differing) == (1.0, 1)
+
+
+def test_amounts_whose_squares_are_no_numbers_have_a_drift():
+    found = Comparison()
+    found.add(Result([1e200, 1e200]), Result([1.0, 1.0]))
+
+    assert found.drift == 1.0
+
+
 def test_probabilities_are_compared_class_by_class():
     found = Comparison()
     one = labels("a", "b", probabilities=[[0.9, 0.1], [0.2, 0.8]])
