@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from secureml.models.rows.refused import RowsRefused
 from secureml.models.serving.registry import Registry
 from secureml.models.serving.trials import Trials
 from secureml.pipeline.exchange import Exchange
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from secureml.models.serving.handle import ModelHandle
     from secureml.models.serving.result import Result
+    from secureml.models.serving.served_model import ServedModel
 
 _NO_FIELDS: Mapping[str, str] = {}
 
@@ -65,12 +67,30 @@ class ModelChoice:
             return
         served = self._models.served(model.name)
         # Whatever else refused it, such as a limit, says nothing of the version.
-        if served is not None and served.candidate is not None and _tells(status):
+        if served is not None and served.candidate is not None and _tells(exchange, served):
             self._trials.count(served, model, failed=status != 200)
 
 
-def _tells(status: int) -> bool:
-    return status in (200, 422) or status >= 500
+def _tells(exchange: Exchange, served: ServedModel) -> bool:
+    """Tell whether the end of a request says something of the version, and not of the caller.
+
+    Rows that neither version reads are the caller's fault: one client could end a trial by them.
+    """
+    if exchange.status != 422:
+        return exchange.status == 200 or exchange.status >= 500
+    reason = exchange.problem.reason if exchange.problem is not None else ""
+    if reason != "payload.rows":
+        return reason.startswith("model.")
+    tried = served.candidate is not None and exchange.model is served.candidate.handle
+    return tried and _reads(served.current, (exchange.payload or {}).get("instances"))
+
+
+def _reads(model: ModelHandle, instances: Any) -> bool:
+    try:
+        model.read(instances)
+    except RowsRefused:
+        return False
+    return True
 
 
 def _client(exchange: Exchange) -> str:

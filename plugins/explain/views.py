@@ -12,6 +12,7 @@ from secureml import Exchange, requires
 from secureml.kit.prediction import PredictResponse, predict
 
 PATH = "/v1/models/<model>/explain"
+PREDICT = "/v1/models/<model>/predict"  # whose limits hold here as well
 SCOPE = "explain"
 
 
@@ -60,7 +61,14 @@ def blueprint(cost: int, present: Callable[[Exchange], dict[str, Any]]) -> Bluep
     views = Blueprint("explain", __name__)
 
     @views.post(PATH, endpoint="explain")
-    @requires(SCOPE, body=ExplainBody, cost=cost, answer=ExplainResponse, present=present)
+    @requires(
+        SCOPE,
+        body=ExplainBody,
+        cost=cost,
+        answer=ExplainResponse,
+        present=present,
+        limited_as=PREDICT,
+    )
     def explain(model: str) -> Any:  # a Result, which passes SHAPE and then `present`
         """Explain the predictions of rows."""
         return predict(g.exchange)

@@ -107,8 +107,8 @@ class RateLimit(Plugin):
         exempt = exchange.known and policy is not None and policy.health
         state = RequestState(self._address_key(exchange.client_address), exempt)
         exchange.state[self.name] = state
-        facts = RequestFacts(state.address, "", "", exchange.limited_route, self._model(exchange))
-        plan = self._enforcer.plan(facts, authenticated=False)
+        known = (state.address, "", "", self._model(exchange))
+        plan = self._enforcer.plan(_facts(exchange, *known), authenticated=False)
         state.rows, state.failures = plan.rows, plan.failures
         try:
             if state.address and not exempt:
@@ -125,7 +125,7 @@ class RateLimit(Plugin):
         principal = exchange.principal
         client, tier = (principal.client, principal.tier) if principal else ("", "")
         # Not the address: its limits were hit before, and plans are shared by callers.
-        facts = RequestFacts("", client, tier, exchange.limited_route, self._model(exchange))
+        facts = _facts(exchange, "", client, tier, self._model(exchange))
         plan = self._enforcer.plan(facts, authenticated=True)
         state.rows += plan.rows
         try:
@@ -177,7 +177,8 @@ class RateLimit(Plugin):
         wait, code = refusal.retry_after, _CODES.get(refusal.cause, "rate_limited")
         if refusal.cause == COST_TOO_LARGE:
             return Problem(code, reason=f"rate_limit.{name}")
-        if refusal.cause == CONCURRENCY_EXCEEDED and not _is_for_everyone(refusal.rule):
+        own = refusal.rule is not None and refusal.rule.target != EVERYONE
+        if refusal.cause == CONCURRENCY_EXCEEDED and own:
             code = "rate_limited"  # this caller has too many requests open; the server has room
         if refusal.cause == RATE_EXCEEDED and refusal.rule:
             wait = max(wait, self._count_refusal(exchange, refusal.subject, refusal.rule))
@@ -280,8 +281,10 @@ class RateLimit(Plugin):
         self._concurrency.close()
 
 
-def _is_for_everyone(rule: Rule | None) -> bool:
-    return rule is None or rule.target == EVERYONE
+def _facts(exchange: Exchange, *known: str) -> RequestFacts:
+    address, client, tier, model = known
+    shared = exchange.policy.limited_as if exchange.policy is not None else ""
+    return RequestFacts(address, client, tier, exchange.route, model, shared)
 
 
 def _key_function(rule: Rule) -> Callable[[], str]:
@@ -291,9 +294,7 @@ def _key_function(rule: Rule) -> Callable[[], str]:
         exchange: Exchange = g.exchange
         who = exchange.principal
         client, tier = (who.client, who.tier) if who else ("", "")
-        facts = RequestFacts(
-            exchange.client_address, client, tier, exchange.limited_route, exchange.model_name
-        )
-        return apply_rule(rule, facts).key
+        known = (exchange.client_address, client, tier, exchange.model_name)
+        return apply_rule(rule, _facts(exchange, *known)).key
 
     return key

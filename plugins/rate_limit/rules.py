@@ -135,6 +135,7 @@ class RequestFacts(NamedTuple):
     tier: str = ""
     route: str = ""
     model: str = ""
+    shared_route: str = ""  # another, whose limits hold as well: `Policy.limited_as`
 
 
 class AppliedLimit(NamedTuple):
@@ -177,7 +178,7 @@ def _window_length(rule: Rule) -> float:
 
 
 def _matches(rule: Rule, facts: RequestFacts) -> bool:
-    if rule.route and rule.route != facts.route:
+    if rule.route and rule.route not in (facts.route, facts.shared_route):
         return False
     if rule.model and (rule.model != facts.model if rule.model != EACH_MODEL else not facts.model):
         return False

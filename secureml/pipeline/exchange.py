@@ -226,11 +226,6 @@ class Exchange:
         """Whether strangers may call the route."""
         return self.policy is not None and self.policy.public
 
-    @property
-    def limited_route(self) -> str:
-        """The route whose limits hold here: `Policy.limited_as`, or this one."""
-        return (self.policy and self.policy.limited_as) or self.route
-
     def weighed_once(self) -> bool:
         """Tell whether it was decided before how this refusal is written down; it is now."""
         before, self._weighed = self._weighed, True

@@ -8,8 +8,11 @@ from sklearn.dummy import DummyRegressor
 
 from secureml.model_choice import ModelChoice
 from secureml.models.serving.served_model import Candidate, ServedModel
+from secureml.pipeline.exchange import Refusal
+from secureml.pipeline.phases import Phase
 from secureml.pipeline.policy import Policy
 from secureml.pipeline.principal import Principal
+from secureml.pipeline.problems import Problem
 from secureml.testing import Harness
 from tests.model_handles import handle_of
 
@@ -117,7 +120,7 @@ def test_an_answer_carries_the_fields_of_its_own_version(exchange):
     ("status", "counted"),
     [
         (200, [("2", False)]),
-        (422, [("2", True)]),
+        (422, []),
         (500, [("2", True)]),
         (503, [("2", True)]),
         (429, []),
@@ -130,6 +133,31 @@ def test_a_trial_learns_how_a_request_ended_that_a_version_had_a_part_in(exchang
     choice = ModelChoice(Models(CANARY), recorder)
     choice.choose(found)
     found.payload, found.status = {"instances": [[0.0]]}, status
+    choice.finished(found)
+
+    assert recorder.counted == counted
+
+
+@pytest.mark.parametrize(
+    ("version", "reason", "instances", "counted"),
+    [
+        # The version on trial refuses what the one in use reads: that is its fault.
+        ("2", "payload.rows", [[0.0]], [("2", True)]),
+        ("2", "payload.rows", [["x"]], []),
+        ("1", "payload.rows", [[0.0]], []),
+        ("2", "input_rules.range:/instances/0/0", [[0.0]], []),
+        ("2", "model.raised.ValueError", [[0.0]], [("2", True)]),
+        ("1", "model.raised.ValueError", [[0.0]], [("1", True)]),
+    ],
+)
+def test_attack_a_caller_neither_ends_a_trial_by_rows_of_no_card_nor_covers_failures(
+    exchange, version, reason, instances, counted
+):
+    recorder, found = Recorder(), exchange(version)
+    choice = ModelChoice(Models(CANARY), recorder)
+    choice.choose(found)
+    found.payload, found.status = {"instances": instances}, 422
+    found.refusal = Refusal(Phase.VALIDATE, "payload", Problem("invalid_input", reason=reason))
     choice.finished(found)
 
     assert recorder.counted == counted

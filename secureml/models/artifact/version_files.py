@@ -46,7 +46,7 @@ def _one_line(text: str, limit: int = _MESSAGE_LIMIT) -> str:
     # A pickle chooses the names it asks for; they must not forge a second log line.
     plain = "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in text
+        for letter in text[: limit + 1]
     )
     return plain if len(plain) <= limit else plain[:limit] + "..."
 

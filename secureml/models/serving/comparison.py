@@ -19,6 +19,8 @@ IN_USE, TRIED = "in_use", "tried"
 LABELS = 50  # labels that are counted by name; what comes later is counted as one
 OTHER = "(other)"
 _LONGEST = 200  # characters of a label that are kept: sums are written every second
+# Amounts beyond count as this: a sum of squares stays a number, which JSON can carry.
+_HUGE = 1e140
 _CLOSE = 1e-6  # relative difference of two amounts that counts as none
 
 
@@ -51,7 +53,8 @@ class Side:
             if labels:
                 self._label(str(answer)[:_LONGEST])
             elif isinstance(answer, (int, float)):
-                self.total, self.squares = self.total + answer, self.squares + answer * answer
+                amount = max(-_HUGE, min(_HUGE, float(answer)))
+                self.total, self.squares = self.total + amount, self.squares + amount * amount
                 self.amounts += 1
 
     def _label(self, label: str) -> None:

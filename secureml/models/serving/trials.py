@@ -137,7 +137,7 @@ class Trials:
         while (question := self._queue.get()) is not _END:
             try:
                 self._compare(question)
-            except Exception:
+            except BaseException:  # a model's own code must not end what compares
                 log.exception("two versions could not be compared")
             finally:
                 self._queue.task_done()

@@ -258,3 +258,14 @@ def test_no_host_part_changes_the_key_of_an_ipv6_address(address, host):
     neighbour = IPv6Address(int(address) >> 64 << 64 | host)
     if address.ipv4_mapped is None and neighbour.ipv4_mapped is None:
         assert address_key(str(address)) == address_key(str(neighbour))
+
+
+def test_attack_a_limit_on_a_route_counts_those_that_share_it_under_the_same_key():
+    """Else what it allows could be had again by another way to ask the model."""
+    one = rule("predict", CLIENT, route="/v1/models/<model>/predict")
+    sharing = ACME._replace(route="/v2/other", shared_route="/v1/models/<model>/predict")
+    assert names([one], sharing) == ["predict"]
+    assert key(one, sharing) == key(one)
+    assert names([one], ACME._replace(route="/v2/other")) == []
+    own = rule("own", CLIENT, route="/v2/other")
+    assert names([own], sharing) == ["own"]

@@ -64,8 +64,10 @@ def test_a_file_is_sealed_as_the_next_version_and_does_not_serve_yet(run, materi
         "features": 30,
         "ranges_from": "table",
         "notes": [
-            "version 1 is still in use; to have this one answer: "
-            "secureml models use breast-cancer 2"
+            (
+                "version 1 is still in use; to have this one answer: "
+                "secureml models use breast-cancer 2"
+            )
         ],
     }
     assert run("list") == [

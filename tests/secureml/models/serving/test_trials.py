@@ -199,6 +199,20 @@ def test_labels_and_probabilities_are_compared(made):
     assert site.sums.probability_difference == pytest.approx(4 * 0.25)
 
 
+def test_a_model_that_would_end_the_thread_ends_one_comparison_alone(made):
+    site = made(handle_of(constant(1.0)), handle_of(constant(2.0)), canary=False)
+    honest, site.tried.predict = site.tried.predict, interrupt
+    site.ask(site.current)
+    assert site.sums.rows == 0
+    site.tried.predict = honest
+    site.ask(site.current)
+    assert site.sums.rows == 4
+
+
+def interrupt(_):
+    raise KeyboardInterrupt
+
+
 def test_it_ends_with_questions_waiting(made):
     site = made(handle_of(constant(1.0)), handle_of(constant(2.0)), canary=False)
     for _ in range(WAITING):
