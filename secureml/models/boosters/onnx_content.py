@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from secureml.models.boosters import protobuf
+from secureml.models.boosters.onnx_sizes import sized_by_rows
 from secureml.models.boosters.refusal import not_served, refuse
 
 _LIBRARY = "ONNX"
@@ -61,8 +62,16 @@ def check(content: bytes) -> Facts:
             check_part = _CHECKS.get(kind)
             if check_part is not None:
                 check_part(part, facts)
+        sized = sized_by_rows(memoryview(content))  # last: of graphs that are nested too deeply
     except (ValueError, RecursionError) as error:
         raise refuse(_LIBRARY, f"cannot be read ({error})") from None
+    if sized:
+        raise not_served(
+            _LIBRARY,
+            f"has the operator {sized}, whose output is as large as a number of a row says: one "
+            "request could take all memory",
+            "export it with sizes that are constants or come from shapes",
+        )
     if not facts.nodes:
         raise refuse(_LIBRARY, "has no node")
     return facts
