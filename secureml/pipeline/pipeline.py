@@ -229,9 +229,9 @@ class Pipeline:
     def leave(self, response: Response) -> Response:
         """Dress and write down the answer; called by Flask after every request."""
         exchange: Exchange = g.get("exchange") or self._new_exchange()
-        response.headers.update(self._routes.models.fields(exchange))
-        response = self._add_headers(exchange, response)
-        recorders = self._steps[Phase.RECORD]
+        if fields := self._routes.models.fields(exchange):
+            response.headers.update(fields)
+        response, recorders = self._add_headers(exchange, response), self._steps[Phase.RECORD]
         for step in recorders:
             if step.vital:
                 self._settle(exchange, response)
