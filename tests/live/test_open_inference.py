@@ -173,7 +173,9 @@ def test_the_log_has_each_inference_with_its_rows(
     log = (site[0].instance / "logs/access.log").read_text().splitlines()
     lines = [json.loads(line) for line in log]
     asked = [line for line in lines if line["route"] == "/v2/models/<model>/infer"]
-    assert {line["rows"] for line in asked if line["status"] == 200} == {10}
+    rows = {line["rows"] for line in asked if line["status"] == 200}
+    assert 10 in rows
+    assert rows <= {4, 5, 10}  # others of these tests ask about four, or in batches of five
     assert {line["client"] for line in asked} >= {"tensors", "counted"}
 
 

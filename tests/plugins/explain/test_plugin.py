@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -204,7 +205,11 @@ def test_attack_who_copies_the_model_by_explanations_is_noticed_and_gets_none(ha
     assert "probabilities" not in later.json
 
 
-def test_attack_a_client_that_is_held_gets_no_explanations(harness):
+def test_attack_a_client_that_is_held_gets_no_explanations(folder, tmp_path):
+    shutil.copytree(folder / "models", tmp_path / "models")  # a hold is kept in the store
+    (tmp_path / "store").mkdir()
+    harness = Harness(tmp_path)
+    harness.models.load_all()
     guard = (TheftGuard, {"actions": ["hold"], "file": "store/h"})
     client = served(harness, {"max_rows": 500}, [guard]).test_client()
     copied = (40 * drawn(2, 400)).tolist()
