@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import select
 import shlex
 import signal
@@ -101,7 +102,13 @@ class Unit:
     def hang_up(self) -> None:
         """Send SIGHUP to the master and wait for the new one to take over."""
         before = self.main
-        os.kill(before, signal.SIGHUP)
+        successor_of = runpy.run_path(str(CHECKOUT / "deploy/reload_gunicorn.py"))["successor_of"]
+
+        def is_heard() -> bool:  # a master that has only just taken over pays no heed
+            os.kill(before, signal.SIGHUP)
+            return until(lambda: successor_of(before) is not None, 3)
+
+        assert until(is_heard, 60)
         assert self._noticed("MAINPID=")
         self._pids.add(self.main)
         assert until(lambda: not alive(before), 60)
