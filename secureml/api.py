@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from flask import Blueprint, Response, g
 from marshmallow import Schema, ValidationError, fields
@@ -71,6 +72,8 @@ class RequestPreparation:
         self._largest = body_limit if largest is None else largest
         self._gzip_ratio = limits.gzip_ratio if limits.gzip else None
         self._schemas: dict[type[Schema], Schema] = {}
+        # Weak: a version that was swapped out must not live on here.
+        self._by_model: WeakKeyDictionary[ModelHandle, tuple[int, Limits]] = WeakKeyDictionary()
 
     def __call__(self, exchange: Exchange) -> None:
         """Set the exchange's payload, or raise the Problem that stops here."""
@@ -114,6 +117,12 @@ class RequestPreparation:
 
     def _limits_of(self, model: ModelHandle) -> tuple[int, Limits]:
         """Return the limits for questions to a model: some of its rows fit, with all its names."""
+        found = self._by_model.get(model)
+        if found is None:
+            found = self._by_model[model] = self._widened(model)
+        return found
+
+    def _widened(self, model: ModelHandle) -> tuple[int, Limits]:
         limits, needed = self._limits, self._limits.model_rows * model.row_bytes
         if model.width > limits.keys:
             limits = replace(limits, keys=model.width)

@@ -126,7 +126,7 @@ class Core:
     def close(self) -> None:
         """End what the application has begun: threads, files, the store; none keeps the others.
 
-        For the end of a worker, and for whoever drops an application that it has made and used.
+        For the end of a worker, and for a program that drops an application it has made and used.
         What is used after it is opened again.
         """
         try:

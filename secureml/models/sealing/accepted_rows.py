@@ -31,7 +31,7 @@ _Answer = Literal["allow", "refuse"]
 
 @dataclass(frozen=True)
 class RowOptions:
-    """What whoever seals says of rows: ``allow`` or ``refuse`` by column, ``*`` for the others.
+    """What the operator says of rows: ``allow`` or ``refuse`` by column, ``*`` for the others.
 
     ``missing`` is of null and of names that are left out, ``unknown`` of categories that the table
     has not.

@@ -31,7 +31,7 @@ GOLDEN_ROWS = 20
 class ModelColumns:
     """Columns in the model's order: what they teach, and their values as a client sends them.
 
-    ``golden`` are rows of them, ``stated`` what whoever seals says of types, ``types`` all that is
+    ``golden`` are rows of them, ``stated`` what the operator says of types, ``types`` all that is
     said, also by the model itself or by the way of reading; ``cells`` the columns of the file.
     """
 

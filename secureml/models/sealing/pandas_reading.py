@@ -1,4 +1,4 @@
-"""A table as pandas reads it, and as whoever fitted the model most likely gave it to the model.
+"""A table as pandas reads it, and as it was most likely given to the model.
 
 Independent of our own reader, which it is compared with: the file is read a second time.
 """

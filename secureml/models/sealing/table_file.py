@@ -1,7 +1,7 @@
 """A table file as columns: a CSV file with a header row and rows of one length, or typed columns.
 
 How a CSV file is written is found out (see `csv_dialect`). What is no table is refused by what it
-is, because whoever exported it has only to export it in another way: as a workbook, packed, or
+is, because it has only to be exported in another way: as a workbook, packed, or
 with nothing in it.
 """
 

@@ -1,6 +1,6 @@
 """What answers under one name: the version in use, those that clients may pin, and a candidate.
 
-A snapshot that never changes: whoever holds one sees one state, and another state is another
+A snapshot that never changes: a request that holds one sees one state, and another state is another
 snapshot.
 """
 

@@ -23,7 +23,7 @@ def remove_folder(folder: Path, aside: Path) -> None:
 
 
 def write_pointer(path: Path, version: str) -> None:
-    """Have a pointer hold a version; whoever reads it meanwhile finds the old one or the new."""
+    """Have a pointer hold a version; a reader finds the old one or the new."""
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     draft.write_text(f"{version}\n", "ascii")
     # Root writes it and the service reads it, whatever root's umask; its folder keeps others out.

@@ -220,7 +220,7 @@ def where_to_allow(
 ) -> str:
     """Return what to do so that names are allowed, at the place where the start reads it.
 
-    ``beside`` are names that stand there already, for whoever writes the whole line.
+    ``beside`` are names that stand there already, for the whole line.
     """
     ordered = sorted(names)
     if not settings_file:
