@@ -14,6 +14,7 @@ from secureml.models.rows.reader import RowReader
 from secureml.models.rows.refused import RowsRefused
 from secureml.models.sealing.table_file import Table, TableFile, read_table
 from secureml.models.sealing.training_table import texts_of, values_of
+from secureml.models.sealing.true_answers import answer_reader
 
 
 @dataclass(frozen=True)
@@ -119,25 +120,11 @@ def _is_accepted(read: Any, row: Sequence[Any]) -> bool:
 
 
 def _answers(card: Card, cells: Sequence[str]) -> tuple[Any, ...]:
-    if card.kind in AMOUNTS:
-        return tuple(map(_number, cells))
-    by_text = {str(label): label for label in card.classes or ()}
-    numbers = {
-        float(label): label for label in card.classes or () if isinstance(label, (int, float))
-    }
-    found = []
-    for cell in cells:
-        number = _number(cell)
-        found.append(by_text.get(cell, None if number is None else numbers.get(number)))
-    return tuple(found)
-
-
-def _number(cell: str) -> float | None:
-    try:
-        number = float(cell)
-    except ValueError:
-        return None
-    return number if number - number == 0 else None
+    if card.kind not in AMOUNTS and not card.classes:
+        return (None,) * len(
+            cells
+        )  # such as an outlier detector's, of which no card says the labels
+    return tuple(map(answer_reader(card), cells))
 
 
 def _refuse(message: str, fix: str) -> ModelRefused:

@@ -7,7 +7,7 @@ is measured on it is measured on what will be served.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from secureml.models.rows.refused import RowsRefused
 from secureml.models.sealing.answers import Answers, ask, first_unfit
 from secureml.models.sealing.table_file import Table, TableFile, read_table
 from secureml.models.sealing.training_table import texts_of, values_of
+from secureml.models.sealing.true_answers import answer_reader
 
 
 @dataclass(frozen=True)
@@ -103,33 +104,16 @@ def _answer_column(table: Table, features: Sequence[Feature], target: str | None
 
 
 def _answers(card: Card, target: str, cells: Sequence[str]) -> list[Any]:
-    read = _class_reader(card.classes) if card.classes else float
-    found = []
-    for number, cell in enumerate(cells, 1):
-        try:
-            found.append(read(cell.strip()))
-        except (ValueError, KeyError):
-            kind = "one of the model's classes" if card.classes else "a number"
-            raise _refuse(
-                f"{target!r} is {cell[:40]!r} in row {number}, which is not {kind}",
-                "give the true answer of every row as the model would give it",
-            ) from None
+    read = answer_reader(card)
+    found = [read(cell) for cell in cells]
+    if None in found:
+        number = found.index(None)
+        kind = "one of the model's classes" if card.classes else "a number"
+        raise _refuse(
+            f"{target!r} is {cells[number][:40]!r} in row {number + 1}, which is not {kind}",
+            "give the true answer of every row as the model would give it",
+        )
     return found
-
-
-def _class_reader(classes: Sequence[Any]) -> Callable[[str], Any]:
-    known = {str(label): label for label in classes}
-
-    def read(cell: str) -> Any:
-        if cell in known:
-            return known[cell]
-        # 1 and 1.0 are one class where classes are numbers, true and True where they are those.
-        if all(type(label) is bool for label in classes):
-            return known[cell.capitalize()]
-        value = float(cell)
-        return {float(label): label for label in classes if type(label) in (int, float)}[value]
-
-    return read
 
 
 def _refuse(message: str, fix: str) -> ModelRefused:
