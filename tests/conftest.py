@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from secureml import program_log
 from secureml.cli.main import main
 from tests import loopback
+from tests.instance_copies import copy_instance
 
 # How long an example takes says how busy the machine is, and nothing of the claim.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -83,5 +83,5 @@ def demo_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fresh_instance(demo_instance: Path, tmp_path: Path) -> Path:
     """A copy of one's own, with its modes."""
     folder = tmp_path / "instance"
-    shutil.copytree(demo_instance, folder)
+    copy_instance(demo_instance, folder)
     return folder

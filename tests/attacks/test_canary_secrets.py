@@ -22,7 +22,7 @@ from click.testing import CliRunner
 CHECKOUT = Path(__file__).parents[2]
 # pytest imports each test file on its own (importlib mode), so these folders are no packages.
 sys.path[:0] = [str(CHECKOUT / "tests/live"), str(CHECKOUT / "tests/secureml/state")]
-from live_serving import Instance, Served, descendants
+from live_serving import Instance, Served
 from stub_manager import Stub
 
 from plugins.api_keys.keyring import Keyring
@@ -289,7 +289,7 @@ def test_a_running_server_shows_no_secret_to_who_looks_at_its_processes(site, mo
         ]:
             answer = server.ask(*words)
             site.on_event(answer.body, answer.headers)
-        pids = [server.process.pid, *descendants(server.process.pid)]
+        pids = server.processes()
         assert len(pids) >= 4  # the command, Gunicorn, two workers
         for pid in pids:  # all that `ps eww` shows
             site.on_event(Path(f"/proc/{pid}/cmdline").read_bytes())

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from live_serving import descendants
 from requests.adapters import HTTPAdapter
 
 from tests.canaries import found
@@ -96,7 +95,7 @@ def heard_of(served: Served, instance: Any) -> dict[str, bytes]:
     Ends the server, for what it prints at its end.
     """
     heard = {}
-    for pid in (served.process.pid, *descendants(served.process.pid)):
+    for pid in served.processes():
         for name in ("cmdline", "environ"):
             heard[f"{name} of {pid}"] = Path(f"/proc/{pid}/{name}").read_bytes()
     instance.run("clients", "add", "overseer", "--scope", "metrics")

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import ssl
 import subprocess
@@ -30,6 +29,7 @@ from plugins.api_keys.keyring import Keyring
 from secureml.cli.demo import train
 from secureml.state.clients import Clients
 from secureml.state.store import Store
+from tests.instance_copies import copy_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,8 +95,7 @@ class Instance:
 
     def copy(self, folder: Path) -> Instance:
         """Return a copy that may be spoilt."""
-        shutil.copytree(self.folder, folder)
-        return Instance(folder)
+        return Instance(copy_instance(self.folder, folder))
 
     def run(self, *words: str) -> Any:
         """Run a command that must succeed and return what it printed as JSON."""
@@ -163,6 +162,11 @@ class Served:
         gunicorn = next(pid for pid in children(self.process.pid) if _runs(pid, b"gunicorn"))
         until(lambda: len(children(gunicorn)) >= 2)
         return sorted(children(gunicorn))
+
+    def processes(self) -> list[int]:
+        """The pid of the command and of all below it, once both workers are started."""
+        self.workers()
+        return [self.process.pid, *descendants(self.process.pid)]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the command by a signal and return its exit code."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import joblib
 import pytest
 from live_servers import CHECKOUT
-from live_serving import Served, alive, descendants
+from live_serving import Served, alive
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 
@@ -78,8 +78,8 @@ def paste(server: Served, folder: Path) -> Any:
 
 def interrupt(server: Served) -> None:
     """End the script as Ctrl-C does, and hold it to leaving nothing."""
-    below = descendants(server.process.pid)
-    assert len(below) >= 5
+    below = server.processes()
+    assert len(below) >= 6
     assert server.stop(signal.SIGINT) == 0
     assert [pid for pid in below if alive(pid)] == []
     assert [path for path in server.instance.rglob("*") if path.is_socket()] == []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from live_servers import CHECKOUT, free_port
-from live_serving import PREDICT, Instance, Served, alive, descendants, until
+from live_serving import PREDICT, Instance, Served, alive, until
 from sklearn.datasets import load_breast_cancer
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_sigterm_stops_all_that_was_started(
     tool("nginx", "apt-get install nginx-light")
     server = serve()
     assert f"https://localhost:{server.port}" in server.output
-    below = descendants(server.process.pid)
+    below = server.processes()[1:]
     assert len(below) >= 5  # two masters, two workers of ours, one or more of Nginx's
     assert server.stop(signal.SIGTERM) == 0
     assert traces(server, below) == []
@@ -73,7 +73,7 @@ def test_what_a_killed_server_leaves_does_not_stop_the_next_which_sigint_ends(
 ) -> None:
     tool("nginx", "apt-get install nginx-light")
     server = serve()
-    below = descendants(server.process.pid)
+    below = server.processes()[1:]
     for pid in [server.process.pid, *below]:
         os.kill(pid, signal.SIGKILL)
     server.stop()
@@ -82,7 +82,7 @@ def test_what_a_killed_server_leaves_does_not_stop_the_next_which_sigint_ends(
     assert left == {"gunicorn.sock", "http.sock", "status.sock", "metrics"}
     server = serve()
     assert server.ask("GET", "/readyz").status == 200
-    below = descendants(server.process.pid)
+    below = server.processes()[1:]
     assert server.stop(signal.SIGINT) == 0
     assert traces(server, below) == []
 
@@ -107,7 +107,7 @@ def test_without_nginx_gunicorn_terminates_tls_with_the_same_floor(
     assert {version: handshake(openssl, server.port, *flags) for version, flags in TLS.items()} == {
         "1.1": False, "1.2": True, "1.2 with CBC": False, "1.3": True,
     }  # fmt: skip
-    below = descendants(server.process.pid)
+    below = server.processes()[1:]
     server.process.kill()  # even then nothing outlives the command
     assert until(lambda: not any(map(alive, below)))
 
@@ -129,7 +129,7 @@ def test_an_end_lets_a_request_in_flight_be_answered(
         text.replace('"transport",', '"transport", "tests.live.fault_plugin:Waits",'), "utf-8"
     )
     server = serve(*flags)
-    below = descendants(server.process.pid)
+    below = server.processes()[1:]
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(server.ask, "POST", PREDICT, own.key("patient"), BODY, X_Wait="1")
         assert until((own.folder / "run/arrived").exists)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from io import BytesIO
 
 import pytest
 
 from secureml import api
 from secureml.app import create_app
+from tests.instance_copies import copy_instance
 
 PREDICT = "/v1/models/breast-cancer/predict"
 LIMIT = 8192
@@ -20,7 +20,7 @@ ROW = [1.0] * 30
 def app(demo_instance, tmp_path_factory):
     """The whole application around the demo model, with a small body limit."""
     folder = tmp_path_factory.mktemp("api") / "instance"
-    shutil.copytree(demo_instance, folder)
+    copy_instance(demo_instance, folder)
     with (folder / "secureml.toml").open("a") as file:
         file.write(f"[payload]\nbody = {LIMIT}\nmodel_rows = 1\n")
     made = create_app(folder)
@@ -332,7 +332,7 @@ def test_a_body_shorter_than_it_says_is_no_json(ask):
 
 def test_without_the_store_nobody_is_let_in_on_what_was_true_before(demo_instance, tmp_path):
     folder = tmp_path / "instance"
-    shutil.copytree(demo_instance, folder)
+    copy_instance(demo_instance, folder)
     app = create_app(folder)
     core = app.extensions["secureml"]
     core.clients.add("acme")

@@ -21,6 +21,7 @@ from secureml.core import build_core
 from secureml.model_loading import load_models
 from secureml.pipeline.phases import Phase
 from secureml.testing import Clock
+from tests.instance_copies import copy_instance
 
 PLUGINS = '''
 import random
@@ -343,7 +344,7 @@ def test_attack_a_store_that_is_not_there_stops_the_start_and_none_is_made(site,
 
 def test_attack_the_store_of_another_instance_is_not_used(site, tmp_path):
     other = tmp_path / "other"
-    shutil.copytree(site, other)
+    copy_instance(site, other)
     with (site / "secureml.toml").open("a") as file:
         file.write(f'\n[store]\nurl = "sqlite:///{other}/secureml.db"\n')
     said = refusal(site)

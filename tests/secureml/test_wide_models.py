@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import joblib
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.linear_model import LinearRegression
 
 from secureml.app import create_app
 from secureml.models.artifact import signature
+from tests.instance_copies import copy_instance
 from tests.made_models import seal_file
 
 pd = pytest.importorskip("pandas")
@@ -24,7 +24,7 @@ RULES = "[payload]\nbody = 65536\nkeys = 100\n"
 def post(demo_instance, tmp_path_factory):
     """Serve a model of 300 columns where 100 names and 64 KiB are the limits; ask it."""
     folder = tmp_path_factory.mktemp("wide") / "instance"
-    shutil.copytree(demo_instance, folder)
+    copy_instance(demo_instance, folder)
     with (folder / "secureml.toml").open("a") as file:
         file.write(RULES)
     rows = np.random.default_rng(0).normal(size=(50, WIDTH))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 from service import Service
 
 from secureml import Problem, StoreUnavailable
+from tests.instance_copies import copy_instance
 
 EVERY = ["coarsen", "throttle", "hold"]
 
@@ -88,7 +87,7 @@ def test_what_was_known_before_a_restart_is_known_after_it(serve, nonsense, targ
         first.ask(nonsense())
     first.guard.close()
     folder = tmp_path / "copy"
-    shutil.copytree(first.folder, folder)
+    copy_instance(first.folder, folder)
     second = Service(target, folder, actions=["coarsen"], delay=2)
     assert second.ask(target.fresh[:1])[1] is None, "still coarse"
     assert [m.value for m in second.guard.measures()] == [0, 1]
@@ -103,7 +102,7 @@ def test_another_size_of_the_table_begins_without_evidence_and_keeps_holds(
         first.ask(nonsense(100))
     first.guard.close()
     folder = tmp_path / "copy"
-    shutil.copytree(first.folder, folder)
+    copy_instance(first.folder, folder)
     second = Service(target, folder, actions=EVERY, delay=2, max_clients=16)
     with pytest.raises(Problem) as refused:
         second.ask(target.fresh[:1])
