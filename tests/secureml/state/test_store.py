@@ -10,7 +10,8 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from secureml.state.store import POLL_SECONDS, Store, StoreUnavailable, _PollingWatch
+from secureml.state.change_watch import POLL_SECONDS, PollingWatch
+from secureml.state.store import Store, StoreUnavailable
 
 metadata = sa.MetaData()
 notes = sa.Table("test_notes", metadata, sa.Column("text", sa.String(20), primary_key=True))
@@ -207,7 +208,7 @@ def test_several_hosts_are_asked_at_most_once_a_second(tmp_path):
     writer, seconds = make(tmp_path), [0.0]
     note(writer, "a")
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'secureml.db'}")
-    watch = _PollingWatch(engine, lambda: seconds[0])
+    watch = PollingWatch(engine, lambda: seconds[0])
     first = watch.versions()
     note(writer, "b")
 

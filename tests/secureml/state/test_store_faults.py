@@ -35,6 +35,32 @@ clients = Clients(Store(sys.argv[1]), lambda: 1.0)
 clients.set_enabled("acme", enabled=False)
 os.kill(os.getpid(), signal.SIGKILL)
 """
+CLOSED_UNDER_READERS = """
+import os, sys, threading
+from secureml.state.store import Store, StoreUnavailable
+store, end, failed = Store(sys.argv[1]), threading.Event(), []
+store.version("clients")
+def read():
+    while not end.is_set():
+        try:
+            store.version("clients")
+        except BaseException as error:
+            failed.append(repr(error))
+readers = [threading.Thread(target=read) for _ in range(4)]
+for reader in readers:
+    reader.start()
+for turn in range(300):
+    if sys.argv[2] == "close":
+        store.close()
+    elif (child := os.fork()) == 0:
+        os._exit(store.version("clients"))
+    else:
+        assert os.waitpid(child, 0)[1] == 0
+end.set()
+for reader in readers:
+    reader.join()
+print(failed, flush=True)
+"""
 
 
 @pytest.fixture
@@ -273,3 +299,11 @@ def test_attack_a_worker_does_not_make_the_store_that_was_taken_away(path, left)
         assert path.exists() is (left is not None)
         path.with_suffix(".old").rename(path)
         assert [client.name for client in Clients(store, lambda: 1.0).list()] == ["acme"]
+
+
+@pytest.mark.parametrize("how", ["close", "fork"])
+def test_closed_under_threads_that_read_the_process_lives_and_they_read_on(path, how):
+    """SQLite's handle, closed while another thread is inside it, ends the process."""
+    process = start(CLOSED_UNDER_READERS, f"sqlite:///{path}", how)
+    said, _ = process.communicate(timeout=120)
+    assert (process.returncode, said) == (0, "[]\n")
