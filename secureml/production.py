@@ -7,7 +7,7 @@ Each demand is waived only by its name in ``accept_risk``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from secureml.config_error import ConfigError, did_you_mean
 from secureml.pipeline import builtin_plugins
@@ -55,14 +55,18 @@ def check(settings: Settings, plugins: Sequence[LoadedPlugin]) -> None:
     if not settings.production:
         return
     waived = settings.accept_risk
-    taken = {loaded.plugin.concern for loaded in plugins}
-    for concern, what in _demanded(plugins):
-        if concern not in taken and concern not in waived:
-            raise _refused(concern, f"{concern} is not enabled: {what}", f"add {_taking(concern)}")
+    taken = {loaded.plugin.concern for loaded in plugins} | waived
+    missing = {what: why for what, why in _demanded(plugins) if what not in taken}
+    if missing:
+        raise _refused(
+            missing,
+            "; ".join(f"{concern} is not enabled: {why}" for concern, why in missing.items()),
+            f"add {', '.join(map(_taking, missing))}",
+        )
     for loaded in plugins:
         name, risk = loaded.name, loaded.plugin.risk
         if risk and name not in waived:
-            raise _refused(name, f"{name} {risk}", f"remove {name!r}")
+            raise _refused([name], f"{name} {risk}", f"remove {name!r}")
         if loaded.observe and f"{OBSERVED}{name}" not in waived:
             raise ConfigError(
                 f"the production profile refuses: {name} is in observe mode and refuses nothing",
@@ -84,10 +88,13 @@ def _taking(concern: str) -> str:
     return builtin_plugins.suited(lambda cls: cls.concern == concern)
 
 
-def _refused(risk: str, what: str, cure: str) -> ConfigError:
+def _refused(risks: Iterable[str], what: str, cure: str) -> ConfigError:
+    """Return one fault for all of a kind: an operator who adds one by one starts ten times."""
+    names = [f'"{risk}"' for risk in risks]
+    waive = "it by name" if len(names) == 1 else "each by its name"
     return ConfigError(
         f"the production profile refuses: {what}",
         table="secureml",
         key="plugins",
-        fix=f'{cure}, or waive it by name: accept_risk = ["{risk}"]',
+        fix=f"{cure}, or waive {waive}: accept_risk = [{', '.join(names)}]",
     )

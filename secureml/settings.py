@@ -170,7 +170,7 @@ def _check_store(url: str) -> None:
     except ImportError as error:
         raise ConfigError(
             f"the driver of this URL is not installed ({error.name})",
-            fix="pip install 'psycopg[binary]'",
+            fix="script/extras postgres",
             **location,
         ) from None
     except (sa.exc.ArgumentError, ValueError):

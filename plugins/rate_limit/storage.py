@@ -170,7 +170,7 @@ def redis_config(
         raise ConfigError(
             f"the Redis client is not installed ({error.name})",
             key="redis",
-            fix="pip install 'flask-limiter[redis]'",
+            fix="script/extras redis",
         ) from None
     options: dict[str, Any] = {
         "wrap_exceptions": True,

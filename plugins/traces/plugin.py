@@ -109,7 +109,7 @@ def _spans(config: Mapping[str, Any], host: Host) -> Spans:
     except ImportError as error:
         raise ConfigError(
             f"traces need the library {error.name}, the [otel] extra",
-            fix="pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http",
+            fix="script/extras otel",
         ) from None
     token = _shown(config["token"], host) if config["token"] else None
     return Spans(Target(config["endpoint"], config["service"], config["share"], token))

@@ -17,7 +17,7 @@ import numpy as np
 
 # Those that a card has thresholds for: a caller is told which one is served.
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
-INSTALL = "pip install 'crepes>=0.9.1'"
+INSTALL = "script/extras uncertainty"
 
 Numbers = np.ndarray[Any, Any]
 

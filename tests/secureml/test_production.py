@@ -59,6 +59,19 @@ def test_production_refuses_each_risk_unless_it_is_waived_by_name(write, names, 
             production.check(write(f"{LEAST}accept_risk = ['{other}']\n"), plugins)
 
 
+def test_all_that_is_missing_is_said_at_once(write):
+    with pytest.raises(ConfigError) as refused:
+        production.check(write(LEAST), enabled(*without("transport", "metrics"), "jwt"))
+    for concern in ("transport", "metrics", GUESSING):
+        assert f"{concern} is not enabled: " in refused.value.message
+    assert refused.value.fix == (
+        "add 'transport', 'metrics', 'brute_force', or waive each by its name: "
+        'accept_risk = ["transport", "metrics", "brute_force"]'
+    )
+    waived = f"{LEAST}accept_risk = ['transport', 'metrics', '{GUESSING}']\n"
+    production.check(write(waived), enabled(*without("transport", "metrics"), "jwt"))
+
+
 def test_every_concern_of_the_mission_is_demanded():
     assert set(CONCERNS) == {
         "transport", "rate_limit", "input_rules", "output_rules", "model_integrity",

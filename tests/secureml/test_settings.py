@@ -220,7 +220,7 @@ def test_a_database_whose_driver_is_missing_is_told_with_what_to_install(write, 
     monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
     refused = refusal(write, f"{LEAST}[store]\nurl = 'postgresql+psycopg://h/db'\n")
     assert "psycopg" in refused.message
-    assert refused.fix == "pip install 'psycopg[binary]'"
+    assert refused.fix == "script/extras postgres"
 
 
 @pytest.mark.parametrize("bind", ["unix:/run/x.sock", "127.0.0.1:8000", "127.8.0.1:1", "[::1]:9"])

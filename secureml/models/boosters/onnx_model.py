@@ -86,7 +86,7 @@ def session_of(content: bytes) -> Any:
         raise not_served(
             _LIBRARY,
             "needs onnxruntime, which is not installed here",
-            "pip install onnxruntime (the `onnx` extra)",
+            "script/extras onnx",
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

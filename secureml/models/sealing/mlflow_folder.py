@@ -68,7 +68,7 @@ def _parsed(text: bytes) -> Mapping[str, Any]:
         raise _refuse(
             f"the folder is one of MLflow, and reading its {MLMODEL} needs PyYAML, which is not "
             "installed here",
-            "pip install 'pyyaml>=6' (the `mlflow` extra), or give the model file in the folder",
+            "script/extras mlflow, or give the model file in the folder",
         ) from None
 
     class Strict(yaml.SafeLoader):  # type: ignore[misc]  # it has no types

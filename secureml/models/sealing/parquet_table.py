@@ -66,7 +66,7 @@ def columns_of(content: bytes) -> bytes:
     except ImportError:
         return _refusal(
             "a Parquet file is read with pandas and pyarrow, and one of them is not installed",
-            "pip install 'secureml[parquet]', or save the table as CSV",
+            "script/extras parquet, or save the table as CSV",
         )
     except Exception as error:  # noqa: BLE001 - whatever these libraries raise, it is no table
         return _refusal(

@@ -41,7 +41,7 @@ def load_skops(content: bytes, check: Callable[[Requested], frozenset[str]]) -> 
         raise ModelRefused(
             "format",
             "the file is one of skops, which is not installed here",
-            "pip install 'skops>=0.16' (the `skops` extra), or write the model with joblib.dump",
+            "script/extras skops, or write the model with joblib.dump",
         ) from None
     try:
         # Names alone: nothing is imported before they are known to be allowed.

@@ -128,12 +128,12 @@ def _version_of(module: str) -> str:
             raise ModelRefused(
                 "versions",
                 "the model takes data frames and pandas is not installed",
-                "install pandas (the `frames` extra), or fit the model on arrays",
+                "script/extras frames, or fit the model on arrays",
             ) from None
         raise ModelRefused(
             "versions",
             f"the model needs {module}, which cannot be imported here ({error})",
-            f"pip install {OPTIONAL_LIBRARIES[module]} (the `{_extra(module)}` extra)",
+            f"script/extras {_extra(module)}",
         ) from None
     return str(found.__version__)
 

@@ -58,7 +58,7 @@ def _lz4() -> Any:
         raise ModelRefused(
             "format",
             "the file is compressed with LZ4, and the package lz4 is not installed here",
-            "pip install lz4 (the `lz4` extra), or write the model with joblib.dump(compress=3)",
+            "script/extras lz4, or write the model with joblib.dump(compress=3)",
         ) from None
     return LZ4FrameDecompressor()
 

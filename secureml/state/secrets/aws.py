@@ -133,5 +133,5 @@ def _library() -> None:
         import boto3  # noqa: F401 - whether it is there
     except ImportError:
         raise ConfigError(
-            "aws: references need the library boto3, the [aws] extra", fix="pip install boto3"
+            "aws: references need the library boto3", fix="script/extras aws"
         ) from None

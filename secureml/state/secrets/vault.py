@@ -188,6 +188,6 @@ def _library() -> Any:
     except ImportError:
         raise ConfigError(
             "vault: references need the library hvac, the [vault] extra",
-            fix="pip install hvac",
+            fix="script/extras vault",
         ) from None
     return hvac

@@ -115,7 +115,7 @@ def test_a_library_that_is_missing_stops_the_start_and_is_named(harness, monkeyp
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigError, match=r"\[otel\] extra") as refused:
         harness.load(Traces)
-    assert "pip install opentelemetry-sdk" in refused.value.fix
+    assert "script/extras otel" in refused.value.fix
 
 
 def test_the_start_opens_no_thread(harness):

@@ -138,4 +138,4 @@ def test_without_the_library_the_message_names_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(CalibrationError, match="the \\[uncertainty\\] extra") as error:
         quantiles(np.arange(40.0), (0.9,))
-    assert "pip install 'crepes" in error.value.fix
+    assert "script/extras uncertainty" in error.value.fix

@@ -104,7 +104,7 @@ def test_a_library_that_is_missing_is_told_with_what_to_install(tmp_path, monkey
         Registry(tmp_path / "models").prove("m", "1")
 
     assert "the model needs lightgbm" in refused.value.message
-    assert refused.value.fix == "pip install lightgbm (the `lightgbm` extra)"
+    assert refused.value.fix == "script/extras lightgbm"
 
 
 def test_what_a_sampler_has_learned_is_left_behind():

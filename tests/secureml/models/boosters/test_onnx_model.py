@@ -106,7 +106,7 @@ def test_onnxruntime_that_is_not_installed_is_told_with_what_to_install(monkeypa
     with pytest.raises(ModelRefused) as refused:
         onnx_model.model_of(content)
 
-    assert "pip install onnxruntime" in refused.value.fix
+    assert "script/extras onnx" in refused.value.fix
 
 
 def test_inputs_that_are_no_table_are_told_with_the_way_out():

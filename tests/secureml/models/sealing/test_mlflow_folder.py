@@ -173,4 +173,4 @@ def test_a_folder_of_nothing_is_told_as_that(tmp_path):
 
 def test_pyyaml_that_is_not_installed_is_told_with_what_to_install(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
-    assert "pip install 'pyyaml>=6'" in refusal(folder).fix
+    assert "script/extras mlflow" in refusal(folder).fix

@@ -67,7 +67,7 @@ def test_lz4_that_is_not_installed_is_told_with_what_to_install(monkeypatch):
         load(content, Names())
 
     assert "the package lz4 is not installed here" in refused.value.message
-    assert "pip install lz4" in refused.value.fix
+    assert "script/extras lz4" in refused.value.fix
 
 
 def test_attack_lz4_that_unpacks_without_end_is_refused():

@@ -80,7 +80,7 @@ def test_skops_that_is_not_installed_is_told_with_what_to_install(skops, monkeyp
         load(content, Names())
 
     assert "skops, which is not installed here" in refused.value.message
-    assert "pip install 'skops>=0.16'" in refused.value.fix
+    assert "script/extras skops" in refused.value.fix
 
 
 def test_a_class_that_is_not_allowed_is_named_before_it_is_imported(skops):

@@ -175,4 +175,4 @@ def test_without_the_library_the_line_names_the_extra(aws, monkeypatch):
 
     line = refusal(aws)
     assert "[aws] extra" in line
-    assert "pip install boto3" in line
+    assert "script/extras aws" in line

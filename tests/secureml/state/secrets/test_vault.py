@@ -247,4 +247,4 @@ def test_without_the_library_the_line_names_the_extra(vault, monkeypatch):
 
     line = refusal(found)
     assert "[vault] extra" in line
-    assert "pip install hvac" in line
+    assert "script/extras vault" in line
