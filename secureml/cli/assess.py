@@ -21,8 +21,7 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("name")
-@click.option("--version", help="A version other than the one in use.")
+@click.argument("model", metavar="NAME[@VERSION]")
 @click.option(
     "--data",
     type=_EXISTING,
@@ -56,13 +55,12 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 def assess(
     context: CommandContext,
     /,
-    name: str,
-    version: str | None,
+    model: str,
     plot: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Attack the sealed model NAME: membership, extraction, evasion, inversion.
+    """Attack a sealed model: membership, extraction, evasion, inversion.
 
     The model is asked on this machine, through the path that a request takes; no server is asked.
     Recommended settings are printed as lines for secureml.toml.
@@ -74,7 +72,7 @@ def assess(
     from secureml.models.assessment.table_text import as_text
 
     try:
-        registry = registry_of(context)
+        registry, (name, _, version) = registry_of(context), model.partition("@")
         chosen = version or registry.card(name).version
         report = _report(registry.prove(name, chosen), progress=_progress(as_json), **options)
     except ModelRefused as refused:

@@ -184,6 +184,12 @@ def demo(context: CommandContext, name: str, as_json: bool) -> None:
 @with_refusals
 def list_models(context: CommandContext, as_json: bool) -> None:
     """List models with their versions; * marks the version in use."""
+    if not context.instance.is_dir():
+        raise ConfigError(
+            "there is no such folder",
+            file=str(context.instance),
+            fix="run `secureml init`, or name the folder with --instance",
+        )
     registry = registry_of(context)
     rows = [
         {"name": name, "version": version, "current": version == registry.current(name)}
@@ -197,14 +203,14 @@ def list_models(context: CommandContext, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name")
-@click.option("--version", help="A version other than the one in use.")
+@click.argument("model", metavar="NAME[@VERSION]")
 @json_option
 @click.pass_obj
 @with_refusals
-def show(context: CommandContext, name: str, version: str | None, as_json: bool) -> None:
-    """Show the card of a model."""
-    card = registry_of(context).card(name, version)
+def show(context: CommandContext, model: str, as_json: bool) -> None:
+    """Show the card of a model, of the version in use unless another is named."""
+    name, _, version = model.partition("@")
+    card = registry_of(context).card(name, version or None)
     public = card.public()
     lines = [f"{key}: {value}" for key, value in public.items() if key != "features"]
     lines += [f"  {feature['name']}: {feature}" for feature in public["features"]]

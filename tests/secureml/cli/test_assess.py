@@ -61,7 +61,7 @@ def test_a_table_that_is_too_small_is_refused_with_a_fix(ask, tables):
 def test_a_model_or_version_that_is_not_there_is_refused(ask, tables):
     said = ask("assess", "nothing", "--data", tables / "one.csv")
     assert (said.code, "there is no model 'nothing'" in said.err) == (1, True)
-    said = ask("assess", "breast-cancer", "--version", "9", "--data", tables / "one.csv")
+    said = ask("assess", "breast-cancer@9", "--data", tables / "one.csv")
     assert (said.code, "has no version 9" in said.err) == (1, True)
 
 

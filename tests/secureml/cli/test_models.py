@@ -124,7 +124,7 @@ def test_a_card_is_shown(run, ask):
     assert (card["name"], card["version"], len(card["features"])) == ("breast-cancer", "1", 30)
     assert len(card["digest"]) == 64
     assert "scikit-learn" in card["versions"]
-    assert run("show", "breast-cancer", "--version", "1") == card
+    assert run("show", "breast-cancer@1") == card
     assert "  mean radius: " in ask("show", "breast-cancer").out
 
 
@@ -151,8 +151,8 @@ def test_a_machine_that_serves_nothing_can_seal(type_command, tmp_path, material
         ("seal {first} --name x --data nowhere", 2, "does not exist"),
         ("show nope", 1, "there is no model 'nope'"),
         ("show ../x", 1, "'../x' is not a model name"),
-        ("show breast-cancer --version 7", 1, "breast-cancer has no version 7"),
-        ("show breast-cancer --version ../1", 1, "breast-cancer has no version ../1"),
+        ("show breast-cancer@7", 1, "breast-cancer has no version 7"),
+        ("show breast-cancer@../1", 1, "breast-cancer has no version ../1"),
         ("use breast-cancer 7", 1, "breast-cancer has no version 7"),
         ("use nope 1", 1, "there is no model 'nope'"),
         (
