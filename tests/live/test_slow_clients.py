@@ -53,14 +53,15 @@ def test_slow_clients_are_cut_off_and_normal_ones_served(
     program = tool("slowhttptest", "apt-get install slowhttptest")
     url = f"https://localhost:{patient.port}/large"
     words = [program, *SLOW[kind], "-c", str(CONNECTIONS), "-r", str(CONNECTIONS), "-i", "5"]
-    words += ["-l", "6", "-u", url, "-p", "5"]
+    words += ["-l", "90", "-u", url, "-p", "5"]
     assert until(lambda: connections(patient) == 0)
     with (tmp_path / "log").open("wb") as log, Bystander(patient) as bystander:
         attack = subprocess.Popen(words, cwd=tmp_path, stdout=log, stderr=log)
         try:
-            # They are there at once, and gone before they would leave by themselves.
-            assert until(lambda: connections(patient) > CONNECTIONS // 2, 5)
-            assert until(lambda: connections(patient) < CONNECTIONS // 20, 20)
+            # They come, and are gone before they would leave by themselves. How many are there at
+            # a time says how busy this machine is: the first are cut off while the last come.
+            assert until(lambda: connections(patient) > CONNECTIONS // 10, 40)
+            assert until(lambda: connections(patient) < CONNECTIONS // 20, 60)
             assert attack.poll() is None or kind == "read"
         finally:
             attack.terminate()
