@@ -20,36 +20,25 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol
 
 import sqlalchemy as sa
 
 from secureml.state.engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
-from secureml.state.engines import connect, engine_for
+from secureml.state.engines import engine_for
 from secureml.state.outage_log import OutageLog
-from secureml.state.schema import make_all_tables, make_tables
-
-POLL_SECONDS = 1.0  # how old another host's change may be before it is seen
-
-_core = sa.MetaData()
-_changes = sa.Table(
-    "changes",
-    _core,
-    sa.Column("topic", sa.String(64), primary_key=True),
-    sa.Column("version", sa.BigInteger, nullable=False),
+from secureml.state.schema import (
+    demand_current,
+    known_revisions,
+    make_all_tables,
+    make_tables,
 )
+from secureml.state.watches import Watch, core_tables, watch
+
 # One statement for both databases: two concurrent first changes are counted as two.
 _COUNT = sa.text(
     "INSERT INTO changes (topic, version) VALUES (:topic, 1) "
     "ON CONFLICT (topic) DO UPDATE SET version = changes.version + 1"
 )
-
-
-class _Watch(Protocol):
-    def check(self) -> None: ...
-    def versions(self) -> dict[str, int]: ...
-    def close(self) -> None: ...
 
 
 class Snapshot(threading.local):
@@ -75,26 +64,52 @@ class Store:
         """Open nothing yet. With ``must_exist`` a SQLite file that is missing is never made."""
         self._url, self._must_exist = sa.make_url(url), must_exist
         self._monotonic = monotonic
-        self._metadata = [_core]
+        self._metadata = [core_tables]
         self._lock = threading.Lock()
         self._pid = 0
         self._engine: sa.Engine | None = None
-        self._watch: _Watch | None = None
+        self._watch: Watch | None = None
         self.snapshot = Snapshot()
         self.trouble = OutageLog(_place(self._url), monotonic)
 
     def register(self, metadata: sa.MetaData) -> None:
         """Have these tables made when the store is first opened; their names begin with yours.
 
-        On a store that is open already, as in a test, they are made immediately.
+        On a store that is open already, as in a test, they are made immediately. Raises ConfigError
+        where their revisions cannot be found (see ``secureml/state/schema.py``).
         """
+        known_revisions(metadata)
         with self._lock:
             if metadata in self._metadata:
                 return
             self._metadata.append(metadata)
             if self._engine is not None and self._pid == os.getpid():
                 with self._engine.begin() as connection:
-                    make_tables(connection, metadata)
+                    make_tables(connection, [metadata])
+
+    @property
+    def url(self) -> sa.URL:
+        """Where the database is; may hold a password."""
+        return self._url
+
+    @property
+    def table_sets(self) -> tuple[sa.MetaData, ...]:
+        """What was registered, and the store's own tables."""
+        return tuple(self._metadata)
+
+    def demand_current_schema(self) -> None:
+        """Raise SchemaMismatch where tables are of another version of the code.
+
+        For a start: makes nothing, and leaves nothing open. Raises StoreUnavailable.
+        """
+        engine = engine_for(self._url, must_exist=self._must_exist)
+        try:
+            with engine.connect() as connection:
+                demand_current(connection.execution_options(reads=True), self._metadata)
+        except (sa.exc.DBAPIError, sqlite3.Error, OSError) as error:
+            raise StoreUnavailable("the store cannot be read") from error
+        finally:
+            engine.dispose()
 
     @contextmanager
     def begin(self, *, durable: bool = True) -> Iterator[sa.Connection]:
@@ -189,13 +204,17 @@ class Store:
                 self._engine.dispose(close=self._pid == os.getpid())
             self._engine = self._watch = None
 
-    def _open(self) -> tuple[sa.Engine, _Watch]:
+    def _open(self) -> tuple[sa.Engine, Watch]:
         with self._lock:
             if self._engine is None or self._watch is None or self._pid != os.getpid():
                 # Handles made before a fork are the parent's: they are left, never closed.
                 engine = engine_for(self._url, must_exist=self._must_exist)
-                make_all_tables(engine, self._metadata)
-                self._watch = _watch(self._url, engine, self._monotonic)
+                try:
+                    make_all_tables(engine, self._metadata)
+                except BaseException:
+                    engine.dispose()
+                    raise
+                self._watch = watch(self._url, engine, self._monotonic)
                 self._engine, self._pid = engine, os.getpid()
                 _opened.add(self)
             self._watch.check()
@@ -216,78 +235,3 @@ os.register_at_fork(before=_close_all)
 def _place(url: sa.URL) -> str:
     # Of PostgreSQL no more than that: its URL may hold a password.
     return str(url.database) if url.get_backend_name() == "sqlite" else url.get_backend_name()
-
-
-def _watch(url: sa.URL, engine: sa.Engine, monotonic: Callable[[], float]) -> _Watch:
-    if url.get_backend_name() == "sqlite":
-        return _SqliteWatch(Path(url.database or ""))
-    return _PollingWatch(engine, monotonic)
-
-
-class _SqliteWatch:
-    """Asks SQLite's data_version, which moves when any other connection commits.
-
-    The connection here never writes, so it sees every commit of this process as well.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._connection = connect(path)
-        self._connection.execute("PRAGMA query_only=ON")
-        self._identity = _identity(path)
-        self._seen = -1
-        self._versions: dict[str, int] = {}
-
-    def check(self) -> None:
-        # A database that was moved away still answers its old handles, and takes what is
-        # written to it: a revocation would be confirmed, and gone with the file.
-        if _identity(self._path) != self._identity:
-            raise StoreUnavailable("the database file was replaced under the running server")
-
-    def versions(self) -> dict[str, int]:
-        self.check()
-        with self._lock:
-            (seen,) = self._connection.execute("PRAGMA data_version").fetchone()
-            if seen != self._seen:
-                rows = self._connection.execute("SELECT topic, version FROM changes")
-                found = dict(rows.fetchall())
-                # A commit that counts as no topic's change makes nothing cached untrue.
-                if found != self._versions:
-                    self._versions = found
-                self._seen = seen
-            return self._versions
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = os.stat(path)  # noqa: PTH116 - on every request, and half the cost of Path.stat
-    return found.st_dev, found.st_ino
-
-
-class _PollingWatch:
-    """Asks the database at most once a second: a change elsewhere is seen within that time."""
-
-    def __init__(self, engine: sa.Engine, monotonic: Callable[[], float]) -> None:
-        self._engine, self._monotonic = engine, monotonic
-        self._lock = threading.Lock()
-        self._due = float("-inf")
-        self._versions: dict[str, int] = {}
-
-    def versions(self) -> dict[str, int]:
-        with self._lock:
-            if self._monotonic() >= self._due:
-                with self._engine.connect() as connection:
-                    rows = connection.execute(sa.select(_changes.c.topic, _changes.c.version))
-                    found = {row.topic: row.version for row in rows}
-                if found != self._versions:
-                    self._versions = found
-                self._due = self._monotonic() + POLL_SECONDS
-            return self._versions
-
-    def check(self) -> None:
-        """Do nothing, as does ``close``: the files are the server's, the engine the store's."""
-
-    close = check
