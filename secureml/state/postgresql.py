@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 _MARGIN = 0.5  # seconds; the server's own deadline comes first, and says what was waited for
 # Before a connection of the pool is used it is tried, and where it is dead another one is made:
-# both together take no longer than a statement may.
+# both together take no longer than a statement may. In seconds.
 _TRY_SECONDS, _CONNECT_SECONDS = 1.0, 3
 
 
@@ -58,18 +58,18 @@ def wait_longer(connection: sa.Connection, seconds: float | None) -> None:
 
 def _bounded_class() -> Any:
     psycopg = import_module("psycopg")
-    errors = import_module("psycopg.errors")
+    expired = import_module("psycopg.errors")._WaitTimeout  # noqa: SLF001 - it has no other name
 
     class BoundedConnection(psycopg.Connection):  # type: ignore[misc,name-defined]
         """Gives up an answer that does not come, and the connection with it."""
 
-        patience: float | None = _TRY_SECONDS  # in seconds, also for what a new one is set up with
+        patience: float | None = _CONNECT_SECONDS  # for what a new one is set up with
 
         def wait(self, gen: Any, *words: Any, **options: Any) -> Any:
             options["timeout"] = self.patience
             try:
                 return super().wait(gen, *words, **options)
-            except errors._WaitTimeout:  # noqa: SLF001 - it has no other name
+            except expired:
                 # An answer that comes after all would be read as that of the next statement.
                 self.pgconn.finish()
                 raise psycopg.OperationalError("the server does not answer") from None

@@ -108,6 +108,7 @@ class _PollingWatch:
             return self._versions
 
     def _ask(self) -> None:
+        asked = self._monotonic()  # before: what it answers is no younger than the question
         try:
             with self._engine.connect() as connection:
                 rows = connection.execute(sa.select(changes.c.topic, changes.c.version))
@@ -118,7 +119,7 @@ class _PollingWatch:
         self._failure = None
         if found != self._versions:
             self._versions = found
-        self._due = self._monotonic() + POLL_SECONDS
+        self._due = asked + POLL_SECONDS
 
     def check(self) -> None:
         """Do nothing, as does ``close``: the files are the server's, the engine the store's."""

@@ -50,6 +50,25 @@ def test_a_change_arrives_within_the_second_that_is_promised():
     assert POLL_SECONDS <= 0.5
 
 
+def test_an_answer_is_as_old_as_its_question(asked):
+    """A worker that was held up in between would use it longer than is promised."""
+    store, engine, seconds = asked
+    change(store)
+
+    class Slow:
+        """The same database, and the time that its answer takes."""
+
+        def connect(self):
+            seconds[0] += 2 * POLL_SECONDS
+            return engine.connect()
+
+    other = watch(PLACE, Slow(), lambda: seconds[0])
+    first = other.versions()
+    change(store)
+
+    assert (first, other.versions()) == ({"notes": 1}, {"notes": 2})
+
+
 class Hanging:
     """An engine whose database answers nobody: who asks is let go when the test says so."""
 
