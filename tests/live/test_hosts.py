@@ -217,6 +217,24 @@ def test_a_host_that_is_killed_fails_what_it_was_answering_and_nothing_else(clus
     assert len(callers.records) - len(failed) <= made <= len(callers.records)
 
 
+def test_a_host_that_loses_the_network_gets_no_new_connection(cluster):
+    """Nothing says that it is gone: who connects waits a second, and is answered by the other."""
+    key, _ = cluster.key("unplugged")
+    cluster.members[TWO].ip("link set eth0 down")
+    try:
+        records = cluster.callers(key, callers=6, count=30).finish()
+    finally:
+        cluster.members[TWO].ip("link set eth0 up")
+    assert statuses(records) == {200: 30}
+    assert cluster.two.lines("unplugged") == []
+
+    def takes_part() -> bool:
+        asked = statuses(cluster.callers(key, callers=6, count=12).finish())
+        return asked == {200: 12} and bool(cluster.two.lines("unplugged"))
+
+    assert until(takes_part, 60)
+
+
 def test_without_redis_each_limit_does_what_it_says_and_counts_on_afterwards(cluster):
     """``refuse`` refuses, the default limits count in each process, and nothing counted is lost."""
     kept, _ = cluster.key("kept")
