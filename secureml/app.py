@@ -26,6 +26,8 @@ from secureml.pipeline.plugin import phases_of
 from secureml.pipeline.plugin_errors import call_extra, raised
 from secureml.pipeline.problems import Catalogue
 from secureml.pipeline.routes import Routes
+from secureml.state.schema import SchemaMismatch
+from secureml.state.store import StoreUnavailable
 
 log = logging.getLogger("secureml")
 
@@ -42,6 +44,7 @@ def create_app(
     says it itself.
     """
     core = build_core(instance, now=now)
+    _check_schema(core)
     load_models(core)
     pipeline = Pipeline(core.plugins, _catalogue(core), now=now, refusals=core.refusals)
     app = SecureFlask(pipeline, core.store.snapshot)
@@ -55,6 +58,21 @@ def create_app(
     app.extensions["secureml"] = core
     _announce(core)
     return app
+
+
+def _check_schema(core: Core) -> None:
+    """Stop the start where the store's tables are of another version; make nothing.
+
+    A store that does not answer stops nothing: each request is refused until it does.
+    """
+    try:
+        core.store.demand_current_schema()
+    except SchemaMismatch as error:
+        raise ConfigError(
+            error.message, file=core.settings.file, table="store", key="url", fix=error.fix
+        ) from None
+    except StoreUnavailable:
+        return  # said below, where versions on trial are not known for it
 
 
 def _catalogue(core: Core) -> Catalogue:

@@ -43,6 +43,7 @@ CORE = {
     "events": "secureml.cli.events:events",
     "backup": "secureml.cli.backup:backup",
     "restore": "secureml.cli.restore:restore",
+    "db": "secureml.cli.db:db",
 }
 _WHY = "secureml.why_no_plugins"  # under this word a context keeps why the application is not there
 

@@ -10,11 +10,12 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
+
+from secureml.state import postgresql
 
 BUSY_SECONDS = 5.0  # how long a write may wait for another before it counts as failed
 
@@ -31,24 +32,13 @@ def engine_for(url: sa.URL, *, must_exist: bool = False) -> sa.Engine:
     Without ``must_exist`` a SQLite file that is not there is made.
     """
     if url.get_backend_name() != "sqlite":
-        words = _deadlines() if url.get_backend_name() == "postgresql" else {}
-        pool = {"pool_pre_ping": True, "pool_timeout": BUSY_SECONDS}
-        engine = sa.create_engine(url, connect_args=words, **pool)
-        if words:
-            event.listen(engine, "begin", _begin_postgresql)
-        return engine
+        return postgresql.engine_for(url, BUSY_SECONDS)
     path = Path(url.database or "")
     _demand_file(path, must_exist=must_exist)
     engine = sa.create_engine(url, pool_timeout=BUSY_SECONDS, creator=lambda: connect(path))
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     return engine
-
-
-def _deadlines() -> dict[str, Any]:
-    limit = round(BUSY_SECONDS * 1000)  # libpq waits no longer than this for anything
-    options = f"-c statement_timeout={limit} -c lock_timeout={limit}"
-    return {"connect_timeout": 5, "tcp_user_timeout": limit, "options": options}
 
 
 def _demand_file(path: Path, *, must_exist: bool) -> None:
@@ -96,8 +86,3 @@ def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql(f"PRAGMA synchronous={level}")
     # A writer takes its lock immediately: two that read first and then write would deadlock.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_postgresql(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("hasty", False):
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

@@ -23,12 +23,16 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from secureml.state import change_watch
-from secureml.state.change_watch import ChangeWatch, Closed
 from secureml.state.engines import StoreUnavailable as StoreUnavailable  # noqa: PLC0414 - handed on from here
 from secureml.state.engines import engine_for
 from secureml.state.outage_log import OutageLog
-from secureml.state.schema import make_all_tables, make_tables
+from secureml.state.schema import (
+    demand_current,
+    known_revisions,
+    make_all_tables,
+    make_tables,
+)
+from secureml.state.watches import Closed, Watch, core_tables, watch
 
 # One statement for both databases: two concurrent first changes are counted as two.
 _COUNT = sa.text(
@@ -60,26 +64,52 @@ class Store:
         """Open nothing yet. With ``must_exist`` a SQLite file that is missing is never made."""
         self._url, self._must_exist = sa.make_url(url), must_exist
         self._monotonic = monotonic
-        self._metadata = [change_watch.metadata]
+        self._metadata = [core_tables]
         self._lock = threading.Lock()
         self._pid = 0
         self._engine: sa.Engine | None = None
-        self._watch: ChangeWatch | None = None
+        self._watch: Watch | None = None
         self.snapshot = Snapshot()
         self.trouble = OutageLog(_place(self._url), monotonic)
 
     def register(self, metadata: sa.MetaData) -> None:
         """Have these tables made when the store is first opened; their names begin with yours.
 
-        On a store that is open already, as in a test, they are made immediately.
+        On a store that is open already, as in a test, they are made immediately. Raises ConfigError
+        where their revisions cannot be found (see ``secureml/state/schema.py``).
         """
+        known_revisions(metadata)
         with self._lock:
             if metadata in self._metadata:
                 return
             self._metadata.append(metadata)
             if self._engine is not None and self._pid == os.getpid():
                 with self._engine.begin() as connection:
-                    make_tables(connection, metadata)
+                    make_tables(connection, [metadata])
+
+    @property
+    def url(self) -> sa.URL:
+        """Where the database is; may hold a password."""
+        return self._url
+
+    @property
+    def table_sets(self) -> tuple[sa.MetaData, ...]:
+        """What was registered, and the store's own tables."""
+        return tuple(self._metadata)
+
+    def demand_current_schema(self) -> None:
+        """Raise SchemaMismatch where tables are of another version of the code.
+
+        For a start: makes nothing, and leaves nothing open. Raises StoreUnavailable.
+        """
+        engine = engine_for(self._url, must_exist=self._must_exist)
+        try:
+            with engine.connect() as connection:
+                demand_current(connection.execution_options(reads=True), self._metadata)
+        except (sa.exc.DBAPIError, sqlite3.Error, OSError) as error:
+            raise StoreUnavailable("the store cannot be read") from error
+        finally:
+            engine.dispose()
 
     @contextmanager
     def begin(self, *, durable: bool = True) -> Iterator[sa.Connection]:
@@ -136,10 +166,10 @@ class Store:
                 continue  # after it was found here, by a fork in another thread
 
     def _ask(self) -> Mapping[str, int]:
-        watch = self._watch
-        if watch is not None and self._pid == os.getpid() and not self.trouble.away:
+        found = self._watch
+        if found is not None and self._pid == os.getpid() and not self.trouble.away:
             try:
-                return watch.versions()
+                return found.versions()
             except (sa.exc.DBAPIError, sqlite3.Error, OSError, StoreUnavailable) as error:
                 raise self._away(error) from error
         with self._map_errors():
@@ -193,13 +223,17 @@ class Store:
         """Let it be opened again; in the child there are no other threads."""
         self._lock.release()
 
-    def _open(self) -> tuple[sa.Engine, ChangeWatch]:
+    def _open(self) -> tuple[sa.Engine, Watch]:
         with self._lock:
             if self._engine is None or self._watch is None or self._pid != os.getpid():
                 # Handles made before a fork are the parent's: they are left, never closed.
                 engine = engine_for(self._url, must_exist=self._must_exist)
-                make_all_tables(engine, self._metadata)
-                self._watch = change_watch.watch(self._url, engine, self._monotonic)
+                try:
+                    make_all_tables(engine, self._metadata)
+                except BaseException:
+                    engine.dispose()
+                    raise
+                self._watch = watch(self._url, engine, self._monotonic)
                 self._engine, self._pid = engine, os.getpid()
                 _opened.add(self)
             self._watch.check()

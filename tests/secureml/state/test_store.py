@@ -10,7 +10,6 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from secureml.state.change_watch import POLL_SECONDS, PollingWatch
 from secureml.state.store import Store, StoreUnavailable
 
 metadata = sa.MetaData()
@@ -201,25 +200,6 @@ def test_a_closed_store_opens_again(tmp_path):
     store.close()
 
     assert texts(store) == ["a"]
-
-
-def test_several_hosts_are_asked_at_most_once_a_second(tmp_path):
-    """And a change is seen within that second."""
-    writer, seconds = make(tmp_path), [0.0]
-    note(writer, "a")
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'secureml.db'}")
-    watch = PollingWatch(engine, lambda: seconds[0])
-    first = watch.versions()
-    note(writer, "b")
-
-    assert watch.versions() is first
-    seconds[0] += POLL_SECONDS
-    second = watch.versions()
-    assert (first, second) == ({"notes": 1}, {"notes": 2})
-    seconds[0] += POLL_SECONDS
-    assert watch.versions() is second
-    watch.close()
-    engine.dispose()
 
 
 def test_a_write_that_need_not_last_waits_for_no_disk_and_is_seen_all_the_same(tmp_path):

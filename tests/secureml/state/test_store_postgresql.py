@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
-import subprocess
-import tempfile
+import signal
 import threading
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -18,64 +15,19 @@ from secureml.state import engines
 from secureml.state.clients import Clients
 from secureml.state.store import Store, StoreUnavailable
 
-FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-REASON = "needs PostgreSQL: apt-get install postgresql"
 pytestmark = pytest.mark.live
 
 
-@pytest.fixture(scope="module")
-def server():
-    """A server in a folder of its own, on a unix socket only."""
-    psycopg = pytest.importorskip("psycopg", reason="pip install psycopg[binary]")
-    if not FOUND:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(REASON)
-    if os.geteuid() != 0 or not shutil.which("runuser"):
-        pytest.skip("PostgreSQL is started as another user, which only root can do")
-    # Not below pytest's own folder: that is root's alone, again with each further pytest.
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        Path(folder).chmod(0o711)
-        yield from _serve(Path(folder), psycopg)
-
-
-def _serve(folder, psycopg):
-    data = folder / "data"
-    data.mkdir()
-    shutil.chown(data, "postgres")
-    shutil.chown(folder, "postgres")
-    bin_folder = FOUND[-1].parent
-    as_postgres = ["runuser", "-u", "postgres", "--"]
-    subprocess.run(
-        [*as_postgres, FOUND[-1], "-D", data, "-A", "trust", "--no-sync"],
-        check=True,
-        capture_output=True,
-        cwd="/",
-    )
-    control = [*as_postgres, bin_folder / "pg_ctl", "-D", data, "-w", "-t", "180"]
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    subprocess.run(
-        [*control, "-o", options, "-l", folder / "log", "start"],
-        check=True,
-        cwd="/",
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        assert psycopg
-        yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
-    finally:
-        subprocess.run(
-            [*control, "-m", "immediate", "stop"], check=True, cwd="/", stdout=subprocess.DEVNULL
-        )
+@pytest.fixture
+def server(postgresql):
+    """The database that all tests of the session share."""
+    return postgresql.url
 
 
 @pytest.fixture
-def fresh(server, request):
+def fresh(postgresql):
     """A database of the test's own, still empty."""
-    name = f"t{abs(hash(request.node.name))}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return server.replace("@/postgres?", f"@/{name}?")
+    return postgresql.create_database()
 
 
 def test_a_change_on_one_host_is_seen_by_another_within_a_second(server):
@@ -226,3 +178,24 @@ def test_a_write_that_need_not_last_waits_for_no_disk_and_is_seen_all_the_same(s
 
     assert levels == ["off", "on"]
     assert before == 2
+
+
+def test_a_server_that_is_held_still_is_unavailable(postgresql, fresh, monkeypatch):
+    """Its own deadlines stand still with it, and the kernel's see every packet confirmed."""
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.2)
+    seconds = [0.0]
+    with closing(Store(fresh, monotonic=lambda: seconds[0])) as store:
+        clients = Clients(store, lambda: 1.0)
+        clients.add("alice")
+        held = postgresql.freeze()
+        try:
+            seconds[0] += 1.0
+            with pytest.raises(StoreUnavailable):
+                clients.get("alice")
+            with pytest.raises(StoreUnavailable), store.begin() as connection:
+                store.touch(connection, "topic")
+        finally:
+            for pid in held:
+                os.kill(pid, signal.SIGCONT)
+        assert clients.get("alice").enabled
+        assert store.version("topic") == 0
