@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from secureml.kit.access_token import bound_to, check_claims, check_header
+from secureml.kit.jwks import Keys
+from secureml.kit.jwks_cache import JwksCache, KeysUnavailable
 from secureml.kit.jwt_claims import InvalidToken, TokenRequirements, UnverifiedToken
 from secureml.kit.public_key import TrustedKey
 
 from .claim_mapping import ClaimMapping
-from .jwks_cache import JwksCache, KeysUnavailable
-from .keys import Keys
 
 
 @dataclass(frozen=True, slots=True)

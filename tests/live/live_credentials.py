@@ -21,7 +21,6 @@ from plugins.api_keys.key import new_key
 from plugins.api_keys.keyring import Keyring
 from plugins.api_keys.plugin import ApiKeys
 from plugins.client_certificates.bindings import Bindings
-from plugins.client_certificates.certificate import from_pem
 from plugins.jwt.plugin import Jwt
 from plugins.oauth2_server.clients import CODE, DEVICE, MACHINE, OAuthClients
 from plugins.oauth2_server.opaque_tokens import CODE as CODE_TEXT
@@ -33,6 +32,7 @@ from plugins.oauth2_server.plugin import OAuth2Server
 from plugins.oauth2_server.sessions import Sessions
 from plugins.oauth2_server.users import Users
 from plugins.scopes.plugin import Scopes
+from secureml.kit.client_certificate import from_pem
 from secureml.testing import Clock, Harness
 from tests.outside_issuer import EC, EC_OTHER, make_token, proof
 

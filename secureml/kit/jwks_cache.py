@@ -17,11 +17,11 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .discovery import KeysRefused
-from .fetch import FetchFailed
-from .keys import HARMLESS, Keys
+from secureml.kit.fetch import FetchFailed
+from secureml.kit.jwks import HARMLESS, Keys
+from secureml.kit.jwks_document import KeysRefused
 
-log = logging.getLogger("secureml.plugins.oauth2")
+log = logging.getLogger("secureml.kit.jwks_cache")
 _MOST_DOUBLINGS = 3
 PATIENCE = 3.0  # seconds a request waits for keys
 _LONGEST = 3600.0
@@ -95,7 +95,7 @@ class JwksCache:
             keys = self._load()
         except (FetchFailed, KeysRefused) as fault:
             self._failures += 1
-            log.warning("the keys of issuer %s cannot be had: %s", self.name, fault)
+            log.warning("the keys of issuer %s cannot be read: %s", self.name, fault)
             return
         finally:
             self._busy = False
@@ -163,9 +163,7 @@ class _Worker:
         self._condition = threading.Condition()
         self._rounds = 0
         self._wanted = self._fetching = self._ended = False
-        self.thread = threading.Thread(
-            target=self._run, name=f"oauth2-keys-{jwks.name}", daemon=True
-        )
+        self.thread = threading.Thread(target=self._run, name=f"keys-of-{jwks.name}", daemon=True)
         self.thread.start()
 
     def request_refresh(self) -> None:

@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from plugins.oauth2.discovery import KeysRefused
-from plugins.oauth2.fetch import FetchFailed
-from plugins.oauth2.jwks_cache import JwksCache, KeysUnavailable, Timing
-from plugins.oauth2.keys import trust
+from secureml.kit.fetch import FetchFailed
+from secureml.kit.jwks import trust
+from secureml.kit.jwks_cache import JwksCache, KeysUnavailable, Timing
+from secureml.kit.jwks_document import KeysRefused
 from secureml.testing import Clock
 from tests.outside_issuer import EC, EC_OTHER, jwks
 
@@ -191,7 +191,7 @@ def test_what_is_dropped_is_told_once(clock, caplog):
         clock,
         Timing(),
     )
-    with caplog.at_level(logging.INFO, "secureml.plugins.oauth2"):
+    with caplog.at_level(logging.INFO, "secureml.kit.jwks_cache"):
         source.refresh()
         source.refresh()
 
