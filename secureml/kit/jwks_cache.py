@@ -20,6 +20,8 @@ from typing import NamedTuple
 from secureml.kit.fetch import FetchFailed
 from secureml.kit.jwks import HARMLESS, Keys
 from secureml.kit.jwks_document import KeysRefused
+from secureml.kit.jwt_claims import UnverifiedToken
+from secureml.kit.public_key import TrustedKey
 
 log = logging.getLogger("secureml.kit.jwks_cache")
 _MOST_DOUBLINGS = 3
@@ -70,6 +72,25 @@ class JwksCache:
     def trusts(self, keys: Keys) -> bool:
         """Tell whether what was proven with these keys is still proven."""
         return keys is self._keys and self._since(self._good) <= self._timing.max_age
+
+    def key_for(
+        self, token: UnverifiedToken, check: Callable[[], None]
+    ) -> tuple[Keys, TrustedKey | None]:
+        """Return the keys and the one that a token means, None if there is none now.
+
+        ``check`` raises for a token that could not be good whoever signed it: such a one is not
+        worth a fetch. Raises KeysUnavailable.
+        """
+        try:
+            keys = self.current()
+            key = keys.pick(token.kid, token.algorithm)
+        except KeysUnavailable:
+            key = None
+        if key is None:
+            check()
+            keys = self.refreshed()
+            key = keys.pick(token.kid, token.algorithm)
+        return keys, key
 
     def refreshed(self) -> Keys:
         """Return the keys after one attempt to learn of new ones, where one is allowed now."""
