@@ -85,8 +85,8 @@ class GatewayPlugin(Plugin):
     def admit(self, exchange: Exchange) -> None:
         """Refuse an identity that no gateway can have sent, also on a public route."""
         value = exchange.request.environ.get(self._variable)
-        if value is None:
-            return
+        if not value:
+            return  # an empty one names nobody: so does a gateway say that there is no caller
         try:
             offer = find_gateway(value, self._leaf(exchange), self._gateways)
         except Unproven as fault:

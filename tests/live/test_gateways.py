@@ -204,6 +204,24 @@ def test_refusals_are_problem_documents_with_the_codes_of_the_catalogue(
         hold(answer, code, catalogue)
 
 
+def test_headers_beyond_what_the_docs_name_are_refused_as_they_say(
+    haproxy: Front, caddy: Front, catalogue: Any
+) -> None:
+    """In lines of 1 KB each, which the application takes one by one."""
+
+    def answer_to(front: Front, kilobytes: int) -> Answer:
+        long = [(f"X-Long-{number}", "x" * 1024) for number in range(kilobytes)]
+        return front.ask("GET", "/healthz", *long)
+
+    for front in (haproxy, caddy):
+        assert answer_to(front, 20).status == 200
+    hold(answer_to(haproxy, 40), "headers_too_large", catalogue)
+    hold(answer_to(haproxy, 70), "malformed_request", catalogue)
+    refused = answer_to(caddy, 40)
+    assert refused.status == 431
+    assert refused.all("Content-Type") == ["text/plain; charset=utf-8"]
+
+
 @pytest.mark.parametrize(
     "path", ["/v1//models", "/v1/../healthz", "/v1/%2e%2e/healthz", "/v1/a%2Fb", "/v1/%5c", "/%00"]
 )
@@ -220,22 +238,25 @@ def test_health_is_answered_by_any_name_and_status_by_none(front: Front) -> None
 
 
 @pytest.mark.parametrize(
-    "lines",
+    ("lines", "statuses"),
     [
-        [b"Host: localhost", b"Host: evil.example"],
-        [b"Host: localhost", b"Content-Length: 4", b"Content-Length: 5"],
-        [b"Host: localhost", b"Transfer-Encoding: chunked, identity"],
-        [b"Host: localhost", b"Bad Header: x"],
-        [b"Host: localhost", b"X-API-Key: a", b"X-API-Key: b"],
-        [],
+        ([b"Host: localhost", b"Host: evil.example"], (400, 400)),
+        ([b"Host: localhost", b"Content-Length: 4", b"Content-Length: 5"], (400, 400)),
+        ([b"Host: localhost", b"Transfer-Encoding: chunked, identity"], (400, 501)),
+        ([b"Host: localhost", b"Bad Header: x"], (400, 400)),
+        ([b"Host: localhost", b"X-API-Key: a", b"X-API-Key: b"], (400, 401)),
+        ([], (421, 400)),
     ],
 )
+@pytest.mark.parametrize("name", ["haproxy", "caddy"])
 def test_attack_headers_that_count_once_are_not_taken_twice(
-    front: Front, behind: Behind, lines: list[bytes]
+    request: pytest.FixtureRequest, name: str, lines: list[bytes], statuses: tuple[int, int]
 ) -> None:
-    request = b"\r\n".join([b"POST /v1/models HTTP/1.1", *lines, b"Connection: close"])
-    answered = front.raw(request + b"\r\n\r\n0\r\n\r\n")
-    assert re.match(rb"HTTP/1\.1 (400|401|421|501) ", answered), answered[:200]
+    """As the table of docs/gateways.md says."""
+    front = request.getfixturevalue(name)
+    sent = b"\r\n".join([b"POST /v1/models HTTP/1.1", *lines, b"Connection: close"])
+    answered = front.raw(sent + b"\r\n\r\n0\r\n\r\n")
+    assert answered.startswith(b"HTTP/1.1 %d " % statuses[name == "caddy"]), answered[:200]
     assert answered.count(b"HTTP/1.1 ") == 1
 
 
@@ -284,6 +305,27 @@ def test_haproxy_limits_an_address_and_says_when_to_come_again(
         hold(answers[-1], "rate_limited", catalogue)
         assert answers[-1].all("Retry-After") == ["1"]
         assert front.ask("GET", "/healthz", source="127.0.0.8").status == 200
+    finally:
+        front.stop()
+
+
+def test_haproxy_passes_on_the_certificate_that_it_has_verified(
+    behind: Behind, tool: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    """With the lines that are comments in the file."""
+    authority = tmp_path / "clients.crt"
+    authority.write_bytes(behind.gateways.own.pem)
+    lines = {
+        "alpn h2,http/1.1\n": f"alpn h2,http/1.1 ca-file {authority} verify optional\n",
+        "    #http-request set-header": "    http-request set-header",
+    }
+    front = behind.haproxy(tool("haproxy", "apt-get install haproxy"), "mtls", **lines)
+    try:
+        for minted, expected in ((behind.leaf, "200"), (behind.stranger, "403")):
+            assert (
+                asked_with(tool, minted, front.authority, front.port, behind, tmp_path) == expected
+            )
+        assert predict(front, behind, ("X-Gateway-Identity", "bob")).status == 403
     finally:
         front.stop()
 
@@ -345,14 +387,22 @@ def test_attack_the_identity_header_straight_to_nginx(nginx: Edge, behind: Behin
 def test_attack_another_certificate_of_the_same_authority(
     nginx: Edge, behind: Behind, tool: Callable[[str, str], str], tmp_path: Path
 ) -> None:
-    curl = tool("curl", "apt-get install curl")
     for minted, expected in ((behind.leaf, "200"), (behind.stranger, "403")):
-        certificate, key = minted.write(tmp_path, expected)
-        command = [
-            curl, "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", str(nginx.authority),
-            "--cert", str(certificate), "--key", str(key), "-H", "X-Gateway-Identity: bob",
-            "-H", "Content-Type: application/json", "-d", behind.body.decode(),
-            f"https://localhost:{nginx.port}{PREDICT}",
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        assert done.stdout == expected
+        found = asked_with(tool, minted, nginx.authority, nginx.port, behind, tmp_path)
+        assert found == expected
+
+
+def asked_with(
+    tool: Callable[[str, str], str], minted: Any, authority: Path, port: int, behind: Behind,
+    folder: Path,
+) -> str:  # fmt: skip
+    """Ask for a prediction for bob with a certificate, and return the status."""
+    certificate, key = minted.write(folder, "shown")
+    command = [
+        tool("curl", "apt-get install curl"), "-s", "-o", "/dev/null", "-w", "%{http_code}",
+        "--cacert", str(authority), "--cert", str(certificate), "--key", str(key),
+        "-H", "X-Gateway-Identity: bob", "-H", "Content-Type: application/json",
+        "-d", behind.body.decode(), f"https://localhost:{port}{PREDICT}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout
