@@ -118,10 +118,14 @@ class Front:
 
     def raw(self, request: bytes) -> bytes:
         """Send bytes as they are over TLS and return all that comes back."""
-        channel = socket.create_connection(("127.0.0.1", self.port), timeout=15)
-        with closing(self.trust().wrap_socket(channel, server_hostname="localhost")) as channel:
+        with closing(self.channel()) as channel:
             channel.sendall(request)
             return b"".join(iter(lambda: channel.recv(65536), b""))
+
+    def channel(self) -> ssl.SSLSocket:
+        """Return a connection over which nothing was sent yet."""
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=15)
+        return self.trust().wrap_socket(plain, server_hostname="localhost")
 
 
 class Behind:

@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from live_gateways import Behind, Front, caller_token, gateway_token
-from live_serving import PREDICT
+from live_serving import PREDICT, until
 
 from tests.outside_issuer import EC, EC_OTHER
 
@@ -294,6 +294,38 @@ def test_an_application_that_is_gone_is_a_problem_document(
             hold(front.ask("GET", "/healthz"), code, catalogue)
         finally:
             front.stop()
+
+
+SLOW = b"POST /v1/models/slow/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+
+
+def test_attack_a_body_that_does_not_come_is_given_up_by_haproxy(
+    behind: Behind, tool: Callable[[str, str], str]
+) -> None:
+    """Ten seconds in the file, one here: the application never hears of the request."""
+    quick = {"timeout http-request 10s": "timeout http-request 1s"}
+    front = behind.haproxy(tool("haproxy", "apt-get install haproxy"), "slow-haproxy", **quick)
+    try:
+        answered = front.raw(SLOW)
+        assert answered.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"request_timeout"' in answered
+    finally:
+        front.stop()
+    assert "slow" not in (behind.instance.folder / "logs/access.log").read_text("utf-8")
+
+
+def test_attack_a_body_that_does_not_come_is_given_up_by_caddy(
+    behind: Behind, tool: Callable[[str, str], str]
+) -> None:
+    quick = {"read_body 10s": "read_body 1s"}
+    front = behind.caddy(tool("caddy", TOOLS), "slow-caddy", **quick)
+    try:
+        with closing(front.channel()) as channel:
+            channel.sendall(SLOW)
+            assert until(lambda: "/v1/models/slow/predict" in front.output())
+    finally:
+        front.stop()
+    assert "slow" not in (behind.instance.folder / "logs/access.log").read_text("utf-8")
 
 
 def test_haproxy_limits_an_address_and_says_when_to_come_again(
