@@ -331,7 +331,7 @@ def test_attack_a_body_that_does_not_come_is_given_up_by_caddy(
 def test_haproxy_limits_an_address_and_says_when_to_come_again(
     behind: Behind, tool: Callable[[str, str], str], catalogue: Any
 ) -> None:
-    few = {"sc0_http_req_rate gt 1500": "sc0_http_req_rate gt 3"}
+    few = {"sc0_http_req_rate gt 6000": "sc0_http_req_rate gt 3"}
     front = behind.haproxy(tool("haproxy", "apt-get install haproxy"), "limited", **few)
     try:
         answers = [front.ask("GET", "/healthz", source="127.0.0.7") for _ in range(5)]
@@ -420,9 +420,11 @@ def test_attack_the_identity_header_straight_to_nginx(nginx: Edge, behind: Behin
 def test_attack_another_certificate_of_the_same_authority(
     nginx: Edge, behind: Behind, tool: Callable[[str, str], str], tmp_path: Path
 ) -> None:
+    """Also to the Nginx of `secureml serve`, which asks because the authority's file is there."""
+    ours = behind.instance.folder / "tls/ca.crt"
     for minted, expected in ((behind.leaf, "200"), (behind.stranger, "403")):
-        found = asked_with(tool, minted, nginx.authority, nginx.port, behind, tmp_path)
-        assert found == expected
+        for authority, port in ((nginx.authority, nginx.port), (ours, behind.served.port)):
+            assert asked_with(tool, minted, authority, port, behind, tmp_path) == expected
 
 
 def asked_with(
