@@ -15,6 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from live_gateways import Behind, Front, caller_token, gateway_token
+from live_servers import Answer
 from live_serving import PREDICT, until
 
 from tests.outside_issuer import EC, EC_OTHER
@@ -22,7 +23,7 @@ from tests.outside_issuer import EC, EC_OTHER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from live_servers import Answer, Edge
+    from live_servers import Edge
     from live_serving import Instance
 
 pytestmark = pytest.mark.live
@@ -127,6 +128,27 @@ def test_attack_forged_headers_of_a_proxy_have_no_effect(front: Front, behind: B
     answer = predict(front, behind, ("X-API-Key", behind.key), *forged, source="127.0.0.7")
     assert answer.status == 200, answer
     assert behind.line(answer)["address"] == "127.0.0.7"
+
+
+@pytest.mark.parametrize("name", ["haproxy", "caddy", "envoy"])
+def test_attack_forged_headers_have_no_effect_over_http_2(
+    request: pytest.FixtureRequest, behind: Behind, tool: Callable[[str, str], str], name: str
+) -> None:
+    front: Front = request.getfixturevalue(name)
+    shown = caller_token() if name == "envoy" else ("X-API-Key", behind.key)
+    forged = [("X-Forwarded-For", "198.51.100.1"), ("Forwarded", "for=198.51.100.1")]
+    headers = [JSON, shown, *forged, ("X-SecureML-Edge", "guessed")]
+    command = [
+        tool("curl", "apt-get install curl"), "-s", "--http2", "--cacert", str(front.authority),
+        "--interface", "127.0.0.7", "-w", "\n%{http_version}", "-d", behind.body.decode(),
+        *(word for pair in headers for word in ("-H", f"{pair[0]}: {pair[1]}")),
+        f"https://localhost:{front.port}{PREDICT}",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    body, version = done.stdout.rsplit("\n", 1)
+    assert version == "2"
+    assert behind.line(Answer(200, [], body.encode()))["address"] == "127.0.0.7"
+    assert "predictions" in body
 
 
 def test_attack_a_certificate_or_an_identity_in_a_header_is_refused(
