@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from math import inf
 from typing import Any, NamedTuple
 
 from secureml import (
@@ -40,6 +41,7 @@ CERTIFICATE, VERIFY = "HTTP_X_SECUREML_CLIENT_CERT", "HTTP_X_SECUREML_CLIENT_VER
 AUTHORITIES = "tls/gateways.crt"
 TOPICS = ("clients",)
 _JTI = re.compile(r"[A-Za-z0-9._~-]{1,64}", re.ASCII)
+_Key = tuple[bytes, str]  # of the header's value its digest, of the certificate its thumbprint
 # What an honest gateway's token never meets: one that another key signed, or that somebody took
 # from one request to another.
 _FORGED = frozenset({"signature", "key_unknown", "bound_method", "bound_path", "bound_body"})
@@ -48,12 +50,27 @@ _read = lru_cache(256)(from_header)
 
 
 class _Verified(NamedTuple):
-    """A token that was verified: for whom, what it says, and with which keys."""
+    """An identity that was proven: for whom, and until when (epoch seconds).
+
+    Of a token also what it says, its policy and the keys it was verified with.
+    """
 
     principal: Principal
-    claims: Mapping[str, Any]
-    keys: Keys
     ends: float
+    claims: Mapping[str, Any]
+    policy: TokenPolicy | None = None
+    keys: Keys | None = None
+
+    def is_current(self) -> bool:
+        """Tell whether the gateway has not withdrawn the key since."""
+        return self.policy is None or (self.keys is not None and self.policy.jwks.trusts(self.keys))
+
+
+class _Unverified(NamedTuple):
+    """What a gateway offers, and the key by which it is remembered once it is verified."""
+
+    offer: Offer
+    key: _Key
 
 
 class GatewayPlugin(Plugin):
@@ -87,19 +104,26 @@ class GatewayPlugin(Plugin):
         value = exchange.request.environ.get(self._variable)
         if not value:
             return  # an empty one names nobody: so does a gateway say that there is no caller
-        try:
-            offer = find_gateway(value, self._leaf(exchange), self._gateways)
-        except Unproven as fault:
-            raise _unproven(exchange, fault.reason) from None
-        exchange.state[self.name] = offer
+        leaf = self._leaf(exchange)
+        key = (digest(value), leaf.thumbprint if leaf is not None else "")
+        found: _Verified | _Unverified | None = self._known(key)
+        if found is None:
+            try:
+                found = _Unverified(find_gateway(value, leaf, self._gateways), key)
+            except Unproven as fault:
+                raise _unproven(exchange, fault.reason) from None
+        exchange.state[self.name] = found
 
     def identify(self, exchange: Exchange) -> Principal | None:
         """Return whom the gateway names once its proof holds; None without its header."""
-        offer: Offer | None = exchange.state.get(self.name)
-        if offer is None:
+        found: _Verified | _Unverified | None = exchange.state.get(self.name)
+        if found is None:
             return None
         try:
-            return self._name(offer, exchange)
+            if isinstance(found, _Unverified):
+                found = self._verify(*found)
+            if found.policy is not None and found.policy.binds:
+                check_request(found.claims, found.policy, _sent(exchange))
         except InvalidToken as refused:
             if refused.reason in _FORGED:
                 exchange.add_event("malicious_gateway_header")
@@ -109,35 +133,31 @@ class GatewayPlugin(Plugin):
             reason = f"gateway.{type(error).__name__}"
             headers = {"Retry-After": "30"}
             raise Problem("unavailable", reason=reason, headers=headers) from error
-
-    def _name(self, offer: Offer, exchange: Exchange) -> Principal:
-        gateway, token = offer.gateway, offer.token
-        if token is None or gateway.tokens is None:
-            return self._principal(gateway, offer.identity, gateway.name, offer.ends)
-        found = self._verify(offer, gateway.tokens)
-        request = exchange.request
-        query = request.query_string.decode("latin-1")
-        path = f"{request.path}?{query}" if query else request.path
-        sent = Sent(request.method, path, exchange.read_body)
-        check_request(found.claims, gateway.tokens, sent)
         return found.principal
 
-    def _verify(self, offer: Offer, policy: TokenPolicy) -> _Verified:
-        """Return what a token says; one verified before costs a digest and a look at the store."""
-        token = offer.token
-        assert token is not None  # noqa: S101 - `_name` has looked
-        known, key = self._verified.current(), digest(token.text)
-        found = known.find(key, self._now())
-        if found is not None and policy.jwks.trusts(found.keys):
-            return found
-        self._start()
-        said = verify(token, policy, self._now())
-        jti = said.claims.get("jti")
-        plain = isinstance(jti, str) and _JTI.fullmatch(jti)
-        credential = f"{offer.gateway.name}:{jti if plain else f'sha256:{key.hex()[:16]}'}"
-        principal = self._principal(offer.gateway, said.identity, credential, said.ends)
-        found = _Verified(principal, said.claims, said.keys, said.ends)
-        known.keep(key, said.ends, found)
+    def _known(self, key: _Key) -> _Verified | None:
+        """Return what was verified before; that costs a digest and a look at the store."""
+        try:
+            found = self._verified.current().find(key, self._now())
+        except StoreUnavailable:
+            return None  # IDENTIFY refuses then; a public route needs no store
+        return found if found is not None and found.is_current() else None
+
+    def _verify(self, offer: Offer, key: _Key) -> _Verified:
+        known, gateway = self._verified.current(), offer.gateway
+        if offer.token is None or gateway.tokens is None:
+            ends = offer.ends if offer.ends is not None else inf
+            principal = self._principal(gateway, offer.identity, gateway.name, offer.ends)
+            found = _Verified(principal, ends, {})
+        else:
+            self._start()
+            said = verify(offer.token, gateway.tokens, self._now())
+            jti = said.claims.get("jti")
+            plain = isinstance(jti, str) and _JTI.fullmatch(jti)
+            credential = f"{gateway.name}:{jti if plain else f'sha256:{key[0].hex()[:16]}'}"
+            principal = self._principal(gateway, said.identity, credential, said.ends)
+            found = _Verified(principal, said.ends, said.claims, gateway.tokens, said.keys)
+        known.keep(key, found.ends, found)
         return found
 
     def _principal(
@@ -194,6 +214,13 @@ class GatewayPlugin(Plugin):
     def _start(self) -> None:
         for refresher in self._refreshers:
             refresher.start()
+
+
+def _sent(exchange: Exchange) -> Sent:
+    request = exchange.request
+    query = request.query_string.decode("latin-1")
+    path = f"{request.path}?{query}" if query else request.path
+    return Sent(request.method, path, exchange.read_body)
 
 
 def _unproven(exchange: Exchange, reason: str) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import pytest
@@ -214,6 +215,33 @@ def test_a_store_that_is_gone_is_a_503(harness, gate, monkeypatch):
 
     monkeypatch.setattr(gate.plugin._verified, "current", gone)
     assert gate.ask(gateway_token())[:2] == ("unavailable", "StoreUnavailable")
+
+
+def test_what_was_verified_once_is_not_verified_again(harness, gate, envoy, leaf, monkeypatch):
+    token = gateway_token()
+    first = gate.ask(token), envoy.ask("acme", leaf)
+    module = importlib.import_module("plugins.gateway.plugin")
+
+    def never(*_words):
+        raise AssertionError("it was verified before")
+
+    monkeypatch.setattr(module, "verify", never)
+    monkeypatch.setattr(module, "find_gateway", never)
+    assert (gate.ask(token), envoy.ask("acme", leaf)) == first
+
+
+def test_a_token_that_was_verified_with_a_certificate_is_unknown_without_it(harness, leaf):
+    gate, token = Gate(harness, signing(certificates=[thumbprint(leaf)])), gateway_token()
+    assert gate.ask(token, leaf).client == "acme"
+    assert gate.ask(token) == ("gateway.unproven", "certificate_missing", FORGED)
+
+
+def test_a_public_route_needs_no_store(harness, gate, monkeypatch):
+    def gone():
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(gate.plugin._verified, "current", gone)
+    gate.plugin.admit(gate.exchange(gateway_token(), path="/healthz"))
 
 
 def test_the_gateways_that_can_name_a_client_are_its_credentials(harness, gate, envoy):
