@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from .certificate import thumbprint
+from secureml.kit.client_certificate import thumbprint
 
 LEAF, NAME = "certificate", "dns"
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
+from secureml.kit.client_certificate import Leaf, authority_state, is_issued_by
 from secureml.kit.protocols import Store
 
 from .binding import (
@@ -27,7 +28,6 @@ from .binding import (
     rows_of,
     table,
 )
-from .certificate import Leaf, authority_state, is_issued_by
 
 TOPIC = "client_certificates"
 _GONE = ("unknown", "ended")

@@ -11,12 +11,12 @@ import click
 
 from secureml import Event
 from secureml.kit import output
+from secureml.kit.client_certificate import CertificateFault, der_of, dns_name, from_pem
 from secureml.kit.command_types import Label, format_time, scopes_option
 from secureml.kit.protocols import Clients
 
 from .binding import NAME, Binding
 from .bindings import BindingFault, Bindings
-from .certificate import CertificateFault, der_of, dns_name, from_pem
 
 _LARGEST = 64 * 1024  # bytes of a file that is said to hold one certificate
 

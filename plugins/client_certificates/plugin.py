@@ -26,6 +26,7 @@ from secureml import (
     StoreUnavailable,
 )
 from secureml.kit import fields
+from secureml.kit.client_certificate import CertificateFault, Leaf, from_header
 from secureml.kit.instance_file import InstanceFile
 from secureml.kit.proxy_requirements import ProxyRequirements
 from secureml.kit.scopes import intersect
@@ -33,7 +34,6 @@ from secureml.kit.token_cache import TokenCache
 
 from .binding import Binding
 from .bindings import Bindings
-from .certificate import CertificateFault, Leaf, from_header
 
 if TYPE_CHECKING:
     import click

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from secureml.kit.jwks import Keys
+
 from .issuer import Issuer
-from .keys import Keys
 
 
 class CachedToken(NamedTuple):

@@ -9,13 +9,14 @@ import click
 
 from secureml import ConfigError
 from secureml.kit import output
+from secureml.kit.fetch import FetchFailed
+from secureml.kit.jwks import HARMLESS
+from secureml.kit.jwks_document import KeysRefused, key_entries
+from secureml.kit.urls import UrlRefused, parse_url
 
-from .discovery import KeysRefused, key_entries, locate, metadata_url
-from .fetch import FetchFailed
-from .keys import HARMLESS
+from .discovery import locate, metadata_url
 from .providers import Provider
 from .settings import IssuerTable
-from .urls import UrlRefused, parse_url
 
 Make = Callable[[Mapping[str, Any]], Provider]
 

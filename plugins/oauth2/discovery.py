@@ -6,19 +6,11 @@ operator called it, and its keys must lie on a pinned host.
 
 from __future__ import annotations
 
-from typing import Any
-
-from secureml.kit.strict_json import loads
-
-from .fetch import Fetcher
-from .keys import MAX_KEYS
-from .urls import UrlRefused
+from secureml.kit.fetch import Fetcher
+from secureml.kit.jwks_document import KeysRefused, json_object
+from secureml.kit.urls import UrlRefused
 
 WELL_KNOWN = "/.well-known/openid-configuration"
-
-
-class KeysRefused(Exception):
-    """Metadata or key set break a rule; the text is that rule, one word."""
 
 
 def metadata_url(issuer: str) -> str:
@@ -28,7 +20,7 @@ def metadata_url(issuer: str) -> str:
 
 def locate(issuer: str, fetch: Fetcher) -> str:
     """Return where the issuer's keys lie; raises FetchFailed or KeysRefused."""
-    metadata = _document(fetch(metadata_url(issuer)))
+    metadata = json_object(fetch(metadata_url(issuer)))
     if metadata.get("issuer") != issuer:
         # Byte for byte: another issuer on the same host is another issuer.
         raise KeysRefused("issuer_differs")
@@ -38,23 +30,3 @@ def locate(issuer: str, fetch: Fetcher) -> str:
     except UrlRefused as refused:
         raise KeysRefused(f"jwks_uri_{refused}") from None
     return str(where)
-
-
-def key_entries(data: bytes) -> list[Any]:
-    """Return the entries of a JWK Set (RFC 7517, 5), each still to be judged."""
-    entries = _document(data).get("keys")
-    if not isinstance(entries, list):
-        raise KeysRefused("no_key_set")
-    if len(entries) > MAX_KEYS:
-        raise KeysRefused("too_many_keys")
-    return entries
-
-
-def _document(data: bytes) -> dict[str, Any]:
-    try:
-        found = loads(data)
-    except ValueError:
-        raise KeysRefused("not_json") from None
-    if not isinstance(found, dict):
-        raise KeysRefused("not_json")
-    return found

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from secureml.kit.access_token import bound_to, check_claims, check_header
+from secureml.kit.jwks import Keys
+from secureml.kit.jwks_cache import JwksCache
 from secureml.kit.jwt_claims import InvalidToken, TokenRequirements, UnverifiedToken
-from secureml.kit.public_key import TrustedKey
 
 from .claim_mapping import ClaimMapping
-from .jwks_cache import JwksCache, KeysUnavailable
-from .keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +39,10 @@ class VerifiedClaims(NamedTuple):
 def verify(token: UnverifiedToken, issuer: Issuer, now: float) -> VerifiedClaims:
     """Return what the token says, or raise Unfit; KeysUnavailable when nobody can tell."""
     check_header(token, issuer.rules)
-    keys, key = _key(token, issuer, now)
+    keys, key = issuer.jwks.key_for(token, lambda: check_claims(token, issuer.rules, now))
+    if key is None:
+        raise InvalidToken("key_unknown")
     if not key.verifies(token.text):
         raise InvalidToken("signature")
     check_claims(token, issuer.rules, now)
     return VerifiedClaims(token.claims, keys, float(token.claims["exp"]), bound_to(token.claims))
-
-
-def _key(token: UnverifiedToken, issuer: Issuer, now: float) -> tuple[Keys, TrustedKey]:
-    try:
-        keys = issuer.jwks.current()
-        key = keys.pick(token.kid, token.algorithm)
-    except KeysUnavailable:
-        key = None
-    if key is None:
-        # A token that could not be good whoever signed it is not worth a fetch.
-        check_claims(token, issuer.rules, now)
-        keys = issuer.jwks.refreshed()
-        key = keys.pick(token.kid, token.algorithm)
-    if key is None:
-        raise InvalidToken("key_unknown")
-    return keys, key

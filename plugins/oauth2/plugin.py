@@ -16,6 +16,7 @@ from secureml.kit import dpop
 from secureml.kit.access_token import MAX_TOKEN, parse
 from secureml.kit.bearer import CHALLENGE, name_missing_scope, presented_token
 from secureml.kit.credential_in_url import carries_credential
+from secureml.kit.jwks_cache import JwksRefresher, KeysUnavailable
 from secureml.kit.jwt_claims import InvalidToken, text_claim
 from secureml.kit.proof_replay import Replays, TooManyProofs
 from secureml.kit.scopes import intersect
@@ -30,7 +31,6 @@ from secureml.kit.token_cache import TokenCache, digest
 from .cached_token import CachedToken
 from .issuer import Issuer, verify
 from .issuer import VerifiedClaims as Outside
-from .jwks_cache import JwksRefresher, KeysUnavailable
 from .providers import provider, providers
 from .settings import Config
 from .store import PROOFS

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from secureml import ConfigError, Host
+from secureml.kit.fetch import Fetcher
+from secureml.kit.jwks import Keys, trust
+from secureml.kit.jwks_cache import JwksCache, Timing
+from secureml.kit.jwks_document import KeysRefused, key_entries, read_file, trusted_keys
 from secureml.kit.jwt_claims import TokenRequirements
 from secureml.kit.networks import is_loopback
+from secureml.kit.urls import parse_url, pin
 
 from .claim_mapping import ClaimMapping
-from .discovery import KeysRefused, key_entries, locate
-from .fetch import MAX_BYTES, Fetcher
+from .discovery import locate
 from .issuer import Issuer
-from .jwks_cache import JwksCache, Timing
-from .keys import Keys, trust
 from .settings import DISCOVERY, FILE
-from .urls import parse_url, pin
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,14 @@ def provider(table: Mapping[str, Any], host: Host) -> Provider:
 
     def load() -> Keys:
         if fetch is None:
-            return believed(key_entries(_read(host.instance / file)))
+            return believed(key_entries(read_file(host.instance / file)))
         return believed(key_entries(fetch(locate(table["issuer"], fetch))))
 
     timing = Timing(table["refresh"], table["max_age"])
     jwks = JwksCache(table["name"], load, host.now, timing)
     if fetch is None:
-        _prime(jwks, load, host.instance / file)
+        _check_file(load, host.instance / file)
+        jwks.refresh()
     return Provider(_issuer(table, jwks), table, fetch, believed)
 
 
@@ -110,33 +111,14 @@ def _fetcher(table: Mapping[str, Any], host: Host, plain_http: bool) -> Fetcher:
     return Fetcher(pins, ca=None if ca is None else str(ca), plain_http=plain_http)
 
 
-def _read(path: Path) -> bytes:
+def _check_file(load: Callable[[], Keys], path: Path) -> None:
     try:
-        with path.open("rb") as file:
-            if stat.S_IMODE(path.stat().st_mode) & 0o022:
-                # Whoever writes keys here writes tokens.
-                raise KeysRefused("file_writable_by_others")
-            return file.read(MAX_BYTES)
-    except OSError:
-        raise KeysRefused("file_unreadable") from None
-
-
-def _prime(jwks: JwksCache, load: Callable[[], Keys], path: Path) -> None:
-    try:
-        found = load()
+        trusted_keys(load)
     except KeysRefused as refused:
         raise ConfigError(
-            f"the issuer's keys cannot be had: {refused}",
+            f"the issuer's keys cannot be used: {refused}",
             key="issuers.keys",
             file=str(path),
-            fix="write a JWK Set there, mode 0640",
+            fix="write a JWK Set of public keys there, mode 0640; what a key must be is in "
+            "plugins/oauth2/README.md",
         ) from None
-    if not found.trusted:
-        rules = ", ".join(sorted({decision.rule for decision in found.decisions})) or "it is empty"
-        raise ConfigError(
-            f"no key of this set is believed: {rules}",
-            key="issuers.keys",
-            file=str(path),
-            fix="see plugins/oauth2/README.md for what a key must be",
-        )
-    jwks.refresh()

@@ -9,8 +9,7 @@ from marshmallow import fields as plain
 
 from secureml.kit import fields
 from secureml.kit.jws_signature import ALGORITHMS
-
-from .urls import UrlRefused, parse_url, pin
+from secureml.kit.urls import UrlRefused, parse_url, pin
 
 DISCOVERY = "discovery"
 FILE = "file:"

@@ -109,8 +109,7 @@ def _check_issuers(plugins: Sequence[LoadedPlugin]) -> None:
 
 def _check_connections(plugins: Sequence[LoadedPlugin]) -> None:
     """Refuse a plugin that believes the edge where nobody can tell it, or before a header."""
-    naming = [loaded for loaded in plugins if loaded.plugin.identifies_by_connection]
-    for loaded in naming:
+    for loaded in filter(_reads_connections, plugins):
         if not any(other.plugin.verifies_proxy for other in plugins):
             raise ConfigError(
                 f"{loaded.name} uses headers of the proxy, and no plugin verifies the proxy",
@@ -118,6 +117,9 @@ def _check_connections(plugins: Sequence[LoadedPlugin]) -> None:
                 key="plugins",
                 fix=_verifying(plugins),
             )
+    for loaded in plugins:
+        if not loaded.plugin.identifies_by_connection:
+            continue
         behind = plugins[plugins.index(loaded) + 1 :]
         late = [each.name for each in behind if each.plugin.credential_header]
         if late:
@@ -127,6 +129,12 @@ def _check_connections(plugins: Sequence[LoadedPlugin]) -> None:
                 key="plugins",
                 fix=f"name {loaded.name!r} after {late[-1]!r}",
             )
+
+
+def _reads_connections(loaded: LoadedPlugin) -> bool:
+    """Return whether a plugin reads what the proxy says of a connection's certificate."""
+    required = loaded.plugin.proxy_requirements
+    return loaded.plugin.identifies_by_connection or bool(required and required.client_authorities)
 
 
 def _verifying(plugins: Sequence[LoadedPlugin]) -> str:

@@ -13,11 +13,11 @@ from made_certificates import DAY, SERVER_AUTH, Authority, self_signed
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from plugins.api_keys.plugin import ApiKeys
-from plugins.client_certificates.certificate import from_der
 from plugins.client_certificates.plugin import ClientCertificates
 from plugins.errors.plugin import Errors
 from plugins.scopes.plugin import Scopes
 from plugins.transport.plugin import Transport
+from secureml.kit.client_certificate import from_der
 from secureml.testing import START, Harness
 
 TOKEN = "0123456789abcdef-edge"

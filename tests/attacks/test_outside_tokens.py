@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
 from plugins.errors.plugin import Errors
-from plugins.oauth2.fetch import MAX_BYTES
 from plugins.oauth2.plugin import OAuth2
 from plugins.scopes.plugin import Scopes
 from secureml import Plugin
+from secureml.kit.fetch import MAX_BYTES
 from secureml.testing import START, Harness
 from tests.outside_issuer import (
     AUDIENCE,
@@ -368,7 +368,7 @@ def test_a_key_set_without_end_is_not_read(wire):
 
 
 def test_a_key_set_that_never_comes_holds_nobody(wire, monkeypatch):
-    monkeypatch.setattr("plugins.oauth2.fetch.READ_SECONDS", 0.05)
+    monkeypatch.setattr("secureml.kit.fetch.READ_SECONDS", 0.05)
     wire.publish(lambda connection: connection.recv(1))
 
     assert wire.ask() == 503

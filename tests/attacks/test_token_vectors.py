@@ -11,8 +11,8 @@ from jwt.algorithms import ECAlgorithm
 from token_app import refused
 
 from plugins.jwt import signatures, tokens
-from plugins.oauth2.keys import trust
 from secureml.kit.access_token import parse
+from secureml.kit.jwks import trust
 from secureml.kit.jws_signature import ALGORITHMS
 from secureml.kit.jwt_claims import InvalidToken
 from tests.corpora import NO_WYCHEPROOF, WYCHEPROOF

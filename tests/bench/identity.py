@@ -17,11 +17,11 @@ from flask import current_app
 from joserfc.jwk import ECKey
 
 from plugins.api_keys.plugin import ApiKeys
-from plugins.client_certificates.certificate import from_der
 from plugins.client_certificates.plugin import ClientCertificates
 from plugins.jwt.plugin import Jwt
 from plugins.oauth2.plugin import OAuth2
 from plugins.oauth2_server.clients import MACHINE
+from secureml.kit.client_certificate import from_der
 from secureml.testing import Harness
 from tests import outside_issuer
 from tests.made_certificates import Authority

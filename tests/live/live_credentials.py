@@ -21,7 +21,6 @@ from plugins.api_keys.key import new_key
 from plugins.api_keys.keyring import Keyring
 from plugins.api_keys.plugin import ApiKeys
 from plugins.client_certificates.bindings import Bindings
-from plugins.client_certificates.certificate import from_pem
 from plugins.jwt.plugin import Jwt
 from plugins.oauth2_server.clients import CODE, DEVICE, MACHINE, OAuthClients
 from plugins.oauth2_server.opaque_tokens import CODE as CODE_TEXT
@@ -33,12 +32,14 @@ from plugins.oauth2_server.plugin import OAuth2Server
 from plugins.oauth2_server.sessions import Sessions
 from plugins.oauth2_server.users import Users
 from plugins.scopes.plugin import Scopes
+from secureml.kit.client_certificate import from_pem
 from secureml.testing import Clock, Harness
 from tests.outside_issuer import EC, EC_OTHER, make_token, proof
 
 SITE = "https://ml.example.org"
 BACK = "https://app.example.org/back"
 JWT = {"issuer": SITE, "audience": "ml"}
+GATEWAY = {"issuer": "https://gateway.example.org", "audience": "ml"}
 SERVER = {"issuer": f"{SITE}/oauth2", "audience": SITE}
 RIGHTS = ["predict", "explain", "models:read", "metrics", "token", "something:else"]
 # The clients that the credentials belong to, and what makes each of them what it is.
@@ -172,7 +173,7 @@ def every_credential(folder: Path, authority: Authority) -> dict[tuple[str, str]
     with closing(Issuing(folder, time.time())) as now:
         made = {("none", "none"): fixed()}
         parts = (_keys(now), _traded(now, late), _issued(now, late_ours), _programs(now))
-        for part in (*parts, _certificates(now, authority), _outside()):
+        for part in (*parts, _certificates(now, authority), _outside(), _behind_a_gateway()):
             made |= part
         now.harness.clients.set_enabled("matrix-disabled", enabled=False)
     return made
@@ -284,3 +285,24 @@ def _outside() -> dict[tuple[str, str], Presented]:
         "other issuer": bearer(token("app-good", iss="https://third.example.org")),
     }
     return {("oauth2", state): shown for state, shown in found.items()}
+
+
+def _behind_a_gateway() -> dict[tuple[str, str], Presented]:
+    now = int(time.time())
+
+    def signed(client: str, key: Any = EC, **changed: Any) -> Presented:
+        words = {"iss": GATEWAY["issuer"], "aud": GATEWAY["audience"], "sub": client}
+        times = {"iat": now, "exp": now + 300, "client_id": None, "scope": None}
+        head = {"typ": "JWT", "alg": "ES256", "kid": "ec-1"}
+        token = make_token(key, head, **{**words, **times, **changed})
+        return fixed(**{"X-Gateway-Identity": token})
+
+    found = {
+        "bad": signed("matrix-good", EC_OTHER),
+        "expired": signed("matrix-good", iat=now - 600, exp=now - 300),
+        "disabled": signed("matrix-disabled"),
+        "scope": signed("matrix-scope"),
+        "model": signed("matrix-model"),
+        "good": signed("matrix-good"),
+    }
+    return {("gateway", state): shown for state, shown in found.items()}

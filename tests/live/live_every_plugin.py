@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from live_credentials import BACK, JWT, OUTSIDE, OUTSIDE_RIGHTS, SERVER, SITE, Presented
+from live_credentials import BACK, GATEWAY, JWT, OUTSIDE, OUTSIDE_RIGHTS, SERVER, SITE, Presented
 
 from tests.outside_issuer import EC, write_keys
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 PLUGINS = (
     "transport", "rate_limit", "brute_force", "anomaly", "api_keys", "jwt", "oauth2",
-    "oauth2_server", "client_certificates", "anonymous", "scopes", "input_rules", "explain",
-    "theft_guard", "output_rules", "uncertainty", "model_integrity", "security_headers", "errors",
-    "api_docs", "open_inference", "metrics", "access_log", "audit_log", "traces",
+    "oauth2_server", "gateway", "client_certificates", "anonymous", "scopes", "input_rules",
+    "explain", "theft_guard", "output_rules", "uncertainty", "model_integrity", "security_headers",
+    "errors", "api_docs", "open_inference", "metrics", "access_log", "audit_log", "traces",
 )  # fmt: skip
 _CLIENTS = ", ".join(f'{name} = "{client}"' for name, client in OUTSIDE.items())
 _SCOPES = ", ".join(f'"{name}" = {json.dumps(ours)}' for name, ours in OUTSIDE_RIGHTS.items())
@@ -35,6 +35,7 @@ SETTINGS = f"""
 ban_after = 0
 
 [plugins.brute_force]
+headers = ["X-API-Key", "Authorization", "X-Gateway-Identity"]
 free_attempts = 1000
 free_attempts_per_address = 100000
 
@@ -67,6 +68,14 @@ audience = "{SITE}"
 keys = "file:jwks.json"
 clients = {{ {_CLIENTS} }}
 scopes = {{ {_SCOPES} }}
+
+[[plugins.gateway.gateways]]
+name = "gateway"
+issuer = "{GATEWAY["issuer"]}"
+audience = ["{GATEWAY["audience"]}"]
+keys = "file:jwks.json"
+known_clients = true
+scopes = ["predict", "explain", "models:read", "metrics"]
 """
 
 

@@ -70,7 +70,7 @@ _FLASK, _RESPONSE = "secureml/flask_app.py", "secureml/pipeline/json_response.py
 _LIMITS, _STRATEGIES = "plugins/rate_limit/storage.py", "plugins/rate_limit/strategies.py"
 _JWT, _LINE = "plugins/jwt/signatures.py", "plugins/access_log/formatter.py"
 _REFRESH = "authlib.oauth2.rfc6749.grants.refresh_token:RefreshTokenGrant"
-_FETCH = "plugins/oauth2/fetch.py"
+_FETCH = "secureml/kit/fetch.py"
 _GRANTS, _PICKLES = "plugins/oauth2_server/grants.py", "secureml/models/unpickling"
 
 _NEW_LIMITER = (

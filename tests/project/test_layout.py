@@ -23,6 +23,8 @@ ADAPTERS = {
     "plugins/jwt/signatures.py",
     "plugins/jwt/issuer.py",
     # A table of settings too large to stand in the plugin's own file, and what is made of it.
+    "plugins/gateway/settings.py",
+    "plugins/gateway/gateways.py",
     "plugins/oauth2/settings.py",
     "plugins/oauth2/providers.py",
     "plugins/rate_limit/settings.py",

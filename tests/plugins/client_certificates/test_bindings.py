@@ -6,7 +6,7 @@ import pytest
 from made_certificates import DAY, SERVER_AUTH, Authority
 
 from plugins.client_certificates.bindings import BindingFault, Bindings
-from plugins.client_certificates.certificate import from_der
+from secureml.kit.client_certificate import from_der
 from secureml.testing import START
 
 

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 from made_certificates import DAY, SERVER_AUTH
 
-from plugins.client_certificates.certificate import from_der, thumbprint
 from plugins.client_certificates.plugin import ClientCertificates
+from secureml.kit.client_certificate import from_der, thumbprint
 
 
 class CommandContext:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from made_certificates import DAY, Authority, self_signed
 
-from plugins.client_certificates.certificate import from_der
 from plugins.client_certificates.plugin import ClientCertificates
 from secureml import ConfigError, Principal, Problem
+from secureml.kit.client_certificate import from_der
 from secureml.pipeline.exchange import Exchange
 from secureml.pipeline.principal import EXPLAIN_METHOD
 from secureml.testing import START

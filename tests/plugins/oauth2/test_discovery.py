@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from plugins.oauth2.discovery import KeysRefused, key_entries, locate, metadata_url
-from plugins.oauth2.fetch import Fetcher
+from plugins.oauth2.discovery import locate, metadata_url
+from secureml.kit.fetch import Fetcher
+from secureml.kit.jwks_document import KeysRefused
 from tests.outside_issuer import ISSUER
 
 
@@ -79,19 +80,3 @@ def test_keys_elsewhere_are_not_fetched(uri, rule):
 )
 def test_what_is_no_json_object_is_refused(text):
     assert refused(located, text) == "not_json"
-    assert refused(key_entries, text) == "not_json"
-
-
-@pytest.mark.parametrize("document", [{}, {"keys": {}}, {"keys": None}, {"error": "down"}])
-def test_what_is_no_key_set_is_refused(document):
-    """So an error page in JSON does not count as a provider that withdrew its keys."""
-    assert refused(key_entries, json.dumps(document).encode()) == "no_key_set"
-
-
-def test_an_empty_set_is_a_statement():
-    assert key_entries(b'{"keys": []}') == []
-
-
-def test_a_set_without_end_is_refused():
-    assert refused(key_entries, json.dumps({"keys": [{}] * 101}).encode()) == "too_many_keys"
-    assert len(key_entries(json.dumps({"keys": [{}] * 100}).encode())) == 100

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from plugins.oauth2.claim_mapping import ClaimMapping
-from plugins.oauth2.fetch import FetchFailed
 from plugins.oauth2.issuer import Issuer, verify
-from plugins.oauth2.jwks_cache import JwksCache, KeysUnavailable, Timing
-from plugins.oauth2.keys import trust
 from secureml.kit.access_token import parse
+from secureml.kit.fetch import FetchFailed
+from secureml.kit.jwks import trust
+from secureml.kit.jwks_cache import JwksCache, KeysUnavailable, Timing
 from secureml.kit.jwt_claims import InvalidToken, TokenRequirements
 from secureml.testing import START, Clock
 from tests.outside_issuer import AUDIENCE, EC, EC_OTHER, ISSUER, header, jwks, make_token

@@ -62,13 +62,13 @@ def test_a_key_file_that_others_may_write_stops_the_start(host):
 def test_a_key_file_that_is_none_stops_the_start(host, text):
     write_keys(host.instance).write_text(text)
 
-    assert "cannot be had" in stopped(host, table())
+    assert "cannot be used" in stopped(host, table())
 
 
 def test_a_key_file_without_a_believed_key_stops_the_start(host):
     path = write_keys(host.instance, EC)
     path.write_text(json.dumps(jwks(EC, private=True)))
-    assert "no key of this set is believed: private" in stopped(host, table())
+    assert "no key of this set is trusted: private" in stopped(host, table())
     path.write_text(json.dumps(jwks()))
 
     assert "it is empty" in stopped(host, table())

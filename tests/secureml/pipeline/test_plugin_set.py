@@ -89,6 +89,17 @@ def test_who_names_callers_by_their_connection_needs_a_proven_edge(tmp_path):
     plugin_set.check(build(tmp_path, [by_it, sure]))
 
 
+def test_who_has_the_proxy_ask_for_certificates_needs_a_proven_edge(tmp_path):
+    """What the proxy says of them is read then, and anybody could say it."""
+    words = {"name": "by_it", "proxy_requirements": ProxyRequirements(client_authorities="tls/a")}
+    by_it = type("ByIt", (Porter,), words)
+    edge = type("Edge", (Plugin,), {"name": "edge", "verifies_proxy": True})
+
+    with pytest.raises(ConfigError, match=r"by_it uses .* no plugin verifies"):
+        plugin_set.check(build(tmp_path, [by_it]))
+    plugin_set.check(build(tmp_path, [edge, by_it]))
+
+
 def test_the_plugin_that_could_verify_the_proxy_is_named_with_the_keys_that_do_it(tmp_path):
     """One that is enabled, else one of ours."""
     by_it = type("ByIt", (Porter,), {"name": "by_it", "identifies_by_connection": True})

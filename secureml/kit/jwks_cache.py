@@ -17,11 +17,13 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .discovery import KeysRefused
-from .fetch import FetchFailed
-from .keys import HARMLESS, Keys
+from secureml.kit.fetch import FetchFailed
+from secureml.kit.jwks import HARMLESS, Keys
+from secureml.kit.jwks_document import KeysRefused
+from secureml.kit.jwt_claims import UnverifiedToken
+from secureml.kit.public_key import TrustedKey
 
-log = logging.getLogger("secureml.plugins.oauth2")
+log = logging.getLogger("secureml.kit.jwks_cache")
 _MOST_DOUBLINGS = 3
 PATIENCE = 3.0  # seconds a request waits for keys
 _LONGEST = 3600.0
@@ -71,6 +73,25 @@ class JwksCache:
         """Tell whether what was proven with these keys is still proven."""
         return keys is self._keys and self._since(self._good) <= self._timing.max_age
 
+    def key_for(
+        self, token: UnverifiedToken, check: Callable[[], None]
+    ) -> tuple[Keys, TrustedKey | None]:
+        """Return the keys and the one that a token means, None if there is none now.
+
+        ``check`` raises for a token that could not be good whoever signed it: such a one is not
+        worth a fetch. Raises KeysUnavailable.
+        """
+        try:
+            keys = self.current()
+            key = keys.pick(token.kid, token.algorithm)
+        except KeysUnavailable:
+            key = None
+        if key is None:
+            check()
+            keys = self.refreshed()
+            key = keys.pick(token.kid, token.algorithm)
+        return keys, key
+
     def refreshed(self) -> Keys:
         """Return the keys after one attempt to learn of new ones, where one is allowed now."""
         with self._lock:
@@ -95,7 +116,7 @@ class JwksCache:
             keys = self._load()
         except (FetchFailed, KeysRefused) as fault:
             self._failures += 1
-            log.warning("the keys of issuer %s cannot be had: %s", self.name, fault)
+            log.warning("the keys of issuer %s cannot be read: %s", self.name, fault)
             return
         finally:
             self._busy = False
@@ -163,9 +184,7 @@ class _Worker:
         self._condition = threading.Condition()
         self._rounds = 0
         self._wanted = self._fetching = self._ended = False
-        self.thread = threading.Thread(
-            target=self._run, name=f"oauth2-keys-{jwks.name}", daemon=True
-        )
+        self.thread = threading.Thread(target=self._run, name=f"keys-of-{jwks.name}", daemon=True)
         self.thread.start()
 
     def request_refresh(self) -> None:

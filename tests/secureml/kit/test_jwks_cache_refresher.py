@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from plugins.oauth2 import jwks_cache as module
-from plugins.oauth2.fetch import FetchFailed
-from plugins.oauth2.jwks_cache import JwksCache, JwksRefresher, Timing
-from plugins.oauth2.keys import Keys
+from secureml.kit import jwks_cache as module
+from secureml.kit.fetch import FetchFailed
+from secureml.kit.jwks import Keys
+from secureml.kit.jwks_cache import JwksCache, JwksRefresher, Timing
 from secureml.testing import Clock
 
 
@@ -50,7 +50,7 @@ def test_the_first_need_fetches_and_one_thread_serves_all(made):
     refresher.start()
 
     assert refresher.jwks.reached
-    assert {thread.name for thread in asked} == {"oauth2-keys-idp"}
+    assert {thread.name for thread in asked} == {"keys-of-idp"}
     assert all(thread.daemon for thread in asked)
 
 

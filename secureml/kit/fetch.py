@@ -1,4 +1,4 @@
-"""One careful GET: how a document of an identity provider comes into the application.
+"""One careful GET: how a document of another server, such as a key set, comes in.
 
 Only from hosts the operator pinned, only over TLS 1.2 or later with a certificate for that
 very name (plain HTTP to this machine's own loopback is for development), never following a
@@ -28,8 +28,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from secureml.kit.networks import Address, is_loopback
-
-from .urls import ParsedUrl, UrlRefused, check_address, parse_url
+from secureml.kit.urls import ParsedUrl, UrlRefused, check_address, parse_url
 
 CONNECT_SECONDS = 3.0  # for all addresses of a name together, handshake included
 READ_SECONDS = 3.0  # for the whole answer, however slowly it comes

@@ -7,7 +7,7 @@ import json
 import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from plugins.oauth2.keys import Keys, trust
+from secureml.kit.jwks import Keys, trust
 from secureml.kit.jws_signature import ALGORITHMS, signed_by
 from tests.outside_issuer import EC, EC_384, EC_OTHER, ED, b64, forge, header, make_token, rsa, sign
 

@@ -11,9 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_certificates import DAY, SERVER_AUTH, Authority, named
 
-from plugins.client_certificates.certificate import (
+from secureml.kit.client_certificate import (
     LONGEST,
     CertificateFault,
     authority_state,
@@ -26,6 +25,21 @@ from plugins.client_certificates.certificate import (
     thumbprint,
 )
 from secureml.testing import START
+
+
+@pytest.fixture(scope="module")
+def authority():
+    """The clients' authority."""
+    return Authority(START)
+
+
+@pytest.fixture(scope="module")
+def leaf(authority):
+    """A good client certificate with one name."""
+    return authority.sign()
+
+
+from tests.made_certificates import DAY, SERVER_AUTH, Authority, named
 
 
 def reason(call, *words):

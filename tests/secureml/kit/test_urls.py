@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from plugins.oauth2.urls import UrlRefused, check_address, parse_url, pin
+from secureml.kit.urls import UrlRefused, check_address, parse_url, pin
 
 
 @pytest.mark.parametrize(

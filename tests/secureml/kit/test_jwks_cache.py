@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from plugins.oauth2.discovery import KeysRefused
-from plugins.oauth2.fetch import FetchFailed
-from plugins.oauth2.jwks_cache import JwksCache, KeysUnavailable, Timing
-from plugins.oauth2.keys import trust
+from secureml.kit.fetch import FetchFailed
+from secureml.kit.jwks import trust
+from secureml.kit.jwks_cache import JwksCache, KeysUnavailable, Timing
+from secureml.kit.jwks_document import KeysRefused
 from secureml.testing import Clock
 from tests.outside_issuer import EC, EC_OTHER, jwks
 
@@ -54,6 +54,46 @@ def test_a_known_key_costs_no_fetch(source, provider):
     for _ in range(100):
         assert source.current().pick("ec-1", "ES256") is not None
     assert provider.asked == 1
+
+
+class Meant:
+    """What a token says of its key."""
+
+    def __init__(self, kid="ec-1", algorithm="ES256"):
+        self.kid, self.algorithm = kid, algorithm
+
+
+def test_the_key_that_a_token_means_is_found_without_a_fetch_or_a_check(source, provider):
+    source.refresh()
+
+    def never():
+        raise AssertionError("nothing had to be checked yet")
+
+    keys, key = source.key_for(Meant(), never)
+    assert keys is source.current()
+    assert key.kid == "ec-1"
+    assert provider.asked == 1
+
+
+def test_a_token_that_could_not_be_good_is_not_worth_a_fetch(source, provider):
+    source.refresh()
+
+    def fails():
+        raise ValueError("expired")
+
+    with pytest.raises(ValueError, match="expired"):
+        source.key_for(Meant("ec-2"), fails)
+    assert provider.asked == 1
+
+
+def test_an_unknown_key_is_fetched_once_and_else_there_is_none(source, provider):
+    source.refresh()
+    provider.keys.append(EC_OTHER)
+    _, key = source.key_for(Meant("ec-2"), lambda: None)
+    assert key.kid == "ec-2"
+    _, key = source.key_for(Meant("ec-9"), lambda: None)
+    assert key is None
+    assert provider.asked == 2
 
 
 def test_made_up_ids_cause_one_fetch_in_thirty_seconds(source, provider, clock):
@@ -191,7 +231,7 @@ def test_what_is_dropped_is_told_once(clock, caplog):
         clock,
         Timing(),
     )
-    with caplog.at_level(logging.INFO, "secureml.plugins.oauth2"):
+    with caplog.at_level(logging.INFO, "secureml.kit.jwks_cache"):
         source.refresh()
         source.refresh()
 

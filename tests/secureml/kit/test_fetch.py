@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from plugins.oauth2 import fetch as module
-from plugins.oauth2.fetch import MAX_BYTES, Fetcher, FetchFailed
+from secureml.kit import fetch as module
+from secureml.kit.fetch import MAX_BYTES, Fetcher, FetchFailed
 from tests.outside_issuer import Answering, http
 
 
