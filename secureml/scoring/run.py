@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from secureml.models.artifact.version_files import ModelRefused
 from secureml.scoring.answers import check_probabilities, columns_of
 from secureml.scoring.backends import Workers
 from secureml.scoring.journal import Journal
@@ -42,7 +43,7 @@ def score(
     targets += [] if options.report is None else [options.report]
     if files.journal.name == ".score":
         make_folder(files.journal.parent)
-    _check_parents(targets)
+    _check_targets(targets, [pair.source for pair in files.pairs])
     journal = Journal(files.journal)
     finished = False
     try:
@@ -57,7 +58,11 @@ def score(
     return summary
 
 
-def _check_parents(targets: Sequence[Path]) -> None:
+def _check_targets(targets: Sequence[Path], sources: Sequence[Path]) -> None:
+    places = [path.resolve() for path in (*targets, *sources)]
+    for target, count in Counter(places).items():
+        if count > 1:
+            raise NotScored(f"{target} would be two files at once", "name another file")
     for target in targets:
         if not target.parent.is_dir():
             raise NotScored(f"{target.parent} is no folder", "make it first")
@@ -173,10 +178,19 @@ class _Run:
 
     def _score_left(self, open_workers: OpenWorkers, progress: Progress) -> None:
         sent = list(self._model.sent or ())
-        with open_workers(sent) as workers:
-            for number, chunk, scored in workers.run(_numbered, self._calls()):
-                self._keep(number, chunk, scored)
-                progress.add(self._sources[number].plan.spans[chunk].rows)
+        try:
+            with open_workers(sent) as workers:
+                for number, chunk, scored in workers.run(_numbered, self._calls()):
+                    self._keep(number, chunk, scored)
+                    progress.add(self._sources[number].plan.spans[chunk].rows)
+        except (NotScored, ModelRefused, OSError):
+            raise
+        except Exception as error:  # whatever libraries raise where a worker is lost
+            raise NotScored(
+                f"a worker failed ({type(error).__name__}: {' '.join(str(error).split())[:300]})",
+                "give the same command again, and it continues; where memory is short, with fewer "
+                "--workers or, with --restart, a smaller --chunk-rows",
+            ) from error
 
     def _calls(self) -> Iterator[tuple[Any, ...]]:
         """Yield what is to be called. It is asked by threads of joblib's, and must not raise."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from live_serving import Instance
 
-ROWS, CHUNK = 50_000, 500
+ROWS, CHUNK = 50_000, 1000
 CHUNKS = ROWS // CHUNK
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import tracemalloc
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ import pytest
 from plugins.input_rules.validation import ValidationPolicy
 from plugins.output_rules.fidelity import Fidelity
 from plugins.output_rules.plugin import _limited
-from secureml.scoring import backends
+from secureml.scoring import backends, csv_file
 from secureml.scoring import run as run_module
 from secureml.scoring.refused import NotScored
 from secureml.scoring.rules import PluginRules
@@ -320,6 +321,42 @@ def test_workers_end_with_the_command_only_where_it_has_started_them(plain, run,
     run(plain, source, keep=("id",), local=local, workers=lambda _: nullcontext(Workers()))
 
     assert {job.parent for job in jobs} == {os.getpid() if local else 0}
+
+
+def test_a_worker_that_is_lost_ends_the_run_in_one_line_and_it_continues(
+    plain, run, source, out, monkeypatch
+):
+    def lose(*_):
+        raise MemoryError("no\nmore")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "score_chunk", lose)
+        with pytest.raises(NotScored, match=r"a worker failed \(MemoryError: no more\); fix: give"):
+            run(plain, source, keep=("id",))
+    run(plain, source, keep=("id",))
+
+    assert len(rows_in(out)) == 50
+
+
+def test_the_report_is_a_file_of_its_own(plain, run, source, out):
+    for report in (out, source):
+        with pytest.raises(NotScored, match="would be two files at once"):
+            run(plain, source, keep=("id",), report=report)
+    assert source.read_text().startswith(HEAD)
+
+
+def test_memory_does_not_grow_with_the_file(plain, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_file, "_BLOCK", 16 * 1024)
+    peaks = []
+    for count in (2_000, 2_000, 40_000):  # the first one loads the model
+        source = tmp_path / f"{count}.csv"
+        source.write_text(HEAD + numbers(count))
+        tracemalloc.start()
+        run(plain, source, tmp_path / "o.csv", keep=("id",), chunk_rows=1000, force=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[2] < 1.3 * peaks[1]
 
 
 def test_threads_give_the_same_output(plain, run, source, out, tmp_path):
