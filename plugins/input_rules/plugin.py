@@ -8,14 +8,15 @@ they broke.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from marshmallow import Schema, validate
 from marshmallow import fields as plain
 
-from secureml import Exchange, Host, Plugin, Problem
+from secureml import Card, Exchange, Host, Plugin, Problem
 from secureml.kit import fields
 from secureml.kit.validation import Fault, InputWarning, invalid_input
 
@@ -116,6 +117,10 @@ class InputRules(Plugin):
         if report.rows is not rows:
             exchange.replace_rows(report.rows)
         _tell(exchange, report)
+
+    def row_rules(self) -> Callable[[Card], InputValidator]:
+        """Return what makes the same rules for rows of files."""
+        return partial(InputValidator, policy=self._policy)
 
     def _validator_of(self, model: ModelHandle) -> InputValidator:
         validator = self._validators.get(model)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from marshmallow import Schema, ValidationError, validate, validates_schema
 from marshmallow import fields as plain
 
-from secureml import ConfigError, Exchange, Host, Plugin, Result
+from secureml import Card, ConfigError, Exchange, Host, Plugin, Result
 from secureml.kit import fields
 
-from .fidelity import FULL, LABELS, Fidelity, coarsen
+from .fidelity import FULL, LABELS, Fidelity, Shares, coarsen
 
 ANSWERS = ("labels", "probabilities")
 
@@ -151,6 +152,12 @@ class OutputRules(Plugin):
             decimals=min(known, default=None),
         )
 
+    def answer_limits(
+        self,
+    ) -> Callable[[Card, list[Any], Shares | None], tuple[list[Any], Shares | None]]:
+        """Return what makes answers in files as coarse as callers without a grant see them."""
+        return partial(_limited, self._otherwise)
+
     def _fidelity_for(self, exchange: Exchange) -> Fidelity:
         for fits, fidelity in self._grants:
             if fits(exchange):
@@ -161,6 +168,14 @@ class OutputRules(Plugin):
         found = LABELS if grant["answer"] == "labels" else replace(FULL, top=grant.get("top"))
         wanted = [one for one in (grant.get("decimals"), self._ceiling) if one is not None]
         return replace(found, decimals=min(wanted, default=None))
+
+
+def _limited(
+    fidelity: Fidelity, card: Card, predictions: list[Any], probabilities: Shares | None
+) -> tuple[list[Any], Shares | None]:
+    if fidelity.full:
+        return predictions, probabilities
+    return coarsen(predictions, probabilities, fidelity, amounts=card.answers_amounts)
 
 
 def _fits(grant: Mapping[str, Any]) -> Callable[[Exchange], bool]:

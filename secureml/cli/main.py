@@ -38,6 +38,7 @@ CORE = {
     "access": "secureml.cli.access:access",
     "signing-keys": "secureml.cli.signing_keys:signing_keys",
     "models": "secureml.cli.models:models",
+    "score": "secureml.cli.score:score",
     "reload": "secureml.cli.reload:reload",
     "nginx-conf": "secureml.cli.nginx_conf:nginx_conf",
     "events": "secureml.cli.events:events",

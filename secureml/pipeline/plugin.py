@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 EXTRAS = frozenset(
     {
         "verify_artifact",
+        "row_rules",
+        "answer_limits",
         "render",
         "blueprint",
         "commands",

@@ -48,6 +48,8 @@ FORMS = {
     "respond": Form(("exchange: Exchange", "headers: Headers"), "None"),
     "record": Form(("exchange: Exchange",), "None"),
     "verify_artifact": Form(("artifact: Artifact",), "None"),
+    "row_rules": Form((), "Callable[[Card], RowRules]"),
+    "answer_limits": Form((), "Callable[[Card, list[Any], Shares], tuple[list[Any], Shares]]"),
     "render": Form(("problem: Problem", "kind: Kind", "exchange: Exchange"), "dict[str, Any]"),
     "blueprint": Form((), "Blueprint"),
     "commands": Form((), "click.Group"),

@@ -20,6 +20,7 @@ from pathlib import Path
 import guarding
 import identity
 import mixed
+import scoring
 import stages
 
 from secureml.cli.demo import train
@@ -172,11 +173,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--mixed", action="store_true")
+    parser.add_argument("--score", action="store_true")
+    parser.add_argument("--rows", type=int, default=1_000_000)
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         log = stack.enter_context((folder / "servers.log").open("wb"))
         instance, key = prepare(folder)
+        if options.score:
+            keep(options.json, {"score": scoring.report(instance, folder, options.rows, secureml)})
+            return
         row = stages.example_row(instance)
         if options.mixed:
             found = {"mixed": mixed.report(instance, key, row, options, sys.modules[__name__])}

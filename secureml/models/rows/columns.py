@@ -130,13 +130,17 @@ class ColumnReader:
 
     def read(self, rows: Sequence[Sequence[Any]]) -> list[Any] | None:
         """Return every column, or None where a cell is not as the card says."""
-        columns = []
-        for reader, column in zip(self._readers, zip(*rows, strict=True), strict=True):
-            try:
-                values = reader(column)
-            except OverflowError:  # a whole number beyond a double, or beyond 64 bits
-                return None
+        try:
+            return self.read_columns(list(zip(*rows, strict=True)))
+        except OverflowError:  # a whole number beyond a double, or beyond 64 bits
+            return None
+
+    def read_columns(self, columns: Sequence[Column]) -> list[Any] | None:
+        """Return the same of columns of cells; raises OverflowError."""
+        found = []
+        for reader, column in zip(self._readers, columns, strict=True):
+            values = reader(column)
             if values is None:
                 return None
-            columns.append(values)
-        return columns
+            found.append(values)
+        return found

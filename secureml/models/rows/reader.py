@@ -41,6 +41,10 @@ class RowReader:
             [i for i, feature in enumerate(card.features) if feature.dtype == "integer"],
             dtype=np.intp,
         )
+        self._needed = np.array(
+            [i for i, feature in enumerate(card.features) if feature.missing == "refuse"],
+            dtype=np.intp,
+        )
         self._plain = (
             all(feature.dtype in ("float", "integer") for feature in card.features)
             and card.container == "array"
@@ -64,6 +68,35 @@ class RowReader:
                 return rows
         # A few rows, or something is wrong with them: cell by cell, every fault by name.
         return self._build(list(zip(*self._cells.read(instances), strict=True)), len(instances))
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether rows are arrays of numbers, so that `read_numbers` may read them."""
+        return self._plain
+
+    def read_numbers(self, values: Rows) -> Rows | None:
+        """Return the rows that these numbers are, None where one must be looked at by itself.
+
+        ``values`` are float64 of the shape (rows, features), NaN where missing; for whole tables,
+        which are read as instances with the same cells would be.
+        """
+        if not self._plain:
+            return None
+        missing = np.isnan(values)
+        if missing.any() and (self._dtype != np.float64 or missing[:, self._needed].any()):
+            return None
+        present = np.where(missing, 0.0, values) if missing.any() else values
+        if not np.isfinite(present).all() or not self._whole_enough(present):
+            return None
+        return values if self._dtype == np.float64 else values.astype(self._dtype)
+
+    def read_columns(self, columns: Sequence[Sequence[Any]]) -> Any | None:
+        """Return the rows of these cells, each feature's as a list; None as `read_numbers` does."""
+        try:
+            found = self._columns.read_columns(columns)
+        except OverflowError:
+            return None
+        return None if found is None else self._build(found, len(columns[0]))
 
     def _read_at_once(self, instances: list[Any]) -> Rows | None:
         """Return the rows when every one is as it should be, None when one is not."""

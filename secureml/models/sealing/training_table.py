@@ -24,7 +24,7 @@ CATEGORY_LIMIT = 200
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 # A code and no amount: postal codes, account numbers. "0" and "0.5" are numbers.
 _CODE = re.compile(r"[+-]?0[0-9]+", re.ASCII)
-_TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 # What may be said of a column. A categorical is a category that reaches the model as pandas' own.
 TYPES = ("integer", "float", "boolean", "category", "categorical", "text", "date")
 WORDS = "words"  # what we say ourselves: a category or a text, by how many there are
@@ -61,7 +61,7 @@ def is_truth(column: Column) -> bool:
     """Tell whether a column of a file holds nothing but words for true and false."""
     if isinstance(column, TypedColumn):
         return False
-    return {cell for cell in column if cell not in MISSING} <= _TRUTHS.keys()
+    return {cell for cell in column if cell not in MISSING} <= TRUTHS.keys()
 
 
 def texts_of(column: Column) -> list[str]:
@@ -111,7 +111,7 @@ def _plain_dtype(name: str, present: list[str]) -> str:
     numbers = sum(map(_is_number, present))
     if numbers == len(present):
         return "number"
-    if _TRUTHS.keys() >= set(present):
+    if TRUTHS.keys() >= set(present):
         return "boolean"
     if 2 * numbers > len(present):
         # As words, every number of the table would be a category and every other refused.
@@ -122,10 +122,10 @@ def _plain_dtype(name: str, present: list[str]) -> str:
 def _learn_truths(
     name: str, cells: list[str | None], present: list[str]
 ) -> tuple[Feature, list[Any]]:
-    if not _TRUTHS.keys() >= set(present):
-        raise _not_all(name, present, _TRUTHS.keys(), "true or false")
+    if not TRUTHS.keys() >= set(present):
+        raise _not_all(name, present, TRUTHS.keys(), "true or false")
     return Feature(name, "boolean", missing=_missing(cells)), [
-        None if cell is None else _TRUTHS[cell] for cell in cells
+        None if cell is None else TRUTHS[cell] for cell in cells
     ]
 
 

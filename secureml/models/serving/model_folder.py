@@ -31,6 +31,11 @@ class ModelFolder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @property
+    def root(self) -> Path:
+        """The folder of all models."""
+        return self._root
+
     def names_on_disk(self) -> list[str]:
         """Return the names with at least one sealed version, loaded or not."""
         if not self._root.is_dir():
