@@ -1,4 +1,4 @@
-"""Pinned packages: every extra has its file, with hashes, of the releases that the tests run with."""
+"""Pinned packages: every extra has its file with hashes, of the releases the tests run with."""
 
 from __future__ import annotations
 
