@@ -256,6 +256,21 @@ def test_a_file_without_a_bundle_is_sealed_as_ever_and_no_key_is_recorded(seal, 
     ]
 
 
+def test_of_a_folder_of_mlflow_the_model_file_in_it_must_be_signed(
+    ask_models, file, keys, tmp_path
+):
+    pytest.importorskip("yaml", reason="script/extras mlflow")
+    (file.parent / "MLmodel").write_text(f"flavors:\n  sklearn:\n    pickled_model: {file.name}\n")
+    bundle = bundle_of(file.parent, keys, tmp_path / "folder.sig")
+    proof = ("--name", "sent", "--no-assess", "--bundle", bundle, "--bundle-key", keys.public)
+    assert ask_models("seal", file.parent, *proof).code == 0
+
+    file.write_bytes(file.read_bytes() + b"x")
+    said = ask_models("seal", file.parent, *proof)
+    assert said.code == 1
+    assert "none of the 3 that folder.sig signs" in said.err
+
+
 @pytest.mark.usefixtures("no_reading")
 def test_attack_a_changed_file_is_not_read(seal, signed, file, versions):
     joblib.dump(LogisticRegression(C=7).fit(ROWS, ANSWERS), file)
