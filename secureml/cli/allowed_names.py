@@ -8,7 +8,7 @@ import stat
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from secureml.cli.main import CommandContext
 from secureml.cli.model_refusals import with_refusals
 from secureml.config_error import ConfigError
 from secureml.kit.output import emit, json_option
+
+if TYPE_CHECKING:
+    from secureml.settings import Settings
 
 _TABLE, _KEY = "[models]", "allow"
 
@@ -43,6 +46,25 @@ def allow(context: CommandContext, names: tuple[str, ...], as_json: bool) -> Non
     new = add(file, names)
     text = f"allowed in {file}: {', '.join(new)}" if new else "all of these are allowed already"
     emit({"allowed": new, "file": str(file)}, as_json, text)
+
+
+def demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
+    """Refuse names that the start does not allow: what is sealed with them would be closed."""
+    from secureml.models.unpickling.advice import how_to_allow
+    from secureml.models.unpickling.allowlist import never
+
+    # Those are for the refusal that knows the way out.
+    strange = sorted(name for name in allow - settings.models_allow if not never(name))
+    if strange:
+        raise ConfigError(
+            f"--allow names {', '.join(strange)}, which [models] allow does not: the start would "
+            "refuse the model",
+            file=str(settings.file),
+            table="models",
+            key="allow",
+            fix=how_to_allow(strange, settings.models_allow, str(settings.file))
+            + "; then seal again",
+        )
 
 
 def add(file: Path, names: Iterable[str]) -> list[str]:

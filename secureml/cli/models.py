@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from secureml.cli import allowed_names, deployments, trials
+from secureml.cli import allowed_names, bundles, deployments, trials
 from secureml.cli.assess import assess
 from secureml.cli.main import CommandContext
 from secureml.cli.model_records import emit_event, has_settings, registry_of
@@ -134,6 +134,7 @@ def _option_taken(plugin: str, option: click.Option) -> ConfigError:
     is_flag=True,
     help="Do nothing if the version in use was made from this file.",
 )
+@bundles.bundle_options
 @json_option
 @click.pass_obj
 @with_refusals
@@ -155,7 +156,10 @@ def seal(
         name: {option.name: words.pop(option.name) for option in section.options}
         for name, section in card_sections(context).items()
     }
-    order = Order(allow=frozenset(allow), options=options, **said_of_table(words), **words)
+    signed = bundles.signed_files(words.pop("bundle"), words.pop("bundle_key"))
+    order = Order(
+        allow=frozenset(allow), options=options, signed=signed, **said_of_table(words), **words
+    )
     seal_ordered(context, order, as_json)
 
 
@@ -256,5 +260,5 @@ def remove(context: CommandContext, model: str, whole: bool, as_json: bool) -> N
     )
 
 
-for _command in (*deployments.COMMANDS, *trials.COMMANDS):
+for _command in (*bundles.COMMANDS, *deployments.COMMANDS, *trials.COMMANDS):
     models.add_command(_command)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from secureml.cli.allowed_names import demand_allowed
 from secureml.cli.main import CommandContext
 from secureml.cli.model_records import emit_event, has_settings, registry_of, undone
 from secureml.config_error import ConfigError
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
     from secureml.models.card import Feature
     from secureml.models.card_section import CardSection
+    from secureml.models.provenance.signed_files import SignedFiles
     from secureml.models.sealing.confined_conversion import Confined
     from secureml.models.sealing.packaging import Assessor, Sealed, SealTarget
-    from secureml.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Order:
     unconfined: bool = False
     assess: bool = True
     entry: str = ""
+    signed: SignedFiles | None = None  # what the bundle of the file signs
 
 
 def seal_ordered(context: CommandContext, order: Order, as_json: bool) -> None:
@@ -98,11 +100,14 @@ def seal_as_ordered(context: CommandContext, order: Order) -> Sealed:
         order.missing,
         order.unknown,
         order.entry,
+        order.signed,
     )
     sealed = packaging.seal(order_, _seal_target(context, order))
     with undone(sealed.undo):
         name, version = sealed.name, sealed.version
-        emit_event(context, "model_sealed", model=name, version=version, digest=sealed.card.digest)
+        facts = {} if order.signed is None else {"bundle_key": order.signed.key}
+        digest = sealed.card.digest
+        emit_event(context, "model_sealed", model=name, version=version, digest=digest, **facts)
         if order.use:
             emit_event(context, "model_chosen", model=name, version=version)
     return sealed
@@ -127,7 +132,7 @@ def _seal_target(context: CommandContext, order: Order) -> SealTarget:
             assess=_assessor(order),
         )
     settings, registry = context.core.settings, context.core.models
-    _demand_allowed(settings, order.allow)
+    demand_allowed(settings, order.allow)
     key = _sealing_key(context, order.key)
     return SealTarget(
         settings.models_folder,
@@ -166,25 +171,6 @@ def card_sections(context: CommandContext) -> dict[str, CardSection]:
     return found
 
 
-def _demand_allowed(settings: Settings, allow: frozenset[str]) -> None:
-    """Refuse names that the start does not allow: what is sealed with them would be closed."""
-    from secureml.models.unpickling.advice import how_to_allow
-    from secureml.models.unpickling.allowlist import never
-
-    # Those are for the refusal that knows the way out.
-    strange = sorted(name for name in allow - settings.models_allow if not never(name))
-    if strange:
-        raise ConfigError(
-            f"--allow names {', '.join(strange)}, which [models] allow does not: the start would "
-            "refuse the model",
-            file=str(settings.file),
-            table="models",
-            key="allow",
-            fix=how_to_allow(strange, settings.models_allow, str(settings.file))
-            + "; then seal again",
-        )
-
-
 def _is_current(context: CommandContext, order: Order) -> bool:
     registry = registry_of(context)
     # Which entry of a file was sealed is not on its card.
@@ -196,6 +182,8 @@ def _is_current(context: CommandContext, order: Order) -> bool:
     card = registry.card(order.name)
     if card.source_digest != source_digest(order.file):
         return False
+    if order.signed is not None:
+        order.signed.check(card.source_digest)
     if not _fits(card.features, order):
         return False
     try:
@@ -251,6 +239,8 @@ def _notes(context: CommandContext, order: Order, sealed: Sealed) -> list[str]:
     from secureml.models.unpickling.advice import where_to_allow
 
     found = list(sealed.notes)
+    if order.signed is not None:
+        found.append(f"the model file is one that {order.signed.bundle} signs")
     current = _current(context, sealed.name)
     if current not in (None, sealed.version):
         found.append(

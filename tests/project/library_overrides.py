@@ -454,4 +454,21 @@ MODELS = [
     ),
 ]  # fmt: skip
 
-INTERNALS = [*GUNICORN, *FLASK, *LIMITS, *TOKENS, *LOG, *MODELS]
+_VERIFIED = "expected_manifest = self._verifier.verify(signature)"
+BUNDLES = [
+    Internal(
+        "model-signing", "model_signing._signing.sign_ec_key:Verifier",
+        "secureml/models/provenance/bundle.py", "no bundle could be verified",
+        statements=(("model_signing.verifying:Config.verify", _VERIFIED),
+                    ("model_signing.verifying:Config.use_elliptic_key_verifier",
+                     "self._verifier = ec_key.Verifier(pathlib.Path(public_key))")),
+    ),
+    Internal(
+        "model-signing", "model_signing._signing.sign_sigstore_pb:Signature",
+        "secureml/models/provenance/bundle.py", "no bundle could be read",
+        statements=(("model_signing.verifying:Config.verify",
+                     "signature = sigstore_pb.Signature.read(pathlib.Path(signature_path))"),),
+    ),
+]  # fmt: skip
+
+INTERNALS = [*BUNDLES, *GUNICORN, *FLASK, *LIMITS, *TOKENS, *LOG, *MODELS]

@@ -24,7 +24,7 @@ class ModelRefused(Exception):
     """A model that must not answer: the check it failed, why, and what to do about it.
 
     ``check`` is one of missing, format, signature, card, digest, versions, globals, golden,
-    answers, confinement.
+    answers, confinement, provenance.
     """
 
     def __init__(self, check: str, message: str, fix: str, *, model: str = "") -> None:
@@ -38,11 +38,12 @@ class ModelRefused(Exception):
     def __str__(self) -> str:
         subject = f"model {self.model}: " if self.model else ""
         # Each cut by itself: a long message must not take the way out with it.
-        line = f"{_one_line(self.check)}: {_one_line(self.message)}"
-        return f"{_one_line(subject)}{line}; fix: {_one_line(self.fix, _FIX_LIMIT)}"
+        line = f"{one_line(self.check)}: {one_line(self.message)}"
+        return f"{one_line(subject)}{line}; fix: {one_line(self.fix, _FIX_LIMIT)}"
 
 
-def _one_line(text: str, limit: int = _MESSAGE_LIMIT) -> str:
+def one_line(text: str, limit: int = _MESSAGE_LIMIT) -> str:
+    """Return a text that may be anybody's as one line of printable characters, cut at a limit."""
     # A pickle chooses the names it asks for; they must not forge a second log line.
     plain = "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")

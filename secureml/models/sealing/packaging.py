@@ -35,6 +35,7 @@ from secureml.models.artifact.version_files import (
 from secureml.models.card import Card
 from secureml.models.card_section import Options, Sections, Training, learn_sections
 from secureml.models.data_form import reader
+from secureml.models.provenance.signed_files import SignedFiles
 from secureml.models.sealing.confined_conversion import Confined, Converter, Source
 from secureml.models.sealing.conversion import Conversion, Converted, check_same, learn, take
 from secureml.models.sealing.labelled_table import LabelledReader
@@ -71,7 +72,7 @@ class Order:
     and ``unknown`` what is said of rows (see `RowOptions`); ``options`` is what is given to the
     card sections of plugins; ``use`` has the version serve from the next start, as the first
     version of a name does anyway. ``entry`` is the key of the estimator, where the file holds a
-    dictionary or a list.
+    dictionary or a list. ``signed`` are files of which the model file must be one.
     """
 
     model_path: Path
@@ -85,6 +86,7 @@ class Order:
     missing: Mapping[str, str] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
     entry: str = ""
+    signed: SignedFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ def _given(order: Order, target: SealTarget) -> Iterator[tuple[int, bytes | None
     if table is not None and is_parquet(table):
         table = target.read_parquet(str(order.data), table)
     model = open_source(order.model_path)
+    if order.signed is not None:
+        model = order.signed.copied(model)
     try:
         yield model, table
     finally:
