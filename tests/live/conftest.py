@@ -28,7 +28,7 @@ def require_tool(name: str, install: str) -> str:
     """Return the path of a program; without it skip and name the cure, or fail when CI=true."""
     venv = Path(sys.prefix)
     # The tools that have environments inside ours.
-    tools = ("scan", "managers", "contract", "inference", "generator")
+    tools = ("scan", "managers", "contract", "inference", "generator", "containers", "audit")
     inside = [str(venv / "bin"), *(str(venv / tool / "bin") for tool in tools)]
     places = [*inside, os.environ.get("PATH", ""), "/usr/sbin"]
     path = shutil.which(name, path=os.pathsep.join(places))

@@ -91,10 +91,13 @@ class Engine:
     def do(
         self, *words: str, seconds: float = 120, conf: str = "containers.conf", **more: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command of Podman, whatever comes of it."""
+        """Run a command of Podman, whatever comes of it.
+
+        In the storage: where memory ran out, its monitor leaves a file in the folder it is in.
+        """
         return subprocess.run(
             [*self.words(), *words], env=self.environment(conf), capture_output=True, text=True,
-            check=False, timeout=seconds, **more,
+            cwd=self.folder, check=False, timeout=seconds, **more,
         )  # fmt: skip
 
     def __call__(self, *words: str, seconds: float = 120, **more: Any) -> str:
@@ -128,16 +131,18 @@ class Engine:
         tar.unlink()
 
     def build(
-        self, tag: str, context: Path, *options: str, file: str = DOCKERFILE, seconds: float = 900
+        self, tag: str, context: Path, *options: str, file: str = DOCKERFILE, pip: bool = True
     ) -> None:
-        """Build an image; pip and apt in it see the network and the authorities of this host."""
+        """Build an image; what is run in it sees the network, and pip this host's authorities."""
         words = ["build", "--quiet", "--pull=never", "--format", "docker", "--isolation", "chroot"]
-        words += ["--network", "host", "--volume", f"{_AUTHORITIES}:{_AUTHORITIES}:ro"]
-        words += ["--env", f"PIP_CERT={_AUTHORITIES}/ca-certificates.crt"]
+        words += ["--network", "host"]
+        if pip:
+            words += ["--volume", f"{_AUTHORITIES}:{_AUTHORITIES}:ro"]
+            words += ["--env", f"PIP_CERT={_AUTHORITIES}/ca-certificates.crt"]
         ignored = context / f"{file}.dockerignore"
         words += ["--ignorefile", str(ignored)] if ignored.exists() else []
         self(*words, *options, "--tag", tag, "--file", str(context / file), str(context),
-             seconds=seconds)  # fmt: skip
+             seconds=900)  # fmt: skip
 
     # -- containers, volumes, networks ---------------------------------------------------------
 
