@@ -42,6 +42,7 @@ CORE = {
     "reload": "secureml.cli.reload:reload",
     "nginx-conf": "secureml.cli.nginx_conf:nginx_conf",
     "events": "secureml.cli.events:events",
+    "sbom": "secureml.cli.sbom:sbom",
     "backup": "secureml.cli.backup:backup",
     "restore": "secureml.cli.restore:restore",
     "db": "secureml.cli.db:db",

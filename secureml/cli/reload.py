@@ -44,6 +44,11 @@ def reload(context: CommandContext, as_json: bool) -> None:
             "no server of this instance runs here; fix: start it, or run this where it runs and "
             "as its user"
         )
+    if master == 1:
+        raise click.ClickException(
+            "this server is the first process of a container, which ends with it; fix: replace "
+            "the container (docs/containers.md)"
+        )
     if _started_by_serve(master):
         raise click.ClickException(
             "this server was started by `secureml serve`, which is for development; fix: end it "

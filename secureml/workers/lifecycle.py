@@ -57,6 +57,8 @@ class Lifecycle:
         """Begin with empty counters, unless another master still counts (an upgrade)."""
         # Gunicorn would start new workers of the application that is loaded already: nothing would
         # be read anew. A successor reads everything, and one that cannot start changes nothing.
+        if os.getpid() == 1:
+            server.handle_usr2 = _refuse_successor
         server.handle_hup = server.handle_usr2
         self._check(server, server.cfg.address)
         if COUNTERS in os.environ and not server.master_pid:
@@ -161,6 +163,14 @@ class Lifecycle:
         if _record(core, "sys_crash" if code else "sys_shutdown", worker.pid):
             worker.recorded[_END_RECORDED] = 1
         core.close()
+
+
+def _refuse_successor() -> None:
+    """Say why the first process of a container has none: the container would end with it."""
+    log.warning(
+        "not replaced: this server is the first process of a container, which ends with it; "
+        "fix: replace the container (docs/containers.md)"
+    )
 
 
 def _counts() -> bool:

@@ -45,6 +45,15 @@ def test_without_a_server_the_command_says_so(fresh_instance, type_command):
     assert "no server of this instance runs here; fix: start it" in said.err
 
 
+def test_the_first_process_of_a_container_is_not_replaced(
+    fresh_instance, type_command, monkeypatch
+):
+    monkeypatch.setattr("secureml.cli.reload.master_of", lambda reports, host: 1)
+    said = type_command("reload", "--instance", fresh_instance)
+    assert said.code == 1
+    assert "which ends with it; fix: replace the container" in said.err
+
+
 def test_settings_that_cannot_start_stop_it_first(fresh_instance, type_command):
     with (fresh_instance / "secureml.toml").open("a") as file:
         file.write("\n[nonsense]\nx = 1\n")

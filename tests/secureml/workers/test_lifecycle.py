@@ -206,6 +206,17 @@ def test_the_hangup_signal_starts_a_successor_as_well(hooks):
     assert server.handle_hup() == "a successor is started"
 
 
+def test_the_first_process_of_a_container_has_no_successor(monkeypatch, caplog):
+    """The container would end with it, and all requests in it."""
+    monkeypatch.setattr(lifecycle.os, "getpid", lambda: 1)
+    server = master()
+    Lifecycle(SETTINGS).on_starting(server)
+    for ask in (server.handle_hup, server.handle_usr2):
+        caplog.clear()
+        assert ask() is None
+        assert "fix: replace the container" in caplog.text
+
+
 def test_an_exposed_address_stops_the_master_before_it_serves(hooks):
     server = master()
     server.cfg.address = [("0.0.0.0", 8000)]
