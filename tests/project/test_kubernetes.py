@@ -32,7 +32,7 @@ from secureml.pipeline import builtin_plugins, loader
 from secureml.settings import load_table
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PREPARE = runpy.run_path(str(KUBERNETES / "prepare_pod.py"))
+PREPARE = runpy.run_path(str(KUBERNETES / "base/prepare_pod.py"))
 # Of other projects, and so without a schema among those of Kubernetes.
 FOREIGN = {"Gateway", "HTTPRoute", "BackendTLSPolicy", "SecretStore", "ExternalSecret"}
 

@@ -1,4 +1,4 @@
-"""What the containers of a pod share, made by deploy/kubernetes/prepare_pod.py."""
+"""What the containers of a pod share, made by deploy/kubernetes/base/prepare_pod.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from secureml.config_error import ConfigError
 from secureml.trusted_paths import TrustedPaths
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PROGRAM = runpy.run_path(str(CHECKOUT / "deploy/kubernetes/prepare_pod.py"))
+PROGRAM = runpy.run_path(str(CHECKOUT / "deploy/kubernetes/base/prepare_pod.py"))
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
 

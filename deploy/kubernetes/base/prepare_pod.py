@@ -6,7 +6,8 @@
 Kubernetes makes the root of a volume writable for everybody, and the start refuses such an
 instance folder. So the folders are made here, inside the volumes, with the modes that
 ``secureml init`` would give them, and the containers mount these folders (``subPath``).
-Nginx's files are made of the settings, so that the two never differ.
+Nginx's files are made of the settings, so that the two never differ. A ConfigMap brings this
+program, so that it always fits the manifests.
 
     TRUSTED_PROXIES   networks of the proxies in front whose X-Forwarded-For counts, by blanks
 """
@@ -26,7 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(sys.prefix).parent  # it runs with the Python of the checkout's environment
 VOLUMES, MODELS = Path("/volumes"), Path("/models")
 # Folder in a volume: mode. `records` is there where a pod keeps its disk.
 FOLDERS = {
