@@ -6,4 +6,5 @@
 ARG SECUREML
 # hadolint ignore=DL3006
 FROM ${SECUREML}
-COPY . /models
+# Sealed models are for their owner and its group alone, and a COPY makes root the owner.
+COPY --chown=10001:10001 . /models

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import stat
 from datetime import UTC, datetime
@@ -87,6 +88,20 @@ def test_it_runs_again_over_what_it_made(volumes, models):
     assert [path.name for path in (instance / "models").iterdir()] == ["fraud"]
     assert (instance / "models/fraud/1/model.json").read_text() == "{}"
     assert mode(instance / "models/fraud/1/model.json") == 0o440
+
+
+def test_models_that_cannot_be_read_end_the_pod(volumes, models, monkeypatch):
+    """A pod without them would start, and answer that there is no model."""
+    real = os.scandir
+
+    def refuse(path="."):
+        if Path(path).name == "1":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        make(volumes, models)
 
 
 def test_the_password_file_is_for_its_owner_alone(volumes, models, tmp_path):

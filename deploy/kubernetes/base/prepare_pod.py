@@ -83,13 +83,19 @@ def copy_models(source: Path, target: Path) -> None:
         folder.chmod(0o750)  # sealed folders are read-only, and nothing could be removed from them
     for path in target.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in sorted(source.rglob("*")):
-        copy = target / path.relative_to(source)
-        if path.is_dir():
-            copy.mkdir(mode=0o750)
-        else:
-            shutil.copyfile(path, copy)
-            copy.chmod(0o440)
+    for folder_name, folders, files in os.walk(source, onerror=_raise):
+        here = Path(folder_name)
+        copy = target / here.relative_to(source)
+        for name in folders:
+            (copy / name).mkdir(mode=0o750)
+        for name in files:
+            shutil.copyfile(here / name, copy / name)
+            (copy / name).chmod(0o440)
+
+
+def _raise(error: OSError) -> None:
+    """Let a folder that cannot be read end the pod: without it models would be missing."""
+    raise error
 
 
 def write_nginx_files(
