@@ -14,18 +14,21 @@ import pytest
 
 # pytest imports each test file on its own (importlib mode), so this folder is no package.
 sys.path.insert(0, str(Path(__file__).parent))
+from live_containers import Engine, shared_engine
 from live_servers import CHECKOUT, Edge, Gunicorn
 from live_serving import Instance, Served, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+CONTAINER_PACKAGES = "podman buildah runc catatonit netavark aardvark-dns iptables mmdebstrap"
+
 
 def require_tool(name: str, install: str) -> str:
     """Return the path of a program; without it skip and name the cure, or fail when CI=true."""
     venv = Path(sys.prefix)
     # The tools that have environments inside ours.
-    tools = ("scan", "managers", "contract", "inference", "generator")
+    tools = ("kubernetes", "scan", "managers", "contract", "inference", "generator")
     inside = [str(venv / "bin"), *(str(venv / tool / "bin") for tool in tools)]
     places = [*inside, os.environ.get("PATH", ""), "/usr/sbin"]
     path = shutil.which(name, path=os.pathsep.join(places))
@@ -93,6 +96,21 @@ def tool() -> Callable[[str, str], str]:
 def package() -> Callable[[str, str], None]:
     """The function that skips where a package is not installed."""
     return require_package
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """Podman with the images of deploy/container, built once for all files that use them."""
+    podman = require_tool("podman", f"apt-get install {CONTAINER_PACKAGES}")
+    for name in ("runc", "iptables", "mmdebstrap"):
+        require_tool(name, f"apt-get install {CONTAINER_PACKAGES}")
+    if os.geteuid() != 0:
+        pytest.skip("only root can make the base of the images")
+    session = tmp_path_factory.getbasetemp()
+    # Processes of one run have a folder each, below the one of the run.
+    session = session.parent if "PYTEST_XDIST_WORKER" in os.environ else session
+    with shared_engine(session, podman, require_tool("mmdebstrap", "")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ AWAY = "192.0.2.1"  # for documentation (RFC 5737): no machine has it
 # What fetches from a package registry what it then runs here, and is skipped where it cannot.
 FETCHES = {
     "tests/live/test_fresh_machine.py": "mmdebstrap",
+    "tests/live/conftest.py": "mmdebstrap, and apt and pip in the builds of images",
     "tests/live/outside_provider.py": "npm",
 }
 
