@@ -38,7 +38,7 @@ class Pod:
         resources: list[dict[str, Any]],
         secrets: dict[str, dict[str, bytes]],
     ) -> None:
-        self._engine, self._folder = engine, folder
+        self.engine, self.folder = engine, folder
         self._maps = {each["metadata"]["name"]: each["data"] for each in resources
                       if each["kind"] == "ConfigMap"}  # fmt: skip
         workload = next(each for each in resources if each["kind"] in WORKLOADS)
@@ -56,7 +56,7 @@ class Pod:
 
     def _make_volume(self, volume: dict[str, Any], secrets: dict[str, dict[str, bytes]]) -> None:
         """Make a volume as a kubelet does: open to everybody at its root, and of the group."""
-        root = self._folder / volume["name"]
+        root = self.folder / volume["name"]
         root.mkdir(parents=True)
         os.chown(root, 0, self._group)
         root.chmod(0o2777)
@@ -89,8 +89,8 @@ class Pod:
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
         file = self._play(name, manifest)
         running = f"{name}-{container['name']}"
-        code = int(self._engine("wait", running))
-        said = self._engine.log(running)
+        code = int(self.engine("wait", running))
+        said = self.engine.log(running)
         self._down(file)
         return code, said
 
@@ -99,14 +99,16 @@ class Pod:
         containers = [copy.deepcopy(each) for each in self.spec["containers"]]
         port = containers[-1]["ports"][0]
         port |= {"hostPort": self.port, "hostIP": "127.0.0.1"}
-        template = {"metadata": {"labels": {"app": self.name}}, "spec": self._spec(containers)}
+        # A kubelet restarts no container of a pod that ends; Podman knows of no end but this.
+        spec = self._spec(containers) | {"restartPolicy": "Never"}
+        template = {"metadata": {"labels": {"app": self.name}}, "spec": spec}
         manifest = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": self.name},
             "spec": {"selector": {"matchLabels": {"app": self.name}}, "template": template},
         }
-        self._play(self.name, manifest)
+        self._serving = self._play(self.name, manifest)
         if not until(self.is_ready, 120):
             raise AssertionError("".join(self.log(each["name"])[-2000:] for each in containers))
 
@@ -116,7 +118,7 @@ class Pod:
         translated = [self._translated(each, volumes) for each in containers]
         unused = ("initContainers", "containers", "volumes")
         spec = {key: value for key, value in self.spec.items() if key not in unused}
-        paths = {name: self._folder / volume / part for (volume, part), name in volumes.items()}
+        paths = {name: self.folder / volume / part for (volume, part), name in volumes.items()}
         found = [{"name": name, "hostPath": {"path": str(path)}} for name, path in paths.items()]
         return spec | {"containers": translated, "volumes": found}
 
@@ -140,21 +142,35 @@ class Pod:
         return {"name": variable["name"], "value": self._maps[where["name"]][where["key"]]}
 
     def _play(self, name: str, manifest: dict[str, Any]) -> Path:
-        file = self._folder / f"{name}.yaml"
+        file = self.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(manifest), "utf-8")
         self._played.append(file)
         words = ("play", "kube", "--network", self._network, str(file))
-        self._engine(*words, conf="kube.conf")
+        self.engine(*words, conf="kube.conf")
         return file
 
     def _down(self, file: Path) -> None:
-        self._engine.do("play", "kube", "--down", str(file), conf="kube.conf")
+        self.engine.do("play", "kube", "--down", str(file), conf="kube.conf")
         self._played.remove(file)
+
+    def restart(self) -> None:
+        """Start the pod that serves again, over the volumes as they are."""
+        self._down(self._serving)
+        self.start()
 
     def stop(self) -> None:
         """End whatever was played."""
         for file in reversed([*self._played]):
             self._down(file)
+
+    def send_stop_signal(self, name: str) -> None:
+        """Ask a container to end, as a kubelet does after `preStop`: by the signal of its image."""
+        signal = self.engine.inspect(self.container(name))["Config"]["StopSignal"]
+        self.engine("kill", "--signal", str(signal), self.container(name), conf="kube.conf")
+
+    def exit_code(self, name: str) -> int:
+        """Wait until a container has ended and return its exit code."""
+        return int(self.engine("wait", self.container(name)))
 
     # -- what a kubelet asks -------------------------------------------------------------------
 
@@ -163,18 +179,18 @@ class Pod:
         return f"{self.name}-pod-0-{name}"
 
     def log(self, name: str) -> str:
-        return self._engine.log(self.container(name))
+        return self.engine.log(self.container(name))
 
     def exec(self, name: str, *words: str) -> str:
         """Run a command in a container, as `kubectl exec`; it must succeed."""
-        return self._engine("exec", self.container(name), *words, conf="kube.conf")
+        return self.engine("exec", self.container(name), *words, conf="kube.conf")
 
     def probe(self, name: str, kind: str) -> bool:
         """Tell whether a probe of the manifest succeeds now."""
         spec = next(each for each in self.spec["containers"] if each["name"] == name)[kind]
         if "exec" in spec:
             words = ("exec", self.container(name), *spec["exec"]["command"])
-            return self._engine.do(*words, conf="kube.conf").returncode == 0
+            return self.engine.do(*words, conf="kube.conf").returncode == 0
         assert spec["httpGet"]["scheme"] == "HTTPS"
         try:
             return self.ask_by_address(spec["httpGet"]["path"]) == http.HTTPStatus.OK

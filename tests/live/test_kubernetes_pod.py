@@ -19,7 +19,7 @@ from conftest import require_tool
 from live_containers import APP, NGINX
 from live_pods import Pod
 from live_servers import CHECKOUT
-from live_serving import PREDICT, ask
+from live_serving import PREDICT, ask, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,9 +124,12 @@ class _Connection(http.client.HTTPSConnection):
         self.sock = self._trust.wrap_socket(plain, server_hostname=HOST)
 
 
+def connect(pod: Pod) -> _Connection:
+    return _Connection(pod, pod.folder.parent / "secrets/tls.crt")
+
+
 def predict(pod: Pod, key: str, **headers: str) -> Answer:
-    certificate = pod._folder.parent / "secrets/tls.crt"
-    with closing(_Connection(pod, certificate)) as connection:
+    with closing(connect(pod)) as connection:
         return ask(connection, "POST", PREDICT, key, {"instances": [ROW]}, **headers)
 
 
@@ -178,7 +181,7 @@ def test_a_container_has_no_rights(pod: Pod, name: str, user: str) -> None:
 )
 def test_what_decides_cannot_be_written(pod: Pod, name: str, path: str) -> None:
     words = ("exec", pod.container(name), "sh", "-c", f"echo x >> {path}")
-    done = pod._engine.do(*words, conf="kube.conf")
+    done = pod.engine.do(*words, conf="kube.conf")
     assert done.returncode != 0
     assert re.search("Read-only file system|Permission denied", done.stderr), done.stderr
 
@@ -200,7 +203,7 @@ def test_the_address_is_the_one_that_the_gateway_saw(pod: Pod, key: str) -> None
 def test_the_audit_log_is_on_the_disk_of_the_pod_and_intact(pod: Pod, key: str) -> None:
     assert predict(pod, "").status == 401
     pod.exec("app", "secureml", "audit-log", "verify")
-    assert list((pod._folder / "records/logs/audit").glob("audit-*.jsonl"))
+    assert list((pod.folder / "records/logs/audit").glob("audit-*.jsonl"))
 
 
 def test_a_wrong_setting_ends_the_pod_in_one_line(pod: Pod) -> None:
@@ -214,3 +217,32 @@ def test_a_wrong_setting_ends_the_pod_in_one_line(pod: Pod) -> None:
     code, said = pod.run_once(spoilt)
     assert code == 1
     assert re.match(r"prepare_pod: .*edge-token.*; fix: ", said), said
+
+
+def test_a_request_that_has_begun_is_answered_while_the_pod_ends(pod: Pod, key: str) -> None:
+    """Nginx is told to end while half of a body has come; the application ends after it."""
+    body = json.dumps({"instances": [ROW]}).encode()
+    with closing(connect(pod)) as connection:
+        connection.putrequest("POST", PREDICT)
+        for name, value in (("X-API-Key", key), ("Content-Type", "application/json")):
+            connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[:50])
+        pod.send_stop_signal("nginx")
+        assert until(lambda: not listens(pod))
+        connection.send(body[50:])
+        assert connection.getresponse().status == 200
+    assert pod.exit_code("nginx") == 0
+    pod.send_stop_signal("app")
+    assert pod.exit_code("app") == 0
+    pod.restart()
+    assert predict(pod, key).status == 200  # the store is that of the pod before
+
+
+def listens(pod: Pod) -> bool:
+    """Tell whether a new connection gets as far as a handshake."""
+    try:
+        pod.ask_by_address("/healthz")
+    except OSError:
+        return False
+    return True

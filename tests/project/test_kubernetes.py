@@ -155,6 +155,16 @@ def test_what_is_mounted_of_a_volume_is_what_was_prepared_in_it(overlay):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_program_that_a_container_runs_is_there(overlay):
+    """In the image, whose folder is the checkout's, or in a ConfigMap."""
+    resources = rendered(overlay)
+    named = set(re.findall(r"/opt/secureml/([\w./]+\.py)", json.dumps(pod_of(resources))))
+    assert named == {"deploy/container/healthcheck.py"}
+    assert all((CHECKOUT / name).is_file() for name in named)
+    assert "prepare_pod.py" in one(resources, "ConfigMap", name="secureml-prepare")["data"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_models_settings_and_keys_are_read_only(overlay):
     pod = pod_of(rendered(overlay))
     writable = {each["mountPath"] for each in container(pod, "app")["volumeMounts"]
