@@ -47,8 +47,8 @@ FOLDERS = {
 # libpq uses no password file that anybody else may read, and a mounted one its group reads.
 PASSWORDS = Path("/run/secrets/pgpass")
 STRANGERS = """\
-# A kubelet asks by address and names no server. This certificate names nobody, and to a foreign
-# name Nginx answers /healthz and /readyz alone.
+# A kubelet asks by address and names no server. This certificate has no real name, and to a
+# foreign name Nginx answers /healthz and /readyz alone.
 ssl_certificate /etc/nginx/pod/health.crt;
 ssl_certificate_key /etc/nginx/pod/health.key;
 """
@@ -143,7 +143,7 @@ def real_address(proxies: str) -> str:
 
 
 def health_certificate(now: datetime) -> tuple[bytes, bytes]:
-    """Return a certificate that names nobody, and its key, in PEM: made anew for each pod."""
+    """Return a certificate without a real name, and its key, in PEM: made anew for each pod."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "health")])
     certificate = (
@@ -165,7 +165,7 @@ def health_certificate(now: datetime) -> tuple[bytes, bytes]:
 
 
 def write(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that nobody can read before it has its mode."""
+    """Write a file that others cannot read before it has its mode."""
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
