@@ -29,7 +29,7 @@ def require_tool(name: str, install: str) -> str:
     venv = Path(sys.prefix)
     # The tools that have environments inside ours.
     tools = ("scan", "managers", "contract", "inference", "generator", "gateways")
-    tools += ("containers", "audit")
+    tools += ("containers", "audit", "kubernetes")
     inside = [str(venv / "bin"), *(str(venv / tool / "bin") for tool in tools)]
     places = [*inside, os.environ.get("PATH", ""), "/usr/sbin"]
     path = shutil.which(name, path=os.pathsep.join(places))

@@ -25,7 +25,8 @@ PLUGINS = (
     "transport", "rate_limit", "brute_force", "anomaly", "api_keys", "jwt", "oauth2",
     "oauth2_server", "gateway", "client_certificates", "anonymous", "scopes", "input_rules",
     "explain", "theft_guard", "output_rules", "uncertainty", "model_integrity", "security_headers",
-    "errors", "api_docs", "open_inference", "metrics", "access_log", "audit_log", "traces",
+    "errors", "api_docs", "open_inference", "security_txt", "metrics", "access_log",
+    "audit_log", "traces",
 )  # fmt: skip
 _CLIENTS = ", ".join(f'{name} = "{client}"' for name, client in OUTSIDE.items())
 _SCOPES = ", ".join(f'"{name}" = {json.dumps(ours)}' for name, ours in OUTSIDE_RIGHTS.items())
@@ -44,6 +45,10 @@ models = ["breast-cancer"]
 
 [plugins.explain]
 models = ["breast-cancer"]
+
+[plugins.security_txt]
+contact = ["mailto:security@example.org"]
+expires = "2099-12-31T00:00:00Z"
 
 [plugins.anomaly]
 client_action = "observe"
