@@ -6,7 +6,6 @@ Certbot renews when a third of a certificate's life is left: one that has less t
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 COPY = "edge.crt"  # in the instance folder: the service may not read what belongs to certbot
 SOON = 20 * 86400.0  # seconds; as the alert SecureMLCertificateEnds
 _LEFT = 2 / 9  # of its life, where that is shorter than 90 days
-_NAMED = re.compile(r'^\s*ssl_certificate\s+"?([^";]+)"?;', re.MULTILINE)
 
 
 def warning(settings: Settings, now: float) -> str:
@@ -44,7 +42,9 @@ def _candidates(settings: Settings) -> list[Path]:
         text = (Path(settings.nginx) / "certificate.conf").read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return [copy]
-    return [*(Path(name) for name in _NAMED.findall(text)[:1]), copy]
+    lines = [line.split() for line in text.splitlines()]
+    named = [words[1].rstrip(";").strip('"') for words in lines if words[:1] == ["ssl_certificate"]]
+    return [*map(Path, named[:1]), copy]
 
 
 def _validity(file: Path) -> tuple[float, float] | None:

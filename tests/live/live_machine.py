@@ -114,7 +114,7 @@ class Machine:
         """Run lines of bash as root, started by the machine's systemd as a login is."""
         words = [
             "nsenter", "-t", str(self.first_process()), *INSIDE, "--", "systemd-run", "--pipe",
-            "--wait", "--collect", "-q", "-E", "HOME=/root", "-E", "PIP_NO_INDEX=1", "-E",
+            "--wait", "--collect", "-q", "-E", "HOME=/srv", "-E", "PIP_NO_INDEX=1", "-E",
             "PIP_FIND_LINKS=/mnt/wheels", "-E", "SECUREML_INSTANCE=/var/lib/secureml", "bash", "-c",
             script,
         ]  # fmt: skip

@@ -148,14 +148,14 @@ def test_a_certificate_that_is_not_renewed_is_alarmed(site: Site) -> None:
 from datetime import timedelta
 from pathlib import Path
 from secureml.cli import certificates
-Path("/root/old").mkdir(exist_ok=True)
-certificates.make(Path("/root/old"), ["ml.example.org"], certificates.utc_now() - timedelta(350))
+Path("/srv/old").mkdir(exist_ok=True)
+certificates.make(Path("/srv/old"), ["ml.example.org"], certificates.utc_now() - timedelta(350))
 END
-        install -m 0644 /root/old/server.crt /var/lib/secureml/edge.crt
+        install -m 0644 /srv/old/server.crt /var/lib/secureml/edge.crt
         runuser -u secureml -- secureml check
         runuser -u secureml -- secureml clients add prometheus --scope metrics
-        runuser -u secureml -- secureml api-keys issue prometheus > /root/issued
-        key=$(grep -o 'sml_[^ ]*' /root/issued | head -n 1)
+        runuser -u secureml -- secureml api-keys issue prometheus > /srv/issued
+        key=$(grep -o 'sml_[^ ]*' /srv/issued | head -n 1)
         curl -s --cacert /mnt/shared/root.pem --resolve ml.example.org:443:127.0.0.1 \
             -H "X-API-Key: $key" https://ml.example.org/metrics | grep not_after
         date +now=%s
@@ -174,17 +174,17 @@ END
 
 def test_an_upgrade_fails_no_request_and_a_bad_one_goes_back(site: Site) -> None:
     machine = site.machine
-    machine.must("rm -rf /root/next && cp -a /opt/secureml/. /root/next && rm -rf /root/next/.venv")
+    machine.must("rm -rf /srv/next && cp -a /opt/secureml/. /srv/next && rm -rf /srv/next/.venv")
     first = machine.must("readlink /opt/secureml")
     with machine.load(site.request) as load:
-        machine.must("echo '# the next release' >> /root/next/wsgi.py")
-        said = machine.must("/root/next/deploy/vm/upgrade.sh")
+        machine.must("echo '# the next release' >> /srv/next/wsgi.py")
+        said = machine.must("/srv/next/deploy/vm/upgrade.sh")
         good = machine.must("readlink /opt/secureml")
         assert good != first
         assert "all is well" in said, said
         # A server that cannot start: the one before has never stopped.
-        machine.must("echo 'raise RuntimeError(\"unstartable\")' >> /root/next/wsgi.py")
-        unstartable = machine.run("/root/next/deploy/vm/upgrade.sh")
+        machine.must("echo 'raise RuntimeError(\"unstartable\")' >> /srv/next/wsgi.py")
+        unstartable = machine.run("/srv/next/deploy/vm/upgrade.sh")
         answers = load.end()
     assert failed(answers) == []
     print(f"upgrade and failed upgrade: {len(answers)} requests, none failed")
@@ -192,7 +192,7 @@ def test_an_upgrade_fails_no_request_and_a_bad_one_goes_back(site: Site) -> None
     assert f"going back to {Path(good.strip()).name}" in unstartable.stdout, unstartable.stdout
     assert machine.must("readlink /opt/secureml") == good
     # One that starts, and then answers no prediction.
-    machine.must("""sed -i '$d' /root/next/wsgi.py && cat >> /root/next/wsgi.py <<'END'
+    machine.must("""sed -i '$d' /srv/next/wsgi.py && cat >> /srv/next/wsgi.py <<'END'
 _answer = application.wsgi_app
 def _broken(environ, start_response):
     if environ["REQUEST_METHOD"] == "POST":
@@ -200,7 +200,7 @@ def _broken(environ, start_response):
     return _answer(environ, start_response)
 application.wsgi_app = _broken
 END""")
-    wrong = machine.run("/root/next/deploy/vm/upgrade.sh")
+    wrong = machine.run("/srv/next/deploy/vm/upgrade.sh")
     assert wrong.returncode == 1
     assert "the first prediction of churn answers 500" in wrong.stdout, wrong.stdout
     assert site.ask(machine).endswith(" 200")
@@ -253,11 +253,11 @@ def test_a_backup_is_restored_on_another_machine_and_removed_there(
     ):  # fmt: skip
         assert expected in said, said
     # The data outlives the program, and is used again.
-    said = second.must(f"cp -al /opt/secureml-releases /root/kept\n{UNINSTALL}")
+    said = second.must(f"cp -al /opt/secureml-releases /srv/kept\n{UNINSTALL}")
     assert "kept: /var/lib/secureml" in said
     assert second.run("ls /opt/secureml /etc/systemd/system/secureml.service").returncode == 2
     assert second.run(f"curl -sk https://{HOST}/ --resolve {HOST}:443:127.0.0.1").returncode == 7
-    said = second.must(f"cp -al /root/kept /opt/secureml-releases\n{INSTALL} --host {HOST}")
+    said = second.must(f"cp -al /srv/kept /opt/secureml-releases\n{INSTALL} --host {HOST}")
     assert "first has its key already" in said
     assert site.ask(second).endswith(" 200")
     # And then nothing of it is left.
