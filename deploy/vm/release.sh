@@ -30,6 +30,9 @@ make_release() {
     [ -z "$own" ] || place 0644 "$own" "$folder/requirements-own.txt"
     copy_environment "$folder"
     make_release_environment "$folder"
+    # The service may not write beside the sources, so that they are compiled once, here.
+    [ -d "$folder/secureml/__pycache__" ] ||
+        (cd "$folder" && .venv/bin/python -m compileall -q -j 0 secureml plugins)
 }
 
 # copy_environment FOLDER: packages that are the same need not be fetched again; they belong to
@@ -59,8 +62,6 @@ make_release_environment() {
         cd "$folder"
         . script/environment
         make_environment "${files[@]}"
-        # The service may not write beside the sources, so that this is done once, here.
-        .venv/bin/python -m compileall -q secureml plugins
     ) || fail "the packages could not be installed" "$folder/.venv" \
         "see the lines above: this machine must reach the Python package index, or have PIP_INDEX_URL, PIP_FIND_LINKS or PIP_CERT set"
     changed "packages, each checked against its hash"

@@ -77,7 +77,9 @@ class Machine:
             self._process = subprocess.Popen(
                 self._words, stdin=subprocess.DEVNULL, stdout=console, stderr=console,
             )  # fmt: skip
-        assert self.is_up(), (self.folder / "console.log").read_text("utf-8", "replace")[-3000:]
+        if not self.is_up():
+            self.__exit__()
+            pytest.fail((self.folder / "console.log").read_text("utf-8", "replace")[-3000:])
         return self
 
     def __exit__(self, *_: object) -> None:

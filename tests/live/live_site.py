@@ -118,7 +118,7 @@ def installed(machine: Machine) -> Iterator[Site]:
     bring(machine.shared)
     with machine, authority(machine):
         begin = time.monotonic()
-        refused = machine.run(LINE)
+        refused = machine.run(f"TIMEFORMAT='processor: %U + %S s'\ntime {LINE}")
         machine.must(GIVE_ADDRESS)
         installed = machine.must(LINE)
         seconds = time.monotonic() - begin

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import shutil
 import stat
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -114,6 +115,26 @@ def test_a_refusal_of_the_authority_is_explained(output: str, explained: str) ->
     assert done.returncode == 1
     assert explained in done.stderr
     assert "  fix: " in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("dpkg") is None, reason="it compares versions with dpkg")
+@pytest.mark.parametrize(
+    ("version", "code", "said"),
+    [
+        ("2.1.0", 1, "too old for a certificate of an address"),
+        ("5.8.0", 0, "--ip-address 192.0.2.7 --preferred-profile shortlived"),
+    ],
+)
+def test_an_address_takes_a_certbot_that_can_prove_one(version: str, code: int, said: str) -> None:
+    script = f"""
+        . {FOLDER}/steps.sh; . {FOLDER}/certificate.sh; trap - ERR
+        log=/dev/stderr host=192.0.2.7 email= acme_server=
+        certbot() {{ [ "$1" = --version ] && echo "certbot {version}" || echo "$*"; }}
+        run_certbot
+    """
+    done = bash(script)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert " -d " not in done.stderr
 
 
 def test_a_private_certificate_is_made_once_and_renewed_before_its_end(tmp_path: Path) -> None:
