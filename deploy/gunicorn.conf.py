@@ -25,7 +25,9 @@ for library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{library}_NUM_THREADS"] = "1"
 
 wsgi_app = "wsgi:application"
-chdir = str(Path(__file__).absolute().parent.parent)  # the checkout, which has wsgi.py
+# The checkout, which has wsgi.py. Where the path leads through a link to the release in use, this
+# is the release itself: what is imported later must not come from the next one.
+chdir = str(Path(__file__).resolve().parent.parent)
 # Started in some folder, Gunicorn would import from it too.
 runpy.run_path(f"{chdir}/secureml/import_path.py")["leave_working_directory"]()
 if chdir not in sys.path:

@@ -34,6 +34,8 @@ SYSTEM = (
     "etc/nginx/deploy",
     "etc/letsencrypt",
     "etc/logrotate.d/secureml",
+    "etc/secureml",
+    "etc/systemd/system/certbot.service.d/secureml.conf",
     "etc/systemd/system/secureml*",
     "var/lib/secureml-acme",
 )

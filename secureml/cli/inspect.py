@@ -90,11 +90,15 @@ def _demand_every_model(core: Core) -> None:
 
 def _warnings(core: Core) -> list[str]:
     """Return what does not stop a start: the store may be back by then, an old key still signs."""
+    from secureml.cli import edge_certificate
+
     found = [
         f"{item.name} is not ready: {word}"
         for item in core.plugins
         if hasattr(item.plugin, "ready") and (word := item.plugin.ready())
     ]
+    if certificate := edge_certificate.warning(core.settings, time.time()):
+        found.append(certificate)
     refused = [
         f"requests for this model are refused: {error}" for error in core.models.refused().values()
     ]

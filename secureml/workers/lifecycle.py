@@ -81,6 +81,8 @@ class Lifecycle:
         """Hand sockets and generation to the master that this process is about to become."""
         environment = server.cfg.env_orig
         environment[_GENERATION] = "b" if environment.get(_GENERATION, "a") == "a" else "a"
+        python = interpreter(Path(sys.argv[0]), sys.executable)
+        server.START_CTX[0] = server.START_CTX["args"][0] = python
         if not server.systemd:
             return  # Gunicorn names their numbers itself
         # It looks for systemd's sockets where systemd puts them, but has moved them since. First
@@ -171,6 +173,16 @@ def _refuse_successor() -> None:
         "not replaced: this server is the first process of a container, which ends with it; "
         "fix: replace the container (docs/containers.md)"
     )
+
+
+def interpreter(script: Path, present: str) -> str:
+    """Return the Python beside a program of an environment, ``present`` where there is none.
+
+    The path of the program may lead through a link to the release in use, and that may be another
+    one than when this process began.
+    """
+    beside = script.parent.resolve() / "python"
+    return str(beside) if script.is_absolute() and beside.exists() else present
 
 
 def _counts() -> bool:

@@ -149,7 +149,7 @@ def test_the_docs_name_the_folders_of_the_units(page: str) -> None:
     unit = text("deploy/systemd/secureml.service")
     (instance,) = re.findall(r"SECUREML_INSTANCE=(\S+)", unit)
     (checkout,) = lines(r"WorkingDirectory=(.+)", "deploy/systemd/secureml.service")
-    known = {instance, checkout, f"{instance}-acme"}
+    known = {instance, checkout, f"{instance}-acme", f"{checkout}-releases"}
     named = set(re.findall(r"(/(?:var/lib|opt)/[\w-]+)", text(page)))
     assert instance in named
     assert named <= known

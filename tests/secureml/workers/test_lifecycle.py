@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,6 +63,7 @@ def master(*workers, master_pid=0):
         cfg=cfg,
         LISTENERS=[],
         systemd=False,
+        START_CTX={0: sys.executable, "args": [sys.executable, *sys.argv]},
         handle_usr2=lambda: "a successor is started",
     )
 
@@ -171,6 +173,28 @@ def test_generations_alternate_so_that_files_of_counters_do_not_grow(hooks):
     assert server.cfg.env_orig[lifecycle._GENERATION] == "b"
     hooks.pre_exec(server)
     assert server.cfg.env_orig[lifecycle._GENERATION] == "a"
+
+
+def test_the_next_master_runs_with_the_python_of_the_release_in_use(hooks, monkeypatch, tmp_path):
+    """The link was made to lead to another release since this process began."""
+    for name in ("first", "second"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name / "bin" / "python").touch()
+    link = tmp_path / "current"
+    link.symlink_to("first")
+    program = link / "bin" / "gunicorn"
+    monkeypatch.setattr(lifecycle.sys, "argv", [str(program)])
+    link.unlink()
+    link.symlink_to("second")
+    server = master()
+    hooks.pre_exec(server)
+    python = str(tmp_path / "second" / "bin" / "python")
+    assert (server.START_CTX[0], server.START_CTX["args"][:2]) == (python, [python, str(program)])
+
+
+@pytest.mark.parametrize("script", ["bin/gunicorn", "/nowhere/bin/gunicorn"])
+def test_a_program_without_a_python_beside_it_is_run_by_the_same_one(script):
+    assert lifecycle.interpreter(Path(script), "/usr/bin/python3") == "/usr/bin/python3"
 
 
 def test_the_sockets_of_systemd_are_laid_where_the_next_master_looks(hooks, monkeypatch):
