@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import threading
 from contextlib import closing
 
@@ -178,24 +176,3 @@ def test_a_write_that_need_not_last_waits_for_no_disk_and_is_seen_all_the_same(s
 
     assert levels == ["off", "on"]
     assert before == 2
-
-
-def test_a_server_that_is_held_still_is_unavailable(postgresql, fresh, monkeypatch):
-    """Its own deadlines stand still with it, and the kernel's see every packet confirmed."""
-    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.2)
-    seconds = [0.0]
-    with closing(Store(fresh, monotonic=lambda: seconds[0])) as store:
-        clients = Clients(store, lambda: 1.0)
-        clients.add("alice")
-        held = postgresql.freeze()
-        try:
-            seconds[0] += 1.0
-            with pytest.raises(StoreUnavailable):
-                clients.get("alice")
-            with pytest.raises(StoreUnavailable), store.begin() as connection:
-                store.touch(connection, "topic")
-        finally:
-            for pid in held:
-                os.kill(pid, signal.SIGCONT)
-        assert clients.get("alice").enabled
-        assert store.version("topic") == 0
