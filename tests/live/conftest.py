@@ -21,7 +21,7 @@ from live_serving import Instance, Served, train
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-CONTAINER_PACKAGES = "podman buildah runc catatonit netavark aardvark-dns iptables mmdebstrap"
+CONTAINER_PACKAGES = "podman runc catatonit netavark aardvark-dns iptables mmdebstrap"
 
 
 def require_tool(name: str, install: str) -> str:

@@ -86,7 +86,11 @@ class Engine:
 
     def environment(self, conf: str = "containers.conf") -> dict[str, str]:
         """Return the environment in which Podman reads this engine's configuration."""
-        return os.environ | {"CONTAINERS_CONF": str(self.folder / conf), "TMPDIR": "/var/tmp"}
+        # What a build writes on its way lies in the storage as well, and is removed with it.
+        return os.environ | {
+            "CONTAINERS_CONF": str(self.folder / conf),
+            "TMPDIR": str(self.folder),
+        }
 
     def do(
         self, *words: str, seconds: float = 120, conf: str = "containers.conf", **more: Any

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from live_container_site import BODY, HOST, Connection, Site, copy_in, prepare
-from live_containers import APP, HARDENED, INSTANCE, NGINX, RUN, copy_context
+from live_containers import APP, INSTANCE, NGINX, RUN, copy_context
 from live_servers import CHECKOUT
 from live_serving import PREDICT, ask, until
 
@@ -358,9 +358,3 @@ def test_nginx_does_not_start_with_what_it_would_read_otherwise(
     )  # fmt: skip
     assert done.returncode == 1
     assert said in done.stderr
-
-
-def test_the_limits_of_the_tests_are_those_that_are_documented() -> None:
-    page = (CHECKOUT / "docs/containers.md").read_text("utf-8")
-    for word in HARDENED:
-        assert word in page
