@@ -119,6 +119,11 @@ def cluster(found: Cluster, shared: list[bytes]) -> Iterator[Workers]:
 def _security(found: Cluster, distributed: Any) -> Any:
     files = (found.ca, found.certificate, found.key)
     if not any(files):
+        if found.address.startswith("tls://"):  # else it is tried for twenty seconds
+            raise NotScored(
+                f"the Dask scheduler at {found.address} cannot be reached without certificates",
+                "give --cluster-ca, --cluster-cert and --cluster-key",
+            )
         return None
     if not all(files):
         raise NotScored(

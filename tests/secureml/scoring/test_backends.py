@@ -63,4 +63,6 @@ def test_the_files_of_tls_belong_together(tmp_path):
     for words in ({"ca": tmp_path}, {"ca": tmp_path, "certificate": tmp_path}):
         with pytest.raises(NotScored, match="belong together; fix: give all three"):
             backends._security(Cluster("tls://127.0.0.1:1", **words), None)
+    with pytest.raises(NotScored, match="cannot be reached without certificates; fix: give"):
+        backends._security(Cluster("tls://127.0.0.1:1"), None)
     assert backends._security(Cluster("tcp://127.0.0.1:1"), None) is None
