@@ -7,12 +7,14 @@ volumes (``subPath``), values from ConfigMaps, init containers one after the oth
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import http.client
 import os
 import ssl
 import uuid
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -20,8 +22,6 @@ from live_servers import free_port
 from live_serving import until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from live_containers import Engine
 
 KUBELETS = ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle")
@@ -162,6 +162,19 @@ class Pod:
         """End whatever was played."""
         for file in reversed([*self._played]):
             self._down(file)
+        # Each container that ends has Podman run once more, in the background, over the storage
+        # that will be removed next.
+        until(lambda: not self._is_cleaning_up(), 30)
+
+    def _is_cleaning_up(self) -> bool:
+        storage = str(self.engine.folder).encode()
+        for line in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = line.read_bytes().split(b"\0")
+                podman = words[0].endswith(b"podman")  # its monitor names the same words
+                if podman and b"cleanup" in words and any(storage in word for word in words):
+                    return True
+        return False
 
     def send_stop_signal(self, name: str) -> None:
         """Ask a container to end, as a kubelet does after `preStop`: by the signal of its image."""
