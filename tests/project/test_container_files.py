@@ -103,17 +103,6 @@ def test_the_settings_have_the_default_plugins_and_the_services_of_compose():
     assert settings["plugins"]["rate_limit"]["redis_password"] in mounted
 
 
-def test_what_the_image_adds_is_pinned_to_what_is_tested():
-    """A driver of another version than the one of the tests would be untried."""
-    tested = dict(re.findall(r"^([a-z-]+)==(\S+)", _read("tests/requirements.txt"), re.MULTILINE))
-    added = re.findall(
-        r"^([a-z-]+)==(\S+)", _read("deploy/container/requirements.txt"), re.MULTILINE
-    )
-    assert {"psycopg", "redis"} <= {name for name, _ in added}
-    for name, version in added:
-        assert tested.get(name, version) == version, name
-
-
 def test_the_limits_of_the_live_tests_are_those_of_the_page():
     """What is shown must be what is recommended."""
     found = re.search(r"^HARDENED = \((.*?)^\)", _read("tests/live/live_containers.py"),

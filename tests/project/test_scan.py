@@ -68,7 +68,7 @@ def osv():
 @pytest.fixture
 def copy(tmp_path):
     """A checkout with what script/scan reads, and the environments of this one."""
-    for name in ("script", "requirements.txt", "deploy/container/requirements.txt",
+    for name in ("script", "requirements.txt", "deploy/extras",
                  "tests/requirements-audit.txt"):  # fmt: skip
         target = tmp_path / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def test_our_own_lists_are_asked_about_in_full(copy, osv):
     assert pinned <= asked
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "deploy/container/requirements.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "deploy/extras/redis.txt"])
 def test_a_planted_package_with_a_known_hole_is_found(copy, osv, name):
     with (copy / name).open("a") as file:
         file.write(PIN)
