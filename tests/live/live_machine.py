@@ -90,6 +90,8 @@ class Machine:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        for part in ("over", "work"):  # gigabytes that would be kept with the log
+            shutil.rmtree(self.folder / part, ignore_errors=True)
 
     def is_up(self) -> bool:
         """Wait until systemd has started all that it starts."""
