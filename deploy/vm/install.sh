@@ -8,7 +8,8 @@
 #   --email E            where the certificate authority writes to
 #   --self-signed        no public authority: a private one, for a closed network
 #   --acme-server URL    another authority than Let's Encrypt; --acme-ca FILE: its own root
-#   --requirements FILE  further packages, with hashes: an extra, the package of your own classes
+#   --extra NAME         packages that some settings and models need, such as redis; repeatable
+#   --requirements FILE  further packages, with hashes: that of your own classes
 #   --restore FILE       bring back what `secureml backup --system` saved, in place of a new instance
 #   -- OPTION...         options of `secureml models seal`, such as --types zip=text
 #
@@ -16,8 +17,8 @@
 set -Eeuo pipefail
 umask 022
 
-host= model= data= target= name= email= own_certificate= acme_server= acme_ca= own= saved= switched= options=()
-usage() { sed -n '2,17s/^# \{0,1\}//p' "$0"; exit "${1:-0}"; }
+host= model= data= target= name= email= own_certificate= acme_server= acme_ca= own= saved= switched= extras=() options=()
+usage() { sed -n '2,18s/^# \{0,1\}//p' "$0"; exit "${1:-0}"; }
 while [ $# -gt 0 ]; do
     case $1 in
         --host) host=${2:?--host needs a name}; shift 2 ;;
@@ -29,6 +30,7 @@ while [ $# -gt 0 ]; do
         --self-signed) own_certificate=yes; shift ;;
         --acme-server) acme_server=${2:?--acme-server needs a URL}; shift 2 ;;
         --acme-ca) acme_ca=$(realpath -m "${2:?--acme-ca needs a file}"); shift 2 ;;
+        --extra) extras+=("${2:?--extra needs a name}"); shift 2 ;;
         --requirements) own=$(realpath -m "${2:?--requirements needs a file}"); shift 2 ;;
         --restore) saved=$(realpath -m "${2:?--restore needs a file}"); shift 2 ;;
         -h | --help) usage ;;
@@ -53,6 +55,10 @@ check_machine() {
     [[ $host =~ ^[A-Za-z0-9.:-]*$ ]] || fail "$host is no host name" "--host" "a name such as ml.example.org, without https://"
     for file in "$model" "$data" "$acme_ca" "$own" "$saved"; do
         [ -z "$file" ] || [ -e "$file" ] || fail "there is no such file" "$file" "correct the path"
+    done
+    for file in "${extras[@]}"; do
+        [[ $file =~ ^[a-z0-9]+$ && -f $source/deploy/extras/$file.txt ]] || fail "there is no extra $file" "--extra" \
+            "one of $(cd "$source/deploy/extras" && printf '%s ' *.txt | sed 's/\.txt//g')"
     done
     [ -n "$model" ] || [ -z "$data$target$name" ] || fail "--data, --target and --name go with a model" "the command" "--model FILE"
     . /etc/os-release
@@ -95,6 +101,11 @@ install_release() {
     if [ "${present##*/}" != "$wanted" ] && [ -e "$private/installed" ]; then
         fail "another release is in use: ${present##*/}" "$program" "$source/deploy/vm/upgrade.sh replaces it, and goes back by itself if it must"
     fi
+    # Kept beside the releases: the next one gets them as well, with the pins of its own.
+    mkdir -p -m 0711 "$private"
+    [ ${#extras[@]} = 0 ] ||
+        { [ ! -e "$private/extras" ] || cat "$private/extras"; printf '%s\n' "${extras[@]}"; } |
+        sort -u | place_text 0644 "$private/extras"
     make_release "$source" "$wanted" "$own"
     if [ "${present##*/}" != "$wanted" ]; then
         switch_to "$wanted"
@@ -106,7 +117,6 @@ install_release() {
 }
 
 make_instance() {
-    mkdir -p -m 0711 "$private"
     if [ -n "$saved" ] && [ ! -e "$instance/secureml.toml" ]; then
         quietly "read the message; the backup is unchanged" secureml restore "$saved"
         changed "$(basename "$saved") is restored"

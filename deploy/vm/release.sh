@@ -53,7 +53,10 @@ copy_environment() {
 }
 
 make_release_environment() {
-    local folder=$1 files=(requirements.txt)
+    local folder=$1 files=(requirements.txt) extra
+    if [ -e "$private/extras" ]; then
+        while read -r extra; do files+=("deploy/extras/$extra.txt"); done < "$private/extras"
+    fi
     [ ! -e "$folder/requirements-own.txt" ] || files+=(requirements-own.txt)
     if (cd "$folder" && . script/environment &&
         for file in "${files[@]}"; do is_installed "$file" || exit 1; done); then return 0; fi

@@ -205,19 +205,19 @@ def debian(program: str) -> Path:
 
 
 def wheels() -> Path:
-    """Return a folder with the packages of requirements.txt, for Debian's Python."""
-    requirements = CHECKOUT / "requirements.txt"
+    """Return a folder with the packages that are installed there, for Debian's Python."""
+    lists = [CHECKOUT / "requirements.txt", CHECKOUT / "deploy/extras/lz4.txt"]
 
     def make(folder: Path) -> None:
         words = [sys.executable, "-m", "pip", "download", "-q", "--no-input", "--require-hashes"]
         words += ["--only-binary", ":all:", "--python-version", "3.11", "-d", str(folder)]
         made = subprocess.run(
-            [*words, "-r", str(requirements)],
+            [*words, *(word for path in lists for word in ("-r", str(path)))],
             capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr[-2000:]
 
-    return kept("wheels", requirements.read_text("utf-8"), make)
+    return kept("wheels", "".join(path.read_text("utf-8") for path in lists), make)
 
 
 def archive(folder: Path) -> Path:

@@ -28,7 +28,7 @@ INSTALL = "/mnt/checkout/deploy/vm/install.sh"
 UNINSTALL = "/mnt/checkout/deploy/vm/uninstall.sh"
 MODEL = "--model /mnt/shared/churn.joblib --data /mnt/shared/training.csv --target churned"
 AUTHORITY = "--acme-server https://127.0.0.1:14000/dir --acme-ca /mnt/shared/pebble.crt"
-LINE = f"{INSTALL} --host {HOST} {MODEL} {AUTHORITY}"
+LINE = f"{INSTALL} --host {HOST} {MODEL} {AUTHORITY} --extra lz4"
 KEY = re.compile(r"sml_[\w-]+")
 PEBBLE = {
     "listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
