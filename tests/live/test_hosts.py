@@ -193,6 +193,12 @@ def test_a_version_put_into_use_on_one_host_answers_on_both(cluster):
     assert statuses(callers.records) == {200: len(callers.records)}
 
 
+def takes_part(cluster, key: str, client: str) -> bool:
+    """Ask twelve times over new connections; tell whether the second host answers some of them."""
+    asked = statuses(cluster.callers(key, callers=6, count=12).finish())
+    return asked == {200: 12} and bool(cluster.two.lines(client))
+
+
 def test_a_host_that_is_killed_fails_what_it_was_answering_and_nothing_else(cluster):
     """No request is made a second time: each is one line at most, over both hosts."""
     key, _ = cluster.key("killed")
@@ -205,8 +211,7 @@ def test_a_host_that_is_killed_fails_what_it_was_answering_and_nothing_else(clus
         cluster.two.start()
         back = time.monotonic()
         # Who connects now is given the host that has the fewest, once it is tried again.
-        with cluster.load(later, callers=6):
-            assert until(lambda: bool(cluster.two.lines("later")), 30)
+        assert until(lambda: takes_part(cluster, later, "later"), 60)
         assert callers.saw(200, after=back, times=20)
     failed = [record for record in callers.records if record[3] != 200]
     print(f"killed: {len(failed)} of {len(callers.records)} failed: {failed}")
@@ -227,12 +232,7 @@ def test_a_host_that_loses_the_network_gets_no_new_connection(cluster):
         cluster.members[TWO].ip("link set eth0 up")
     assert statuses(records) == {200: 30}
     assert cluster.two.lines("unplugged") == []
-
-    def takes_part() -> bool:
-        asked = statuses(cluster.callers(key, callers=6, count=12).finish())
-        return asked == {200: 12} and bool(cluster.two.lines("unplugged"))
-
-    assert until(takes_part, 60)
+    assert until(lambda: takes_part(cluster, key, "unplugged"), 60)
 
 
 def test_without_redis_each_limit_does_what_it_says_and_counts_on_afterwards(cluster):

@@ -217,4 +217,4 @@ def test_without_the_redis_client_the_start_stops_with_the_command_that_installs
     monkeypatch.setattr(storage_module, "import_module", without)
     with pytest.raises(ConfigError, match="redis") as refused:
         configured(tmp_path, redis="redis://h")
-    assert "flask-limiter[redis]" in refused.value.fix
+    assert refused.value.fix == "script/extras redis"

@@ -57,7 +57,7 @@ def test_each_sealed_version_is_a_model_with_its_digest_and_libraries(listed, ru
     models = [component for component in listed["components"] if component["name"] == "number"]
     assert [model["version"] for model in models] == ["1", "2"]
     assert {model["type"] for model in models} == {"machine-learning-model"}
-    shown = run_models("show", "number", "--version", "2")
+    shown = run_models("show", "number@2")
     assert models[1]["hashes"] == [{"alg": "SHA-256", "content": shown["digest"]}]
     needs = {entry["ref"]: entry["dependsOn"] for entry in listed["dependencies"]}
     assert f"pkg:pypi/numpy@{version('numpy')}" in needs["model/number@2"]

@@ -222,7 +222,8 @@ def test_a_frame_without_pandas_says_what_to_install(recard, monkeypatch):
     refused = refuse(recard(container="frame"))
 
     assert refused.check == "versions"
-    assert "pandas" in refused.fix
+    assert "pandas is not installed" in refused.message
+    assert "script/extras frames" in refused.fix
 
 
 @pytest.mark.parametrize("kind", ["filename", "file"])

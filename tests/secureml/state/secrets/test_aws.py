@@ -174,5 +174,5 @@ def test_without_the_library_the_line_names_the_extra(aws, monkeypatch):
     monkeypatch.setitem(sys.modules, "boto3", None)
 
     line = refusal(aws)
-    assert "[aws] extra" in line
+    assert "the library boto3" in line
     assert "script/extras aws" in line
