@@ -85,7 +85,7 @@ def test_without_the_libraries_the_way_is_told(monkeypatch):
 
     content = written(FRAME)
     monkeypatch.setattr(builtins, "__import__", without)
-    assert b"secureml[parquet]" in columns_of(content)
+    assert b"script/extras parquet" in columns_of(content)
 
 
 def test_a_column_of_no_type_is_refused_by_its_name():
