@@ -108,7 +108,7 @@ def _spans(config: Mapping[str, Any], host: Host) -> Spans:
         from .spans import Spans, Target
     except ImportError as error:
         raise ConfigError(
-            f"traces need the library {error.name}, the [otel] extra",
+            f"traces need the library {error.name}, the extra otel",
             fix="script/extras otel",
         ) from None
     token = _shown(config["token"], host) if config["token"] else None

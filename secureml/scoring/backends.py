@@ -92,7 +92,7 @@ def cluster(found: Cluster, shared: list[bytes]) -> Iterator[Workers]:
     except ImportError:
         raise NotScored(
             "--cluster needs dask.distributed, which is not installed",
-            "pip install 'secureml[cluster]'",
+            "script/extras cluster",
         ) from None
     try:
         client = distributed.Client(

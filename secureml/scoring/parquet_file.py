@@ -37,7 +37,7 @@ def _arrow() -> Any:
     except ImportError:
         raise NotScored(
             "a Parquet file is read with pyarrow, which is not installed",
-            "pip install 'secureml[parquet]', or give a CSV file",
+            "script/extras parquet, or give a CSV file",
         ) from None
     return pa
 

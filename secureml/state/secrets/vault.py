@@ -187,7 +187,7 @@ def _library() -> Any:
         import hvac
     except ImportError:
         raise ConfigError(
-            "vault: references need the library hvac, the [vault] extra",
+            "vault: references need the library hvac, the extra vault",
             fix="script/extras vault",
         ) from None
     return hvac

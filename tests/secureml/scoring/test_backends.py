@@ -53,7 +53,7 @@ def test_processes_import_nothing_from_the_folder_they_are_started_in(monkeypatc
 def test_without_dask_the_message_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
-        pytest.raises(NotScored, match=r"pip install 'secureml\[cluster\]'"),
+        pytest.raises(NotScored, match="script/extras cluster"),
         backends.cluster(Cluster("tcp://127.0.0.1:1"), []),
     ):
         pass

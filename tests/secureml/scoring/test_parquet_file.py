@@ -110,7 +110,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
 
 def test_without_pyarrow_the_message_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(NotScored, match=r"pip install 'secureml\[parquet\]'"):
+    with pytest.raises(NotScored, match="script/extras parquet"):
         ParquetInput(tmp_path / "in.parquet")
 
 

@@ -246,5 +246,5 @@ def test_without_the_library_the_line_names_the_extra(vault, monkeypatch):
     monkeypatch.setitem(sys.modules, "hvac", None)
 
     line = refusal(found)
-    assert "[vault] extra" in line
+    assert "the extra vault" in line
     assert "script/extras vault" in line
