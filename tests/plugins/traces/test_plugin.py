@@ -113,7 +113,7 @@ def test_a_library_that_is_missing_stops_the_start_and_is_named(harness, monkeyp
 
     monkeypatch.delitem(sys.modules, "plugins.traces.spans")
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ConfigError, match=r"\[otel\] extra") as refused:
+    with pytest.raises(ConfigError, match="the extra otel") as refused:
         harness.load(Traces)
     assert "script/extras otel" in refused.value.fix
 
