@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from conftest import require_tool
 from live_containers import APP, NGINX
 from live_pods import Pod
 from live_servers import CHECKOUT
 from live_serving import PREDICT, ask, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from live_containers import Engine
@@ -44,7 +43,7 @@ def digest(engine: Engine, image: str) -> str:
     return engine("image", "inspect", "--format", "{{.Digest}}", image)
 
 
-def render(engine: Engine, folder: Path, sealed: Instance) -> list[dict[str, Any]]:
+def render(engine: Engine, kubectl: str, folder: Path, sealed: Instance) -> list[dict[str, Any]]:
     """Do what the page says: copy, name the host and the images, give the public key."""
     mine = folder / "mine"
     shutil.copytree(CHECKOUT / "deploy/kubernetes", mine)
@@ -60,7 +59,6 @@ def render(engine: Engine, folder: Path, sealed: Instance) -> list[dict[str, Any
     for image, tag in zip(wanted["images"], (APP, NGINX, MODELS), strict=True):
         image |= {"newName": tag.rpartition(":")[0], "digest": digest(engine, tag)}
     overlay.write_text(yaml.safe_dump(wanted))
-    kubectl = require_tool("kubectl", "script/test installs it into .venv/kubernetes")
     made = subprocess.run(
         [kubectl, "kustomize", str(overlay.parent)], capture_output=True, text=True, check=False
     )
@@ -83,15 +81,19 @@ def make_secrets(folder: Path) -> dict[str, dict[str, bytes]]:
 
 @pytest.fixture(scope="module")
 def pod(
-    engine: Engine, prepared: Instance, tmp_path_factory: pytest.TempPathFactory
+    engine: Engine,
+    prepared: Instance,
+    tool: Callable[[str, str], str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pod]:
     """The pod, ready, with the sealed demo model."""
+    kubectl = tool("kubectl", "script/test installs it into .venv/kubernetes")
     folder = tmp_path_factory.mktemp("kubernetes")
     file = CHECKOUT / "deploy/kubernetes/models.Dockerfile"
     words = ["--quiet", "--pull=never", "--format", "docker", "--isolation", "chroot"]
     words += ["--build-arg", f"SECUREML={APP}", "--tag", MODELS, "--file", str(file)]
     engine("build", *words, str(prepared.folder / "models"))
-    resources = render(engine, folder, prepared)
+    resources = render(engine, kubectl, folder, prepared)
     made = Pod(engine, folder / "volumes", resources, make_secrets(folder / "secrets"))
     try:
         made.prepare()

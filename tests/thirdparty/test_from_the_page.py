@@ -34,7 +34,7 @@ from secureml.testing import Harness
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
 PAGE = (CHECKOUT / "docs" / "plugins.md").read_text("utf-8")
-PLUGIN, CENSUS, PSEUDONYMS, SIGNED, NOISE, TESTS = re.findall(
+PLUGIN, CENSUS, PSEUDONYMS, NOTEBOOK, SIGNED, NOISE, TESTS = re.findall(
     r"```python\n(.*?)```", PAGE, re.DOTALL
 )
 TOML, SIGNED_TOML = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
@@ -44,6 +44,7 @@ PRINTED = {
     "acme_noise": NOISE,
     "acme_census": CENSUS,
     "acme_pseudonyms": PSEUDONYMS,
+    "acme_notebook": NOTEBOOK,
 }
 
 
